@@ -1,0 +1,109 @@
+//! User names, and when two of them are one.
+
+use std::net::SocketAddr;
+
+use icu_casemap::CaseMapper;
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
+use super::{Error, Reason, Result};
+
+/// The longest user name, in characters.
+pub const MAX_NAME_CHARACTERS: usize = 64;
+
+/// A user's name: 1 to 64 characters, none of them a control, bidi control or unassigned one.
+///
+/// Two names are one, and so in use together, if they are equal after NFKC and case folding (Unicode's NFKC_Casefold, which also
+/// drops what nobody sees).
+#[derive(Clone, Debug)]
+pub struct UserName {
+    text: String,
+    folded: String,
+}
+
+impl UserName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// `INVALID_NAME`, with the character at fault.
+    pub fn new(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err(invalid("user name is empty; a name is 1 to 64 characters".to_owned()));
+        }
+        // A character is at most four bytes: this bounds the work before any of it is done.
+        let count = if text.len() > MAX_NAME_CHARACTERS * 4 { usize::MAX } else { text.chars().count() };
+        if count > MAX_NAME_CHARACTERS {
+            return Err(invalid("user name has more than 64 characters; a name is 1 to 64 characters".to_owned()));
+        }
+        if let Some((character, what)) = text.chars().find_map(|c| forbidden(c).map(|what| (c, what))) {
+            return Err(invalid(format!("user name has the {what} U+{:04X}; none is allowed", character as u32)));
+        }
+        let folded = fold(&text);
+        if folded.is_empty() {
+            return Err(invalid("user name has only characters that nobody sees".to_owned()));
+        }
+        Ok(Self { text, folded })
+    }
+
+    /// The name as its user wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What names are compared by.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+
+    /// Whether the name can only be a socket client's: a whole number, or `ip:port`.
+    pub fn names_socket(&self) -> bool {
+        self.folded.bytes().all(|byte| byte.is_ascii_digit()) || self.folded.parse::<SocketAddr>().is_ok()
+    }
+}
+
+impl PartialEq for UserName {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded == other.folded
+    }
+}
+
+impl Eq for UserName {}
+
+fn forbidden(c: char) -> Option<&'static str> {
+    if c.is_ascii_graphic() || c == ' ' {
+        return None;
+    }
+    if CodePointSetData::new::<BidiControl>().contains(c) {
+        return Some("bidi control");
+    }
+    match CodePointMapData::<GeneralCategory>::new().get(c) {
+        GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => {
+            Some("control character")
+        }
+        GeneralCategory::Unassigned => Some("unassigned character"),
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "Unicode's categories, of which only those above are refused"
+        )]
+        _ => None,
+    }
+}
+
+/// NFKC_Casefold (Unicode 16, section 3.13.5), near enough: NFKC, fold, drop the default ignorable, NFKC again, since folding may undo the first.
+fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let nfkc = ComposingNormalizerBorrowed::new_nfkc();
+    let composed = nfkc.normalize(text);
+    let folded = CaseMapper::new().fold_string(&composed);
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    let visible: String = folded.chars().filter(|c| !ignorable.contains(*c)).collect();
+    nfkc.normalize(&visible).into_owned()
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Reason::InvalidName, message).in_field("user")
+}

@@ -1,0 +1,142 @@
+//! Where the stores are kept. Knows `model` alone.
+
+use std::future::Future;
+
+mod clock;
+pub mod memory;
+
+pub use clock::Clock;
+
+use crate::model::{Delete, Durability, Entry, Key, Millis, Outcome, Position, Prefix, RequestId, Result, Value};
+
+/// What each key counts in quotas, in bytes, beside its own length and its value's.
+pub const ENTRY_OVERHEAD_BYTES: u32 = 64;
+
+/// One user's store, of any engine.
+///
+/// The futures are not boxed: those of the memory engine are ready at once and cost nothing.
+///
+/// Every method sees the store at one instant, at which each key is there or has expired for everybody; a write is one atomic step.
+pub trait Store: Sized + Send + Sync {
+    /// What `key` holds; `None`: nothing, or it has expired.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send;
+
+    /// Writes one key.
+    ///
+    /// # Errors
+    /// `REVISION_MISMATCH`; `QUOTA_EXCEEDED`; `SERVER_FULL`; `REQUEST_ID_REUSED`. Nothing has changed then.
+    fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Written>> + Send;
+
+    /// Removes one key.
+    ///
+    /// # Errors
+    /// `REVISION_MISMATCH`; `REQUEST_ID_REUSED`. Nothing has changed then.
+    fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Deleted>> + Send;
+
+    /// Runs all of the steps, or none.
+    ///
+    /// # Errors
+    /// Those of `put` and `delete`, with the step's index put before ([`crate::model::Error::in_operation`]).
+    fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Batched>> + Send;
+
+    /// The next rows of a listing in the store's own, fixed order.
+    fn list(&self, query: ListQuery<'_>) -> impl Future<Output = Result<Listed>> + Send;
+
+    /// Where the store stands.
+    fn position(&self) -> impl Future<Output = Result<Position>> + Send;
+}
+
+/// A put whose expiry is a point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// What to write to.
+    pub key: Key,
+    /// What to write.
+    pub value: Value,
+    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key behind, yet counts as a write.
+    pub expire_time: Option<Millis>,
+    /// Only if this is the key's revision; 0: only if there is no such key.
+    pub if_revision: Option<u64>,
+}
+
+/// One step of a batch; an [`Operation`](crate::model::Operation) whose expiry is a point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the operation of its name")]
+pub enum Step {
+    Get { key: Key },
+    Put(Write),
+    Delete(Delete),
+}
+
+/// What makes a write happen at most once: the same `id` of the same caller gets the first answer again.
+///
+/// Failures are not remembered. The ids are kept with the caller's store, whoever's store the write goes to.
+#[derive(Debug)]
+pub struct Once<'a, S> {
+    /// The caller's own store.
+    pub caller: &'a S,
+    /// The caller's id for this write.
+    pub id: RequestId,
+    /// What tells one payload from another, the store it goes to included.
+    pub fingerprint: [u8; 16],
+}
+
+/// A write that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The revision that it made.
+    pub revision: u64,
+    /// What is true of it.
+    pub durability: Durability,
+}
+
+/// A removal that was done, or found nothing to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether the key was there.
+    pub deleted: bool,
+    /// The store's revision afterwards.
+    pub revision: u64,
+    /// What is true of it.
+    pub durability: Durability,
+}
+
+/// A batch that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batched {
+    /// One outcome for each step.
+    pub outcomes: Vec<Outcome>,
+    /// The store's revision afterwards.
+    pub revision: u64,
+    /// What is true of it.
+    pub durability: Durability,
+}
+
+/// Which rows to list.
+#[derive(Clone, Copy, Debug)]
+pub struct ListQuery<'a> {
+    /// Only keys that begin with this.
+    pub prefix: &'a Prefix,
+    /// Behind this row; `None`: from the start.
+    pub after: Option<&'a Key>,
+    /// At most so many rows.
+    pub max_rows: usize,
+    /// Stop once the rows' keys and values have so many bytes; at least one row is given.
+    pub max_bytes: usize,
+    /// Leave the values out.
+    pub keys_only: bool,
+}
+
+/// A row of a listing: key, value unless only keys were asked for, revision, expiry.
+pub type Row = (Key, Option<Value>, u64, Option<Millis>);
+
+/// Some rows of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The rows; fewer than asked for where the search took long.
+    pub rows: Vec<Row>,
+    /// Where to go on; `None`: that was all. Not always the last row's key: a search may stop between two that match.
+    pub next: Option<Key>,
+    /// Where the store stood.
+    pub position: Position,
+}
