@@ -1,5 +1,8 @@
 //! A role-aware key-value and chat service over gRPC, with doors for older socket clients.
 
+pub mod grpc;
+pub mod listen;
 pub mod model;
 pub mod pb;
+pub mod service;
 pub mod store;

@@ -3,8 +3,8 @@
 use super::{time, v1};
 use crate::model::{
     Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS,
-    MAX_PAGE_SIZE, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role, ServerInfo, UpgradePolicy,
-    User, Value,
+    MAX_PAGE_SIZE, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role, ServerInfo,
+    UpgradePolicy, User, Value,
 };
 use crate::store::Row;
 

@@ -86,7 +86,9 @@ impl Service {
                 }
                 Ok(user)
             }
-            Standing::SelfPromoted => Err(manager_required("a self-promoted manager may not write another user's store")),
+            Standing::SelfPromoted => {
+                Err(manager_required("a self-promoted manager may not write another user's store"))
+            }
             Standing::Guest if writes => Err(manager_required("only a manager may write another user's store")),
             Standing::Guest => Err(manager_required("only a manager may read another user's store")),
         }

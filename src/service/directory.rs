@@ -67,6 +67,6 @@ impl Directory {
     }
 }
 
-pub(super) fn name_in_use(name: &UserName) -> Error {
+fn name_in_use(name: &UserName) -> Error {
     Error::new(Reason::NameInUse, format!("the name {:?} is in use; choose another", name.as_str())).in_field("user")
 }

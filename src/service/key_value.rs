@@ -7,10 +7,10 @@ use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
-    Delete, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply, RequestId, Result,
-    UserName,
+    Delete, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply, RequestId,
+    Result, UserName,
 };
-use crate::store::{Backend, Batched, Deleted, Once, Store, Written};
+use crate::store::{Backend, Batched, Deleted, Once, Step, Store, Write, Written};
 
 impl Service {
     pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
@@ -37,7 +37,7 @@ impl Service {
         let once = request_id.map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
         // Before the write: one that was done must not be answered without being on record.
         self.record_access(caller, &owner, method, put.key.as_str())?;
-        let Written { revision, durability } = owner.store.put(put, once).await?;
+        let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
         Ok(Reply::Put { revision, durability })
     }
 
@@ -61,8 +61,22 @@ impl Service {
         let owner = &session.user;
         let once = request_id
             .map(|id| once(session, id, Fingerprint::of(Method::Batch.name(), owner.id).operations(&operations)));
-        let Batched { outcomes, revision, durability } = owner.store.batch(operations, once).await?;
+        let Batched { outcomes, revision, durability } = owner.store.batch(self.steps(operations)?, once).await?;
         Ok(Reply::Batch { outcomes, revision, durability })
+    }
+
+    fn write(&self, put: Put) -> Result<Write> {
+        let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
+        Ok(Write { key: put.key, value: put.value, expire_time, if_revision: put.if_revision })
+    }
+
+    fn steps(&self, operations: Vec<Operation>) -> Result<Vec<Step>> {
+        let step = |(index, operation)| match operation {
+            Operation::Get { key } => Ok(Step::Get { key }),
+            Operation::Delete(delete) => Ok(Step::Delete(delete)),
+            Operation::Put(put) => self.write(put).map(Step::Put).map_err(|error| error.in_operation(index)),
+        };
+        operations.into_iter().enumerate().map(step).collect()
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.
@@ -107,7 +121,9 @@ fn check_batch(operations: &[Operation]) -> Result<()> {
         })
         .sum();
     if bytes > MAX_MESSAGE_BYTES {
-        return invalid(format!("the batch has {bytes} bytes of keys and values; at most 4,194,304 (4 MiB) are allowed"));
+        return invalid(format!(
+            "the batch has {bytes} bytes of keys and values; at most 4,194,304 (4 MiB) are allowed"
+        ));
     }
     Ok(())
 }

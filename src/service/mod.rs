@@ -32,9 +32,8 @@ pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
 pub use user::{Standing, User};
 
-use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
-use crate::store::memory::MemoryEngine;
-use crate::store::{Backend, Clock};
+use crate::model::{Command, DoorInfo, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::store::{Backend, Clock, MemoryEngine};
 
 /// An account of the configuration.
 #[derive(Clone, Debug)]
@@ -92,11 +91,14 @@ impl Service {
             passwords: password::Passwords::new(hashes, limits.auth_queue)?,
             rates: rates::Rates::new(&limits),
             page_tokens: page_token::PageTokens::new(),
-            engine: MemoryEngine::new(clock.clone(), crate::store::memory::Limits {
-                keys_per_user: limits.keys_per_user,
-                bytes_per_user: limits.bytes_per_user,
-                bytes_total: limits.bytes_total,
-            }),
+            engine: MemoryEngine::new(
+                clock.clone(),
+                crate::store::Limits {
+                    max_keys_per_user: limits.keys_per_user,
+                    max_bytes_per_user: limits.bytes_per_user,
+                    max_bytes_total: limits.bytes_total,
+                },
+            ),
             upgrade_policy,
             limits,
             clock,
@@ -169,4 +171,3 @@ impl Service {
         }
     }
 }
-

@@ -4,9 +4,7 @@ use super::Service;
 use super::authorize::Caller;
 use super::method::Method;
 use super::user::Standing;
-use crate::model::{
-    Durability, Reply, Result, ServerInfo, UserName,
-};
+use crate::model::{Durability, Reply, Result, ServerInfo, UserName};
 
 impl Service {
     pub(super) fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
@@ -58,7 +56,7 @@ impl Service {
             account_session_age: limits.account_session,
             call_timeout: limits.call_timeout,
             request_id_window: crate::store::REQUEST_ID_WINDOW,
-            max_request_ids: crate::store::MAX_REQUEST_IDS,
+            max_request_ids: crate::store::MAX_REQUEST_IDS as u32,
             doors: self.doors.get().cloned().unwrap_or_default(),
         }))
     }

@@ -43,9 +43,9 @@ impl Rates {
         if self.sign_ins.len() > 2 * MAX_TRACKED {
             return Err(limited("too many sources sign in at once", Duration::from_secs(1)));
         }
-        self.sign_ins.check_key(&network(source)).map_err(|until| {
-            limited("too many sign-ins from this address", until.wait_time_from(self.clock.now()))
-        })
+        self.sign_ins
+            .check_key(&network(source))
+            .map_err(|until| limited("too many sign-ins from this address", until.wait_time_from(self.clock.now())))
     }
 
     /// Counts a password as wrong until [`password_was_right`](Self::password_was_right), so that tries at the same time count too.

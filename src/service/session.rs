@@ -12,7 +12,7 @@ use crate::model::{Millis, User as UserView};
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub(super) enum Life {
     /// So long after its last use; an open stream is use.
     Idle(Duration),
     /// Until then.

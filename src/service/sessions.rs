@@ -74,10 +74,8 @@ impl Sessions {
     pub(super) fn overdue(&self, now: Millis) -> Vec<Arc<Session>> {
         let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
         let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
-        part.flat_map(|shard| {
-            shard.lock().iter().filter(|session| !session.is_live(now)).cloned().collect::<Vec<_>>()
-        })
-        .collect()
+        part.flat_map(|shard| shard.lock().iter().filter(|session| !session.is_live(now)).cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     fn shard(&self, token: TokenHash) -> Option<&Mutex<HashTable<Arc<Session>>>> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::authorize::{Caller, session_expired};
-use super::directory::name_in_use;
 use super::session::{Life, Session};
 use super::token::{self, TokenHash};
 use super::user::{Standing, User};
@@ -59,7 +58,7 @@ impl Service {
         let folded = name.as_ref().map_or("", UserName::folded);
         self.rates.password(folded, caller.source)?;
         let right = self.passwords.check(folded, password).await?;
-        let account = name.and_then(|name| self.directory.find(&name)).filter(|user| user.account && right);
+        let account = name.as_ref().and_then(|name| self.directory.find(name)).filter(|user| user.account && right);
         let Some(account) = account else {
             return Err(Error::new(Reason::BadCredentials, "wrong user or password"));
         };

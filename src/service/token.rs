@@ -37,7 +37,7 @@ impl TokenHash {
 }
 
 /// A new token and what to keep of it.
-pub fn generate() -> (String, TokenHash) {
+pub(super) fn generate() -> (String, TokenHash) {
     let secret: [u8; 32] = rand::random();
     (URL_SAFE_NO_PAD.encode(secret), TokenHash(Sha256::digest(secret).into()))
 }

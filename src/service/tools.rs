@@ -2,7 +2,7 @@
 
 use jiff::Zoned;
 
-use crate::model::{Error, Reason, Reply, Result, arithmetic, bits};
+use crate::model::{Error, Reason, Reply, Result, calculate as calculate_expression, decode_bits, encode_bits};
 
 /// The longest text to encode, in bytes; its bits are nine characters a byte.
 const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -10,12 +10,12 @@ const MAX_BITS_BYTES: usize = 9 * MAX_TEXT_BYTES;
 
 pub(super) fn encode(text: &str) -> Result<Reply> {
     bounded("text", text, MAX_TEXT_BYTES)?;
-    Ok(Reply::Encoded { bits: bits::encode_bits(text) })
+    Ok(Reply::Encoded { bits: encode_bits(text) })
 }
 
 pub(super) fn decode(text: &str) -> Result<Reply> {
     bounded("bits", text, MAX_BITS_BYTES)?;
-    Ok(Reply::Decoded { text: bits::decode_bits(text)? })
+    Ok(Reply::Decoded { text: decode_bits(text)? })
 }
 
 pub(super) fn now() -> Result<Reply> {
@@ -31,7 +31,7 @@ pub(super) fn now() -> Result<Reply> {
 }
 
 pub(super) fn calculate(expression: &str) -> Result<Reply> {
-    let (result, text) = arithmetic::calculate(expression)?;
+    let (result, text) = calculate_expression(expression)?;
     Ok(Reply::Calculated { result, text })
 }
 
