@@ -5,6 +5,7 @@ use std::time::Duration;
 
 mod backend;
 mod clock;
+pub mod feed;
 pub mod memory;
 pub mod seeded;
 
