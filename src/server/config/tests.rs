@@ -1,0 +1,1 @@
+//! Precedence, and every mistake in one run.
