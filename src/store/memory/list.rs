@@ -63,8 +63,8 @@ struct Page<'a> {
 impl Page<'_> {
     /// Adds a row, if it has room for it.
     fn add(&mut self, entry: &Entry) -> Result<bool> {
-        let value = (!self.query.keys_only).then(|| entry.value().len()).unwrap_or_default();
-        let bytes = self.bytes.saturating_add(entry.key().len() + value);
+        let value_len = if self.query.keys_only { 0 } else { entry.value().len() };
+        let bytes = self.bytes.saturating_add(entry.key().len() + value_len);
         if !self.rows.is_empty() && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes) {
             return Ok(false);
         }
