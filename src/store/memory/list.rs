@@ -30,7 +30,7 @@ impl State {
                 a.cmp(b).then_with(|| one.key().cmp(other.key()))
             };
             // One more than there is room for tells that there is more.
-            let room = query.max_rows.saturating_sub(page.rows.len());
+            let room = query.max_rows.max(1).saturating_sub(page.rows.len());
             if found.len() > room + 1 {
                 found.select_nth_unstable_by(room, order);
                 found.truncate(room + 1);
