@@ -4,3 +4,7 @@
 mod harness;
 
 mod admin;
+mod config;
+mod limits;
+mod shutdown;
+mod tls;

@@ -49,14 +49,16 @@ pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<BadSyntax>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut entries = Vec::new();
     flatten(text, &mut Vec::new(), table.get_ref(), &mut entries);
-    entries.sort_by_key(|entry| entry.line);
-    let bad = errors
+    let bad: Vec<_> = errors
         .into_iter()
         .map(|error| BadSyntax {
             line: line_of(text, &error.span().unwrap_or(0..0)),
             message: error.message().to_owned(),
         })
         .collect();
+    // What the parser made of a broken line is its guess, and no setting.
+    entries.retain(|entry| bad.iter().all(|bad| bad.line != entry.line));
+    entries.sort_by_key(|entry| entry.line);
     (entries, bad)
 }
 

@@ -147,6 +147,17 @@ impl Sources {
         values
     }
 
+    /// A setting that must have a value and may have several.
+    pub(super) fn at_least_one<T>(&mut self, key: &'static str, kind: &dyn Kind<T>, default: Vec<T>) -> Vec<T> {
+        let before = self.wrong.len();
+        let values = self.many(key, kind, default);
+        // With a mistake in each of its values, there is nothing more to say.
+        if values.is_empty() && self.wrong.len() == before {
+            self.wrong(Wrong::new(self.place_of(key), format!("needs at least one {}", kind.rule())));
+        }
+        values
+    }
+
     /// What to call a setting in a message: the way it was given, else the flag.
     pub(super) fn place_of(&self, key: &str) -> String {
         match (self.given.get(key), self.entries.iter().find(|entry| entry.path == [key])) {
