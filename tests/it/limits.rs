@@ -125,7 +125,7 @@ async fn more_streams_than_allowed_wait() {
 }
 
 #[tokio::test]
-async fn connections_are_dealt_to_all_workers_and_all_answer() {
+async fn connections_are_dealt_evenly_to_the_workers() {
     let (probe, parts) = probe();
     let server = Server::builder().flag("--threads", 3).start_with(parts).await;
     let mut streams: Vec<TcpStream> = Vec::new();
@@ -136,6 +136,7 @@ async fn connections_are_dealt_to_all_workers_and_all_answer() {
         stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     }
     probe.arrived(9).await;
+    assert_eq!(probe.by_thread(), [3, 3, 3]);
     for stream in &mut streams {
         let mut status = [0; 12];
         within("an answer", stream.read_exact(&mut status)).await.unwrap();

@@ -35,6 +35,15 @@ impl Value {
             Self::Other(name) => name,
         }
     }
+
+    /// What a setting is parsed from; lists, and types that no setting has, are not.
+    pub(super) fn as_text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Integer(text) => Some(text.clone()),
+            Self::Bool(value) => Some(value.to_string()),
+            Self::List(_) | Self::Other(_) => None,
+        }
+    }
 }
 
 /// A mistake in the file's syntax.
@@ -65,11 +74,12 @@ pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<BadSyntax>) {
 fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
-        match value.get_ref() {
+        match value.get_ref().as_table() {
             // An empty table of no known name is still a mistake to tell.
-            DeValue::Table(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
-            other => {
-                entries.push(Entry { path: path.clone(), value: convert(other), line: line_of(text, &key.span()) })
+            Some(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
+            _ => {
+                let line = line_of(text, &key.span());
+                entries.push(Entry { path: path.clone(), value: convert(value.get_ref()), line });
             }
         }
         path.pop();

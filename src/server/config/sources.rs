@@ -217,16 +217,12 @@ impl Sources {
 
     fn parse<T>(&mut self, key: &str, kind: &dyn Kind<T>, value: Value, place: &Place) -> Option<T> {
         let shown = self.display(key, place);
-        let in_file = matches!(place, Place::File(_));
-        let text = match value {
-            Value::Text(text) if !in_file || kind.in_file() == "a string" => text,
-            Value::Integer(text) if kind.in_file() == "a whole number" => text,
-            Value::Bool(value) if kind.in_file() == "true or false" => value.to_string(),
-            other => {
-                let rule = format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), other.kind());
-                self.wrong.push(Wrong::new(shown, rule));
-                return None;
-            }
+        // What a flag or a variable says is text, whatever the setting's type.
+        let fits = !matches!(place, Place::File(_)) || value.kind() == kind.in_file();
+        let Some(text) = value.as_text().filter(|_| fits) else {
+            let rule = format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), value.kind());
+            self.wrong.push(Wrong::new(shown, rule));
+            return None;
         };
         match kind.parse(&text) {
             Ok(value) => Some(value),
