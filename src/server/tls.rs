@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
@@ -33,7 +33,7 @@ pub enum TlsError {
         /// The file.
         file: PathBuf,
         /// Why.
-        error: rustls::pki_types::pem::Error,
+        error: pem::Error,
     },
     /// A file has nothing of what is looked for in it.
     #[error("{}: has no {wanted} in it", file.display())]
@@ -77,12 +77,7 @@ pub(super) fn start(files: Option<&TlsFiles>) -> Result<Option<(SharedTls, Reloa
 /// What is wrong, with the file's name.
 pub fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            TlsError::Missing { file: files.key.clone(), wanted: "private key" }
-        }
-        error => TlsError::Unreadable { file: files.key.clone(), error },
-    })?;
+    let key = private_key(&files.key)?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -98,15 +93,28 @@ pub fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
             builder.with_client_cert_verifier(verifier.map_err(|error| unusable(file, error))?)
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
+        if error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
             TlsError::Mismatch { key: files.key.clone(), cert: files.cert.clone() }
+        } else if matches!(error, rustls::Error::InvalidCertificate(_)) {
+            unusable(&files.cert, error)
+        } else {
+            unusable(&files.key, error)
         }
-        rustls::Error::InvalidCertificate(_) => unusable(&files.cert, error),
-        error => unusable(&files.key, error),
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| {
+        let file = file.to_owned();
+        if matches!(error, pem::Error::NoItemsFound) {
+            TlsError::Missing { file, wanted: "private key" }
+        } else {
+            TlsError::Unreadable { file, error }
+        }
+    })
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -4,5 +4,9 @@
 mod harness;
 
 mod admin;
+mod config;
 mod grpc;
+mod limits;
+mod shutdown;
 mod store;
+mod tls;

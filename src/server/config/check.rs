@@ -31,7 +31,7 @@ impl RawConfig {
     pub fn check(self) -> Result<Config, Vec<Wrong>> {
         let mut sources = Sources::read(self);
         let s = &mut sources;
-        let listen = s.many("listen", &ADDRESS, default_listen());
+        let listen = s.at_least_one("listen", &ADDRESS, default_listen());
         let admin_listen: Option<Address> = s.optional("admin-listen", &ADDRESS);
         let insecure = s.one("insecure", &Switch, false);
         let store = s.one("store", &Store, StoreEngine::Memory);
@@ -49,9 +49,6 @@ impl RawConfig {
         let limits = service_limits(s);
         let accounts = accounts::read(s);
 
-        if listen.is_empty() {
-            s.wrong(Wrong::new(s.place_of("listen"), "needs at least one address"));
-        }
         if tls.is_none() && !insecure {
             refuse_plaintext(s, &listen);
         }

@@ -35,6 +35,15 @@ impl Value {
             Self::Other(name) => name,
         }
     }
+
+    /// What a setting is parsed from; lists, and types that no setting has, are not.
+    pub(super) fn as_text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Integer(text) => Some(text.clone()),
+            Self::Bool(value) => Some(value.to_string()),
+            Self::List(_) | Self::Other(_) => None,
+        }
+    }
 }
 
 /// A mistake in the file's syntax.
@@ -49,25 +58,28 @@ pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<BadSyntax>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut entries = Vec::new();
     flatten(text, &mut Vec::new(), table.get_ref(), &mut entries);
-    entries.sort_by_key(|entry| entry.line);
-    let bad = errors
+    let bad: Vec<_> = errors
         .into_iter()
         .map(|error| BadSyntax {
             line: line_of(text, &error.span().unwrap_or(0..0)),
             message: error.message().to_owned(),
         })
         .collect();
+    // What the parser made of a broken line is its guess, and no setting.
+    entries.retain(|entry| bad.iter().all(|bad| bad.line != entry.line));
+    entries.sort_by_key(|entry| entry.line);
     (entries, bad)
 }
 
 fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
-        match value.get_ref() {
+        match value.get_ref().as_table() {
             // An empty table of no known name is still a mistake to tell.
-            DeValue::Table(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
-            other => {
-                entries.push(Entry { path: path.clone(), value: convert(other), line: line_of(text, &key.span()) })
+            Some(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
+            _ => {
+                let line = line_of(text, &key.span());
+                entries.push(Entry { path: path.clone(), value: convert(value.get_ref()), line });
             }
         }
         path.pop();

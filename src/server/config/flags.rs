@@ -84,18 +84,22 @@ const FLAGS: &[Flag] = &[
     ),
 ];
 
-const EXAMPLES: &str = "\
+const NOTES: &str = "\
 Examples:
-  kvrpc-server                                        gRPC on 127.0.0.1:50051, stores in memory
+  kvrpc-server
+      gRPC on 127.0.0.1:50051, stores in memory
   kvrpc-server --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
-  kvrpc-server --config kvrpc.toml check-config       what would hold, and where each setting comes from
-  kvrpc-server hash-password adam --role manager      lines for the file, for a password from stdin
+  kvrpc-server --config kvrpc.toml check-config
+      what would hold, and where each setting comes from
+  kvrpc-server hash-password adam --role manager
+      lines for the file, for a password from stdin
 
-Every flag has a key of its name in the file (grace = \"10s\") and a variable (KVRPC_GRACE=10s). A flag wins over a
-variable, a variable over the file. Limits stand in the file alone, under [limits]; check-config shows them all.
+Every flag has a key of its name in the file (grace = \"10s\") and a variable
+(KVRPC_GRACE=10s). A flag wins over a variable, a variable over the file. Limits stand
+in the file alone, under [limits]; check-config shows them all.
 
-Exit codes: 0 stopped as asked, 1 failed, or calls were cut, 2 wrong usage or configuration, 128 + N ended by a second
-signal N.";
+Exit codes: 0 stopped as asked, 1 failed, or calls were cut, 2 wrong usage or
+configuration, 128 + N ended by a second signal N.";
 
 /// What the program was asked for.
 pub enum Invocation {
@@ -159,7 +163,7 @@ fn command() -> Command {
     Command::new("kvrpc-server")
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
-        .after_help(EXAMPLES)
+        .after_help(NOTES)
         .args(arguments())
         .subcommand(check)
         .subcommand(hash)
@@ -176,8 +180,10 @@ fn arguments() -> impl Iterator<Item = Arg> {
         match flag {
             // A comma separates in a variable, which cannot be repeated; no value has one in it.
             Flag { many: true, .. } => argument.action(ArgAction::Append).value_delimiter(','),
-            Flag { switch: true, .. } => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            _ => argument,
+            Flag { switch: true, .. } => {
+                argument.num_args(0..=1).require_equals(true).default_missing_value("true").overrides_with(flag.key)
+            }
+            _ => argument.overrides_with(flag.key),
         }
     })
 }
@@ -228,6 +234,7 @@ mod tests {
             &["check-config", "--config", "a.toml", "--grace", "1s"],
             &["--config", "a.toml", "check-config", "--grace", "1s"],
             &["--config", "a.toml", "--grace=2s", "check-config", "--grace", "1s"],
+            &["--config", "a.toml", "--grace=2s", "--grace", "1s"],
         ] {
             assert_eq!(
                 given(arguments),

@@ -120,7 +120,7 @@ impl Default for Limits {
         Self {
             keys_per_user: 1_000_000,
             bytes_per_user: 256 << 20,
-            store_bytes: parse::machine_memory() / 5 * 4,
+            store_bytes: parse::four_fifths_of_memory(),
             sessions: 100_000,
             sign_ins_per_second: 100,
             auth_failure_burst: 10,

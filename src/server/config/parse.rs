@@ -203,8 +203,13 @@ impl Kind<HeaderValue> for Origin {
 /// What a machine is taken to have that does not tell: 1 GiB.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
+/// Four fifths of the machine's memory, in bytes, down to a whole MiB.
+pub(super) fn four_fifths_of_memory() -> u64 {
+    (machine_memory() / 5 * 4) >> 20 << 20
+}
+
 /// What the machine, or the control group that the process is in, has of memory, in bytes.
-pub(super) fn machine_memory() -> u64 {
+fn machine_memory() -> u64 {
     let Ok(mut system) = System::new() else { return UNKNOWN_MEMORY };
     system.refresh_memory();
     match (system.total_memory(), system.cgroup_limits()) {

@@ -147,6 +147,17 @@ impl Sources {
         values
     }
 
+    /// A setting that must have a value and may have several.
+    pub(super) fn at_least_one<T>(&mut self, key: &'static str, kind: &dyn Kind<T>, default: Vec<T>) -> Vec<T> {
+        let before = self.wrong.len();
+        let values = self.many(key, kind, default);
+        // With a mistake in each of its values, there is nothing more to say.
+        if values.is_empty() && self.wrong.len() == before {
+            self.wrong(Wrong::new(self.place_of(key), format!("needs at least one {}", kind.rule())));
+        }
+        values
+    }
+
     /// What to call a setting in a message: the way it was given, else the flag.
     pub(super) fn place_of(&self, key: &str) -> String {
         match (self.given.get(key), self.entries.iter().find(|entry| entry.path == [key])) {
@@ -206,16 +217,12 @@ impl Sources {
 
     fn parse<T>(&mut self, key: &str, kind: &dyn Kind<T>, value: Value, place: &Place) -> Option<T> {
         let shown = self.display(key, place);
-        let in_file = matches!(place, Place::File(_));
-        let text = match value {
-            Value::Text(text) if !in_file || kind.in_file() == "a string" => text,
-            Value::Integer(text) if kind.in_file() == "a whole number" => text,
-            Value::Bool(value) if kind.in_file() == "true or false" => value.to_string(),
-            other => {
-                let rule = format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), other.kind());
-                self.wrong.push(Wrong::new(shown, rule));
-                return None;
-            }
+        // What a flag or a variable says is text, whatever the setting's type.
+        let fits = !matches!(place, Place::File(_)) || value.kind() == kind.in_file();
+        let Some(text) = value.as_text().filter(|_| fits) else {
+            let rule = format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), value.kind());
+            self.wrong.push(Wrong::new(shown, rule));
+            return None;
         };
         match kind.parse(&text) {
             Ok(value) => Some(value),

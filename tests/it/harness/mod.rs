@@ -11,8 +11,8 @@ use std::time::Duration;
 
 pub(crate) use certificates::Authority;
 pub(crate) use clients::{connect, exchange, http2, read_all, tls_connect};
-pub(crate) use probe::{Probe, probe};
-pub(crate) use process::{Finished, ServerProcess};
+pub(crate) use probe::probe;
+pub(crate) use process::ServerProcess;
 pub(crate) use server::Server;
 
 /// How long a test waits for what must happen. Long: a busy machine is no failure.

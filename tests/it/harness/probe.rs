@@ -1,9 +1,11 @@
 //! A service that shows how its connection was handled, in place of the real one.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread::ThreadId;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -19,20 +21,27 @@ use tonic::body::Body;
 /// anything else never.
 #[derive(Clone)]
 pub(crate) struct Probe {
-    running: Arc<watch::Sender<usize>>,
+    /// How many requests each thread has taken.
+    taken: Arc<watch::Sender<HashMap<ThreadId, usize>>>,
 }
 
 impl Probe {
     /// Waits until so many requests have arrived in all.
     pub(crate) async fn arrived(&self, count: usize) {
-        let mut watched = self.running.subscribe();
-        super::within("the requests arrive", watched.wait_for(|running| *running >= count)).await.unwrap();
+        let mut watched = self.taken.subscribe();
+        let all = |taken: &HashMap<ThreadId, usize>| taken.values().sum::<usize>() >= count;
+        super::within("the requests arrive", watched.wait_for(all)).await.unwrap();
+    }
+
+    /// How many requests each thread has taken.
+    pub(crate) fn by_thread(&self) -> Vec<usize> {
+        self.taken.borrow().values().copied().collect()
     }
 }
 
 /// A probe, and the parts of a server that answers with it.
 pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Probe>) {
-    let probe = Probe { running: Arc::new(watch::Sender::new(0)) };
+    let probe = Probe { taken: Arc::default() };
     let grpc = probe.clone();
     let metrics = |hooks: Hooks| {
         Arc::new(move || hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect())
@@ -51,7 +60,7 @@ impl tower::Service<Request<Incoming>> for Probe {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let info = request.extensions().get::<ConnInfo>().unwrap().clone();
-        self.running.send_modify(|running| *running += 1);
+        self.taken.send_modify(|taken| *taken.entry(std::thread::current().id()).or_default() += 1);
         Box::pin(async move {
             let text = match request.uri().path() {
                 "/who" => {

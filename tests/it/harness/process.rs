@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,11 +83,6 @@ impl ServerProcess {
         self.addresses.iter().find(|(name, _)| name == door).unwrap().1
     }
 
-    /// The lines of the log so far.
-    pub(crate) fn log(&self) -> &[String] {
-        &self.log
-    }
-
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -97,16 +92,17 @@ impl ServerProcess {
     /// Waits for the end, and tells how it was.
     pub(crate) fn wait(mut self) -> Finished {
         // Its end closes the log.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.log.push(line);
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.log.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end:\n{}", self.log.join("\n")),
+            }
         }
-        let status = self.child.try_wait().unwrap().or_else(|| {
-            let _ = self.child.kill();
-            panic!("it did not end:\n{}", self.log.join("\n"));
-        });
+        let code = self.child.wait().unwrap().code();
         let mut stdout = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        Finished { code: status.and_then(|status| status.code()), stdout, stderr: self.log.join("\n") }
+        Finished { code, stdout, stderr: self.log.join("\n") }
     }
 }
 

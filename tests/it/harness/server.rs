@@ -18,6 +18,7 @@ use super::within;
 pub(crate) struct Server {
     pub(crate) addresses: Addresses,
     stop: Option<oneshot::Sender<()>>,
+    abort: Option<oneshot::Sender<()>>,
     drained: oneshot::Receiver<Drained>,
     thread: Option<JoinHandle<()>>,
 }
@@ -81,20 +82,29 @@ impl Server {
         let app = app.unwrap();
         let (started, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
+        let (abort, aborted) = oneshot::channel::<()>();
         let (finished, drained) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let running = app.spawn().unwrap();
                 started.send(running.addresses().clone()).unwrap();
-                // Without a word the sender is dropped, and so is the server.
-                if stopped.await.is_ok() {
-                    let _ = finished.send(running.drain().await);
+                let drain = async {
+                    match stopped.await {
+                        Ok(()) => running.drain().await,
+                        Err(_) => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    // Nobody may be left to hear how it went.
+                    drained = drain => drop(finished.send(drained)),
+                    // Dropped, the server ends at once: the test's clients may not be there to answer any more.
+                    _ = aborted => {}
                 }
             });
         });
         let addresses = within("the server starts", addresses).await.unwrap();
-        Self { addresses, stop: Some(stop), drained, thread: Some(thread) }
+        Self { addresses, stop: Some(stop), abort: Some(abort), drained, thread: Some(thread) }
     }
 
     /// Where gRPC is served.
@@ -128,7 +138,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.abort.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
             && !std::thread::panicking()
