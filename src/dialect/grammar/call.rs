@@ -11,33 +11,75 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the command of its name; the table tells what it does")]
 pub enum Call {
-    Get { key: Key },
+    Get {
+        key: Key,
+    },
     Put(PutCall),
-    Delete { key: Key, if_revision: Option<u64>, request_id: Option<RequestId> },
-    GetOther { user: UserName, key: Key },
-    PutOther { user: UserName, put: PutCall },
-    Keys { prefix: Prefix, user: Option<UserName> },
-    Scan { prefix: Prefix, user: Option<UserName>, keys_only: bool },
+    Delete {
+        key: Key,
+        if_revision: Option<u64>,
+        request_id: Option<RequestId>,
+    },
+    GetOther {
+        user: UserName,
+        key: Key,
+    },
+    PutOther {
+        user: UserName,
+        put: PutCall,
+    },
+    Keys {
+        prefix: Prefix,
+        user: Option<UserName>,
+    },
+    Scan {
+        prefix: Prefix,
+        user: Option<UserName>,
+        keys_only: bool,
+    },
     /// The password is there only at the door.
-    Auth { user: String, password: Option<String> },
-    Upgrade { user: Option<UserName> },
-    Downgrade { user: UserName, end_sessions: bool },
+    Auth {
+        user: String,
+        password: Option<String>,
+    },
+    Upgrade {
+        user: Option<UserName>,
+    },
+    Downgrade {
+        user: UserName,
+        end_sessions: bool,
+    },
     WhoAmI,
     Users,
     Accesses,
     Token,
     SignOut,
-    Encode { text: String },
-    Decode { bits: String },
+    Encode {
+        text: String,
+    },
+    Decode {
+        bits: String,
+    },
     Now,
-    Calc { expression: String },
+    Calc {
+        expression: String,
+    },
     Info,
-    Export { prefix: Prefix, user: Option<UserName> },
-    Import { source: Source },
+    Export {
+        prefix: Prefix,
+        user: Option<UserName>,
+    },
+    Import {
+        source: Source,
+    },
     Doctor,
-    Completions { shell: Shell },
+    Completions {
+        shell: Shell,
+    },
     Man,
-    Help { command: Option<&'static Spec> },
+    Help {
+        command: Option<&'static Spec>,
+    },
 }
 
 /// A write of one key.

@@ -53,9 +53,7 @@ pub const COMMANDS: &[Spec] = &[
         options: &[IF_REVISION, REQUEST_ID],
         help: "remove a key",
         examples: &["delete city", "delete city --if-revision 3"],
-        build: |w| {
-            Ok(Call::Delete { key: w.key()?, if_revision: w.if_revision()?, request_id: w.request_id()? })
-        },
+        build: |w| Ok(Call::Delete { key: w.key()?, if_revision: w.if_revision()?, request_id: w.request_id()? }),
     },
     Spec {
         name: "getother",
@@ -100,9 +98,7 @@ pub const COMMANDS: &[Spec] = &[
         options: &[OF_USER, Opt { name: "--keys-only", value: None, help: "leave the values out" }],
         help: "list the keys with their values, as the server sends them",
         examples: &["scan", "scan user/ --keys-only"],
-        build: |w| {
-            Ok(Call::Scan { prefix: w.prefix()?, user: w.user_option()?, keys_only: w.flag("--keys-only") })
-        },
+        build: |w| Ok(Call::Scan { prefix: w.prefix()?, user: w.user_option()?, keys_only: w.flag("--keys-only") }),
     },
     Spec {
         name: "auth",

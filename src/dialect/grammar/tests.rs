@@ -124,7 +124,10 @@ fn what_is_refused_and_why() {
             "get new delhi",
             "`delhi` is no command; did you mean `delete`? (`get KEY` takes no more words; quote a word with spaces)",
         ),
-        ("put", "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]`"),
+        (
+            "put",
+            "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]`",
+        ),
         ("get", "`get` lacks its KEY; the form is `get KEY`"),
         ("get --key", "`--key` stands where `get` needs its KEY; write `-- --key` if that is what you mean"),
         ("get --", "`get` lacks its KEY; the form is `get KEY`"),
@@ -135,7 +138,10 @@ fn what_is_refused_and_why() {
         ("put k v --ttl 5w", "`put`: --ttl: `5w` is no duration; write a whole number and a unit: ms, s, m, h or d"),
         ("put k v --ttl 0s", "`put`: ttl is zero; it must be 1 ms to 10 years"),
         ("put k v --ttl 4000d", "`put`: ttl is over 10 years; it must be 1 ms to 10 years"),
-        ("put k v --ttl 99999999999999999999d", "`put`: --ttl: `99999999999999999999d` is no duration; write a whole number and a unit: ms, s, m, h or d"),
+        (
+            "put k v --ttl 99999999999999999999d",
+            "`put`: --ttl: `99999999999999999999d` is no duration; write a whole number and a unit: ms, s, m, h or d",
+        ),
         ("put k v --ttl 1s --ttl 2s", "`put` was given --ttl twice"),
         ("put k v --ttl 1s --expire-time 2030-01-01T00:00:00Z", "`put`: --ttl: give it or --expire-time, not both"),
         ("put k v --expire-time soon", "`put`: --expire-time: `soon` is no time; write it as 2026-11-21T18:00:00Z"),
@@ -175,7 +181,9 @@ fn chains_at_the_door() {
         ("Get city", Err("`Get` is no command; did you mean `get`?")),
         (
             "put city New Delhi",
-            Err("`Delhi` is no command; did you mean `delete`? (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]` takes no more words; quote a word with spaces)"),
+            Err(
+                "`Delhi` is no command; did you mean `delete`? (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]` takes no more words; quote a word with spaces)",
+            ),
         ),
     ] {
         assert_eq!(calls(line, Mode::Door), want.map_err(str::to_owned), "{line}");
@@ -247,19 +255,21 @@ fn print(call: &Call) -> Vec<String> {
 fn any_call() -> impl Strategy<Value = Call> {
     let word = "\\PC{1,12}|get|--ttl|-|@x|--";
     let ttl = prop::option::of((1u64..10_000_000).prop_map(|ms| Expiry::After(Duration::from_millis(ms))));
-    let id = prop::option::of("\\PC{1,16}")
-        .prop_map(|id| id.and_then(|id| RequestId::new(id).unwrap_or_default()));
+    let id = prop::option::of("\\PC{1,16}").prop_map(|id| id.and_then(|id| RequestId::new(id).unwrap_or_default()));
     let source = prop_oneof![
         ".{0,12}".prop_map(Source::Text),
         Just(Source::Stdin),
         "[^@\\x00][^\\x00]{0,8}".prop_map(|path| Source::File(path.into())),
     ];
-    let user = || prop::option::of("[a-zA-Z0-9 -]{1,12}").prop_map(|user| user.and_then(|user| UserName::new(user).ok()));
+    let user =
+        || prop::option::of("[a-zA-Z0-9 -]{1,12}").prop_map(|user| user.and_then(|user| UserName::new(user).ok()));
     prop_oneof![
         word.prop_map(|text| get(&text)),
-        (word, source, ttl, prop::option::of(any::<u64>()), id).prop_map(|(text, value, expiry, if_revision, request_id)| {
-            Call::Put(PutCall { key: key(&text), value, expiry, if_revision, request_id })
-        }),
+        (word, source, ttl, prop::option::of(any::<u64>()), id).prop_map(
+            |(text, value, expiry, if_revision, request_id)| {
+                Call::Put(PutCall { key: key(&text), value, expiry, if_revision, request_id })
+            }
+        ),
         ("\\PC{0,12}", user()).prop_map(|(prefix, user)| Call::Keys { prefix: Prefix::new(prefix).unwrap(), user }),
         user().prop_map(|user| Call::Upgrade { user }),
         ".{0,12}".prop_map(|text| Call::Encode { text }),
