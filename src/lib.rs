@@ -2,6 +2,9 @@
 
 pub mod client;
 pub mod dialect;
+pub mod grpc;
+pub mod listen;
 pub mod model;
 pub mod pb;
+pub mod service;
 pub mod store;
