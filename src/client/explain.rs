@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::StatusExt;
 
 use super::Exit;
 use super::args::Settings;
@@ -228,7 +228,7 @@ mod tests {
         if wait.is_some() {
             details.set_retry_info(wait);
         }
-        tonic_types::StatusExt::with_error_details(code, message, details)
+        <Status as StatusExt>::with_error_details(code, message, details)
     }
 
     #[tokio::test]
