@@ -1,10 +1,14 @@
 //! The generated messages and stubs of `proto/`, and their conversion from and to the model.
 
 mod command;
+mod event;
 mod reply;
 mod status;
 mod time;
 
+pub(crate) use command::user_or_caller;
+pub(crate) use time::duration;
+pub use event::{change, room_event, welcome};
 pub use status::{DOMAIN, code, status};
 
 /// Package `kvrpc.v1`, as generated; the comments are those of the contract.
