@@ -80,7 +80,10 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
     use rustls::{AlertDescription, Error};
     #[allow(clippy::wildcard_enum_match_arm, reason = "the errors of TLS, of which these have a next step")]
     match error {
-        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => Obstacle::NotTls,
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        // How a kvrpc port without TLS answers a client that greets it with TLS.
+        | Error::AlertReceived(AlertDescription::ProtocolVersion) => Obstacle::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
             Obstacle::ClientCertificate
         }
@@ -204,7 +207,7 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
 pub(super) fn for_people(wait: Duration) -> String {
     let millis = wait.as_millis().max(1);
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-    let exact = units.iter().find(|(size, _)| millis % size == 0);
+    let exact = units.iter().find(|(size, _)| millis.is_multiple_of(*size));
     match exact {
         Some((1, _)) | None if millis > 1_000 => format!("{}s", millis.div_ceil(1_000)),
         Some((size, unit)) => format!("{}{unit}", millis / size),
