@@ -6,5 +6,6 @@ pub mod grpc;
 pub mod listen;
 pub mod model;
 pub mod pb;
+pub mod server;
 pub mod service;
 pub mod store;

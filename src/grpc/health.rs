@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -10,14 +11,15 @@ use tonic_health::server::HealthReporter;
 use crate::pb;
 use crate::service::Method;
 
+/// What says whether the services answer.
+pub struct Health {
+    reporter: HealthReporter,
+    draining: CancellationToken,
+}
+
 /// The services beside the contract's own, which need no session.
-pub(super) async fn routes(draining: CancellationToken) -> Result<Routes, Box<dyn Error + Send + Sync>> {
+pub(super) fn routes(draining: CancellationToken) -> Result<(Routes, Health), Box<dyn Error + Send + Sync>> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    say(&reporter, ServingStatus::Serving).await;
-    tokio::spawn(async move {
-        draining.cancelled().await;
-        say(&reporter, ServingStatus::NotServing).await;
-    });
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -25,7 +27,25 @@ pub(super) async fn routes(draining: CancellationToken) -> Result<Routes, Box<dy
     };
     // Python's reflection client still asks for v1alpha.
     let routes = Routes::new(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
-    Ok(routes.prepare())
+    Ok((routes.prepare(), Health { reporter, draining }))
+}
+
+impl Health {
+    /// Says SERVING while `ready`, NOT_SERVING otherwise; the first time it is no longer, new calls are refused from then on.
+    pub async fn follow(self, mut ready: watch::Receiver<bool>) {
+        let mut served = false;
+        loop {
+            let serving = *ready.borrow_and_update();
+            if served && !serving {
+                self.draining.cancel();
+            }
+            served |= serving;
+            say(&self.reporter, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+            if ready.changed().await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// For the server as a whole, which has the empty name, and for each service.

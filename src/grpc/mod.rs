@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use crate::service::Service;
+pub use health::Health;
 use native::Native;
 use web::Web;
 
@@ -39,18 +40,19 @@ pub struct Grpc {
 }
 
 impl Grpc {
-    /// The door to a service. Once `draining` is cancelled, new calls are refused with `DRAINING`, health says NOT_SERVING and streams end.
+    /// The door to a service, and what tells its health; that wants to be told in turn whether the server takes calls.
     ///
     /// # Errors
     /// If the contract's descriptors cannot be read.
-    pub async fn new(
+    pub fn new(
         service: Arc<Service>,
-        draining: CancellationToken,
         allowed_origins: &[HeaderValue],
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let native = Native::new(service, draining).await?;
+    ) -> Result<(Self, Health), Box<dyn std::error::Error + Send + Sync>> {
+        let draining = CancellationToken::new();
+        let (routes, health) = health::routes(draining.clone())?;
+        let native = Native::new(service, draining, routes);
         let web = Web::new(native.clone(), allowed_origins);
-        Ok(Self { native, web })
+        Ok((Self { native, web }, health))
     }
 }
 

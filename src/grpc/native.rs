@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::call::{Api, Call, draining, log_internal};
-use super::{Answering, body, deadline, health};
+use super::{Answering, body, deadline};
 use crate::listen::ConnInfo;
 use crate::model::{Error, MAX_MESSAGE_BYTES, Reason};
 use crate::pb;
@@ -49,21 +49,18 @@ pub(super) struct Native {
 }
 
 impl Native {
-    pub(super) async fn new(
-        service: Arc<Service>,
-        draining: CancellationToken,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self {
+    pub(super) fn new(service: Arc<Service>, draining: CancellationToken, routes: Routes) -> Self {
+        Self {
             service,
-            routes: health::routes(draining.clone()).await?,
             draining,
+            routes,
             key_value: KeyValueServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES + ENVELOPE),
             auth: AuthServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             server: ServerServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             codec: CodecServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             clock: ClockServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             calculator: CalculatorServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        })
+        }
     }
 
     pub(super) fn call(&mut self, request: Request<Body>) -> Answering {

@@ -1,1 +1,12 @@
-//! The integration tests.
+//! The integration tests: one binary, a module a subject, and the harness that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
+
+mod harness;
+
+mod admin;
+mod config;
+mod grpc;
+mod limits;
+mod shutdown;
+mod store;
+mod tls;

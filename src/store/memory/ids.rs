@@ -144,7 +144,7 @@ impl Ids {
     /// Forgets what is too old, and tells how many records that were.
     pub(super) fn forget(&mut self, now: Millis, shared: &Shared) -> usize {
         let before = self.records.len();
-        while self.next() <= now {
+        while self.records.front().is_some_and(|record| record.expire_time() <= now) {
             self.forget_first(shared);
         }
         before - self.records.len()

@@ -30,7 +30,7 @@ impl State {
                 a.cmp(b).then_with(|| one.key().cmp(other.key()))
             };
             // One more than there is room for tells that there is more.
-            let room = query.max_rows.saturating_sub(page.rows.len());
+            let room = query.max_rows.max(1).saturating_sub(page.rows.len());
             if found.len() > room + 1 {
                 found.select_nth_unstable_by(room, order);
                 found.truncate(room + 1);
@@ -63,8 +63,8 @@ struct Page<'a> {
 impl Page<'_> {
     /// Adds a row, if it has room for it.
     fn add(&mut self, entry: &Entry) -> Result<bool> {
-        let value = (!self.query.keys_only).then(|| entry.value().len()).unwrap_or_default();
-        let bytes = self.bytes.saturating_add(entry.key().len() + value);
+        let value_len = if self.query.keys_only { 0 } else { entry.value().len() };
+        let bytes = self.bytes.saturating_add(entry.key().len() + value_len);
         if !self.rows.is_empty() && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes) {
             return Ok(false);
         }

@@ -93,7 +93,8 @@ impl<S: BuildHasher> Table<S> {
         let mut slot = self.slot(order);
         std::iter::from_fn(move || {
             let partition = self.partitions.get(*self.directory.get(slot)? as usize)?;
-            slot += 1 << (self.depth - partition.depth);
+            // From the partition's own first slot, which `order` need not lead to.
+            slot = self.slot(partition.start) + (1 << (self.depth - partition.depth));
             Some(partition)
         })
     }

@@ -1,0 +1,194 @@
+//! Binding: every address of a host, or one network interface.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Address;
+
+/// Connections that the system completes before they are accepted. The system lowers it to its own limit (`somaxconn`).
+const BACKLOG: i32 = 1024;
+/// How often a port that the system chose for a host's first address is tried on the host's other addresses.
+const PORT_ATTEMPTS: usize = 16;
+
+/// A listening TCP socket that nobody is served on yet.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) socket: TcpListener,
+    pub(super) local: SocketAddr,
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// A listener that could not be opened: which setting asked for it, where, and why not.
+#[derive(Debug)]
+pub struct BindError {
+    setting: String,
+    address: Address,
+    source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, address, source } = self;
+        write!(f, "{setting} {address}: ")?;
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "the kinds with a sentence of their own; the rest have the system's"
+        )]
+        match source.kind() {
+            ErrorKind::AddrInUse => write!(f, "the address is in use; stop the other program or choose another port"),
+            ErrorKind::PermissionDenied => write!(f, "this user may not listen there ({source})"),
+            ErrorKind::AddrNotAvailable => write!(f, "this machine has no such address"),
+            ErrorKind::NotFound => {
+                write!(f, "`{}` is neither a network interface here nor a host that resolves", address.host())
+            }
+            _ => write!(f, "{source}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Opens a listener on every address that `address` stands for; `setting` is named in the error.
+///
+/// With port 0 all of them get the same port. Of several, those that this machine lacks (IPv6, often) are left out.
+///
+/// # Errors
+/// An address in use, no such interface or host, or no right to listen there.
+pub fn bind(setting: &str, address: &Address) -> Result<Vec<Bound>, BindError> {
+    let fail = |source| BindError { setting: setting.to_owned(), address: address.clone(), source };
+    let interface = address.interface();
+    let addresses = match interface {
+        Some(_) => vec![
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())),
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port())),
+        ],
+        None => resolve(address).map_err(fail)?,
+    };
+    for _ in 1..PORT_ATTEMPTS {
+        match bind_all(&addresses, interface) {
+            // The chosen port was free on the first address and taken on another: choose again.
+            Err(error) if address.port() == 0 && error.kind() == ErrorKind::AddrInUse => {}
+            result => return result.map_err(fail),
+        }
+    }
+    bind_all(&addresses, interface).map_err(fail)
+}
+
+fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
+    let found = (address.host(), address.port()).to_socket_addrs();
+    let mut addresses: Vec<_> = found.map_err(|error| io::Error::new(ErrorKind::NotFound, error))?.collect();
+    addresses.sort();
+    addresses.dedup();
+    if addresses.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(addresses) }
+}
+
+fn bind_all(addresses: &[SocketAddr], interface: Option<&str>) -> io::Result<Vec<Bound>> {
+    let mut bound: Vec<Bound> = Vec::with_capacity(addresses.len());
+    let mut missing = None;
+    for address in addresses {
+        let mut address = *address;
+        if let (0, Some(first)) = (address.port(), bound.first()) {
+            address.set_port(first.local.port());
+        }
+        match bind_one(address, interface, addresses.len() > 1) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if addresses.len() > 1 && is_missing(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// Whether the machine lacks the address or its whole family.
+fn is_missing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == ErrorKind::AddrNotAvailable
+        || Errno::from_io_error(error).is_some_and(|errno| matches!(errno, Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT))
+}
+
+fn bind_one(address: SocketAddr, interface: Option<&str>, one_of_many: bool) -> io::Result<Bound> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && one_of_many {
+        // Its IPv4 twin has a listener of its own.
+        socket.set_only_v6(true)?;
+    }
+    if let Some(interface) = interface {
+        bind_device(&socket, interface)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let socket = TcpListener::from(socket);
+    let local = socket.local_addr()?;
+    Ok(Bound { socket, local })
+}
+
+#[cfg(target_os = "linux")]
+fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_device(_socket: &Socket, _interface: &str) -> io::Result<()> {
+    Err(io::Error::new(ErrorKind::Unsupported, "listening on a network interface by its name needs Linux"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn all_addresses_of_a_host_share_the_port_that_the_system_chose() {
+        let bound = bind("--listen", &address("localhost:0")).unwrap();
+        let ports: Vec<_> = bound.iter().map(|b| b.local().port()).collect();
+        assert!(!ports.is_empty() && ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_interface_takes_connections_that_come_through_it() {
+        let bound = bind("--listen", &address("lo:0")).unwrap();
+        TcpStream::connect(("127.0.0.1", bound[0].local().port())).unwrap();
+    }
+
+    #[test]
+    fn an_error_names_setting_address_and_cause() {
+        let taken = bind("--listen", &address("127.0.0.1:0")).unwrap();
+        let port = taken[0].local().port();
+        for (text, part) in [
+            (format!("127.0.0.1:{port}"), "in use"),
+            (
+                "no-such-if0:3000".to_owned(),
+                "`no-such-if0` is neither a network interface here nor a host that resolves",
+            ),
+            ("192.0.2.1:0".to_owned(), "no such address"),
+        ] {
+            let error = bind("--compat text", &address(&text)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--compat text {text}: ")) && error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How many connections the process has descriptors for.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors kept for what is no connection: listeners, runtimes, files, the connections that wait for a verdict.
+const RESERVED: u64 = 256;
+
+/// How many connections each of `doors` doors may have, given that each wants `wanted` and a connection is a descriptor.
+///
+/// Raises the process's soft limit of descriptors to the hard one first. At least 1.
+pub fn connections_within(wanted: usize, doors: usize) -> usize {
+    share(wanted, doors, raise())
+}
+
+fn share(wanted: usize, doors: usize, descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else { return wanted.max(1) };
+    // A process with very few descriptors keeps half of them for itself.
+    let free = descriptors.saturating_sub(RESERVED).max(descriptors / 2);
+    let share = usize::try_from(free).unwrap_or(usize::MAX) / doors.max(1);
+    wanted.min(share).max(1)
+}
+
+/// Raises the soft limit to the hard one, and returns what holds then; `None` is no limit.
+fn raise() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return limit.current;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of descriptors could not be raised");
+            limit.current
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn doors_share_what_the_process_has() {
+        for (wanted, doors, descriptors, each) in [
+            (10_000, 1, None, 10_000),
+            (10_000, 1, Some(1 << 20), 10_000),
+            (10_000, 1, Some(1_256), 1_000),
+            (10_000, 4, Some(4_256), 1_000),
+            (10, 4, Some(4_256), 10),
+            (10_000, 1, Some(64), 32),
+            (10_000, 99, Some(8), 1),
+        ] {
+            assert_eq!(share(wanted, doors, descriptors), each, "{wanted} {doors} {descriptors:?}");
+        }
+    }
+}

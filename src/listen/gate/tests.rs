@@ -1,0 +1,59 @@
+//! Who gets in, and who goes.
+
+use super::*;
+
+fn peer(text: &str) -> SocketAddr {
+    SocketAddr::new(text.parse().unwrap(), 4000)
+}
+
+#[test]
+fn a_quarter_is_the_share_of_a_source() {
+    for (name, first, second, shared) in [
+        ("an IPv4 address is a source", "192.0.2.1", "192.0.2.1", true),
+        ("its neighbour is another", "192.0.2.1", "192.0.2.2", false),
+        ("the same by an IPv6 socket is the same", "192.0.2.1", "::ffff:192.0.2.1", true),
+        ("an IPv6 /64 is a source", "2001:db8::1", "2001:db8::ffff:1", true),
+        ("the next /64 is another", "2001:db8::1", "2001:db8:0:1::1", false),
+        ("loopback has no share", "127.0.0.1", "127.0.0.1", false),
+        ("IPv6 loopback has none either", "::1", "::1", false),
+    ] {
+        let gate = Gate::new("test", 4);
+        let held = gate.admit(peer(first)).unwrap();
+        let refused = gate.admit(peer(second)).err();
+        assert_eq!(refused, shared.then_some(Refusal::Source), "{name}");
+        drop(held);
+        assert!(gate.admit(peer(second)).is_ok(), "{name}: a place that was given back is free");
+    }
+}
+
+#[test]
+fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
+    let gate = Gate::new("test", 3);
+    let [spoke, silent, later] = [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
+    spoke.spoke();
+    let newcomer = gate.admit(peer("127.0.0.1")).unwrap();
+    let told = |permit: &Permit| permit.evicted.is_cancelled();
+    assert_eq!([&spoke, &silent, &later, &newcomer].map(told), [false, true, false, false]);
+    assert_eq!(gate.stats(), Stats { open: 4, admitted: 4, refused: 0, evicted: 1 });
+
+    later.spoke();
+    newcomer.spoke();
+    drop(silent);
+    assert_eq!(gate.admit(peer("127.0.0.1")).err(), Some(Refusal::Full));
+    drop(spoke);
+    let next = gate.admit(peer("127.0.0.1")).unwrap();
+    assert_eq!(gate.stats(), Stats { open: 3, admitted: 5, refused: 1, evicted: 1 });
+    drop((later, newcomer, next));
+    let state = gate.state.lock();
+    assert!(state.open == 0 && state.leaving.is_empty() && state.silent.is_empty() && state.by_source.is_empty());
+}
+
+#[test]
+fn those_told_to_go_are_bounded() {
+    let gate = Gate::new("test", 1);
+    let mut held = vec![gate.admit(peer("::1")).unwrap()];
+    held.extend((0..LEAVING).map(|_| gate.admit(peer("::1")).unwrap()));
+    assert_eq!(gate.admit(peer("::1")).err(), Some(Refusal::Full));
+    held.remove(0);
+    assert!(gate.admit(peer("::1")).is_ok());
+}

@@ -1,0 +1,156 @@
+//! One HTTP connection from its first request to its last: deadlines, age, and how it is told to end.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService as HyperService, Service};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{HttpLimits, HttpService};
+use crate::listen::ConnInfo;
+
+/// Streams that the peer reset and that are still being taken down, and resets of ours, before the connection is ended
+/// as a rapid-reset attack (CVE-2023-44487 and its kin).
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 128;
+/// Response bytes kept for one slow stream.
+const MAX_SEND_BUFFER: usize = 64 << 10;
+/// An HTTP/1 connection's buffer; hyper wants at least 8 KiB.
+const HTTP1_BUFFER: usize = 64 << 10;
+/// What streams get after they were told that an old connection ends.
+const CUT_AFTER: Duration = Duration::from_secs(1);
+
+/// Puts the connection's [`ConnInfo`] into each request.
+#[derive(Clone)]
+struct WithInfo<S> {
+    service: TowerToHyperService<S>,
+    info: ConnInfo,
+}
+
+impl<S: HttpService> Service<http::Request<Incoming>> for WithInfo<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = <TowerToHyperService<S> as Service<http::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.info.clone());
+        self.service.call(request)
+    }
+}
+
+pub(super) async fn http2<IO, S>(
+    stream: IO,
+    service: S,
+    info: ConnInfo,
+    limits: &HttpLimits,
+    draining: &CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: HttpService,
+{
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .max_send_buf_size(MAX_SEND_BUFFER);
+    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
+    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+}
+
+pub(super) async fn http1<IO, S>(
+    stream: IO,
+    service: S,
+    info: ConnInfo,
+    limits: &HttpLimits,
+    draining: &CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: HttpService,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake)
+        .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
+        .max_buf_size(HTTP1_BUFFER);
+    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
+    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+}
+
+/// What both versions' connections have in common.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    /// Asks for no more requests; the connection ends once those that run have.
+    fn graceful(self: Pin<&mut Self>);
+}
+
+impl<IO, S> Graceful for http2::Connection<IO, S, TokioExecutor>
+where
+    S: HyperService<Incoming, Error: Into<Box<dyn StdError + Send + Sync>>, ResBody: 'static>,
+    Self: Future<Output = hyper::Result<()>>,
+    IO: Read + Write + Unpin,
+    <S::ResBody as http_body::Body>::Error: Into<Box<dyn StdError + Send + Sync>>,
+    TokioExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+{
+    fn graceful(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<IO, S> Graceful for http1::Connection<IO, S>
+where
+    S: HyperService<Incoming, Error: Into<Box<dyn StdError + Send + Sync>>, ResBody: 'static>,
+    Self: Future<Output = hyper::Result<()>>,
+    IO: Read + Write + Unpin,
+    <S::ResBody as http_body::Body>::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    fn graceful(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn run<C: Graceful>(connection: C, info: &ConnInfo, limits: &HttpLimits, draining: &CancellationToken) {
+    let mut connection = pin!(connection);
+    let peer = info.peer;
+    let ended = |result: hyper::Result<()>| match result {
+        Ok(()) => tracing::trace!(%peer, "the connection ended"),
+        Err(error) => tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended"),
+    };
+    let age = limits.age.mul_f64(rand::random_range(0.9..1.1));
+    tokio::select! {
+        result = connection.as_mut() => return ended(result),
+        () = draining.cancelled() => {}
+        () = sleep(age) => {
+            tracing::debug!(%peer, "the connection is old; the client is asked to open another");
+            connection.as_mut().graceful();
+            tokio::select! {
+                result = connection.as_mut() => return ended(result),
+                () = draining.cancelled() => {}
+                () = sleep(limits.closing_notice) => {
+                    info.closing.cancel();
+                    return match timeout(CUT_AFTER, connection).await {
+                        Ok(result) => ended(result),
+                        Err(_) => tracing::debug!(%peer, "the connection was cut: old, with streams still open"),
+                    };
+                }
+            }
+        }
+    }
+    // The whole server stops: whoever waits for the connections cuts it when the grace period is over.
+    connection.as_mut().graceful();
+    info.closing.cancel();
+    ended(connection.await);
+}

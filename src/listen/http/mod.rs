@@ -1,0 +1,222 @@
+//! Serving HTTP on a connection: TLS if the door has it, the first bytes, then HTTP/2 or HTTP/1, each with its deadlines.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use self::first_bytes::{Opening, read_opening};
+use self::rewind::Rewind;
+use super::{ConnInfo, Connection, Door, Permit};
+
+mod drive;
+mod first_bytes;
+mod refuse;
+mod rewind;
+
+/// What the connections of an HTTP door may take, and how long.
+#[derive(Clone, Debug)]
+pub struct HttpLimits {
+    /// From the end of the handshakes to the first 24 bytes, or to the first that tell it is no HTTP/2.
+    pub first_bytes: Duration,
+    /// The TLS handshake. Also how long an HTTP/1 connection may take over a request's header, or idle between two.
+    pub handshake: Duration,
+    /// Silence after which an HTTP/2 peer is sent a PING.
+    pub keepalive_interval: Duration,
+    /// What it has to answer that.
+    pub keepalive_timeout: Duration,
+    /// HTTP/2 streams open at once.
+    pub streams: u32,
+    /// Bytes of a request's header list.
+    pub header_bytes: u32,
+    /// A connection this old (± 10 %, so that not all come back at once) is told to go elsewhere (GOAWAY).
+    pub age: Duration,
+    /// What its streams get from then until they are told to end; one second later it is cut.
+    pub closing_notice: Duration,
+}
+
+/// What answers the requests: any tower service whose errors are responses.
+pub trait HttpService:
+    tower::Service<
+        http::Request<Incoming>,
+        Response = http::Response<Self::ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    /// The body of its responses.
+    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: tower::Service<
+            http::Request<Incoming>,
+            Response = http::Response<B>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    type ResponseBody = B;
+}
+
+/// The TLS configuration that the next connection gets; whoever holds it may put in a newer one.
+pub type SharedTls = Arc<ArcSwap<ServerConfig>>;
+
+/// A door that speaks HTTP/2 and HTTP/1, with TLS or without.
+pub struct HttpDoor<S> {
+    service: S,
+    tls: Option<SharedTls>,
+    limits: Arc<HttpLimits>,
+}
+
+impl<S: HttpService> HttpDoor<S> {
+    /// A door that answers with `service`.
+    pub fn new(service: S, tls: Option<SharedTls>, limits: HttpLimits) -> Self {
+        Self { service, tls, limits: Arc::new(limits) }
+    }
+}
+
+impl<S: HttpService> Door for HttpDoor<S> {
+    fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
+        let service = self.service.clone();
+        let limits = Arc::clone(&self.limits);
+        match &self.tls {
+            Some(tls) => Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, limits)),
+            None => Box::pin(serve_plain(connection, service, limits)),
+        }
+    }
+}
+
+async fn serve_plain<S: HttpService>(connection: Connection, service: S, limits: Arc<HttpLimits>) {
+    let Connection { mut stream, peer, local, permit, draining } = connection;
+    let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: CancellationToken::new() };
+    let deadline = Instant::now() + limits.first_bytes;
+    let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
+    if opening.is_tls() {
+        tracing::debug!(%peer, "closed: it speaks TLS, and this port does not");
+        return refuse::tls_on_plain_port(stream).await;
+    }
+    serve_opened(Opened { stream, opening, info, permit, draining }, service, &limits).await;
+}
+
+async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, limits: Arc<HttpLimits>) {
+    let Connection { mut stream, peer, local, permit, draining } = connection;
+    let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: CancellationToken::new() };
+    let deadline = Instant::now() + limits.handshake;
+    let mut first = [0];
+    let speaks_tls = tokio::select! {
+        peeked = timeout_at(deadline, stream.peek(&mut first)) => match peeked {
+            Ok(Ok(1..)) => first_bytes::is_tls(&first),
+            Ok(Ok(0)) => return tracing::debug!(%peer, "closed before it said anything"),
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "the connection failed"),
+            Err(_) => return tracing::debug!(%peer, "closed: silent for {:?}", limits.handshake),
+        },
+        () = draining.cancelled() => return,
+    };
+    if !speaks_tls {
+        tracing::debug!(%peer, "closed: no TLS on a TLS port");
+        let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
+        return refuse::plain_on_tls_port(stream, &opening).await;
+    }
+    let stream = tokio::select! {
+        shaken = timeout_at(deadline, acceptor.accept(stream)) => match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "the TLS handshake failed"),
+            Err(_) => return tracing::debug!(%peer, "closed: no TLS handshake within {:?}", limits.handshake),
+        },
+        () = draining.cancelled() => return,
+    };
+    info.peer_certificates = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .map(|chain| Arc::new(chain.iter().map(|c| c.clone().into_owned()).collect()));
+    serve_decrypted(stream, info, permit, draining, service, &limits).await;
+}
+
+async fn serve_decrypted<S: HttpService>(
+    stream: tokio_rustls::server::TlsStream<TcpStream>,
+    info: ConnInfo,
+    permit: Permit,
+    draining: CancellationToken,
+    service: S,
+    limits: &HttpLimits,
+) {
+    // The stream is large: boxed, it is not moved about with the future.
+    let mut stream = Box::new(stream);
+    let deadline = Instant::now() + limits.first_bytes;
+    let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
+    serve_opened(Opened { stream, opening, info, permit, draining }, service, limits).await;
+}
+
+/// The first bytes, if they come in time and the server is not about to stop.
+async fn opening<IO: AsyncRead + Unpin>(
+    stream: &mut IO,
+    deadline: Instant,
+    info: &ConnInfo,
+    draining: &CancellationToken,
+) -> Option<Opening> {
+    let peer = info.peer;
+    tokio::select! {
+        read = timeout_at(deadline, read_opening(stream)) => match read {
+            Ok(Ok(Some(opening))) => Some(opening),
+            Ok(Ok(None)) => {
+                tracing::debug!(%peer, "closed before it said what it speaks");
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "the connection failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "closed: it took too long to say what it speaks");
+                None
+            }
+        },
+        () = draining.cancelled() => None,
+    }
+}
+
+/// A connection whose first bytes are there.
+struct Opened<IO> {
+    stream: IO,
+    opening: Opening,
+    info: ConnInfo,
+    permit: Permit,
+    draining: CancellationToken,
+}
+
+async fn serve_opened<IO, S>(opened: Opened<IO>, service: S, limits: &HttpLimits)
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: HttpService,
+{
+    let Opened { stream, opening, info, permit, draining } = opened;
+    permit.spoke();
+    let http2 = opening.is_http2();
+    let stream = Rewind::new(stream, opening.into_bytes());
+    if http2 {
+        drive::http2(stream, service, info, limits, &draining).await;
+    } else {
+        drive::http1(stream, service, info, limits, &draining).await;
+    }
+}

@@ -1,0 +1,110 @@
+//! The threads that serve connections: one current-thread runtime each.
+//!
+//! Measured faster than one runtime of several threads, and than a listener each (`SO_REUSEPORT`): a connection stays on
+//! its core, and every core gets as many as the next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Connection, Door, Permit};
+
+/// Accepted connections that wait for one worker. A worker this far behind is skipped.
+const QUEUE: usize = 256;
+
+/// An accepted connection on its way to a worker.
+pub(super) struct Job {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) permit: Permit,
+    pub(super) door: Arc<dyn Door>,
+}
+
+/// The ways to the workers. They finish once every clone is dropped and every connection has ended.
+#[derive(Clone)]
+pub(super) struct Workers {
+    queues: Vec<mpsc::Sender<Job>>,
+    next: usize,
+}
+
+/// Tells that a worker's thread has finished, by being dropped there.
+pub(super) type Finished = oneshot::Receiver<()>;
+
+impl Workers {
+    /// Starts `count` threads. `draining` is handed to each connection; `abort` ends all of them where they are.
+    pub(super) fn start(
+        name: &str,
+        count: usize,
+        draining: &CancellationToken,
+        abort: &CancellationToken,
+    ) -> io::Result<(Self, Vec<Finished>)> {
+        let mut queues = Vec::with_capacity(count);
+        let mut finished = Vec::with_capacity(count);
+        for index in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (queue, jobs) = mpsc::channel(QUEUE);
+            let (done, waiter) = oneshot::channel();
+            let (draining, abort) = (draining.clone(), abort.clone());
+            thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                work(runtime, jobs, draining, abort);
+                drop(done);
+            })?;
+            queues.push(queue);
+            finished.push(waiter);
+        }
+        Ok((Self { queues, next: 0 }, finished))
+    }
+
+    /// Gives a connection to the next worker with room; false, and the connection is closed, if none has any.
+    pub(super) fn deal(&mut self, mut job: Job) -> bool {
+        for _ in 0..self.queues.len() {
+            self.next = (self.next + 1) % self.queues.len();
+            let Some(queue) = self.queues.get(self.next) else { return false };
+            match queue.try_send(job) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => job = back,
+            }
+        }
+        false
+    }
+}
+
+fn work(runtime: Runtime, mut jobs: mpsc::Receiver<Job>, draining: CancellationToken, abort: CancellationToken) {
+    let connections = TaskTracker::new();
+    runtime.block_on(async {
+        let all = async {
+            while let Some(job) = jobs.recv().await {
+                connections.spawn(serve(job, draining.clone()));
+            }
+            connections.close();
+            connections.wait().await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = abort.cancelled() => {}
+        }
+    });
+    // Drops what is left, and does not wait for blocking work that nobody can cancel.
+    runtime.shutdown_background();
+}
+
+async fn serve(job: Job, draining: CancellationToken) {
+    let Job { stream, peer, local, permit, door } = job;
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%peer, %error, "a connection could not be registered with its worker"),
+    };
+    let evicted = permit.evicted();
+    tokio::select! {
+        () = door.serve(Connection { stream, peer, local, permit, draining }) => {}
+        () = evicted.cancelled() => tracing::debug!(%peer, "closed, having never spoken, for somebody new"),
+    }
+}

@@ -1,0 +1,85 @@
+//! The one place where the server's parts are chosen and put together.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::app::Hooks;
+use super::config::{Config, ServiceConfig};
+use super::task::Task;
+use crate::grpc::{self, Grpc};
+use crate::listen::http::HttpService;
+use crate::model::{DoorInfo, UserName};
+use crate::service::{self, Account, Options, SWEEP_INTERVAL, Service};
+use crate::store::Clock;
+
+/// How often the sources that signed in long ago are forgotten.
+const RATES_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The metrics as text, in Prometheus' format.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What a server is made of, beside its sockets.
+pub struct Parts<S> {
+    /// Answers on the gRPC listeners.
+    pub grpc: S,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What goes on beside the calls.
+    pub tasks: Vec<Task>,
+}
+
+/// The parts that the configuration asks for.
+pub(super) fn compose(
+    config: &Config,
+    hooks: Hooks,
+) -> Result<Parts<impl HttpService + use<>>, Box<dyn Error + Send + Sync>> {
+    let Hooks { ready, gates, addresses } = hooks;
+    let service = Arc::new(Service::new(options(&config.service)?)?);
+    let tls = config.tls.is_some();
+    let doors = addresses.all.iter().filter(|(name, _)| name == grpc::DOOR);
+    service.set_doors(
+        doors.map(|(_, address)| DoorInfo { dialect: grpc::DOOR, address: address.to_string(), tls }).collect(),
+    );
+    let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
+    let (sweeps, rates, measured) = (Arc::clone(&service), Arc::clone(&service), service);
+    let metrics = move || {
+        for gate in &gates {
+            measured.metrics().set_connections(gate.name(), gate.stats().open);
+        }
+        // Writing to a String fails for no reason but a fault of the formatter.
+        measured.metrics_text().unwrap_or_default()
+    };
+    let tasks = vec![
+        Task::once(health.follow(ready)),
+        Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
+        Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),
+    ];
+    Ok(Parts { grpc, metrics: Arc::new(metrics), tasks })
+}
+
+fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
+    let account = |account: &super::config::Account| {
+        let name = UserName::new(account.name.as_str())?;
+        Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
+    };
+    let limits = &config.limits;
+    Ok(Options {
+        accounts: config.accounts.iter().map(account).collect::<Result<_, crate::model::Error>>()?,
+        upgrade_policy: config.upgrade_policy,
+        limits: service::Limits {
+            keys_per_user: limits.keys_per_user,
+            bytes_per_user: limits.bytes_per_user,
+            bytes_total: limits.store_bytes,
+            sessions: limits.sessions as u64,
+            sign_ins_per_second: limits.sign_ins_per_second,
+            auth_failure_burst: limits.auth_failure_burst,
+            auth_failure_interval: limits.auth_failure_interval,
+            guest_idle: limits.guest_idle,
+            account_session: limits.account_session,
+            call_timeout: limits.call_timeout,
+            ..service::Limits::default()
+        },
+        clock: Clock::system(),
+    })
+}

@@ -1,0 +1,107 @@
+//! The configuration file, taken apart into settings with the line that each stands in.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A setting of the file: its key's parts, what it is set to, and where.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) path: Vec<String>,
+    pub(super) value: Value,
+    pub(super) line: usize,
+}
+
+/// What a setting can be set to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    Integer(String),
+    Bool(bool),
+    List(Vec<Value>),
+    /// A type that no setting has, by its name.
+    Other(&'static str),
+}
+
+impl Value {
+    /// The type, as the file's author would say it.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "a whole number",
+            Self::Bool(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// What a setting is parsed from; lists, and types that no setting has, are not.
+    pub(super) fn as_text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Integer(text) => Some(text.clone()),
+            Self::Bool(value) => Some(value.to_string()),
+            Self::List(_) | Self::Other(_) => None,
+        }
+    }
+}
+
+/// A mistake in the file's syntax.
+#[derive(Debug)]
+pub(super) struct BadSyntax {
+    pub(super) line: usize,
+    pub(super) message: String,
+}
+
+/// Every setting of a file, and every mistake in its syntax.
+pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<BadSyntax>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut entries = Vec::new();
+    flatten(text, &mut Vec::new(), table.get_ref(), &mut entries);
+    let bad: Vec<_> = errors
+        .into_iter()
+        .map(|error| BadSyntax {
+            line: line_of(text, &error.span().unwrap_or(0..0)),
+            message: error.message().to_owned(),
+        })
+        .collect();
+    // What the parser made of a broken line is its guess, and no setting.
+    entries.retain(|entry| bad.iter().all(|bad| bad.line != entry.line));
+    entries.sort_by_key(|entry| entry.line);
+    (entries, bad)
+}
+
+fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
+    for (key, value) in table {
+        path.push(key.get_ref().to_string());
+        match value.get_ref().as_table() {
+            // An empty table of no known name is still a mistake to tell.
+            Some(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
+            _ => {
+                let line = line_of(text, &key.span());
+                entries.push(Entry { path: path.clone(), value: convert(value.get_ref()), line });
+            }
+        }
+        path.pop();
+    }
+}
+
+fn convert(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => {
+            let parsed = i128::from_str_radix(number.as_str(), number.radix());
+            parsed.map_or(Value::Other("a number too large"), |number| Value::Integer(number.to_string()))
+        }
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Array(values) => Value::List(values.iter().map(Spanned::get_ref).map(convert).collect()),
+        DeValue::Float(_) => Value::Other("a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Table(_) => Value::Other("a table"),
+    }
+}
+
+/// The line of a span, from 1.
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+}

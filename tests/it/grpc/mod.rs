@@ -1,0 +1,6 @@
+//! The gRPC door.
+
+mod contract;
+pub(crate) mod people;
+pub(crate) mod raw;
+mod table;

@@ -1,0 +1,114 @@
+//! A server with two accounts, two guests and a manager.
+
+use std::collections::HashMap;
+
+use kvrpc::pb::v1;
+use kvrpc::service::Method;
+use prost::Message as _;
+
+use super::raw::{Failure, Raw};
+use crate::harness::Server;
+
+/// Who makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// Without a token.
+    Nobody,
+    /// With what can be no token.
+    Malformed,
+    /// With a token whose session has ended.
+    Expired,
+    /// With a token of another server.
+    Stranger,
+    /// The user `guest`.
+    Guest,
+    /// The user `other`, a guest too.
+    Other,
+    /// The account `adam`, whose password is `bill`.
+    Manager,
+}
+
+/// The accounts, with cheap hashes: the tests check many passwords.
+pub(crate) fn accounts() -> String {
+    format!(
+        "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
+        hash("bill"),
+        hash("bob's")
+    )
+}
+
+pub(crate) fn hash(password: &str) -> String {
+    use argon2::password_hash::PasswordHasher as _;
+    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    argon2::Argon2::from(params).hash_password(password.as_bytes()).unwrap().to_string()
+}
+
+/// The server and a client for each.
+pub(crate) struct People {
+    pub(crate) server: Server,
+    clients: HashMap<Who, Raw>,
+}
+
+impl People {
+    pub(crate) async fn start() -> Self {
+        Self::with("[limits]\nbytes-per-user = \"2MiB\"\n").await
+    }
+
+    /// `config` goes before the accounts.
+    pub(crate) async fn with(config: &str) -> Self {
+        let server = Server::builder().toml(&format!("{config}{}", accounts())).start().await;
+        let nobody = Raw::new(server.channel());
+        let mut clients = HashMap::from([(Who::Nobody, nobody.clone())]);
+        for (who, user) in [(Who::Guest, "guest"), (Who::Other, "other"), (Who::Expired, "expired")] {
+            clients.insert(who, sign_in(&nobody, user).await);
+        }
+        clients[&Who::Expired]
+            .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
+            .await
+            .unwrap();
+        clients.insert(Who::Manager, auth(&nobody, "adam", "bill").await.unwrap());
+        clients.insert(Who::Stranger, nobody.with_token(&"A".repeat(43)));
+        clients.insert(Who::Malformed, nobody.with_token("short"));
+        Self { server, clients }
+    }
+
+    pub(crate) fn client(&self, who: Who) -> &Raw {
+        &self.clients[&who]
+    }
+
+    pub(crate) async fn call(&self, who: Who, method: Method, message: Vec<u8>) -> Result<Vec<bytes::Bytes>, Failure> {
+        Ok(self.client(who).bytes(method.path(), message).await?)
+    }
+
+    /// Leaves room for less than one large value in their stores.
+    pub(crate) async fn fill_up(&self, all: &[Who]) {
+        for &who in all {
+            let data = Some(v1::put_request::Data::Blob(vec![7; 1 << 20].into()));
+            let put = v1::PutRequest { key: "large".to_owned(), data, ..Default::default() };
+            self.call(who, Method::Put, put.encode_to_vec()).await.unwrap();
+        }
+    }
+
+    /// What the stores of both guests hold, with their revisions, and who there is.
+    pub(crate) async fn state(&self) -> Vec<bytes::Bytes> {
+        let mut state = Vec::new();
+        for who in [Who::Guest, Who::Other] {
+            let scan = v1::ScanRequest { keys_only: true, ..Default::default() };
+            state.extend(self.call(who, Method::Scan, scan.encode_to_vec()).await.unwrap());
+        }
+        state.extend(self.call(Who::Manager, Method::ListUsers, Vec::new()).await.unwrap());
+        state
+    }
+}
+
+pub(crate) async fn sign_in(nobody: &Raw, user: &str) -> Raw {
+    let request = v1::SignInRequest { user: user.to_owned() };
+    let response: v1::SignInResponse = nobody.call(Method::SignIn.path(), &request).await.unwrap();
+    nobody.with_token(&response.token)
+}
+
+pub(crate) async fn auth(client: &Raw, user: &str, password: &str) -> Result<Raw, Failure> {
+    let request = v1::AuthRequest { user: user.to_owned(), password: password.to_owned() };
+    let response: v1::AuthResponse = client.call(Method::Auth.path(), &request).await?;
+    Ok(client.with_token(&response.token))
+}

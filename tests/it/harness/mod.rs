@@ -1,0 +1,38 @@
+//! What the tests share: servers inside this process and outside, clients, certificates, waiting.
+
+mod certificates;
+mod clients;
+mod probe;
+mod process;
+mod server;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use certificates::Authority;
+pub(crate) use clients::{connect, exchange, http2, read_all, tls_connect};
+pub(crate) use probe::probe;
+pub(crate) use process::ServerProcess;
+pub(crate) use server::Server;
+
+/// How long a test waits for what must happen. Long: a busy machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen; fails the test if it does not.
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Asks again and again until the answer is yes; fails the test if it never is.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let mut turns = tokio::time::interval(Duration::from_millis(5));
+    within(what, async {
+        while !ask().await {
+            turns.tick().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,114 @@
+//! The built server in a process of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+
+/// A running server process. Dropped, it is killed.
+pub(crate) struct ServerProcess {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
+    addresses: Vec<(String, SocketAddr)>,
+}
+
+/// How a process ended, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
+    // Nothing of the environment that the tests happen to run in.
+    command.env_clear().envs(variables.iter().copied()).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl ServerProcess {
+    /// Starts a server with these flags, and waits for its line that says where it is.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments, &[]).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (line, lines) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        let mut process = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
+        let ready = process.wait_for_line("ready: ");
+        let (_, list) = ready.split_once("ready: ").unwrap();
+        let list = list.split(['"', ',']).next().unwrap();
+        process.addresses = list
+            .split_whitespace()
+            .map(|pair| pair.split_once('=').unwrap())
+            .map(|(door, address)| (door.to_owned(), address.parse().unwrap()))
+            .collect();
+        process
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)], stdin: &str) -> Finished {
+        let mut child = command(arguments, variables).spawn().unwrap();
+        // A program that reads nothing may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Waits for a line of the log with `part` in it.
+    pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.log.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!("no line with `{part}` ({error}), but:\n{}", self.log.join("\n")),
+            }
+        }
+    }
+
+    /// The first address of a door.
+    pub(crate) fn address(&self, door: &str) -> SocketAddr {
+        self.addresses.iter().find(|(name, _)| name == door).unwrap().1
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end, and tells how it was.
+    pub(crate) fn wait(mut self) -> Finished {
+        // Its end closes the log.
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.log.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end:\n{}", self.log.join("\n")),
+            }
+        }
+        let code = self.child.wait().unwrap().code();
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        Finished { code, stdout, stderr: self.log.join("\n") }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,149 @@
+//! A server inside this process, with real listeners on ports that the system chose.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use kvrpc::listen::Drained;
+use kvrpc::listen::http::HttpService;
+use kvrpc::server::app::{Addresses, App, Hooks, StartError};
+use kvrpc::server::compose::Parts;
+use kvrpc::server::config::{Config, Invocation, invocation};
+use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
+use tonic::transport::{Channel, Endpoint};
+
+use super::within;
+
+/// A running server. Dropped, it ends at once, and its threads with it.
+pub(crate) struct Server {
+    pub(crate) addresses: Addresses,
+    stop: Option<oneshot::Sender<()>>,
+    abort: Option<oneshot::Sender<()>>,
+    drained: oneshot::Receiver<Drained>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a server is to be.
+pub(crate) struct Builder {
+    arguments: Vec<String>,
+    file: String,
+}
+
+impl Builder {
+    /// Adds a flag with its value.
+    pub(crate) fn flag(mut self, flag: &str, value: impl ToString) -> Self {
+        self.arguments.extend([flag.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Adds lines to the configuration file.
+    pub(crate) fn toml(mut self, lines: &str) -> Self {
+        self.file.push_str(lines);
+        self.file.push('\n');
+        self
+    }
+
+    /// The checked configuration.
+    pub(crate) fn config(&self) -> Config {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, &self.file).unwrap();
+        let mut arguments = self.arguments.clone();
+        arguments.extend(["--config".to_owned(), file.path().display().to_string()]);
+        match invocation(arguments).unwrap() {
+            Invocation::Serve(raw) => raw.check().unwrap(),
+            Invocation::CheckConfig(_) | Invocation::HashPassword(_) => panic!("no server was asked for"),
+        }
+    }
+
+    /// Starts the real server.
+    pub(crate) async fn start(self) -> Server {
+        Server::run(App::build(&self.config())).await
+    }
+
+    /// Starts a server with other parts.
+    pub(crate) async fn start_with<S: HttpService>(self, parts: impl FnOnce(Hooks) -> Parts<S>) -> Server {
+        Server::run(App::build_with(&self.config(), |hooks| Ok(parts(hooks)))).await
+    }
+}
+
+impl Server {
+    /// A server with the default configuration, but for its ports, and an admin listener.
+    pub(crate) async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// The same, to be changed before it starts.
+    pub(crate) fn builder() -> Builder {
+        let builder = Builder { arguments: vec!["kvrpc-server".to_owned()], file: String::new() };
+        builder.flag("--listen", "127.0.0.1:0").flag("--admin-listen", "127.0.0.1:0").flag("--threads", 2)
+    }
+
+    async fn run(app: Result<App, StartError>) -> Self {
+        let app = app.unwrap();
+        let (started, addresses) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let (abort, aborted) = oneshot::channel::<()>();
+        let (finished, drained) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let running = app.spawn().unwrap();
+                started.send(running.addresses().clone()).unwrap();
+                let drain = async {
+                    match stopped.await {
+                        Ok(()) => running.drain().await,
+                        Err(_) => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    // Nobody may be left to hear how it went.
+                    drained = drain => drop(finished.send(drained)),
+                    // Dropped, the server ends at once: the test's clients may not be there to answer any more.
+                    _ = aborted => {}
+                }
+            });
+        });
+        let addresses = within("the server starts", addresses).await.unwrap();
+        Self { addresses, stop: Some(stop), abort: Some(abort), drained, thread: Some(thread) }
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.addresses.of("grpc").unwrap()
+    }
+
+    /// Where the admin pages are.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.addresses.of("admin").unwrap()
+    }
+
+    /// A gRPC channel, plaintext; connected when it is first used.
+    pub(crate) fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.grpc())).unwrap().connect_lazy()
+    }
+
+    /// Tells the server to stop, as a signal would.
+    pub(crate) fn begin_drain(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Stops the server, and tells how that went.
+    pub(crate) async fn drain(mut self) -> Drained {
+        self.begin_drain();
+        within("the server stops", &mut self.drained).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.abort.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! One operation after another, at the edges.
+
+use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
+use kvrpc::store::{Backend, ENTRY_OVERHEAD_BYTES, Limits, MemoryStore, Once, Step, Store, Usage, Write};
+
+use super::{
+    NO_LIMITS, START, batch, delete, delete_once, engine, get, get_text, key, list, now, once, put, put_once, removal,
+    revision, text, write, write_if, write_until,
+};
+
+fn reason<T: std::fmt::Debug>(result: Result<T>) -> Reason {
+    result.unwrap_err().reason()
+}
+
+fn entry_bytes(key: &str, value: &str) -> u64 {
+    (key.len() + value.len()) as u64 + u64::from(ENTRY_OVERHEAD_BYTES)
+}
+
+#[test]
+fn a_condition_holds_or_says_why_not() {
+    let (engine, _) = engine(NO_LIMITS);
+    for (name, there, if_revision, holds) in [
+        ("no such key, as asked", false, 0, Ok(())),
+        ("no such key", false, 1, Err("if_revision is 1, but there is no such key")),
+        ("the key's revision", true, 2, Ok(())),
+        ("an older revision", true, 1, Err("if_revision is 1, but the key has revision 2")),
+        ("a later revision", true, 3, Err("if_revision is 3, but the key has revision 2")),
+        ("a key that must not be there", true, 0, Err("if_revision is 0 (no such key), but the key has revision 2")),
+    ] {
+        for deletes in [false, true] {
+            let store = engine.open();
+            put(&store, write("other", "")).unwrap();
+            if there {
+                put(&store, write("k", "old")).unwrap();
+            }
+            let before = revision(&store);
+            let done = if deletes {
+                let mut delete_it = removal("k");
+                delete_it.if_revision = Some(if_revision);
+                delete(&store, delete_it).map(|(deleted, _)| assert_eq!(deleted, there, "{name}"))
+            } else {
+                put(&store, write_if("k", "new", if_revision)).map(|_| ())
+            };
+            match (done, holds) {
+                (Ok(()), Ok(())) => {
+                    assert_eq!(revision(&store), before + u64::from(there || !deletes), "{name}");
+                    assert_eq!(get_text(&store, "k").as_deref(), (!deletes).then_some("new"), "{name}");
+                }
+                (Err(error), Err(message)) => {
+                    assert_eq!((error.reason(), error.message()), (Reason::RevisionMismatch, message), "{name}");
+                    assert_eq!(error.field(), Some("if_revision"), "{name}");
+                    assert_eq!(revision(&store), before, "{name}");
+                    assert_eq!(get_text(&store, "k").as_deref(), there.then_some("old"), "{name}");
+                }
+                (done, _) => panic!("{name}, delete: {deletes}: {done:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_goes_at_its_time() {
+    let (engine, clock) = engine(NO_LIMITS);
+    let store = engine.open();
+    assert_eq!(put(&store, write_until("k", "v", START + 10)).unwrap(), 1);
+    clock.advance(9);
+    assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), Some(START + 10));
+    clock.advance(1);
+    assert_eq!(get(&store, "k"), None, "at the time itself it is gone");
+    assert_eq!(revision(&store), 2, "an expiry is a change");
+    assert_eq!(list(&store, "", 10, 1_000).concat(), [], "in listings too");
+    assert_eq!(reason(put(&store, write_if("k", "v", 1))), Reason::RevisionMismatch);
+    assert_eq!(put(&store, write_if("k", "v", 0)).unwrap(), 3, "as if it had never been there");
+    assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), None);
+
+    put(&store, write_until("k", "v", clock.now() + 5)).unwrap();
+    put(&store, write("k", "w")).unwrap();
+    clock.advance(10);
+    assert_eq!(get_text(&store, "k").as_deref(), Some("w"), "a put without expiry clears the old one");
+}
+
+#[test]
+fn a_put_whose_time_has_passed_leaves_no_key() {
+    let (engine, _) = engine(Limits { max_keys_per_user: 1, ..NO_LIMITS });
+    let store = engine.open();
+    assert_eq!(put(&store, write_until("k", "v", START)).unwrap(), 1, "it is a write");
+    put(&store, write("k", "v")).unwrap();
+    assert_eq!(put(&store, write_until("k", "v", START - 1)).unwrap(), 3, "of one revision");
+    assert_eq!((get(&store, "k"), store.usage()), (None, Usage::default()));
+    put(&store, write("one", "")).unwrap();
+    assert_eq!(put(&store, write_until("two", "", START)).unwrap(), 5, "which no quota refuses");
+    assert_eq!(reason(put(&store, write_if("one", "", 7))), Reason::RevisionMismatch);
+    assert_eq!(get_text(&store, "one").as_deref(), Some(""));
+}
+
+#[test]
+fn expired_keys_in_heaps_are_gone_at_once() {
+    let (engine, clock) = engine(Limits { max_keys_per_user: 10_000, ..NO_LIMITS });
+    let store = engine.open();
+    for number in 0..10_000 {
+        put(&store, write_until(&format!("key {number}"), "v", START + 1 + number)).unwrap();
+    }
+    clock.advance(10_000);
+    // The last to be taken out: each operation takes out a few of the oldest, and what it asks for.
+    assert_eq!(get(&store, "key 9999"), None);
+    assert_eq!(reason(put(&store, write_if("key 9998", "v", 9_999))), Reason::RevisionMismatch);
+    let mut condition = removal("key 9997");
+    condition.if_revision = Some(9_998);
+    assert_eq!(reason(delete(&store, condition)), Reason::RevisionMismatch);
+    assert_eq!(delete(&store, removal("key 9996")).map(|(deleted, _)| deleted).unwrap(), false);
+    let read = batch(&store, vec![Step::Get { key: key("key 9995") }, Step::Put(write_if("key 9994", "v", 0))]);
+    assert_eq!(read.unwrap().outcomes.first(), Some(&Outcome::Get(None)));
+    let listed: Vec<_> = list(&store, "", 1_000, usize::MAX).concat();
+    assert_eq!(listed.len(), 1, "only the new key");
+    assert!(store.usage().keys > 5_000, "most of them are still to be taken out");
+}
+
+#[test]
+fn what_expired_does_not_stand_in_the_way_of_a_write() {
+    for (name, limits) in [
+        ("keys", Limits { max_keys_per_user: 3_000, ..NO_LIMITS }),
+        ("bytes", Limits { max_bytes_per_user: 300_000, ..NO_LIMITS }),
+        ("bytes in all", Limits { max_bytes_total: 300_000, ..NO_LIMITS }),
+    ] {
+        let (engine, clock) = engine(limits);
+        let store = engine.open();
+        let until = START + 1;
+        for number in 0..3_000 {
+            put(&store, write_until(&format!("key {number}"), &"v".repeat(20), until)).unwrap();
+        }
+        let large = "v".repeat(250_000);
+        if limits.max_keys_per_user == u64::MAX {
+            assert!(put(&store, write("large", &large)).is_err(), "{name}");
+        }
+        clock.advance(1);
+        // As much as 2,700 of the expired keys count: many more than an operation takes out otherwise.
+        batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))]).unwrap();
+        assert_eq!(get_text(&store, "large"), Some(large), "{name}");
+    }
+}
+
+#[test]
+fn quotas_hold_to_the_byte_and_say_what_they_are() {
+    let unit = entry_bytes("k0", "123456");
+    for (name, limits, want) in [
+        (
+            "keys",
+            Limits { max_keys_per_user: 2, ..NO_LIMITS },
+            (Reason::QuotaExceeded, "the store has 2 keys, and 2 are allowed"),
+        ),
+        (
+            "bytes",
+            Limits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
+            (Reason::QuotaExceeded, "the key needs 72 bytes, with which the store would have 216; 215 are allowed"),
+        ),
+        (
+            "bytes in all",
+            Limits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
+            (Reason::ServerFull, "all stores together would have more than the 215 bytes allowed; 72 more were needed"),
+        ),
+    ] {
+        let (engine, _) = engine(limits);
+        let store = engine.open();
+        put(&store, write("k0", "123456")).unwrap();
+        put(&store, write("k1", "123456")).unwrap();
+        let full = Usage { keys: 2, bytes: 2 * unit, request_id_bytes: 0 };
+        let refused = |result: Result<u64>| {
+            let error: Error = result.unwrap_err();
+            assert_eq!((error.reason(), error.message()), want, "{name}");
+            assert_eq!((store.usage(), engine.usage(), revision(&store)), (full, full, 2), "{name}");
+        };
+        refused(put(&store, write("k2", "123456")));
+        refused(put(&store, write("k2", "123456")));
+        assert_eq!(put(&store, write("k1", "654321")).unwrap(), 3, "{name}: an overwrite of the same size fits");
+        delete(&store, removal("k0")).unwrap();
+        put(&store, write("k2", "123456")).unwrap();
+        assert_eq!((store.usage(), engine.usage()), (full, full), "{name}");
+    }
+}
+
+#[test]
+fn a_batch_is_all_or_nothing() {
+    let (engine, _) = engine(Limits { max_keys_per_user: 4, ..NO_LIMITS });
+    let store = engine.open();
+    put(&store, write_until("old", "old value", START + 5)).unwrap();
+    put(&store, write("gone", "g")).unwrap();
+    let before = (store.usage(), engine.usage(), revision(&store), list(&store, "", 10, 1_000));
+    let steps = |last: Step| {
+        vec![
+            Step::Put(write("old", "new")),
+            Step::Put(write("new", "1")),
+            Step::Put(write("new", "22")),
+            Step::Delete(removal("gone")),
+            Step::Delete(removal("new")),
+            Step::Put(write_until("gone", "again", START + 9)),
+            last,
+        ]
+    };
+    let unit = |number: usize| Step::Put(write(&format!("unit {number}"), ""));
+    for (name, last, want) in [
+        ("condition", vec![Step::Put(write_if("old", "", 9))], (6, Reason::RevisionMismatch)),
+        ("quota", (0..4).map(unit).collect(), (8, Reason::QuotaExceeded)),
+    ] {
+        let mut all = steps(Step::Get { key: key("old") });
+        all.pop();
+        all.extend(last);
+        let error = batch(&store, all).unwrap_err();
+        assert_eq!(error.reason(), want.1, "{name}");
+        assert!(error.message().starts_with(&format!("operation {}: ", want.0)), "{name}: {error}");
+        assert_eq!((store.usage(), engine.usage(), revision(&store), list(&store, "", 10, 1_000)), before, "{name}");
+    }
+
+    let done = batch(&store, steps(Step::Get { key: key("old") })).unwrap();
+    let outcomes = [
+        Outcome::Put { revision: 3 },
+        Outcome::Put { revision: 4 },
+        Outcome::Put { revision: 5 },
+        Outcome::Delete { deleted: true },
+        Outcome::Delete { deleted: true },
+        Outcome::Put { revision: 8 },
+        Outcome::Get(get(&store, "old")),
+    ];
+    assert_eq!((done.outcomes.as_slice(), done.revision), (outcomes.as_slice(), 8));
+    assert_eq!(get_text(&store, "old").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_failed_batch_leaves_expiries_as_they_were() {
+    let (engine, clock) = engine(NO_LIMITS);
+    let store = engine.open();
+    put(&store, write_until("k", "v", START + 5)).unwrap();
+    put(&store, write("stays", "v")).unwrap();
+    let steps = vec![
+        Step::Put(write("k", "for ever")),
+        Step::Put(write_until("stays", "not for ever", START + 2)),
+        Step::Delete(removal("k")),
+        Step::Put(write_if("k", "", 1)),
+    ];
+    assert_eq!(reason(batch(&store, steps)), Reason::RevisionMismatch);
+    clock.advance(4);
+    assert_eq!((get_text(&store, "k").as_deref(), get_text(&store, "stays").as_deref()), (Some("v"), Some("v")));
+    clock.advance(1);
+    assert_eq!((get_text(&store, "k"), get_text(&store, "stays").as_deref()), (None, Some("v")));
+}
+
+#[test]
+fn a_batch_never_knows_the_revision_of_what_it_wrote() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    put(&store, write("k", "v")).unwrap();
+    let guess = |steps: Vec<Step>| reason(batch(&store, steps));
+    let after_put = vec![Step::Put(write("k", "1")), Step::Put(write_if("k", "2", 2))];
+    assert_eq!(guess(after_put), Reason::RevisionMismatch, "2 is the revision, but a guess");
+    assert_eq!(guess(vec![Step::Put(write("n", "")), Step::Put(write_if("n", "", 0))]), Reason::RevisionMismatch);
+    let steps = vec![Step::Delete(removal("k")), Step::Put(write_if("k", "2", 0)), Step::Put(write_if("n", "", 0))];
+    assert_eq!(batch(&store, steps).unwrap().revision, 4, "that there is no key is known");
+}
+
+#[test]
+fn a_batch_reads_no_more_than_a_reply_holds() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    put(&store, write("large", &"v".repeat(1 << 20))).unwrap();
+    let gets = |count| vec![Step::Get { key: key("large") }; count];
+    assert_eq!(batch(&store, gets(3)).unwrap().outcomes.len(), 3);
+    let mut steps = vec![Step::Put(write("new", ""))];
+    steps.extend(gets(MAX_BATCH_OPERATIONS - 1));
+    let error = batch(&store, steps).unwrap_err();
+    assert_eq!((error.reason(), error.field()), (Reason::InvalidBatch, Some("operations[4]")));
+    assert_eq!((get(&store, "new"), revision(&store)), (None, 1));
+}
+
+#[test]
+fn a_request_id_gets_its_first_answer_for_five_minutes() {
+    let (engine, clock) = engine(NO_LIMITS);
+    let (caller, target) = (engine.open(), engine.open());
+    let first = put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap();
+    let removed = delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap();
+    let get_it = || vec![Step::Put(write("b", "x")), Step::Get { key: key("b") }];
+    let ran = now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap();
+    delete(&target, removal("b")).unwrap();
+
+    assert_eq!((first.revision, removed.deleted, removed.revision, ran.revision), (1, true, 2, 3));
+    for wait in [0, 299_999] {
+        clock.advance(wait);
+        assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap(), first);
+        assert_eq!(delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(), removed);
+        assert_eq!(now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap(), ran);
+        assert_eq!(revision(&target), 4);
+    }
+    for (name, result) in [
+        ("another payload", put_once(&target, write("k", "2"), once(&caller, "put", 9)).map(|_| ())),
+        ("another kind of write", delete_once(&target, removal("k"), once(&caller, "put", 1)).map(|_| ())),
+    ] {
+        let error = result.unwrap_err();
+        assert_eq!((error.reason(), error.field()), (Reason::RequestIdReused, Some("request_id")), "{name}");
+    }
+    assert_eq!(put_once(&target, write("k", "1"), once(&target, "put", 9)).unwrap().revision, 5, "another caller's id");
+    clock.advance(1);
+    assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision, 6, "after five minutes");
+}
+
+#[test]
+fn failures_are_not_remembered() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    let try_it = || put_once(&store, write_if("k", "v", 1), once(&store, "id", 0));
+    assert_eq!(reason(try_it()), Reason::RevisionMismatch);
+    assert_eq!(store.usage(), Usage::default());
+    put(&store, write("k", "")).unwrap();
+    assert_eq!(try_it().unwrap().revision, 2);
+}
+
+#[test]
+fn ids_are_kept_by_number_and_by_size_the_latest_longest() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    for number in 0..=10_000 {
+        put_once(&store, write("k", ""), once(&store, &format!("id {number}"), 0)).unwrap();
+    }
+    put_once(&store, write("k", ""), once(&store, "id 1", 0)).unwrap();
+    assert_eq!(revision(&store), 10_001, "id 1 is among the last 10,000");
+    put_once(&store, write("k", ""), once(&store, "id 0", 0)).unwrap();
+    assert_eq!(revision(&store), 10_002, "id 0 is not");
+
+    put(&store, write("large", &"v".repeat(1 << 20))).unwrap();
+    let store_of_reader = engine.open();
+    for number in 0..10 {
+        let gets = vec![Step::Get { key: key("large") }; 3];
+        now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
+        assert!(store_of_reader.usage().request_id_bytes <= 16 << 20);
+    }
+    assert!(store_of_reader.usage().request_id_bytes > 15 << 20, "five answers of 3 MiB fit");
+}
+
+#[test]
+fn an_answer_that_cannot_be_remembered_is_not_given() {
+    let unit = entry_bytes("k", "v");
+    let (engine, _) = engine(Limits { max_bytes_total: unit, ..NO_LIMITS });
+    let store = engine.open();
+    assert_eq!(reason(put_once(&store, write("k", "v"), once(&store, "id", 0))), Reason::ServerFull);
+    assert_eq!((store.usage(), engine.usage(), revision(&store)), (Usage::default(), Usage::default(), 0));
+    put(&store, write("k", "v")).unwrap();
+}
+
+#[test]
+fn a_listing_keeps_to_its_rows_and_bytes() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    for number in 0..3_000 {
+        put(&store, write(&format!("{} {number}", if number % 100 == 0 { "rare" } else { "often" }), "123")).unwrap();
+    }
+    for (prefix, max_rows, max_bytes, rows) in [
+        ("", 1, usize::MAX, 3_000),
+        ("", 0, 0, 3_000),
+        ("", 100, 64, 3_000),
+        ("", 1_000, usize::MAX, 3_000),
+        ("often", 999, 5_000, 2_970),
+        ("rare", 7, usize::MAX, 30),
+        ("rare 100", 7, usize::MAX, 2),
+        ("none", 7, usize::MAX, 0),
+    ] {
+        let pages = list(&store, prefix, max_rows, max_bytes);
+        for page in &pages {
+            let bytes: usize = page.iter().map(|(key, ..)| key.as_str().len() + 3).sum();
+            assert!(page.len() <= max_rows.max(1) && (bytes <= max_bytes || page.len() == 1), "{prefix} {max_rows}");
+        }
+        let listed: Vec<_> = pages.concat();
+        assert!(listed.iter().all(|(key, value, ..)| key.as_str().starts_with(prefix) && *value == Some(text("123"))));
+        assert_eq!(listed.len(), rows, "{prefix} {max_rows} {max_bytes}");
+        let everything = list(&store, prefix, 1_000_000, usize::MAX).concat();
+        assert_eq!(listed, everything, "the order does not depend on the pages");
+    }
+}
+
+#[test]
+fn a_listing_of_a_rare_prefix_comes_back_between_two_keys() {
+    let (engine, _) = engine(NO_LIMITS);
+    let store = engine.open();
+    for chunk in (0..40_000).collect::<Vec<_>>().chunks(1_000) {
+        let steps = chunk.iter().map(|number| Step::Put(write(&format!("key {number}"), "")));
+        batch(&store, steps.collect()).unwrap();
+    }
+    let pages = list(&store, "key 123", 1_000, usize::MAX);
+    assert!((4..=5).contains(&pages.len()), "{} calls for 40,000 keys, about 10,000 each", pages.len());
+    assert_eq!(pages.concat().len(), 111);
+}
+
+#[test]
+fn the_backend_is_the_engine_it_holds() {
+    let (engine, _) = engine(NO_LIMITS);
+    let (store, other): (MemoryStore, Backend) = (engine.open(), Backend::Memory(engine.open()));
+    let backend = Backend::Memory(store.clone());
+    let request = || {
+        let id = once(&store, "id", 0).unwrap().id;
+        Some(Once { caller: &backend, id, fingerprint: [0; 16] })
+    };
+    let put_it = |write: Write| now(other.put(write, request())).unwrap().revision;
+    assert_eq!((put_it(write("k", "v")), put_it(write("k", "v"))), (1, 1));
+    assert!(store.usage().request_id_bytes > 0, "the id is the caller's");
+    assert_eq!(now(other.get(&key("k"))).unwrap().map(|entry| entry.revision), Some(1));
+    assert_eq!(now(other.delete(removal("k"), None)).unwrap().revision, 2);
+    let position = now(other.position()).unwrap();
+    assert_eq!(position.sequence, 2);
+    assert_ne!(position.epoch, now(backend.position()).unwrap().epoch, "each store has an epoch of its own");
+}
