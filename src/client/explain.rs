@@ -143,6 +143,10 @@ async fn lost(settings: &Settings) -> Failure {
             format!("what listens at {address} does not speak gRPC; is it the right port?")
         }
         Some(Peer::Silent) => format!("what listens at {address} does not answer; is it the right port?"),
+        // The alert that would tell arrives behind the handshake, and is lost with the connection.
+        Some(Peer::Http2) | None if server.tls && settings.tls.identity.is_none() => format!(
+            "the connection to {address} was lost; try again, or give --cert and --key if the server asks for a client's certificate"
+        ),
         Some(Peer::Http2) | None => format!("the connection to {address} was lost; try again"),
     };
     Failure::new(Exit::Unavailable, message)

@@ -49,7 +49,12 @@ async fn one_after_another() {
         ("decode 012", 2, "", "error: "),
         ("scan", 0, "", ""),
         ("whoami", 0, "anuran (guest)\n", ""),
-        ("help get", 0, "get KEY\n  print a key's value, <blank> if there is no such key\n\nExamples:\n  get city\n", ""),
+        (
+            "help get",
+            0,
+            "get KEY\n  print a key's value, <blank> if there is no such key\n\nExamples:\n  get city\n",
+            "",
+        ),
     ] {
         let ran = cli.run(line);
         assert_eq!(ran.code, Some(code), "{line}: {}", ran.stderr);
@@ -73,9 +78,13 @@ async fn values_come_from_where_they_are_said_to_be() {
     cli.run("put b @bytes put at @@home").ok();
     cli.run_words(&["put", "dash", "--", "-", "put", "spaces", "New Delhi"]).ok();
     cli.run_with_input("put in -", b"from\na pipe\n").ok();
-    for (key, want) in
-        [("b", bytes.as_slice()), ("at", b"@home\n"), ("dash", b"-\n"), ("spaces", b"New Delhi\n"), ("in", b"from\na pipe\n\n")]
-    {
+    for (key, want) in [
+        ("b", bytes.as_slice()),
+        ("at", b"@home\n"),
+        ("dash", b"-\n"),
+        ("spaces", b"New Delhi\n"),
+        ("in", b"from\na pipe\n\n"),
+    ] {
         let ran = cli.run(&format!("get {key}"));
         assert_eq!((ran.code, ran.stdout.as_slice()), (Some(0), want), "{key}");
     }
@@ -103,7 +112,10 @@ async fn json_has_what_the_contract_has() {
     };
     let put = |revision: u64| json!({ "key": "k", "revision": revision, "durability": "local" });
     for (line, want) in [
-        ("-o jsonl put k v get k get nope", vec![put(1), json!({ "key": "k", "value": "v", "revision": 1 }), json!({ "key": "nope", "value": null })]),
+        (
+            "-o jsonl put k v get k get nope",
+            vec![put(1), json!({ "key": "k", "value": "v", "revision": 1 }), json!({ "key": "nope", "value": null })],
+        ),
         ("-o json put k w", vec![put(2)]),
         ("-o json keys", vec![json!([{ "key": "k" }])]),
         ("-o jsonl keys", vec![json!({ "key": "k" })]),
@@ -116,7 +128,10 @@ async fn json_has_what_the_contract_has() {
         assert_eq!(ran(line), want, "{line}");
     }
     let info = &ran("-o json info")[0];
-    assert_eq!((info["version"].as_str(), info["limits"]["max_key_bytes"].as_u64()), (Some(env!("CARGO_PKG_VERSION")), Some(1_024)));
+    assert_eq!(
+        (info["version"].as_str(), info["limits"]["max_key_bytes"].as_u64()),
+        (Some(env!("CARGO_PKG_VERSION")), Some(1_024))
+    );
     assert_eq!(ran("-o json whoami")[0]["role"], "guest");
     let accesses = ran("-o json accesses");
     assert_eq!(accesses, [json!([])]);
@@ -127,7 +142,12 @@ async fn scripts_stop_at_the_first_error_and_tell_its_line() {
     let server = Server::start().await;
     let cli = Cli::new(&server, "anuran");
     for (script, code, stdout, stderr) in [
-        ("put city 'New Delhi'\n\n# a comment\nget city get nope\nget city\n", 0, "New Delhi\n<blank>\nNew Delhi\n", ""),
+        (
+            "put city 'New Delhi'\n\n# a comment\nget city get nope\nget city\n",
+            0,
+            "New Delhi\n<blank>\nNew Delhi\n",
+            "",
+        ),
         ("get nope\n", 3, "<blank>\n", ""),
         ("get city\nget\nget city\n", 2, "New Delhi\n", "error: line 2: `get` lacks its KEY; the form is `get KEY`\n"),
         ("put k v --if-revision 9\nget city", 6, "", "error: line 1: "),
@@ -137,7 +157,11 @@ async fn scripts_stop_at_the_first_error_and_tell_its_line() {
     ] {
         let ran = cli.run_with_input("", script.as_bytes());
         assert_eq!((ran.code, ran.text()), (Some(code), stdout), "{script}: {}", ran.stderr);
-        assert!(ran.stderr.starts_with(stderr) && ran.stderr.is_empty() == stderr.is_empty(), "{script}: {}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with(stderr) && ran.stderr.is_empty() == stderr.is_empty(),
+            "{script}: {}",
+            ran.stderr
+        );
     }
 }
 

@@ -18,10 +18,13 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 /// Runs it beside what the test does meanwhile.
 async fn beside(cli: Cli, line: &'static str) -> (Cli, Ran) {
-    within("the command ends", spawn_blocking(move || {
-        let ran = cli.run(line);
-        (cli, ran)
-    }))
+    within(
+        "the command ends",
+        spawn_blocking(move || {
+            let ran = cli.run(line);
+            (cli, ran)
+        }),
+    )
     .await
     .unwrap()
 }
@@ -45,7 +48,11 @@ async fn nobody_listens() {
 async fn what_listens_speaks_something_else() {
     for (name, reply, want) in [
         ("text", &b"Illegal command"[..], "does not speak gRPC; is it the right port?"),
-        ("a web server", b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n", "does not speak gRPC; is it the right port?"),
+        (
+            "a web server",
+            b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n",
+            "does not speak gRPC; is it the right port?",
+        ),
     ] {
         let (listener, address) = listener().await;
         let serve = async move {
@@ -153,9 +160,8 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     let (listener, address) = listener().await;
     let upstream = server.grpc();
     let (client, token_of_client) = (Cli::at(address.to_string(), "anuran"), token.clone());
-    let writing = spawn_blocking(move || {
-        client.run_with_variable("-o jsonl put city Kolkata", "KVRPC_TOKEN", &token_of_client)
-    });
+    let writing =
+        spawn_blocking(move || client.run_with_variable("-o jsonl put city Kolkata", "KVRPC_TOKEN", &token_of_client));
 
     let (first, _) = within("it connects", listener.accept()).await.unwrap();
     let (mut from_client, _to_client) = first.into_split();

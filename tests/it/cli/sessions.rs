@@ -112,13 +112,19 @@ async fn roles_come_from_accounts_and_managers() {
     assert_eq!(rwitick.token(), token, "the session keeps its token");
     assert_eq!(rwitick.run("getother nobody city").error(3), "there is no user \"nobody\"");
     let users = rwitick.run("users").ok();
-    assert_eq!(users.lines().collect::<Vec<_>>(), ["USER     ROLE", "adam     manager", "anuran   guest", "rwitick  manager"]);
+    assert_eq!(
+        users.lines().collect::<Vec<_>>(),
+        ["USER     ROLE", "adam     manager", "anuran   guest", "rwitick  manager"]
+    );
 
     assert_eq!(rwitick.run("upgrade anuran").ok(), "anuran (manager)\n");
     assert_eq!(anuran.run("whoami").ok(), "anuran (manager)\n");
     let accesses = anuran.run("-o jsonl accesses").ok();
     let access: serde_json::Value = serde_json::from_str(&accesses).unwrap();
-    assert_eq!((&access["method"], &access["key"], &access["account"]), (&"GetOther".into(), &"city".into(), &"adam".into()));
+    assert_eq!(
+        (&access["method"], &access["key"], &access["account"]),
+        (&"GetOther".into(), &"city".into(), &"adam".into())
+    );
     assert_eq!(rwitick.run("downgrade anuran --end-sessions").ok(), "anuran (guest)\n");
     assert_eq!(anuran.run("get city").text(), "<blank>\n");
 }

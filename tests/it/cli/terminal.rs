@@ -123,7 +123,7 @@ async fn nothing_harmful_is_shown() {
         ("scan", escaped),
         ("-o json get text", "\\u001b]0;owned\\u0007\\u001b[2J\\u202e\\u009b31m\\r\\n"),
         ("export", "\\u202ekey"),
-        ("--user \u{1b} get text", "error: "),
+        ("get\u{1b}[2J", "error: `get\\u{1b}[2J` is no command"),
     ] {
         let (shown, _) = rest(cli.at_terminal(line));
         assert!(shown.contains(want), "{line}: {shown:?}");

@@ -21,7 +21,8 @@ async fn what_is_exported_comes_back_as_it_was() {
     assert_eq!(to.run("get bytes").stdout, bytes);
     let fields = |cli: &Cli| -> Vec<serde_json::Value> {
         let exported = cli.run("export").ok();
-        let mut lines: Vec<serde_json::Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut lines: Vec<serde_json::Value> =
+            exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         lines.iter_mut().for_each(|line| line["revision"] = 0.into());
         lines.sort_by_key(|line| line["key"].to_string());
         lines
@@ -46,7 +47,8 @@ async fn a_wrong_line_imports_nothing() {
     }
     let error = cli.run("import nowhere").error(2);
     assert!(error.starts_with("cannot read nowhere: "), "{error}");
-    let expired = "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"value\":\"2\"}";
+    let expired =
+        "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"value\":\"2\"}";
     assert_eq!(cli.run_with_input("import", expired.as_bytes()).ok(), "1 entries, and 1 left out that have expired\n");
     assert_eq!(cli.run("keys").ok(), "new\n");
 }
