@@ -123,12 +123,13 @@ pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
         Some(Obstacle::Other) => return lost(settings).await,
         None => {}
     }
-    match status.code() {
-        Code::Cancelled | Code::DeadlineExceeded => timed_out(settings),
-        Code::Unimplemented => {
-            Failure::failed(format!("the server at {address} does not know this call; it may be older"))
-        }
-        code => Failure::new(Exit::of_code(code), status.message()),
+    let code = status.code();
+    if matches!(code, Code::Cancelled | Code::DeadlineExceeded) {
+        timed_out(settings)
+    } else if code == Code::Unimplemented {
+        Failure::failed(format!("the server at {address} does not know this call; it may be older"))
+    } else {
+        Failure::new(Exit::of_code(code), status.message())
     }
 }
 

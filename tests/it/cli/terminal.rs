@@ -25,10 +25,9 @@ impl Cli {
 fn rest(mut session: OsSession) -> (String, i32) {
     let shown = session.expect(Eof).unwrap();
     let shown = String::from_utf8_lossy(shown.as_bytes()).into_owned();
-    match session.get_process().wait().unwrap() {
-        WaitStatus::Exited(_, code) => (shown, code),
-        other => panic!("{other:?}"),
-    }
+    let status = session.get_process().wait().unwrap();
+    let WaitStatus::Exited(_, code) = status else { panic!("{status:?}") };
+    (shown, code)
 }
 
 #[tokio::test]
