@@ -67,3 +67,32 @@ impl Agenda {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::super::{Limits, MemoryEngine};
+    use crate::model::{Key, Value};
+    use crate::store::{Clock, Store, Write};
+    use futures_util::FutureExt;
+
+    #[test]
+    fn a_store_has_one_row_however_often_its_first_expiry_changes() {
+        let limits = Limits { max_keys_per_user: 1_000, max_bytes_per_user: 1 << 20, max_bytes_total: 1 << 20 };
+        let engine = MemoryEngine::new(Clock::manual(0), limits);
+        let (store, other) = (engine.open(), engine.open());
+        let put = |to: &str, expire_time| {
+            let (key, value) = (Key::new(to).unwrap(), Value::text("").unwrap());
+            let write = Write { key, value, expire_time: Some(expire_time), if_revision: None };
+            store.put(write, None).now_or_never().unwrap().unwrap();
+        };
+        for time in (1..100).rev() {
+            put("one", time);
+            put("two", time + 50);
+        }
+        let rows = || store.0.shared.agenda.rows.lock().len();
+        assert_eq!(rows(), 1);
+        drop(other);
+        assert_eq!(rows(), 1, "a store without a row takes none with it");
+    }
+}

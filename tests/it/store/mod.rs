@@ -2,7 +2,7 @@
 //!
 //! `cargo test --features seeded-bugs --test it seeded` shows that the checkers find bugs; with that feature, run no other test beside it.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod cases;
 mod checker;
