@@ -1,5 +1,7 @@
 //! The vocabulary of all doors: names, keys, values, commands, replies, errors. No I/O, no async, no protobuf.
 
+mod arithmetic;
+mod bits;
 mod command;
 mod error;
 mod key;
@@ -9,6 +11,8 @@ mod role;
 mod time;
 mod value;
 
+pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
+pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
 pub use command::{
     Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, ServerInfo, SessionInfo,
     User,
