@@ -49,7 +49,7 @@ impl StreamCodec for Calc {
         }
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
         self.reply = match answer {
             Ok(Some(Reply::Calculated { text, .. })) => Some(text.into()),
             Ok(_) => None,
@@ -57,6 +57,7 @@ impl StreamCodec for Calc {
             Err(error) if error.reason() == Reason::InvalidExpression => Some(INVALID.into()),
             Err(error) => Some(format!("error: {}", error.message()).into()),
         };
+        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

@@ -56,12 +56,13 @@ impl StreamCodec for Chat {
         }
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
         match answer {
             Ok(_) => self.joined = true,
             Err(error) if self.joined => self.reply = Some(format!("error: {}", error.message())),
             Err(error) => self.reply = Some(words::for_error(&error, WORDS, "error: ").into_owned()),
         }
+        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

@@ -1,7 +1,7 @@
 //! What a door drives: the codec traits, and what passes between a codec and its door.
 //!
 //! A door decodes until it gets [`Decoded::Request`], runs that request's actions in order and hands each answer to `answer`
-//! as it comes, so that no more than one is held at a time; then `finish` completes the reply, which goes out in one write. Only then
+//! as it comes, and what that gives is run at once, so that no more than one is held at a time; then `finish` completes the reply, which goes out in one write. Only then
 //! does it decode again: a codec remembers how the request in hand is to be answered.
 
 use std::borrow::Cow;
@@ -100,7 +100,9 @@ pub trait StreamCodec: Send {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded;
 
     /// Takes the answer to the next action of the request in hand. `out` was empty at the request's start.
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut);
+    ///
+    /// What it gives is to be run and answered before the next: the next page of a listing.
+    fn answer(&mut self, answer: Answer, out: &mut BytesMut) -> Option<Action>;
 
     /// Completes the reply to the request in hand.
     fn finish(&mut self, out: &mut BytesMut) -> Next;
@@ -142,8 +144,8 @@ pub trait MessageCodec: Send {
     /// Reads one message; it is never [`Decoded::Pending`].
     fn decode(&mut self, message: Payload<'_>) -> Decoded;
 
-    /// Takes the answer to the next action of the request in hand.
-    fn answer(&mut self, answer: Answer);
+    /// Takes the answer to the next action of the request in hand. What it gives is to be run and answered before the next.
+    fn answer(&mut self, answer: Answer) -> Option<Action>;
 
     /// The reply to the request in hand; some requests have none.
     fn finish(&mut self) -> (Option<Message>, Next);

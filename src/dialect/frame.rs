@@ -64,12 +64,13 @@ impl StreamCodec for Frames {
         })])
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
         self.reply = match answer {
             Ok(Some(Reply::Encoded { bits: text } | Reply::Decoded { text })) => text,
             Ok(_) => String::new(),
             Err(error) => format!("error: {}", error.message()),
         };
+        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

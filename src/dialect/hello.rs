@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::codec::{Answer, Decoded, Input, Next, StreamCodec};
+use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
 use super::line::{Line, Lines};
 
 /// Answers any message alike.
@@ -22,7 +22,9 @@ impl StreamCodec for Hello {
         Decoded::Request(Vec::new())
     }
 
-    fn answer(&mut self, _answer: Answer, _out: &mut BytesMut) {}
+    fn answer(&mut self, _answer: Answer, _out: &mut BytesMut) -> Option<Action> {
+        None
+    }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
         out.extend_from_slice(b"Whose there?");

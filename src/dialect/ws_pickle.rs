@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::codec::{Answer, Decoded, Message, MessageCodec, Next, Payload};
+use super::codec::{Action, Answer, Decoded, Message, MessageCodec, Next, Payload};
 use super::pickle::{Session, decode_whole};
 
 /// The dialect on a WebSocket.
@@ -24,8 +24,9 @@ impl MessageCodec for WsPickle {
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: Answer) -> Option<Action> {
         self.session.answer(answer, &mut self.out);
+        None
     }
 
     fn finish(&mut self) -> (Option<Message>, Next) {

@@ -34,10 +34,8 @@ impl WsText {
             ["put", key, value] => self.run(Value::text(value).and_then(|value| words::put(key, value))),
             ["get", key] => self.run(words::get(key)),
             ["get", user, key] => self.run(words::get_other(user, key)),
-            // The role tells a promotion from one that was not needed.
-            ["upgrade", ..] => {
-                Decoded::Request(vec![Action::Run(Command::WhoAmI), Action::Run(Command::Upgrade { user: None })])
-            }
+            // The role tells whether there is anything to do.
+            ["upgrade", ..] => Decoded::Request(vec![Action::Run(Command::WhoAmI)]),
             ["q"] => {
                 self.next = Next::Close;
                 self.say("exiting")
@@ -73,20 +71,20 @@ impl MessageCodec for WsText {
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
-        // Of two answers the first that says something is the reply.
-        if self.reply.is_some() {
-            return;
-        }
+    fn answer(&mut self, answer: Answer) -> Option<Action> {
         self.reply = match answer {
             Ok(_) if !self.named => {
                 self.named = true;
                 Some(Message::Text("success".to_owned()))
             }
             Err(error) if !self.named => Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned())),
+            Ok(Some(Reply::WhoAmI { user, .. })) if user.role == Role::Guest => {
+                return Some(Action::Run(Command::Upgrade { user: None }));
+            }
             Ok(reply) => reply.and_then(reply_words),
             Err(error) => Some(error_words(&error)),
         };
+        None
     }
 
     fn finish(&mut self) -> (Option<Message>, Next) {
@@ -104,7 +102,7 @@ fn reply_words(reply: Reply) -> Option<Message> {
         .to_owned(),
         Reply::Put { .. } => "done".to_owned(),
         Reply::User(_) => "upgraded to manager".to_owned(),
-        Reply::WhoAmI { user, .. } if user.role == Role::Manager => "already a manager".to_owned(),
+        Reply::WhoAmI { .. } => "already a manager".to_owned(),
         _ => return None,
     };
     Some(Message::Text(text))

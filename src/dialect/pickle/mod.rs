@@ -14,7 +14,7 @@ mod text;
 
 use bytes::BytesMut;
 
-use super::codec::{Answer, Decoded, Input, Next, StreamCodec};
+use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
 use machine::Machine;
 use name::Split;
 
@@ -73,8 +73,9 @@ impl StreamCodec for Pickle {
         }
     }
 
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
+    fn answer(&mut self, answer: Answer, out: &mut BytesMut) -> Option<Action> {
         self.session.answer(answer, out);
+        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
