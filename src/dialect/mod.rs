@@ -1,9 +1,11 @@
-//! The older socket protocols: codecs from bytes to the actions of a connection and back. No sockets, no async, no clock.
+//! The command grammar, and the older socket protocols: codecs from bytes to the actions of a connection and back. No
+//! sockets, no async, no clock.
 //!
 //! A dialect is one file with a codec, and one row of [`ALL`]. What its clients send and get is the contract of
 //! `dialects.md`; the traits that a door drives are in [`codec`], the framing of bare text in `line`.
 
 pub mod codec;
+pub mod grammar;
 
 mod calc;
 mod chat;
@@ -12,6 +14,7 @@ mod frame;
 mod hello;
 mod line;
 mod pickle;
+mod text;
 mod words;
 mod ws_pickle;
 mod ws_text;
@@ -54,8 +57,12 @@ pub enum Transport {
     Udp(fn() -> Box<dyn DatagramCodec>),
 }
 
+/// As the original of `text` did.
+const TEXT_IDLE: Duration = Duration::from_secs(60);
+
 /// Every dialect.
 pub const ALL: &[Dialect] = &[
+    Dialect { idle: Some(TEXT_IDLE), ..tcp("text", &[5000, 5555], Caller::Port, || Box::new(text::Text::default())) },
     tcp("pickle", &[12345], Caller::Named, || Box::new(pickle::Pickle::default())),
     ws("ws-pickle", &[8765], || Box::new(ws_pickle::WsPickle::default())),
     ws("ws-text", &[1603], || Box::new(ws_text::WsText::default())),

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use kvrpc::dialect::codec::{Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec};
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::{
-    Command, Durability, Entry, Error, Key, Reason, Reply, Result, Role, SessionInfo, UpgradePolicy, User, UserName,
-    Value, calculate, decode_bits, encode_bits,
+    Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result, Role, ServerInfo,
+    SessionInfo, UpgradePolicy, User, UserName, Value, calculate, decode_bits, encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
@@ -96,6 +96,50 @@ impl Peer {
             }
             Command::Auth { .. } => Err(error(Reason::BadCredentials)),
             Command::WhoAmI => Ok(Reply::WhoAmI { user: self.user(), expire_time: 0, upgrade_policy: self.policy }),
+            Command::ListKeys { prefix, page, .. } if prefix.as_str() == "endless" => Ok(Reply::Keys {
+                keys: vec![Key::new("k".repeat(1_000))?; 1_000],
+                next_page_token: page.token + ".",
+                position: POSITION,
+            }),
+            // Pages of two, backwards, since no order of pages is promised.
+            Command::ListKeys { prefix, page, .. } => {
+                let keys = self.store(&me).keys().rev().filter(|key| key.starts_with(prefix.as_str()));
+                let keys: Vec<_> = keys.map(|key| Key::new(key.as_str())).collect::<Result<_>>()?;
+                let (keys, next_page_token) = after(&page.token, &keys);
+                Ok(Reply::Keys { keys, next_page_token, position: POSITION })
+            }
+            Command::Scan { keys_only, cursor, .. } => {
+                let row = |(key, value): (&String, &Value)| {
+                    Ok((Key::new(key.as_str())?, (!keys_only).then(|| value.clone()), 1, None))
+                };
+                let entries: Vec<_> = self.store(&me).iter().map(row).collect::<Result<_>>()?;
+                let (entries, cursor) = after(&cursor.unwrap_or_default(), &entries);
+                Ok(Reply::Entries {
+                    entries,
+                    cursor: Some(cursor).filter(|cursor| !cursor.is_empty()),
+                    position: POSITION,
+                })
+            }
+            Command::ListUsers { page } => {
+                let users: Vec<_> =
+                    self.stores.keys().map(|name| User { name: name.clone(), role: Role::Guest }).collect();
+                let (users, next_page_token) = after(&page.token, &users);
+                Ok(Reply::Users { users, next_page_token })
+            }
+            Command::ListAccesses { .. } => Ok(Reply::Accesses {
+                accesses: vec![Access {
+                    user: User { name: "eve".to_owned(), role: Role::Manager },
+                    account: "adam".to_owned(),
+                    door: "grpc",
+                    method: "GetOther",
+                    key: "city".to_owned(),
+                    count: 2,
+                    first_time: 1_999,
+                    last_time: 60_000,
+                }],
+                next_page_token: String::new(),
+            }),
+            Command::GetServerInfo => Ok(Reply::ServerInfo(Box::new(server_info()))),
             Command::Encode { text } => Ok(Reply::Encoded { bits: encode_bits(&text) }),
             Command::Decode { bits } => Ok(Reply::Decoded { text: decode_bits(&bits)? }),
             Command::Calculate { expression } => {
@@ -131,6 +175,35 @@ impl Peer {
         }
         self.store(user).insert(key.as_str().to_owned(), value);
         Ok(Reply::Put { revision: 1, durability: Durability::Local })
+    }
+}
+
+const POSITION: Position = Position { epoch: 1, sequence: 1 };
+
+/// The next two, and the token for what comes then.
+fn after<T: Clone>(token: &str, all: &[T]) -> (Vec<T>, String) {
+    let start = token.parse().unwrap_or(0);
+    let end = (start + 2).min(all.len());
+    (all[start..end].to_vec(), if end < all.len() { end.to_string() } else { String::new() })
+}
+
+fn server_info() -> ServerInfo {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    ServerInfo {
+        store_engine: "memory",
+        durability: Durability::Local,
+        upgrade_policy: UpgradePolicy::Managers,
+        max_keys_per_user: 1_000_000,
+        max_bytes_per_user: 256 << 20,
+        entry_overhead_bytes: 64,
+        max_bytes_total: 1 << 30,
+        max_sessions: 100_000,
+        guest_idle_timeout: minutes(30),
+        account_session_age: minutes(720),
+        call_timeout: Duration::from_secs(10),
+        request_id_window: minutes(5),
+        max_request_ids: 10_000,
+        doors: vec![DoorInfo { dialect: "text", address: "127.0.0.1:5555".to_owned(), tls: true }],
     }
 }
 

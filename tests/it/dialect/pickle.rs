@@ -9,7 +9,7 @@ use super::peer::{Feed, Heard, stream};
 use Feed::{Bytes, End, Quiet};
 
 /// A list of strings as the dialect writes it: protocol 2, no memo.
-pub fn strings(words: &[&str]) -> Vec<u8> {
+pub(super) fn strings(words: &[&str]) -> Vec<u8> {
     let mut pickle = b"\x80\x02](".to_vec();
     for word in words {
         pickle.push(b'X');
@@ -21,17 +21,17 @@ pub fn strings(words: &[&str]) -> Vec<u8> {
 }
 
 /// What is answered to bytes that are no requests.
-pub fn illegal() -> Vec<u8> {
+pub(super) fn illegal() -> Vec<u8> {
     strings(&["Illegal request"])
 }
 
-pub fn unhex(hex: &str) -> Vec<u8> {
+pub(super) fn unhex(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// Case, protocol, pickler, bytes.
-pub fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static str, Vec<u8>)> {
+pub(super) fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static str, Vec<u8>)> {
     include_str!("corpus/pickles.txt").lines().map(|line| {
         let words: Vec<_> = line.split(' ').collect();
         let &[case, protocol, pickler, hex] = words.as_slice() else { panic!("{line}") };
@@ -40,7 +40,7 @@ pub fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static st
 }
 
 /// A client that sends its name, waits, and sends these.
-pub fn after_name(feeds: &[Feed<'_>]) -> Heard {
+pub(super) fn after_name(feeds: &[Feed<'_>]) -> Heard {
     let all: Vec<_> = [Bytes(b"bob"), Quiet].iter().chain(feeds).copied().collect();
     stream("pickle", UpgradePolicy::Managers, &all)
 }

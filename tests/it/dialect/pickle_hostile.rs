@@ -6,7 +6,7 @@ use super::pickle::{after_name, corpus, illegal, unhex};
 use Feed::{Bytes, End};
 
 /// Case, why it is refused, bytes. The hex has runs as `,unit*count,`.
-pub fn hostile() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
+pub(super) fn hostile() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
     include_str!("corpus/hostile.txt").lines().map(|line| {
         let words: Vec<_> = line.split(' ').collect();
         let &[case, why, hex] = words.as_slice() else { panic!("{line}") };
