@@ -17,39 +17,42 @@ const LOGGED_NAME: usize = 64;
 pub(super) struct Calc {
     lines: Lines,
     named: bool,
+    action: Option<Action>,
     reply: Option<Cow<'static, str>>,
     next: Next,
 }
 
 impl Calc {
-    fn message(&mut self, message: &[u8]) -> Vec<Action> {
+    fn message(&mut self, message: &[u8]) -> Action {
         let text = String::from_utf8_lossy(message);
         if !self.named {
             self.named = true;
             let name: String = text.chars().take(LOGGED_NAME).collect();
-            return vec![Action::Log(format!("the client's name is {name:?}").into())];
+            return Action::Log(format!("the client's name is {name:?}").into());
         }
         if text == "q" {
             self.next = Next::Close;
-            return vec![Action::Log("Session ended".into())];
+            return Action::Log("Session ended".into());
         }
-        vec![Action::Run(Command::Calculate { expression: text.into_owned() })]
+        Action::Run(Command::Calculate { expression: text.into_owned() })
     }
 }
 
 impl StreamCodec for Calc {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
-            Line::Pending { quiet } => Decoded::Pending { quiet },
-            Line::Whole(message) => Decoded::Request(self.message(&message)),
-            Line::TooLong => {
-                (self.reply, self.next) = (Some(INVALID.into()), Next::Close);
-                Decoded::Request(Vec::new())
-            }
+            Line::Pending { quiet } => return Decoded::Pending { quiet },
+            Line::Whole(message) => self.action = Some(self.message(&message)),
+            Line::TooLong => (self.reply, self.next) = (Some(INVALID.into()), Next::Close),
         }
+        Decoded::Request
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
+    fn next(&mut self, _out: &mut BytesMut) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
         self.reply = match answer {
             Ok(Some(Reply::Calculated { text, .. })) => Some(text.into()),
             Ok(_) => None,
@@ -57,7 +60,6 @@ impl StreamCodec for Calc {
             Err(error) if error.reason() == Reason::InvalidExpression => Some(INVALID.into()),
             Err(error) => Some(format!("error: {}", error.message()).into()),
         };
-        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

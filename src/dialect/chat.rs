@@ -15,28 +15,28 @@ const WORDS: &[(Reason, &str)] = &[(Reason::NameInUse, "Name is already taken"),
 pub(super) struct Chat {
     lines: Lines,
     joined: bool,
+    action: Option<Action>,
     reply: Option<String>,
     next: Next,
 }
 
 impl Chat {
-    fn say(&mut self, words: &str) -> Decoded {
+    fn say(&mut self, words: &str) {
         self.reply = Some(words.to_owned());
-        Decoded::Request(Vec::new())
     }
 
-    fn login(&mut self, name: &[u8]) -> Decoded {
+    fn login(&mut self, name: &[u8]) {
         match std::str::from_utf8(name).ok().and_then(|name| UserName::new(name).ok()) {
-            Some(name) => Decoded::Request(vec![Action::Join(name)]),
+            Some(name) => self.action = Some(Action::Join(name)),
             None => self.say(INVALID_NAME),
         }
     }
 
-    fn line(&mut self, line: &[u8]) -> Decoded {
+    fn line(&mut self, line: &[u8]) {
         match std::str::from_utf8(line) {
             // An empty line is a person pressing Enter, and says nothing to anyone.
-            Ok("") => Decoded::Request(Vec::new()),
-            Ok(text) => Decoded::Request(vec![Action::Post(text.to_owned())]),
+            Ok("") => {}
+            Ok(text) => self.action = Some(Action::Post(text.to_owned())),
             Err(_) => self.say(&format!("error: {}", words::NOT_UTF8)),
         }
     }
@@ -45,24 +45,28 @@ impl Chat {
 impl StreamCodec for Chat {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
-            Line::Pending { quiet } => Decoded::Pending { quiet },
-            Line::Whole(line) if line.as_ref() == b"quit" => Decoded::Close,
+            Line::Pending { quiet } => return Decoded::Pending { quiet },
+            Line::Whole(line) if line.as_ref() == b"quit" => return Decoded::Close,
             Line::Whole(line) if self.joined => self.line(&line),
             Line::Whole(name) => self.login(&name),
             Line::TooLong => {
                 self.next = Next::Close;
-                self.say(&format!("error: {}", words::TOO_LONG))
+                self.say(&format!("error: {}", words::TOO_LONG));
             }
         }
+        Decoded::Request
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
+    fn next(&mut self, _out: &mut BytesMut) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
         match answer {
             Ok(_) => self.joined = true,
             Err(error) if self.joined => self.reply = Some(format!("error: {}", error.message())),
             Err(error) => self.reply = Some(words::for_error(&error, WORDS, "error: ").into_owned()),
         }
-        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

@@ -1,6 +1,6 @@
 //! `clock`: the date and the time of day, in datagrams that are of no use for amplification or loops.
 
-use super::codec::{Action, Answer, DatagramCodec, MAX_DATAGRAM_BYTES};
+use super::codec::{Action, Answer, DatagramCodec, Decoded, MAX_DATAGRAM_BYTES};
 use crate::model::{Command, Reply};
 
 /// Below it are the services that answer anything, with which a forged source could make an endless exchange.
@@ -18,21 +18,27 @@ enum Question {
 #[derive(Default)]
 pub(super) struct Clock {
     question: Question,
+    action: Option<Action>,
     reply: Option<String>,
 }
 
 impl DatagramCodec for Clock {
-    fn decode(&mut self, datagram: &[u8], source_port: u16) -> Option<Vec<Action>> {
+    fn decode(&mut self, datagram: &[u8], source_port: u16) -> Decoded {
         let sized = (1..=MAX_DATAGRAM_BYTES).contains(&datagram.len());
         if !sized || source_port < FIRST_UNPRIVILEGED_PORT || is_answer(datagram) {
-            return None;
+            return Decoded::Close;
         }
-        (self.question, self.reply) = match datagram {
-            b"SEND_DATE" => (Question::Date, None),
-            b"SEND_TIME" => (Question::Time, None),
-            _ => (Question::Other, Some("Ok".to_owned())),
+        let now = || Some(Action::Run(Command::Now));
+        (self.question, self.action, self.reply) = match datagram {
+            b"SEND_DATE" => (Question::Date, now(), None),
+            b"SEND_TIME" => (Question::Time, now(), None),
+            _ => (Question::Other, None, Some("Ok".to_owned())),
         };
-        Some(if self.reply.is_some() { Vec::new() } else { vec![Action::Run(Command::Now)] })
+        Decoded::Request
+    }
+
+    fn next(&mut self) -> Option<Action> {
+        self.action.take()
     }
 
     fn answer(&mut self, answer: Answer) {

@@ -1,8 +1,9 @@
 //! What a door drives: the codec traits, and what passes between a codec and its door.
 //!
-//! A door decodes until it gets [`Decoded::Request`], runs that request's actions in order and hands each answer to `answer`
-//! as it comes, and what that gives is run at once, so that no more than one is held at a time; then `finish` completes the reply, which goes out in one write. Only then
-//! does it decode again: a codec remembers how the request in hand is to be answered.
+//! A door decodes, with the same event again, until it gets [`Decoded::Pending`]. For each [`Decoded::Request`] it takes
+//! the actions from `next`, one at a time, and hands the answer to each to `answer` before it takes another, so that no more
+//! than one is held; `finish` completes the reply, which goes out in one write. Only then does it decode again: a codec
+//! remembers how the request in hand is to be answered.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use bytes::BytesMut;
 
 use crate::model::{Command, Error, Reply, UserName};
 
-/// The longest frame, line or message of a client, in bytes. A door keeps no more than this, and what it read last, of undecoded input.
+/// The longest frame, line or message of a client, in bytes. A door keeps no more than this, and what it read last, of
+/// undecoded input.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 /// The longest datagram, in bytes; a longer one gets no answer.
 pub const MAX_DATAGRAM_BYTES: usize = 1 << 10;
-/// Where a reply to a request of many commands stops repeating values, in bytes: a request of 64 KiB may ask thousands of
-/// times for a value of 1 MiB.
+/// Where the reply to a request of many commands ends, in bytes, an error for each of the rest put aside: a request of
+/// 64 KiB may ask thousands of times for a value of 1 MiB. Once it is there, nothing that reads more is run.
 pub const MAX_REPLY_BYTES: usize = 4 << 20;
 /// How long bytes without a terminator must be quiet to be a request.
 pub const QUIET: Duration = Duration::from_millis(20);
@@ -33,15 +35,16 @@ pub enum Input {
 }
 
 /// What a codec made of its input.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// No request is complete. With `quiet`, a pause of [`QUIET`] would complete one: the door reports it. At the end of input the door closes.
+    /// No request is complete. With `quiet`, a pause of [`QUIET`] would complete one: the door reports it. At the end of
+    /// input the door closes.
     Pending {
         /// Whether a pause means something.
         quiet: bool,
     },
-    /// Run these in order, each answered; there may be none, and the reply is complete all the same.
-    Request(Vec<Action>),
+    /// A request is in hand: run its actions, if it has any, and send its reply, if that is not empty.
+    Request,
     /// Close at once, without a reply.
     Close,
 }
@@ -53,11 +56,13 @@ pub enum Action {
     Run(Command),
     /// Open the connection's session, as a guest of this name; answered by no reply.
     SignIn(UserName),
-    /// Sign in, and enter the room `lobby`; answered by no reply. From then on the door hands the room's events to the codec.
+    /// Sign in, and enter the room `lobby`; answered by no reply. From then on the door hands the room's events to the
+    /// codec.
     Join(UserName),
     /// Post to the room; answered by no reply.
     Post(String),
-    /// Write a line to the server's log, beside the peer's address; answered by no reply. What came from the client in it is escaped.
+    /// Write a line to the server's log, beside the peer's address; answered by no reply. What came from the client in it is
+    /// escaped.
     Log(Cow<'static, str>),
 }
 
@@ -99,10 +104,11 @@ pub trait StreamCodec: Send {
     /// The cutting of the stream into calls with [`Input::Bytes`] does not matter, and the work is linear in the bytes.
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded;
 
-    /// Takes the answer to the next action of the request in hand. `out` was empty at the request's start.
-    ///
-    /// What it gives is to be run and answered before the next: the next page of a listing.
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) -> Option<Action>;
+    /// The next action of the request in hand. `out` was empty at the request's start, and holds the reply so far.
+    fn next(&mut self, out: &mut BytesMut) -> Option<Action>;
+
+    /// Takes the answer to the action that was last given.
+    fn answer(&mut self, answer: Answer, out: &mut BytesMut);
 
     /// Completes the reply to the request in hand.
     fn finish(&mut self, out: &mut BytesMut) -> Next;
@@ -144,8 +150,11 @@ pub trait MessageCodec: Send {
     /// Reads one message; it is never [`Decoded::Pending`].
     fn decode(&mut self, message: Payload<'_>) -> Decoded;
 
-    /// Takes the answer to the next action of the request in hand. What it gives is to be run and answered before the next.
-    fn answer(&mut self, answer: Answer) -> Option<Action>;
+    /// The next action of the request in hand.
+    fn next(&mut self) -> Option<Action>;
+
+    /// Takes the answer to the action that was last given.
+    fn answer(&mut self, answer: Answer);
 
     /// The reply to the request in hand; some requests have none.
     fn finish(&mut self) -> (Option<Message>, Next);
@@ -153,12 +162,15 @@ pub trait MessageCodec: Send {
 
 /// A dialect of datagrams. One codec serves a socket, one datagram at a time.
 pub trait DatagramCodec: Send {
-    /// Reads one datagram; `None`: it gets no answer.
-    fn decode(&mut self, datagram: &[u8], source_port: u16) -> Option<Vec<Action>>;
+    /// Reads one datagram; [`Decoded::Close`]: it gets no answer. It is never [`Decoded::Pending`].
+    fn decode(&mut self, datagram: &[u8], source_port: u16) -> Decoded;
 
-    /// Takes the answer to the next action of the datagram in hand.
+    /// The next action of the datagram in hand.
+    fn next(&mut self) -> Option<Action>;
+
+    /// Takes the answer to the action that was last given.
     fn answer(&mut self, answer: Answer);
 
-    /// The reply to the datagram in hand.
+    /// The reply to the datagram in hand; none if its action failed.
     fn finish(&mut self) -> Option<String>;
 }

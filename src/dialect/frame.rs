@@ -17,6 +17,7 @@ enum Direction {
 /// Turns text into bits, or bits into text.
 pub(super) struct Frames {
     direction: Direction,
+    action: Option<Action>,
     reply: String,
     next: Next,
 }
@@ -24,7 +25,7 @@ pub(super) struct Frames {
 impl Frames {
     /// Text to bits.
     pub(super) fn encode() -> Self {
-        Self { direction: Direction::Encode, reply: String::new(), next: Next::Read }
+        Self { direction: Direction::Encode, action: None, reply: String::new(), next: Next::Read }
     }
 
     /// Bits to text.
@@ -36,7 +37,7 @@ impl Frames {
     fn refuse(&mut self, input: &mut BytesMut, why: &str) -> Decoded {
         input.clear();
         (self.reply, self.next) = (format!("error: {why}"), Next::Close);
-        Decoded::Request(Vec::new())
+        Decoded::Request
     }
 }
 
@@ -58,19 +59,23 @@ impl StreamCodec for Frames {
         let Ok(text) = String::from_utf8(input.split_to(length).into()) else {
             return self.refuse(input, words::NOT_UTF8);
         };
-        Decoded::Request(vec![Action::Run(match self.direction {
+        self.action = Some(Action::Run(match self.direction {
             Direction::Encode => Command::Encode { text },
             Direction::Decode => Command::Decode { bits: text },
-        })])
+        }));
+        Decoded::Request
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) -> Option<Action> {
+    fn next(&mut self, _out: &mut BytesMut) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
         self.reply = match answer {
             Ok(Some(Reply::Encoded { bits: text } | Reply::Decoded { text })) => text,
             Ok(_) => String::new(),
             Err(error) => format!("error: {}", error.message()),
         };
-        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

@@ -19,12 +19,14 @@ impl StreamCodec for Hello {
             Line::Whole(_) => {}
             Line::TooLong => self.next = Next::Close,
         }
-        Decoded::Request(Vec::new())
+        Decoded::Request
     }
 
-    fn answer(&mut self, _answer: Answer, _out: &mut BytesMut) -> Option<Action> {
+    fn next(&mut self, _out: &mut BytesMut) -> Option<Action> {
         None
     }
+
+    fn answer(&mut self, _answer: Answer, _out: &mut BytesMut) {}
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
         out.extend_from_slice(b"Whose there?");

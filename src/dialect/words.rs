@@ -19,6 +19,19 @@ pub(super) fn put(key: &str, value: Value) -> Result<Command> {
     Ok(Command::Put { put: Put { key: Key::new(key)?, value, expiry: None, if_revision: None }, request_id: None })
 }
 
+/// Whether a command does nothing but read values or list: when a reply is at its limit, it need not be run.
+pub(super) fn is_read(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Get { .. }
+            | Command::GetOther { .. }
+            | Command::ListKeys { .. }
+            | Command::Scan { .. }
+            | Command::ListUsers { .. }
+            | Command::ListAccesses { .. }
+    )
+}
+
 /// What a dialect says for an error: its own words where it has some, else the sentence after a prefix.
 pub(super) fn for_error(error: &Error, words: &[(Reason, &'static str)], prefix: &str) -> Cow<'static, str> {
     match words.iter().find(|(reason, _)| *reason == error.reason()) {

@@ -24,9 +24,12 @@ impl MessageCodec for WsPickle {
         }
     }
 
-    fn answer(&mut self, answer: Answer) -> Option<Action> {
+    fn next(&mut self) -> Option<Action> {
+        self.session.next(&mut self.out)
+    }
+
+    fn answer(&mut self, answer: Answer) {
         self.session.answer(answer, &mut self.out);
-        None
     }
 
     fn finish(&mut self) -> (Option<Message>, Next) {

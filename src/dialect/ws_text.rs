@@ -18,39 +18,36 @@ const WORDS: &[(Reason, &str)] = &[
 #[derive(Default)]
 pub(super) struct WsText {
     named: bool,
+    action: Option<Action>,
     reply: Option<Message>,
     next: Next,
 }
 
 impl WsText {
-    fn say(&mut self, words: impl Into<String>) -> Decoded {
+    fn say(&mut self, words: impl Into<String>) {
         self.reply = Some(Message::Text(words.into()));
-        Decoded::Request(Vec::new())
     }
 
-    fn request(&mut self, text: &str) -> Decoded {
+    fn request(&mut self, text: &str) {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         match *words.as_slice() {
             ["put", key, value] => self.run(Value::text(value).and_then(|value| words::put(key, value))),
             ["get", key] => self.run(words::get(key)),
             ["get", user, key] => self.run(words::get_other(user, key)),
             // The role tells whether there is anything to do.
-            ["upgrade", ..] => Decoded::Request(vec![Action::Run(Command::WhoAmI)]),
+            ["upgrade", ..] => self.run(Ok(Command::WhoAmI)),
             ["q"] => {
                 self.next = Next::Close;
-                self.say("exiting")
+                self.say("exiting");
             }
             _ => self.say("wrong message format"),
         }
     }
 
-    fn run(&mut self, command: Result<Command>) -> Decoded {
+    fn run(&mut self, command: Result<Command>) {
         match command {
-            Ok(command) => Decoded::Request(vec![Action::Run(command)]),
-            Err(error) => {
-                self.reply = Some(error_words(&error));
-                Decoded::Request(Vec::new())
-            }
+            Ok(command) => self.action = Some(Action::Run(command)),
+            Err(error) => self.reply = Some(error_words(&error)),
         }
     }
 }
@@ -59,19 +56,25 @@ impl MessageCodec for WsText {
     fn decode(&mut self, message: Payload<'_>) -> Decoded {
         if message.as_bytes().len() > MAX_MESSAGE_BYTES {
             self.next = Next::Close;
-            return self.say(format!("error: {}", words::TOO_LONG));
+            self.say(format!("error: {}", words::TOO_LONG));
+            return Decoded::Request;
         }
         match (std::str::from_utf8(message.as_bytes()), self.named) {
             (Ok(text), true) => self.request(text),
             (Err(_), true) => self.say("wrong message format"),
             (name, false) => match name.ok().and_then(|name| UserName::new(name).ok()) {
-                Some(name) => Decoded::Request(vec![Action::SignIn(name)]),
+                Some(name) => self.action = Some(Action::SignIn(name)),
                 None => self.say(INVALID_NAME),
             },
         }
+        Decoded::Request
     }
 
-    fn answer(&mut self, answer: Answer) -> Option<Action> {
+    fn next(&mut self) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn answer(&mut self, answer: Answer) {
         self.reply = match answer {
             Ok(_) if !self.named => {
                 self.named = true;
@@ -79,12 +82,12 @@ impl MessageCodec for WsText {
             }
             Err(error) if !self.named => Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned())),
             Ok(Some(Reply::WhoAmI { user, .. })) if user.role == Role::Guest => {
-                return Some(Action::Run(Command::Upgrade { user: None }));
+                self.action = Some(Action::Run(Command::Upgrade { user: None }));
+                None
             }
             Ok(reply) => reply.and_then(reply_words),
             Err(error) => Some(error_words(&error)),
         };
-        None
     }
 
     fn finish(&mut self) -> (Option<Message>, Next) {

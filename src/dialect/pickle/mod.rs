@@ -1,8 +1,8 @@
 //! `pickle`: the user's name, then pickled lists of requests, answered by pickled lists of strings.
 //!
-//! The decoder is the project's own, because it must be bounded: `opcode` reads one opcode of a closed set, `machine` runs it
-//! on a stack of `graph` nodes, `requests` reads the finished graph. None of them recurses, none keeps more than what 64 KiB of input and
-//! 10,000 values can make, and no opcode does anything but build lists, tuples, dicts and strings.
+//! The decoder is the project's own, because it must be bounded: `opcode` reads one opcode of a closed set, `machine` runs
+//! it on a stack of `graph` nodes, `requests` reads the finished graph. None of them recurses, none keeps more than what
+//! 64 KiB of input and 10,000 values can make, and no opcode does anything but build lists, tuples, dicts and strings.
 
 mod graph;
 mod machine;
@@ -73,9 +73,12 @@ impl StreamCodec for Pickle {
         }
     }
 
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) -> Option<Action> {
+    fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
+        self.session.next(out)
+    }
+
+    fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
         self.session.answer(answer, out);
-        None
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {

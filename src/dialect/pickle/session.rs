@@ -10,7 +10,7 @@ use super::machine::Pickled;
 use super::requests::{self, Ask};
 use crate::dialect::codec::{Action, Answer, Decoded, MAX_REPLY_BYTES, Next};
 use crate::dialect::words;
-use crate::model::{Error, Reason, Reply, UserName};
+use crate::model::{Command, Error, Reason, Reply, UserName, Value};
 
 const PREFIX: &str = "Error: ";
 const ILLEGAL: &str = "Illegal request";
@@ -38,11 +38,14 @@ enum State {
     Refused(Cow<'static, str>),
 }
 
-/// One string of the reply in hand.
+/// One part of the request in hand.
 enum Slot {
-    /// To be said when an answer comes.
-    Answer,
+    /// One string of the reply, as it is.
     Words(Cow<'static, str>),
+    /// One string of the reply, when the answer comes.
+    Run(Command),
+    /// Nothing of the reply.
+    Silent(Action),
 }
 
 /// A connection's user, and the reply in hand.
@@ -52,6 +55,8 @@ pub(in crate::dialect) struct Session {
     slots: VecDeque<Slot>,
     // Whether the request in hand is answered by a list; a name and a line for the log are not.
     list: bool,
+    // Whether the reply in hand has come to its limit.
+    full: bool,
     next: Next,
 }
 
@@ -67,13 +72,11 @@ impl Session {
         match std::str::from_utf8(name).ok().and_then(|name| UserName::new(name).ok()) {
             Some(name) => {
                 self.state = State::SigningIn;
-                Decoded::Request(vec![Action::SignIn(name)])
+                self.slots.push_back(Slot::Silent(Action::SignIn(name)));
             }
-            None => {
-                self.state = State::Refused(INVALID_NAME.into());
-                Decoded::Request(Vec::new())
-            }
+            None => self.state = State::Refused(INVALID_NAME.into()),
         }
+        Decoded::Request
     }
 
     /// Takes a pickle.
@@ -86,25 +89,19 @@ impl Session {
             Ok(asks) => asks,
             Err(bad) => return self.refuse(bad),
         };
-        self.list = true;
-        let mut actions = Vec::new();
-        for ask in asks {
-            self.slots.push_back(match ask {
-                Ask::Run(command) => {
-                    actions.push(Action::Run(command));
-                    Slot::Answer
-                }
-                Ask::Illegal => Slot::Words(ILLEGAL.into()),
-                Ask::Refuse(error) => Slot::Words(error_words(&error)),
-            });
-        }
-        Decoded::Request(actions)
+        (self.list, self.full) = (true, false);
+        self.slots.extend(asks.into_iter().map(|ask| match ask {
+            Ask::Run(command) => Slot::Run(command),
+            Ask::Illegal => Slot::Words(ILLEGAL.into()),
+            Ask::Refuse(error) => Slot::Words(error_words(&error)),
+        }));
+        Decoded::Request
     }
 
     /// Answers what is no pickle of requests, and closes.
     pub(in crate::dialect) fn refuse(&mut self, bad: BadPickle) -> Decoded {
-        self.close(ILLEGAL.into());
-        Decoded::Request(vec![Action::Log(format!("refused a pickle: {bad}").into())])
+        self.slots.push_back(Slot::Silent(Action::Log(format!("refused a pickle: {bad}").into())));
+        self.close(ILLEGAL.into())
     }
 
     /// Answers the first message, which is no name, and closes.
@@ -114,59 +111,63 @@ impl Session {
 
     fn close(&mut self, words: Cow<'static, str>) -> Decoded {
         (self.list, self.next) = (true, Next::Close);
-        self.slots = VecDeque::from([Slot::Words(words)]);
-        Decoded::Request(Vec::new())
+        self.slots.push_back(Slot::Words(words));
+        Decoded::Request
     }
 
-    /// Takes the answer to the next action.
-    pub(in crate::dialect) fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
-        if let State::SigningIn = self.state {
-            self.state = match answer {
-                Ok(_) => State::Open,
-                Err(error) => State::Refused(words::for_error(&error, NAMING, PREFIX)),
-            };
-            return;
+    /// The next action, after what is said without one.
+    pub(in crate::dialect) fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
+        loop {
+            match self.slots.pop_front()? {
+                Slot::Words(words) => say(&words, out),
+                Slot::Run(command) if self.full && words::is_read(&command) => say_too_long(out),
+                Slot::Run(command) => return Some(Action::Run(command)),
+                Slot::Silent(action) => return Some(action),
+            }
         }
-        // A line for the log comes with no place for an answer.
-        if self.say_known(out) {
-            self.slots.pop_front();
-            say(&answer_words(answer), out);
+    }
+
+    /// Takes the answer to the action that was last given.
+    pub(in crate::dialect) fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
+        match (&self.state, answer) {
+            (State::SigningIn, Ok(_)) => self.state = State::Open,
+            (State::SigningIn, Err(error)) => {
+                self.state = State::Refused(words::for_error(&error, NAMING, PREFIX));
+            }
+            // Of a line for the log.
+            (_, Ok(None)) => {}
+            (_, Ok(Some(Reply::Entry(entry)))) => self.say_value(&entry.value, out),
+            (_, Ok(Some(reply))) => say(reply_words(&reply), out),
+            (_, Err(error)) => say(&error_words(&error), out),
         }
     }
 
     /// Completes the reply.
     pub(in crate::dialect) fn finish(&mut self, out: &mut BytesMut) -> Next {
         if self.list {
-            self.say_known(out);
-            self.slots.clear();
-            if out.is_empty() {
-                out.put_slice(LIST);
-            }
+            begin(out);
             out.put_slice(LIST_END);
         }
         self.next
     }
 
-    /// Says what is known up to the next place for an answer, and whether there is one.
-    fn say_known(&mut self, out: &mut BytesMut) -> bool {
-        while let Some(Slot::Words(words)) = self.slots.front() {
-            say(words, out);
-            self.slots.pop_front();
+    /// Adds a value to the list, unless that would make the reply too long.
+    fn say_value(&mut self, value: &Value, out: &mut BytesMut) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if out.len() + text.len() > MAX_REPLY_BYTES {
+            self.full = true;
+            return say_too_long(out);
         }
-        !self.slots.is_empty()
+        say(&text, out);
     }
 }
 
-fn answer_words(answer: Answer) -> Cow<'static, str> {
-    match answer {
-        Ok(Some(Reply::Entry(entry))) => match entry.value.as_text() {
-            Some(text) => text.to_owned().into(),
-            None => String::from_utf8_lossy(entry.value.as_bytes()).into_owned().into(),
-        },
-        Ok(Some(Reply::Put { .. })) => "Successful".into(),
-        Ok(Some(Reply::User(_))) => "mode change successfull".into(),
-        Ok(_) => ILLEGAL.into(),
-        Err(error) => error_words(&error),
+#[allow(clippy::wildcard_enum_match_arm, reason = "the other replies answer commands that this dialect does not have")]
+fn reply_words(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Put { .. } => "Successful",
+        Reply::User(_) => "mode change successfull",
+        _ => ILLEGAL,
     }
 }
 
@@ -174,14 +175,19 @@ fn error_words(error: &Error) -> Cow<'static, str> {
     words::for_error(error, WORDS, PREFIX)
 }
 
-/// Adds a string to the list.
-fn say(words: &str, out: &mut BytesMut) {
+fn begin(out: &mut BytesMut) {
     if out.is_empty() {
         out.put_slice(LIST);
     }
-    if out.len() + words.len() > MAX_REPLY_BYTES && words.len() > PREFIX.len() + words::REPLY_TOO_LONG.len() {
-        return say(&format!("{PREFIX}{}", words::REPLY_TOO_LONG), out);
-    }
+}
+
+fn say_too_long(out: &mut BytesMut) {
+    say(&format!("{PREFIX}{}", words::REPLY_TOO_LONG), out);
+}
+
+/// Adds a string to the list.
+fn say(words: &str, out: &mut BytesMut) {
+    begin(out);
     out.put_u8(BINUNICODE);
     // At most MAX_REPLY_BYTES.
     out.put_u32_le(u32::try_from(words.len()).unwrap_or(u32::MAX));

@@ -31,6 +31,7 @@ impl Listing {
     /// Adds a page of what `command` asked for, and gives the command for the next; `None` when it was the last, the
     /// listing has become too long, or the reply is none of a listing.
     pub(super) fn add(&mut self, reply: &Reply, command: Option<&Command>) -> Option<Command> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
         let next = match reply {
             Reply::Keys { keys, next_page_token, .. } => {
                 self.extend(Kind::Sorted, keys.iter().map(|key| vec![key.as_str().to_owned()]));
@@ -82,6 +83,7 @@ impl Listing {
 /// The same command, for what comes after the page that gave `token`.
 fn after(command: &Command, token: String) -> Option<Command> {
     let mut command = command.clone();
+    #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
     match &mut command {
         Command::ListKeys { page, .. } | Command::ListUsers { page } | Command::ListAccesses { page } => {
             *page = Page { token, ..page.clone() };

@@ -13,9 +13,9 @@ use super::codec::{Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Next, Stream
 use super::grammar::{Mode, Wrong, parse, split_blanks};
 use super::line::{Line, Lines};
 use super::words;
-use crate::model::Error;
+use crate::model::{Error, Reply};
 use listing::Listing;
-use slot::Slot;
+use slot::{Slot, Wording};
 
 const PREFIX: &str = "Error: ";
 const ILLEGAL: &str = "Illegal command";
@@ -24,11 +24,14 @@ const ILLEGAL: &str = "Illegal command";
 #[derive(Default)]
 pub(super) struct Text {
     lines: Lines,
-    // What is still to be said: a reply for each command of the line.
+    // What is left of the line, and how the command that runs is answered.
     slots: VecDeque<Slot>,
+    running: Option<Wording>,
     listing: Listing,
     // Whether the reply in hand has begun: the first command's part may be empty.
     begun: bool,
+    // Whether it has come to its limit.
+    full: bool,
     next: Next,
 }
 
@@ -44,44 +47,51 @@ impl Text {
             Ok(calls) => calls,
             Err(wrong) => return self.words(wrong_words(&wrong)),
         };
-        let mut actions = Vec::new();
-        for parsed in calls {
-            match slot::of(parsed) {
-                Ok((slot, command)) => {
-                    self.slots.push_back(slot);
-                    actions.extend(command.map(Action::Run));
-                }
-                Err(error) => {
-                    self.slots.clear();
-                    return self.words(error_words(&error));
-                }
-            }
+        match calls.into_iter().map(slot::of).collect() {
+            Ok(slots) => self.slots = slots,
+            Err(error) => return self.words(error_words(&error)),
         }
-        Decoded::Request(actions)
+        Decoded::Request
     }
 
     fn words(&mut self, words: String) -> Decoded {
         self.slots.push_back(Slot::Words(words));
-        Decoded::Request(Vec::new())
+        Decoded::Request
     }
 
-    /// Adds one command's part to the reply.
+    /// Adds what a command read to the reply, unless that would make it too long.
+    fn say_read(&mut self, part: &[u8], out: &mut BytesMut) {
+        if out.len() + part.len() > MAX_REPLY_BYTES {
+            self.full = true;
+            return self.say_too_long(out);
+        }
+        self.say(part, out);
+    }
+
+    fn say_too_long(&mut self, out: &mut BytesMut) {
+        self.say(format!("{PREFIX}{}", words::REPLY_TOO_LONG).as_bytes(), out);
+    }
+
+    /// Adds one command's part to the reply. All that comes here together is not much longer than the line.
     fn say(&mut self, part: &[u8], out: &mut BytesMut) {
         if self.begun {
             out.extend_from_slice(b"\n");
         }
         self.begun = true;
-        let refusal = format!("{PREFIX}{}", words::REPLY_TOO_LONG);
-        let fits = out.len() + part.len() <= MAX_REPLY_BYTES || part.len() <= refusal.len();
-        out.extend_from_slice(if fits { part } else { refusal.as_bytes() });
+        out.extend_from_slice(part);
     }
 
-    /// Says what needs no answer, up to what does.
-    fn say_words(&mut self, out: &mut BytesMut) {
-        while let Some(Slot::Words(_)) = self.slots.front() {
-            if let Some(Slot::Words(words)) = self.slots.pop_front() {
-                self.say(words.as_bytes(), out);
-            }
+    fn reply(&mut self, reply: Reply, wording: Wording, out: &mut BytesMut) {
+        if let Some(done) = &wording.done {
+            return self.say(done.as_bytes(), out);
+        }
+        if let Some(next) = self.listing.add(&reply, wording.listing.as_deref()) {
+            self.slots.push_front(Slot::Run(next, wording));
+            return;
+        }
+        match std::mem::take(&mut self.listing).print() {
+            Some(rows) => self.say_read(rows.as_bytes(), out),
+            None => self.say_read(&print::reply(reply), out),
         }
     }
 }
@@ -98,34 +108,33 @@ impl StreamCodec for Text {
         }
     }
 
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) -> Option<Action> {
-        self.say_words(out);
-        let Some(Slot::Answer { done, words, listing }) = self.slots.pop_front() else { return None };
-        match (answer, done) {
-            (Err(error), _) => {
-                self.listing = Listing::default();
-                self.say(words::for_error(&error, words, PREFIX).as_bytes(), out);
-            }
-            (Ok(_), Some(done)) => self.say(done.as_bytes(), out),
-            (Ok(reply), None) => {
-                let next = reply.as_ref().and_then(|reply| self.listing.add(reply, listing.as_ref()));
-                if let Some(next) = next {
-                    self.slots.push_front(Slot::Answer { done: None, words, listing });
-                    return Some(Action::Run(next));
+    fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
+        loop {
+            match self.slots.pop_front()? {
+                Slot::Words(words) => self.say(words.as_bytes(), out),
+                Slot::Run(command, _) if self.full && words::is_read(&command) => self.say_too_long(out),
+                Slot::Run(command, wording) => {
+                    self.running = Some(wording);
+                    return Some(Action::Run(command));
                 }
-                let part = match std::mem::take(&mut self.listing).print() {
-                    Some(rows) => rows.into_bytes(),
-                    None => reply.map(print::reply).unwrap_or_default(),
-                };
-                self.say(&part, out);
             }
         }
-        None
+    }
+
+    fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
+        let Some(wording) = self.running.take() else { return };
+        match answer {
+            Ok(Some(reply)) => self.reply(reply, wording, out),
+            Ok(None) => self.say(b"", out),
+            Err(error) => {
+                self.listing = Listing::default();
+                self.say(words::for_error(&error, wording.errors, PREFIX).as_bytes(), out);
+            }
+        }
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
-        self.say_words(out);
-        self.begun = false;
+        (self.begun, self.full) = (false, false);
         self.lines.end(out);
         // A client that sent no newline waits for a reply all the same.
         if out.is_empty() {

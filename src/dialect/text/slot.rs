@@ -1,56 +1,62 @@
 //! What is said to one command: its words when it is done, and for which errors it has words of its own.
 
+use super::ILLEGAL;
 use crate::dialect::grammar::{COMMANDS, Call, Mode, Parsed, Source, Spec};
 use crate::model::{Command, Reason, Result};
 
 /// A key that is not there, as the command line prints it too.
 pub(super) const BLANK: &str = "<blank>";
 
-type Words = &'static [(Reason, &'static str)];
+type Errors = &'static [(Reason, &'static str)];
 
-const OF_GET: Words = &[(Reason::KeyNotFound, BLANK)];
-const OF_AUTH: Words = &[(Reason::BadCredentials, "Authentication failure")];
-const OF_MANAGE: Words = &[
+const OF_GET: Errors = &[(Reason::KeyNotFound, BLANK)];
+const OF_AUTH: Errors = &[(Reason::BadCredentials, "Authentication failure")];
+const OF_MANAGE: Errors = &[
     (Reason::KeyNotFound, BLANK),
     (Reason::ManagerRequired, "Access denied"),
     (Reason::UserNotFound, "No such client"),
 ];
 
-/// One command's part of the reply.
+/// One command of a line.
 pub(super) enum Slot {
     /// To be said as it is.
     Words(String),
-    /// To be said when the answer comes.
-    Answer {
-        /// What is said when it was done; `None`: what the reply holds.
-        done: Option<String>,
-        /// What is said for some errors.
-        words: Words,
-        /// The command, if it may have to be asked again for the next page.
-        listing: Option<Command>,
-    },
+    /// To be run, and said so.
+    Run(Command, Wording),
 }
 
-/// The slot of a call, and the command that it runs, if it is one.
+/// How a command is answered.
+pub(super) struct Wording {
+    /// What is said when it was done; `None`: what the reply holds.
+    pub(super) done: Option<String>,
+    /// What is said for some errors.
+    pub(super) errors: Errors,
+    /// The command, if it may have to be asked again for the next page.
+    pub(super) listing: Option<Box<Command>>,
+}
+
+/// The slot of a call.
 ///
 /// # Errors
 /// Those of [`Call::command`].
-pub(super) fn of(parsed: Parsed) -> Result<(Slot, Option<Command>)> {
+pub(super) fn of(parsed: Parsed) -> Result<Slot> {
     let done = done(&parsed.call);
-    let words = match parsed.spec.name {
+    let errors = match parsed.spec.name {
         "manage" => OF_MANAGE,
         "get" | "getother" => OF_GET,
         "auth" => OF_AUTH,
         _ => &[],
     };
-    let help = help(&parsed.call);
-    let Some(command) = parsed.call.command()? else { return Ok((Slot::Words(help), None)) };
+    if let Call::Help { command } = parsed.call {
+        return Ok(Slot::Words(help(command)));
+    }
+    let Some(command) = parsed.call.command()? else { return Ok(Slot::Words(ILLEGAL.to_owned())) };
     let paged = matches!(
         command,
         Command::ListKeys { .. } | Command::Scan { .. } | Command::ListUsers { .. } | Command::ListAccesses { .. }
     );
-    let listing = paged.then(|| command.clone());
-    Ok((Slot::Answer { done, words, listing }, Some(command)))
+    let listing = paged.then(|| Box::new(command.clone()));
+    Ok(Slot::Run(command, Wording { done, errors, listing }))
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "all others print their reply")]
@@ -66,10 +72,10 @@ fn done(call: &Call) -> Option<String> {
 }
 
 /// The help on one command, or a line for each.
-fn help(call: &Call) -> String {
+fn help(command: Option<&Spec>) -> String {
     let line = |spec: &Spec| format!("{}: {}", spec.usage(), spec.help);
-    match call {
-        Call::Help { command: Some(spec) } => line(spec),
-        _ => COMMANDS.iter().filter(|spec| spec.exists_in(Mode::Door)).map(line).collect::<Vec<_>>().join("\n"),
+    match command {
+        Some(spec) => line(spec),
+        None => COMMANDS.iter().filter(|spec| spec.exists_in(Mode::Door)).map(line).collect::<Vec<_>>().join("\n"),
     }
 }

@@ -264,17 +264,14 @@ fn drain(
     writes: &mut Vec<Vec<u8>>,
 ) -> bool {
     loop {
-        let actions = match codec.decode(input, event) {
+        match codec.decode(input, event) {
             Decoded::Pending { .. } => return event == Input::End,
             Decoded::Close => return true,
-            Decoded::Request(actions) => actions,
-        };
+            Decoded::Request => {}
+        }
         let mut out = BytesMut::new();
-        for action in actions {
-            let mut action = Some(action);
-            while let Some(some) = action {
-                action = codec.answer(peer.run(some), &mut out);
-            }
+        while let Some(action) = codec.next(&mut out) {
+            codec.answer(peer.run(action), &mut out);
         }
         let next = codec.finish(&mut out);
         assert!(out.len() < 2 * MAX_REPLY_BYTES, "a reply of {} bytes", out.len());
@@ -293,12 +290,9 @@ pub fn messages(name: &str, policy: UpgradePolicy, messages: &[Payload<'_>]) -> 
     let (mut codec, mut peer, mut heard, mut replies) =
         (open(), Peer::new("nobody", policy), Heard::default(), Vec::new());
     for message in messages {
-        let Decoded::Request(actions) = codec.decode(*message) else { panic!("a message is never pending") };
-        for action in actions {
-            let mut action = Some(action);
-            while let Some(some) = action {
-                action = codec.answer(peer.run(some));
-            }
+        assert_eq!(codec.decode(*message), Decoded::Request);
+        while let Some(action) = codec.next() {
+            codec.answer(peer.run(action));
         }
         let (reply, next) = codec.finish();
         replies.extend(reply);
@@ -315,7 +309,10 @@ pub fn messages(name: &str, policy: UpgradePolicy, messages: &[Payload<'_>]) -> 
 pub fn datagram(name: &str, datagram: &[u8], source_port: u16) -> Option<String> {
     let Transport::Udp(open) = find(name).unwrap().transport else { panic!("{name} is no UDP dialect") };
     let (mut codec, mut peer) = (open(), Peer::new("nobody", UpgradePolicy::Managers));
-    for action in codec.decode(datagram, source_port)? {
+    if codec.decode(datagram, source_port) == Decoded::Close {
+        return None;
+    }
+    while let Some(action) = codec.next() {
         codec.answer(peer.run(action));
     }
     codec.finish()

@@ -154,19 +154,24 @@ fn http_closes_and_nothing_runs() {
 #[test]
 fn replies_have_a_limit() {
     let value = "v".repeat(60_000);
-    let line = format!("put a {value}\n{}\n", "get a ".repeat(1_000).trim_end());
-    let reply = lines(&line).remove(1);
-    let parts: Vec<_> = reply.split('\n').collect();
+    let line = format!("put a {value}\n{}put b c\n", "get a ".repeat(1_000));
+    let heard = heard(&[Bytes(line.as_bytes())]);
+    let reply = String::from_utf8(heard.writes[1].clone()).unwrap();
+    let parts: Vec<_> = reply.lines().collect();
     let n_whole = (4 << 20) / 60_001;
-    assert_eq!(parts.len(), 1_000);
+    assert_eq!((parts.len(), parts[1_000]), (1_001, "Successfully set b as c"));
+    // What would read more was not even run: a put, the gets that fit, the one that did not, a put.
+    assert_eq!(heard.actions.len(), 1 + n_whole + 1 + 1);
     assert!(parts[..n_whole].iter().all(|part| *part == value));
     assert!(
-        parts[n_whole..].iter().all(|part| *part == "Error: the reply is over 4 MiB; ask for fewer keys at a time")
+        parts[n_whole..1_000]
+            .iter()
+            .all(|part| *part == "Error: the reply is over 4 MiB; ask for fewer keys at a time")
     );
     let many = "Error: the reply is over 4 MiB; ask for fewer keys at a time";
     assert_eq!(lines("keys endless\n"), [many]);
     let long = vec![b'x'; 65_537];
-    let heard = heard(&[Bytes(b"whoami\n"), Bytes(&long)]);
+    let heard = super::text::heard(&[Bytes(b"whoami\n"), Bytes(&long)]);
     let want = b"Error: the message is over 64 KiB (65,536 bytes); no longer one is allowed\n";
     assert_eq!((heard.writes[1].as_slice(), heard.closed), (&want[..], true));
 }
