@@ -1,3 +1,7 @@
-//! The command line.
+//! The command line; all of it is in the library.
 
-fn main() {}
+use kvrpc::client::{Exit, main as run};
+
+fn main() -> Exit {
+    run(std::env::args_os())
+}

@@ -1,16 +1,29 @@
 //! Where the stores are kept. Knows `model` alone.
 
 use std::future::Future;
+use std::time::Duration;
 
+mod backend;
 mod clock;
+pub mod feed;
 pub mod memory;
+pub mod seeded;
 
+pub use backend::Backend;
 pub use clock::Clock;
+pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 
 use crate::model::{Delete, Durability, Entry, Key, Millis, Outcome, Position, Prefix, RequestId, Result, Value};
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
 pub const ENTRY_OVERHEAD_BYTES: u32 = 64;
+
+/// How long a request id is remembered.
+pub const REQUEST_ID_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// How many request ids of a user are remembered.
+pub const MAX_REQUEST_IDS: usize = 10_000;
+/// How many bytes of answers to request ids are remembered for a user; the oldest go first. Only batches that read large values come near it.
+pub const MAX_REMEMBERED_BYTES: u64 = 16 << 20;
 
 /// One user's store, of any engine.
 ///
@@ -36,7 +49,8 @@ pub trait Store: Sized + Send + Sync {
     /// Runs all of the steps, or none.
     ///
     /// # Errors
-    /// Those of `put` and `delete`, with the step's index put before ([`crate::model::Error::in_operation`]).
+    /// Those of `put` and `delete`, with the step's index put before ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets
+    /// that come to more than [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then.
     fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Batched>> + Send;
 
     /// The next rows of a listing in the store's own, fixed order.
@@ -53,7 +67,8 @@ pub struct Write {
     pub key: Key,
     /// What to write.
     pub value: Value,
-    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key behind, yet counts as a write.
+    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key behind, yet counts as a write of one
+    /// revision; no quota stands in its way.
     pub expire_time: Option<Millis>,
     /// Only if this is the key's revision; 0: only if there is no such key.
     pub if_revision: Option<u64>,
@@ -121,7 +136,7 @@ pub struct ListQuery<'a> {
     pub after: Option<&'a Key>,
     /// At most so many rows.
     pub max_rows: usize,
-    /// Stop once the rows' keys and values have so many bytes; at least one row is given.
+    /// At most so many bytes of keys and values, but at least one row.
     pub max_bytes: usize,
     /// Leave the values out.
     pub keys_only: bool,

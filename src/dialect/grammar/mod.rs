@@ -6,6 +6,7 @@
 
 mod call;
 mod duration;
+mod expect;
 mod parse;
 mod spec;
 mod split;
@@ -17,6 +18,7 @@ mod wrong;
 
 pub use call::{Call, PutCall, Shell, Source};
 pub use duration::parse_duration;
+pub use expect::{Expect, expect};
 pub use parse::{Parsed, parse};
 pub use spec::{Mode, Opt, Place, Spec, Word, find, names};
 pub use split::{quote, split_blanks, split_quoted};

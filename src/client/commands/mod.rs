@@ -1,0 +1,5 @@
+//! The commands that are calls, each a method of the runner.
+
+pub(super) mod keys;
+pub(super) mod services;
+mod users;

@@ -1,0 +1,124 @@
+//! Runs chains of commands, and keeps what the exit code needs.
+
+use std::sync::Arc;
+
+use super::args::Settings;
+use super::failure::{Failure, Result};
+use super::input::{Input, Step};
+use super::output::Output;
+use super::session::Session;
+use super::{Exit, completions, doctor, help, man};
+use crate::dialect::grammar::{Call, quote};
+use crate::model::Reason;
+
+/// What runs commands: a session, an output, and what the gets found.
+pub(super) struct Runner {
+    pub(super) session: Arc<Session>,
+    pub(super) output: Output,
+    last_get_missed: bool,
+    any_get_missed: bool,
+}
+
+impl Runner {
+    pub(super) fn new(settings: Settings) -> Result<Self> {
+        let output = Output::stdout(settings.output);
+        let session = Arc::new(Session::new(Arc::new(settings))?);
+        Ok(Self { session, output, last_get_missed: false, any_get_missed: false })
+    }
+
+    /// Runs the commands in order; the first that fails ends it.
+    pub(super) async fn run(&mut self, steps: Vec<Step>) -> Result<()> {
+        for Step { call, input } in steps {
+            let deed = deed(&call);
+            self.one(call, input).await.map_err(|failure| self.name_the_deed(failure, deed))?;
+        }
+        Ok(())
+    }
+
+    /// The exit code of what has run without a failure.
+    pub(super) fn exit(&self) -> Exit {
+        let missed = if self.session.settings.strict { self.any_get_missed } else { self.last_get_missed };
+        if missed { Exit::NotFound } else { Exit::Ok }
+    }
+
+    /// Notes whether a get found its key.
+    pub(super) fn note_get(&mut self, found: bool) {
+        self.last_get_missed = !found;
+        self.any_get_missed |= !found;
+    }
+
+    async fn one(&mut self, call: Call, input: Input) -> Result<()> {
+        match call {
+            Call::Get { key } => self.get(key).await,
+            Call::Put(put) => self.put(put, input).await,
+            Call::Delete { key, if_revision, request_id } => self.delete(key, if_revision, request_id).await,
+            Call::GetOther { user, key } => self.get_other(user, key).await,
+            Call::PutOther { user, put } => self.put_other(user, put, input).await,
+            Call::Keys { prefix, user } => self.keys(prefix, user).await,
+            Call::Scan { prefix, user, keys_only } => self.scan(prefix, user, keys_only).await,
+            Call::Auth { user, .. } => self.auth(user, input).await,
+            Call::Upgrade { user } => self.upgrade(user).await,
+            Call::Downgrade { user, end_sessions } => self.downgrade(user, end_sessions).await,
+            Call::WhoAmI => self.whoami().await,
+            Call::Users => self.users().await,
+            Call::Accesses => self.accesses().await,
+            Call::Token => self.token().await,
+            Call::SignOut => self.sign_out().await,
+            Call::Encode { text } => self.encode(text).await,
+            Call::Decode { bits } => self.decode(bits).await,
+            Call::Now => self.now().await,
+            Call::Calc { expression } => self.calc(expression).await,
+            Call::Info => self.info().await,
+            Call::Export { prefix, user } => self.export(prefix, user).await,
+            Call::Import { source } => self.import(source).await,
+            Call::Doctor => doctor::run(&self.session, &mut self.output).await,
+            Call::Completions { shell } => Ok(self.output.own_text(&completions::script(shell))?),
+            Call::Man => Ok(self.output.own_text(&man::page()?)?),
+            Call::Help { command: Some(spec) } => Ok(self.output.own_text(&help::command(spec))?),
+            Call::Help { command: None } => Ok(self.output.own_text(&help::commands())?),
+        }
+    }
+
+    /// A refusal names what was not allowed, and whom to ask.
+    fn name_the_deed(&self, failure: Failure, deed: Option<&str>) -> Failure {
+        match (failure.reason, deed) {
+            (Some(Reason::ManagerRequired), Some(deed)) => {
+                let user = quote(self.session.settings.user.as_str());
+                let message = format!("only a manager may {deed} (ask one for `kvrpc-cli upgrade {user}`)");
+                Failure::of(Reason::ManagerRequired, message)
+            }
+            _ => failure,
+        }
+    }
+}
+
+/// What only a manager may do with the command.
+fn deed(call: &Call) -> Option<&'static str> {
+    match call {
+        Call::GetOther { .. } | Call::Keys { .. } | Call::Scan { .. } | Call::Export { .. } => {
+            Some("read another user's store")
+        }
+        Call::PutOther { .. } => Some("write another user's store"),
+        Call::Users => Some("list the users"),
+        Call::Upgrade { .. } => Some("make another user a manager"),
+        Call::Downgrade { .. } => Some("make a manager a guest"),
+        Call::Get { .. }
+        | Call::Put(_)
+        | Call::Delete { .. }
+        | Call::Auth { .. }
+        | Call::WhoAmI
+        | Call::Accesses
+        | Call::Token
+        | Call::SignOut
+        | Call::Encode { .. }
+        | Call::Decode { .. }
+        | Call::Now
+        | Call::Calc { .. }
+        | Call::Info
+        | Call::Import { .. }
+        | Call::Doctor
+        | Call::Completions { .. }
+        | Call::Man
+        | Call::Help { .. } => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! What may come next in a line that is being typed, for completions and hints.
+
+use super::{Mode, Opt, Spec, Word, find};
+
+/// What may follow the words so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// The words that the command still takes, the next one first.
+    pub words: &'static [Word],
+    /// The options that the command takes, if it has its words.
+    pub options: &'static [Opt],
+    /// The option whose value is next.
+    pub value_of: Option<Opt>,
+    /// Whether a command may begin here.
+    pub command: bool,
+}
+
+/// Looks at whole words; the one that is being typed is not among them.
+pub fn expect<S: AsRef<str>>(words: &[S], mode: Mode) -> Expect {
+    let mut rest = words;
+    let mut last = Expect { command: true, ..Expect::default() };
+    while let [name, behind @ ..] = rest {
+        // Behind a word that is no command, nobody knows.
+        let Some(spec) = find(name.as_ref(), mode) else { return Expect::default() };
+        let (expect, left) = after(spec, behind, mode);
+        last = expect;
+        rest = left;
+    }
+    last
+}
+
+fn after<'a, S: AsRef<str>>(spec: &'static Spec, words: &'a [S], mode: Mode) -> (Expect, &'a [S]) {
+    let mut rest = words;
+    for (index, word) in spec.words.iter().enumerate() {
+        let needed = matches!(word, Word::Needed(_) | Word::Many(_) | Word::GetOrPut);
+        match rest {
+            [] => {
+                let words = spec.words.get(index..).unwrap_or_default();
+                let options = if needed { &[] } else { spec.options };
+                return (Expect { words, options, command: !needed, value_of: None }, rest);
+            }
+            [dashes, _, behind @ ..] if dashes.as_ref() == "--" => rest = behind,
+            [text, ..] if !needed && (text.as_ref().starts_with("--") || find(text.as_ref(), mode).is_some()) => break,
+            [_, behind @ ..] => rest = behind,
+        }
+    }
+    while let [option, behind @ ..] = rest {
+        if !option.as_ref().starts_with("--") {
+            break;
+        }
+        rest = behind;
+        let known = spec.options.iter().find(|known| known.name == option.as_ref() && known.value.is_some());
+        match (known, rest) {
+            (Some(option), []) => return (Expect { value_of: Some(*option), ..Expect::default() }, rest),
+            (Some(_), [_, behind @ ..]) => rest = behind,
+            (None, _) => {}
+        }
+    }
+    (Expect { words: &[], options: spec.options, command: true, value_of: None }, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_follow() {
+        // The words so far; the next word, the first option, whose value, and whether a command may follow.
+        for (line, word, option, value_of, command) in [
+            ("", None, None, None, true),
+            ("get", Some("KEY"), None, None, false),
+            ("get k", None, None, None, true),
+            ("get k put", Some("KEY"), None, None, false),
+            ("put k", Some("VALUE"), None, None, false),
+            ("put k v", None, Some("--ttl"), None, true),
+            ("put k v --ttl", None, None, Some("--ttl"), false),
+            ("put k v --ttl 5s", None, Some("--ttl"), None, true),
+            ("put k v --ttl=5s", None, Some("--ttl"), None, true),
+            ("keys", Some("[PREFIX]"), Some("--user"), None, true),
+            ("keys -- get", None, Some("--user"), None, true),
+            ("keys get", Some("KEY"), None, None, false),
+            ("help", Some("[COMMAND]"), None, None, true),
+            ("nonsense", None, None, None, false),
+        ] {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let got = expect(&words, Mode::CommandLine);
+            let seen = (
+                got.words.first().map(Word::form),
+                got.options.first().map(|option| option.name),
+                got.value_of.map(|option| option.name),
+                got.command,
+            );
+            assert_eq!(seen, (word.map(str::to_owned), option, value_of, command), "{line}");
+        }
+    }
+}

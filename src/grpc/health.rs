@@ -1,0 +1,39 @@
+//! grpc.health.v1 for each service, and reflection v1 and v1alpha.
+
+use std::error::Error;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::pb;
+use crate::service::Method;
+
+/// The services beside the contract's own, which need no session.
+pub(super) async fn routes(draining: CancellationToken) -> Result<Routes, Box<dyn Error + Send + Sync>> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    say(&reporter, ServingStatus::Serving).await;
+    tokio::spawn(async move {
+        draining.cancelled().await;
+        say(&reporter, ServingStatus::NotServing).await;
+    });
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Python's reflection client still asks for v1alpha.
+    let routes = Routes::new(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    Ok(routes.prepare())
+}
+
+/// For the server as a whole, which has the empty name, and for each service.
+async fn say(reporter: &HealthReporter, status: ServingStatus) {
+    reporter.set_service_status("", status).await;
+    let mut services: Vec<_> = Method::ALL.iter().map(|method| method.service()).collect();
+    services.dedup();
+    for service in services {
+        reporter.set_service_status(service, status).await;
+    }
+}

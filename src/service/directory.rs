@@ -1,0 +1,72 @@
+//! The one directory of users that every door shares.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::user::User;
+use crate::model::{Error, Reason, Result, UserName};
+
+/// All users, by name and in the order in which they came.
+#[derive(Default)]
+pub(super) struct Directory(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    by_name: HashMap<String, Arc<User>>,
+    by_id: BTreeMap<u64, Arc<User>>,
+    last_id: u64,
+}
+
+impl Directory {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().by_id.len()
+    }
+
+    /// The user of this name.
+    pub(super) fn find(&self, name: &UserName) -> Option<Arc<User>> {
+        self.0.lock().by_name.get(name.folded()).cloned()
+    }
+
+    /// Takes a user in. `make` is given the new user's id; what it does is done before anybody can find the user.
+    ///
+    /// # Errors
+    /// `NAME_IN_USE` if the name is taken; those of `make`, and nobody is taken in then.
+    pub(super) fn insert<T>(
+        &self,
+        name: &UserName,
+        make: impl FnOnce(u64) -> Result<(Arc<User>, T)>,
+    ) -> Result<(Arc<User>, T)> {
+        let mut inner = self.0.lock();
+        if inner.by_name.contains_key(name.folded()) {
+            return Err(name_in_use(name));
+        }
+        inner.last_id += 1;
+        let (user, made) = make(inner.last_id)?;
+        inner.by_name.insert(name.folded().to_owned(), Arc::clone(&user));
+        inner.by_id.insert(user.id, Arc::clone(&user));
+        Ok((user, made))
+    }
+
+    /// Takes a user out; its name is free.
+    pub(super) fn remove(&self, user: &User) {
+        let mut inner = self.0.lock();
+        if inner.by_id.remove(&user.id).is_some() {
+            inner.by_name.remove(user.name.folded());
+        }
+    }
+
+    /// The next users behind the one with this id.
+    pub(super) fn page(&self, after: u64, size: usize) -> Vec<Arc<User>> {
+        let inner = self.0.lock();
+        let behind = inner.by_id.range((Bound::Excluded(after), Bound::Unbounded));
+        behind.take(size).map(|(_, user)| Arc::clone(user)).collect()
+    }
+}
+
+fn name_in_use(name: &UserName) -> Error {
+    Error::new(Reason::NameInUse, format!("the name {:?} is in use; choose another", name.as_str())).in_field("user")
+}

@@ -1,0 +1,95 @@
+//! What tells the payload of one request id from another.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{Delete, Expiry, Operation, Put, Value};
+
+/// Collects a payload. Each part goes in with its length or at a fixed width, so that no two payloads run together.
+pub(super) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// A payload for the store of the user with this id.
+    pub(super) fn of(method: &'static str, owner: u64) -> Self {
+        let mut this = Self(Sha256::new());
+        this.bytes(method.as_bytes());
+        this.number(owner);
+        this
+    }
+
+    pub(super) fn put(mut self, put: &Put) -> Self {
+        self.add_put(put);
+        self
+    }
+
+    pub(super) fn delete(mut self, delete: &Delete) -> Self {
+        self.add_delete(delete);
+        self
+    }
+
+    pub(super) fn operations(mut self, operations: &[Operation]) -> Self {
+        for operation in operations {
+            match operation {
+                Operation::Get { key } => {
+                    self.number(0);
+                    self.bytes(key.as_str().as_bytes());
+                }
+                Operation::Put(put) => {
+                    self.number(1);
+                    self.add_put(put);
+                }
+                Operation::Delete(delete) => {
+                    self.number(2);
+                    self.add_delete(delete);
+                }
+            }
+        }
+        self
+    }
+
+    pub(super) fn finish(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out.iter_mut().zip(self.0.finalize()).for_each(|(to, from)| *to = from);
+        out
+    }
+
+    fn add_put(&mut self, put: &Put) {
+        self.bytes(put.key.as_str().as_bytes());
+        self.value(&put.value);
+        match put.expiry {
+            None => self.number(0),
+            Some(Expiry::After(ttl)) => {
+                self.number(1);
+                self.bytes(&ttl.as_nanos().to_le_bytes());
+            }
+            Some(Expiry::At(time)) => {
+                self.number(2);
+                self.number(time);
+            }
+        }
+        self.condition(put.if_revision);
+    }
+
+    fn add_delete(&mut self, delete: &Delete) {
+        self.bytes(delete.key.as_str().as_bytes());
+        self.condition(delete.if_revision);
+    }
+
+    fn value(&mut self, value: &Value) {
+        self.number(u64::from(value.is_text()));
+        self.bytes(value.as_bytes());
+    }
+
+    fn condition(&mut self, if_revision: Option<u64>) {
+        self.number(u64::from(if_revision.is_some()));
+        self.number(if_revision.unwrap_or_default());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading and writing keys.
+
+use super::accesses::What;
+use super::authorize::Caller;
+use super::fingerprint::Fingerprint;
+use super::method::Method;
+use super::user::User;
+use super::{Service, Session};
+use crate::model::{
+    Delete, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply, RequestId,
+    Result, UserName,
+};
+use crate::store::{Backend, Batched, Deleted, Once, Step, Store, Write, Written};
+
+impl Service {
+    pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
+        found(caller.session()?.user.store.get(&key).await?, &key)
+    }
+
+    pub(super) async fn get_other(&self, caller: &Caller, user: &UserName, key: Key) -> Result<Reply> {
+        let owner = self.authorize(caller, Method::GetOther, Some(user))?;
+        let entry = owner.store.get(&key).await?;
+        self.record_access(caller, &owner, Method::GetOther, key.as_str())?;
+        found(entry, &key)
+    }
+
+    pub(super) async fn put(
+        &self,
+        caller: &Caller,
+        user: Option<&UserName>,
+        put: Put,
+        request_id: Option<RequestId>,
+    ) -> Result<Reply> {
+        let method = if user.is_some() { Method::PutOther } else { Method::Put };
+        let owner = self.authorize(caller, method, user)?;
+        let session = caller.session()?;
+        let once = request_id.map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
+        // Before the write: one that was done must not be answered without being on record.
+        self.record_access(caller, &owner, method, put.key.as_str())?;
+        let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
+        Ok(Reply::Put { revision, durability })
+    }
+
+    pub(super) async fn delete(&self, caller: &Caller, delete: Delete, request_id: Option<RequestId>) -> Result<Reply> {
+        let session = caller.session()?;
+        let owner = &session.user;
+        let once =
+            request_id.map(|id| once(session, id, Fingerprint::of(Method::Delete.name(), owner.id).delete(&delete)));
+        let Deleted { deleted, revision, durability } = owner.store.delete(delete, once).await?;
+        Ok(Reply::Delete { deleted, revision, durability })
+    }
+
+    pub(super) async fn batch(
+        &self,
+        caller: &Caller,
+        operations: Vec<Operation>,
+        request_id: Option<RequestId>,
+    ) -> Result<Reply> {
+        let session = caller.session()?;
+        check_batch(&operations)?;
+        let owner = &session.user;
+        let once = request_id
+            .map(|id| once(session, id, Fingerprint::of(Method::Batch.name(), owner.id).operations(&operations)));
+        let Batched { outcomes, revision, durability } = owner.store.batch(self.steps(operations)?, once).await?;
+        Ok(Reply::Batch { outcomes, revision, durability })
+    }
+
+    fn write(&self, put: Put) -> Result<Write> {
+        let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
+        Ok(Write { key: put.key, value: put.value, expire_time, if_revision: put.if_revision })
+    }
+
+    fn steps(&self, operations: Vec<Operation>) -> Result<Vec<Step>> {
+        let step = |(index, operation)| match operation {
+            Operation::Get { key } => Ok(Step::Get { key }),
+            Operation::Delete(delete) => Ok(Step::Delete(delete)),
+            Operation::Put(put) => self.write(put).map(Step::Put).map_err(|error| error.in_operation(index)),
+        };
+        operations.into_iter().enumerate().map(step).collect()
+    }
+
+    /// Puts it on record for the owner, unless the owner is the caller.
+    pub(super) fn record_access(&self, caller: &Caller, owner: &User, method: Method, key: &str) -> Result<()> {
+        let session = caller.session()?;
+        if session.user.id == owner.id {
+            return Ok(());
+        }
+        let view = session.view();
+        let account = session.account_used().map(|account| account.name.as_str().to_owned()).unwrap_or_default();
+        let what = What { user: view.name, account, door: caller.door, method: method.name(), key: key.to_owned() };
+        owner.accesses().record(what, view.role, self.clock.now());
+        Ok(())
+    }
+}
+
+fn once(session: &Session, id: RequestId, payload: Fingerprint) -> Once<'_, Backend> {
+    Once { caller: &session.user.store, id, fingerprint: payload.finish() }
+}
+
+fn found(entry: Option<Entry>, key: &Key) -> Result<Reply> {
+    match entry {
+        Some(entry) => Ok(Reply::Entry(entry)),
+        None => Err(Error::new(Reason::KeyNotFound, format!("there is no key {:?}", key.as_str()))),
+    }
+}
+
+fn check_batch(operations: &[Operation]) -> Result<()> {
+    let invalid = |message: String| Err(Error::new(Reason::InvalidBatch, message).in_field("operations"));
+    if operations.is_empty() {
+        return invalid("the batch has no operations; it takes 1 to 1,000".to_owned());
+    }
+    if operations.len() > MAX_BATCH_OPERATIONS {
+        return invalid(format!("the batch has {} operations; it takes 1 to 1,000", operations.len()));
+    }
+    let bytes: usize = operations
+        .iter()
+        .map(|operation| match operation {
+            Operation::Get { key } => key.as_str().len(),
+            Operation::Put(put) => put.key.as_str().len() + put.value.as_bytes().len(),
+            Operation::Delete(delete) => delete.key.as_str().len(),
+        })
+        .sum();
+    if bytes > MAX_MESSAGE_BYTES {
+        return invalid(format!(
+            "the batch has {bytes} bytes of keys and values; at most 4,194,304 (4 MiB) are allowed"
+        ));
+    }
+    Ok(())
+}

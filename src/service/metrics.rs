@@ -1,0 +1,129 @@
+//! What the server counts, in the Prometheus text format.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Service;
+use super::method::Method;
+use crate::model::Reason;
+
+/// In seconds: an own key is answered within microseconds, a password within a tenth of a second, and 10 s is the longest call.
+const BUCKETS: [f64; 20] = [
+    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    service: &'static str,
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    service: &'static str,
+    method: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabels {
+    door: &'static str,
+}
+
+/// The handles of one RPC, resolved once.
+struct Call {
+    count: Counter,
+    duration: Histogram,
+}
+
+/// The counters of the service and the gauges of the server around it.
+pub struct Metrics {
+    registry: Registry,
+    calls: Vec<Call>,
+    errors: Family<ErrorLabels, Counter>,
+    panics: Counter,
+    connections: Family<DoorLabels, Gauge>,
+    sessions: Gauge<u64, AtomicU64>,
+    users: Gauge<u64, AtomicU64>,
+    keys: Gauge<u64, AtomicU64>,
+    bytes: Gauge<u64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("kvrpc");
+        let counts = Family::<CallLabels, Counter>::default();
+        registry.register("calls", "Calls answered, streams when they end", counts.clone());
+        let durations = Family::<CallLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        let help = "From a call's headers to the end of its answer; of a stream, to its beginning";
+        registry.register_with_unit("call_duration", help, Unit::Seconds, durations.clone());
+        let calls = Method::ALL
+            .iter()
+            .map(|method| {
+                let labels = CallLabels { service: method.service(), method: method.name() };
+                Call { count: counts.get_or_create_owned(&labels), duration: durations.get_or_create_owned(&labels) }
+            })
+            .collect();
+        let (errors, panics, connections) = (Family::default(), Counter::default(), Family::default());
+        let (sessions, users, keys, bytes) = (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("errors", "Calls that failed, by the reason of their ErrorInfo", errors.clone());
+        registry.register("panics", "Calls that ended in a fault of the server", panics.clone());
+        registry.register("connections", "Open connections, by door", connections.clone());
+        registry.register("sessions", "Open sessions", sessions.clone());
+        registry.register("users", "Users, accounts included", users.clone());
+        registry.register("keys", "Keys in all stores", keys.clone());
+        registry.register("stored_bytes", "What all stores count against the total", bytes.clone());
+        Self { registry, calls, errors, panics, connections, sessions, users, keys, bytes }
+    }
+
+    /// Counts an answered call.
+    pub fn answered(&self, method: Method, duration: Duration) {
+        if let Some(call) = self.calls.get(method as usize) {
+            call.count.inc();
+            call.duration.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, method: Method, reason: Reason) {
+        let labels = ErrorLabels { service: method.service(), method: method.name(), reason: reason.as_str() };
+        self.errors.get_or_create(&labels).inc();
+    }
+
+    /// Counts a fault of ours that was caught.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Says how many connections a door has.
+    pub fn set_connections(&self, door: &'static str, count: usize) {
+        self.connections.get_or_create(&DoorLabels { door }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+impl Service {
+    /// All of it as text, in the OpenMetrics format that Prometheus reads.
+    ///
+    /// # Errors
+    /// As the formatter.
+    pub fn metrics_text(&self) -> Result<String, fmt::Error> {
+        let metrics = &self.metrics;
+        metrics.sessions.set(self.sessions.len());
+        metrics.users.set(self.directory.len() as u64);
+        let usage = self.engine.usage();
+        metrics.keys.set(usage.keys);
+        metrics.bytes.set(usage.bytes);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics.registry)?;
+        Ok(text)
+    }
+}

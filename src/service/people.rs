@@ -1,0 +1,63 @@
+//! Roles, and who the caller is.
+
+use super::Service;
+use super::authorize::Caller;
+use super::method::Method;
+use super::user::Standing;
+use crate::model::{Durability, Reply, Result, ServerInfo, UserName};
+
+impl Service {
+    pub(super) fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
+        let target = self.authorize(caller, Method::Upgrade, user)?;
+        let session = caller.session()?;
+        if target.id == session.user.id {
+            // By its own word it becomes no more than that. A manager stays one: `promote` never lowers.
+            if session.standing() == Standing::Guest {
+                target.promote(Standing::SelfPromoted);
+            }
+            return Ok(Reply::User(session.view()));
+        }
+        target.promote(Standing::Manager);
+        Ok(Reply::User(target.view()))
+    }
+
+    pub(super) fn downgrade(&self, caller: &Caller, user: &UserName, end_sessions: bool) -> Result<Reply> {
+        let target = self.authorize(caller, Method::Downgrade, Some(user))?;
+        target.demote();
+        if end_sessions {
+            for session in target.sessions() {
+                self.end_session(&session);
+            }
+        }
+        Ok(Reply::User(target.view()))
+    }
+
+    pub(super) fn who_am_i(&self, caller: &Caller) -> Result<Reply> {
+        let session = caller.session()?;
+        Ok(Reply::WhoAmI {
+            user: session.view(),
+            expire_time: session.expire_time(self.clock.now()),
+            upgrade_policy: self.upgrade_policy,
+        })
+    }
+
+    pub(super) fn server_info(&self) -> Reply {
+        let limits = &self.limits;
+        Reply::ServerInfo(Box::new(ServerInfo {
+            store_engine: "memory",
+            durability: Durability::Local,
+            upgrade_policy: self.upgrade_policy,
+            max_keys_per_user: limits.keys_per_user,
+            max_bytes_per_user: limits.bytes_per_user,
+            entry_overhead_bytes: crate::store::ENTRY_OVERHEAD_BYTES,
+            max_bytes_total: limits.bytes_total,
+            max_sessions: limits.sessions,
+            guest_idle_timeout: limits.guest_idle,
+            account_session_age: limits.account_session,
+            call_timeout: limits.call_timeout,
+            request_id_window: crate::store::REQUEST_ID_WINDOW,
+            max_request_ids: crate::store::MAX_REQUEST_IDS as u32,
+            doors: self.doors.get().cloned().unwrap_or_default(),
+        }))
+    }
+}

@@ -1,0 +1,133 @@
+//! A session: who a caller is, for how long, and with what role.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::token::TokenHash;
+use super::user::{Standing, User};
+use crate::model::{Millis, User as UserView};
+
+/// How long a session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// So long after its last use; an open stream is use.
+    Idle(Duration),
+    /// Until then.
+    Until(Millis),
+}
+
+/// An open session.
+pub struct Session {
+    /// Whose it is.
+    pub user: Arc<User>,
+    pub(super) token: TokenHash,
+    life: Life,
+    last_use: AtomicU64,
+    streams: AtomicU32,
+    ended: AtomicBool,
+    /// The account whose password was given in this session.
+    grant: Mutex<Option<Arc<User>>>,
+}
+
+impl Session {
+    pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: Millis) -> Self {
+        Self {
+            user,
+            token,
+            life,
+            last_use: AtomicU64::new(now),
+            streams: AtomicU32::new(0),
+            ended: AtomicBool::new(false),
+            grant: Mutex::new(None),
+        }
+    }
+
+    /// The higher of its user's standing and, if a password was given in it, that account's as it is now.
+    pub fn standing(&self) -> Standing {
+        let granted = self.grant.lock().as_ref().map_or(Standing::Guest, |account| account.standing());
+        self.user.standing().max(granted)
+    }
+
+    /// The account whose role it uses: none if its user's own standing is as high.
+    pub fn account_used(&self) -> Option<Arc<User>> {
+        let own = self.user.standing();
+        self.grant.lock().as_ref().filter(|account| account.standing() > own).cloned()
+    }
+
+    /// Who it is, with the role that it has.
+    pub fn view(&self) -> UserView {
+        UserView { name: self.user.name.as_str().to_owned(), role: self.standing().role() }
+    }
+
+    /// Takes an account's role from now on, as long as the account has it.
+    pub(super) fn grant(&self, account: Arc<User>) {
+        let mut grant = self.grant.lock();
+        if grant.as_ref().is_none_or(|old| old.standing() <= account.standing()) {
+            *grant = Some(account);
+        }
+    }
+
+    /// Takes back what a password gave.
+    pub(super) fn revoke(&self) {
+        *self.grant.lock() = None;
+    }
+
+    /// Counts as use now.
+    pub fn touch(&self, now: Millis) {
+        // A store only when the millisecond is another: calls of one session on many cores would pass the line around.
+        if self.last_use.load(Ordering::Relaxed) < now {
+            self.last_use.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// When it ends, if it is not used until then.
+    pub fn expire_time(&self, now: Millis) -> Millis {
+        match self.life {
+            Life::Until(end) => end,
+            Life::Idle(idle) => {
+                let open = self.streams.load(Ordering::Acquire) > 0;
+                let last_use = if open { now } else { self.last_use.load(Ordering::Relaxed) };
+                last_use.saturating_add(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    /// Whether it can be used.
+    pub fn is_live(&self, now: Millis) -> bool {
+        !self.has_ended() && now < self.expire_time(now)
+    }
+
+    /// Whether it was ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Ends it; true for the one caller that did.
+    pub(super) fn end(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// An open stream of a session: as long as it lives, the session is in use.
+pub struct StreamGuard {
+    session: Arc<Session>,
+    clock: crate::store::Clock,
+}
+
+impl StreamGuard {
+    /// Opens one.
+    pub fn new(session: Arc<Session>, clock: crate::store::Clock) -> Self {
+        session.streams.fetch_add(1, Ordering::AcqRel);
+        Self { session, clock }
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.session.touch(self.clock.now());
+        self.session.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,85 @@
+//! The table of sessions, by token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+
+use super::session::Session;
+use super::token::TokenHash;
+use crate::model::{Error, Millis, Reason, Result};
+
+const SHARDS: usize = 64;
+
+/// All sessions. A lookup locks one of 64 parts for one probe.
+pub(super) struct Sessions {
+    shards: Vec<Mutex<HashTable<Arc<Session>>>>,
+    count: AtomicU64,
+    max: u64,
+    /// The shard that the next sweep begins with.
+    next: AtomicUsize,
+}
+
+impl Sessions {
+    pub(super) fn new(max: u64) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            count: AtomicU64::new(0),
+            max,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes one in.
+    ///
+    /// # Errors
+    /// `SERVER_FULL` if there are as many as there may be.
+    pub(super) fn insert(&self, session: Arc<Session>) -> Result<()> {
+        if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            return Err(Error::new(
+                Reason::ServerFull,
+                format!("the server has {} sessions, as many as it may; try again later", self.max),
+            )
+            .retry_after(std::time::Duration::from_secs(60)));
+        }
+        if let Some(shard) = self.shard(session.token) {
+            let bits = session.token.bits();
+            shard.lock().insert_unique(bits, session, |known| known.token.bits());
+        }
+        Ok(())
+    }
+
+    /// The session that this token opens, dead or alive.
+    pub(super) fn find(&self, token: TokenHash) -> Option<Arc<Session>> {
+        self.shard(token)?.lock().find(token.bits(), |known| known.token == token).cloned()
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&self, token: TokenHash) {
+        let Some(shard) = self.shard(token) else { return };
+        if let Ok(found) = shard.lock().find_entry(token.bits(), |known| known.token == token) {
+            found.remove();
+            self.count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Those of the next eighth of the table whose time is over.
+    pub(super) fn overdue(&self, now: Millis) -> Vec<Arc<Session>> {
+        let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
+        let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
+        part.flat_map(|shard| shard.lock().iter().filter(|session| !session.is_live(now)).cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn shard(&self, token: TokenHash) -> Option<&Mutex<HashTable<Arc<Session>>>> {
+        // The table inside uses the low and the topmost bits.
+        self.shards.get((token.bits() >> 40) as usize % SHARDS)
+    }
+}

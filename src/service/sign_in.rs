@@ -1,0 +1,120 @@
+//! Opening and ending sessions.
+
+use std::sync::Arc;
+
+use super::authorize::{Caller, session_expired};
+use super::session::{Life, Session};
+use super::token::{self, TokenHash};
+use super::user::{Standing, User};
+use super::{Access, Method, Service};
+use crate::model::{Error, Millis, Reason, Reply, Result, SessionInfo, UserName};
+use crate::store::Backend;
+
+impl Service {
+    /// The session that a call's token opens; the call counts as its use.
+    ///
+    /// # Errors
+    /// `SESSION_REQUIRED` where the RPC wants a session and there is no token, or one that can be none; `SESSION_EXPIRED` for any other token that opens none.
+    pub fn authenticate(&self, method: Method, token: Option<&str>) -> Result<Option<Arc<Session>>> {
+        match (method.access(), token) {
+            (Access::Open, _) | (Access::OptionalSession, None) => Ok(None),
+            (_, None) => Err(super::authorize::session_required()),
+            (_, Some(token)) => {
+                let found = self.sessions.find(TokenHash::of(token)?);
+                let now = self.clock.now();
+                let session = found.filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
+                session.touch(now);
+                Ok(Some(session))
+            }
+        }
+    }
+
+    pub(super) fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
+        self.rates.sign_in(caller.source)?;
+        if name.names_socket() {
+            return Err(Error::new(
+                Reason::InvalidName,
+                "a whole number or ip:port names a socket client; choose a name with a letter in it",
+            )
+            .in_field("user"));
+        }
+        // Frees the name if its session's time is over, though nobody noticed yet.
+        self.find_user(&name);
+        let (token, hash) = token::generate();
+        let now = self.clock.now();
+        let life = Life::Idle(self.limits.guest_idle);
+        let (_, session) = self.directory.insert(&name, |id| {
+            let store = Backend::Memory(self.engine.open());
+            let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
+            let session = self.open(&user, hash, life, now)?;
+            Ok((user, session))
+        })?;
+        Ok(Reply::Session(info(token, &session, now)))
+    }
+
+    pub(super) async fn auth(&self, caller: &Caller, user: &str, password: String) -> Result<Reply> {
+        // A name that can be no name is a wrong one, and takes as long.
+        let name = UserName::new(user).ok();
+        let folded = name.as_ref().map_or("", UserName::folded);
+        self.rates.password(folded, caller.source)?;
+        let right = self.passwords.check(folded, password).await?;
+        let account = name.as_ref().and_then(|name| self.directory.find(name)).filter(|user| user.account && right);
+        let Some(account) = account else {
+            return Err(Error::new(Reason::BadCredentials, "wrong user or password"));
+        };
+        self.rates.password_was_right(folded, caller.source);
+        let now = self.clock.now();
+        match &caller.session {
+            Some(session) => {
+                // It may have ended while the password was checked.
+                let session = Some(session).filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
+                session.grant(account);
+                Ok(Reply::Session(info(String::new(), session, now)))
+            }
+            None => {
+                let (token, hash) = token::generate();
+                let age = u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
+                let session = self.open(&account, hash, Life::Until(now.saturating_add(age)), now)?;
+                Ok(Reply::Session(info(token, &session, now)))
+            }
+        }
+    }
+
+    pub(super) fn sign_out(&self, caller: &Caller) -> Result<Reply> {
+        self.end_session(caller.session()?);
+        Ok(Reply::SignedOut)
+    }
+
+    /// Ends a session; a guest's name and store go with it.
+    pub(super) fn end_session(&self, session: &Arc<Session>) {
+        if session.end() {
+            self.sessions.remove(session.token);
+            if !session.user.account {
+                self.directory.remove(&session.user);
+            }
+        }
+    }
+
+    /// The user of this name, unless it is a guest whose session's time is over: that one ends now.
+    pub(super) fn find_user(&self, name: &UserName) -> Option<Arc<User>> {
+        let user = self.directory.find(name)?;
+        if user.is_there(self.clock.now()) {
+            return Some(user);
+        }
+        for session in user.sessions() {
+            self.end_session(&session);
+        }
+        None
+    }
+
+    fn open(&self, user: &Arc<User>, token: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
+        let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
+        self.sessions.insert(Arc::clone(&session))?;
+        user.adopt(&session);
+        Ok(session)
+    }
+}
+
+fn info(token: String, session: &Session, now: Millis) -> SessionInfo {
+    SessionInfo { token, user: session.view(), expire_time: session.expire_time(now) }
+}

@@ -1,0 +1,23 @@
+//! What is done from time to time: ending sessions whose time is over, and giving back what has expired.
+
+use std::time::Duration;
+
+use super::Service;
+
+/// How often [`Service::sweep`] wants to be called.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+impl Service {
+    /// One short step; called every [`SWEEP_INTERVAL`].
+    pub fn sweep(&self) {
+        for session in self.sessions.overdue(self.clock.now()) {
+            self.end_session(&session);
+        }
+        self.engine.sweep();
+    }
+
+    /// Forgets the sources that signed in long ago; called every minute.
+    pub fn sweep_rates(&self) {
+        self.rates.sweep();
+    }
+}

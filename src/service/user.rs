@@ -1,0 +1,117 @@
+//! A user: its name, its standing, its store, and who else used that store.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::accesses::Accesses;
+use super::session::Session;
+use crate::model::{Millis, Role, User as UserView, UserName};
+use crate::store::Backend;
+
+/// How a user came by its role, in rising order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// A guest.
+    Guest,
+    /// A manager by its own word, under the policy `open`: may read the stores of guests, nothing more.
+    SelfPromoted,
+    /// A manager by a password or another manager's word.
+    Manager,
+}
+
+impl Standing {
+    /// The role that others see.
+    pub fn role(self) -> Role {
+        match self {
+            Self::Guest => Role::Guest,
+            Self::SelfPromoted | Self::Manager => Role::Manager,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Self {
+        match bits {
+            0 => Self::Guest,
+            1 => Self::SelfPromoted,
+            _ => Self::Manager,
+        }
+    }
+}
+
+/// A user of the directory.
+pub struct User {
+    /// Never reused, so that a freed name taken again never sees the old store.
+    pub id: u64,
+    /// Its name.
+    pub name: UserName,
+    /// Whether it is an account of the configuration; otherwise it lives as long as its session.
+    pub account: bool,
+    /// Its store.
+    pub store: Backend,
+    standing: AtomicU8,
+    accesses: Mutex<Accesses>,
+    sessions: Mutex<Vec<Weak<Session>>>,
+}
+
+impl User {
+    /// A user with an empty store.
+    pub fn new(id: u64, name: UserName, account: bool, standing: Standing, store: Backend) -> Self {
+        Self {
+            id,
+            name,
+            account,
+            store,
+            standing: AtomicU8::new(standing as u8),
+            accesses: Mutex::default(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// How it came by its role, without what its sessions were granted.
+    pub fn standing(&self) -> Standing {
+        Standing::from_bits(self.standing.load(Ordering::Acquire))
+    }
+
+    /// Raises its standing, or leaves it if it is higher.
+    pub fn promote(&self, standing: Standing) {
+        self.standing.fetch_max(standing as u8, Ordering::AcqRel);
+    }
+
+    /// Makes it a guest, and takes from its sessions what they were granted.
+    pub fn demote(&self) {
+        self.standing.store(Standing::Guest as u8, Ordering::Release);
+        for session in self.sessions() {
+            session.revoke();
+        }
+    }
+
+    /// The user as others see it: with the highest role that any of its sessions has.
+    pub fn view(&self) -> UserView {
+        let granted = self.sessions().iter().map(|session| session.standing()).max();
+        let standing = granted.unwrap_or(Standing::Guest).max(self.standing());
+        UserView { name: self.name.as_str().to_owned(), role: standing.role() }
+    }
+
+    /// Its live sessions.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions.lock().iter().filter_map(Weak::upgrade).filter(|session| !session.has_ended()).collect()
+    }
+
+    /// Whether it is still there: a guest only while a session of it is live.
+    pub fn is_there(&self, now: Millis) -> bool {
+        self.account || self.sessions().iter().any(|session| session.is_live(now))
+    }
+
+    /// Counts a session among its own.
+    pub(super) fn adopt(&self, session: &Arc<Session>) {
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|known| known.strong_count() > 0);
+        sessions.push(Arc::downgrade(session));
+    }
+
+    /// What others did with its store.
+    pub fn accesses(&self) -> parking_lot::MutexGuard<'_, Accesses> {
+        self.accesses.lock()
+    }
+}

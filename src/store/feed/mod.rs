@@ -1,0 +1,170 @@
+//! Feeds: ordered events that many follow, each at its own pace.
+//!
+//! A feed keeps its last events in one ring that all followers share. A follower is a place in that ring and nothing more: a slow one costs no queue,
+//! delays nobody, and is told by [`Next::Gap`] when the ring has gone past it. Publishing never waits.
+
+mod hub;
+mod ring;
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::hub::Group;
+pub use self::hub::Hub;
+use self::ring::Ring;
+
+/// An event in its place.
+#[derive(Debug)]
+pub struct Event<T> {
+    /// Its place: one more than that of the event before.
+    pub sequence: u64,
+    /// What happened.
+    pub body: T,
+    encoded: OnceLock<Bytes>,
+}
+
+impl<T> Event<T> {
+    /// The event as it goes to every follower of one door: made by the first that asks, and shared.
+    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.encoded.get_or_init(|| encode(self))
+    }
+}
+
+/// How much a feed keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// At most so many events.
+    pub events: usize,
+    /// At most so many bytes, as they were said when the events were published; the latest event stays, however large.
+    pub bytes: usize,
+}
+
+/// Events in order, and those who wait for the next.
+pub struct Feed<T> {
+    ring: Mutex<Ring<T>>,
+    groups: Mutex<Vec<Arc<Group>>>,
+}
+
+/// What a follower gets next.
+#[derive(Debug)]
+pub enum Next<T> {
+    /// The next event.
+    Event(Arc<Event<T>>),
+    /// The events from `from` up to and without `to` are no longer kept; those from `to` on follow.
+    Gap {
+        /// The first event that is missing.
+        from: u64,
+        /// The first one that is there.
+        to: u64,
+    },
+}
+
+impl<T> Feed<T> {
+    /// A feed whose next event has the place `last + 1`.
+    pub fn new(last: u64, capacity: Capacity) -> Arc<Self> {
+        Arc::new(Self { ring: Mutex::new(Ring::new(last, capacity)), groups: Mutex::default() })
+    }
+
+    /// Appends an event and wakes who waits for it. Gives its place.
+    pub fn publish(&self, body: T, bytes: usize) -> u64 {
+        let sequence = self.ring.lock().push(body, bytes);
+        for group in self.groups.lock().iter() {
+            group.wake();
+        }
+        sequence
+    }
+
+    /// The place of the latest event.
+    pub fn last(&self) -> u64 {
+        self.ring.lock().last()
+    }
+
+    /// How many bytes are kept.
+    pub fn bytes(&self) -> usize {
+        self.ring.lock().bytes()
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        self.groups.lock().iter().map(|group| group.len()).sum()
+    }
+
+    /// Follows from behind the event at `after` on. A place beyond the latest event is as the latest.
+    pub fn follow(self: &Arc<Self>, after: u64) -> Follower<T> {
+        let next = after.min(self.last()) + 1;
+        Follower { feed: Arc::clone(self), next, seat: None }
+    }
+
+    /// The group of those who follow on this thread.
+    fn group(&self) -> Arc<Group> {
+        let hub = Hub::current();
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.iter().find(|group| group.is_of(hub.as_ref())) {
+            return Arc::clone(group);
+        }
+        let group = Group::new(hub);
+        groups.push(Arc::clone(&group));
+        group
+    }
+}
+
+/// A place in a feed.
+pub struct Follower<T> {
+    feed: Arc<Feed<T>>,
+    next: u64,
+    /// Where its waker is kept, once it had to wait.
+    seat: Option<(Arc<Group>, usize)>,
+}
+
+impl<T> Follower<T> {
+    /// The place of the event that comes next.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// What comes next, or `Pending` until there is something.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<T>> {
+        if let Some(next) = self.try_next() {
+            return Poll::Ready(next);
+        }
+        let (group, seat) = match self.seat.take() {
+            Some(taken) => taken,
+            None => {
+                let group = self.feed.group();
+                let seat = group.sit();
+                (group, seat)
+            }
+        };
+        group.wait(seat, context.waker());
+        self.seat = Some((group, seat));
+        // What was published between the look above and the wait had nobody to wake.
+        match self.try_next() {
+            Some(next) => Poll::Ready(next),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What comes next, if it is there.
+    pub fn try_next(&mut self) -> Option<Next<T>> {
+        let next = self.feed.ring.lock().get(self.next)?;
+        self.next = match &next {
+            Next::Event(event) => event.sequence + 1,
+            Next::Gap { to, .. } => *to,
+        };
+        Some(next)
+    }
+}
+
+impl<T> Drop for Follower<T> {
+    fn drop(&mut self) {
+        if let Some((group, seat)) = self.seat.take() {
+            group.leave(seat);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

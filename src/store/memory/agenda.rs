@@ -1,0 +1,69 @@
+//! Which stores have something to expire, and when.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::model::Millis;
+
+use super::Inner;
+
+/// The stores that have something to expire, the first one first; at most one row for each store.
+///
+/// Its lock is the last that is taken: no other is asked for while it is held.
+#[derive(Default)]
+pub(super) struct Agenda {
+    rows: Mutex<BTreeMap<(Millis, u64), Weak<Inner>>>,
+    next_id: AtomicU64,
+}
+
+/// A store's row.
+pub(super) struct Ticket {
+    id: u64,
+    /// The time of the row, `Millis::MAX` without one. Changed under the agenda's lock alone.
+    time: AtomicU64,
+}
+
+impl Agenda {
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket { id: self.next_id.fetch_add(1, Ordering::Relaxed), time: AtomicU64::new(Millis::MAX) }
+    }
+
+    /// Sees to it that the store is visited at this time, or before. `Millis::MAX`: it need not be.
+    pub(super) fn visit_at(&self, time: Millis, ticket: &Ticket, store: &Arc<Inner>) {
+        // Most writes find an earlier visit arranged, and take no lock. A visit that is not needed any more does no harm.
+        if time >= ticket.time.load(Ordering::Acquire) {
+            return;
+        }
+        let mut rows = self.rows.lock();
+        let arranged = ticket.time.load(Ordering::Acquire);
+        if time < arranged {
+            rows.remove(&(arranged, ticket.id));
+            rows.insert((time, ticket.id), Arc::downgrade(store));
+            ticket.time.store(time, Ordering::Release);
+        }
+    }
+
+    /// Takes the first store that is due, without its row.
+    pub(super) fn take_due(&self, now: Millis) -> Option<Arc<Inner>> {
+        let mut rows = self.rows.lock();
+        loop {
+            let row = rows.first_entry().filter(|row| row.key().0 <= now)?;
+            // Without a strong reference left, the store is just being dropped.
+            if let Some(store) = row.remove().upgrade() {
+                store.ticket.time.store(Millis::MAX, Ordering::Release);
+                return Some(store);
+            }
+        }
+    }
+
+    /// Forgets a store.
+    pub(super) fn leave(&self, ticket: &Ticket) {
+        let time = ticket.time.load(Ordering::Acquire);
+        if time != Millis::MAX {
+            self.rows.lock().remove(&(time, ticket.id));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The answers that are kept for request ids.
+
+use std::collections::VecDeque;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+use crate::model::{Error, Millis, Outcome, Reason, Result};
+use crate::store::{
+    Batched, Deleted, MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, MemoryStore, Once, REQUEST_ID_WINDOW, Written,
+};
+
+use super::engine::Shared;
+use super::table::hash;
+
+/// What a record counts beside its id and what the answer holds: the record itself, its share of the index, and allocations.
+const RECORD_BYTES: usize = size_of::<Record>() + 64;
+
+/// The requests of one user that were answered, the oldest first.
+pub(super) struct Ids {
+    hasher: RandomState,
+    records: VecDeque<Record>,
+    /// The number of the first record; the next has the next number.
+    first: u64,
+    /// Numbers of records, by the hash of the id.
+    index: HashTable<u64>,
+    bytes: u64,
+}
+
+struct Record {
+    id: Box<str>,
+    fingerprint: [u8; 16],
+    time: Millis,
+    bytes: u64,
+    answer: Answer,
+}
+
+/// What was answered.
+pub(super) enum Answer {
+    Written(Written),
+    Deleted(Deleted),
+    Batched(Box<Batched>),
+}
+
+/// An answer of one kind of write.
+pub(super) trait Remembered: Sized {
+    fn to_answer(&self) -> Answer;
+    fn from_answer(answer: &Answer) -> Option<Self>;
+}
+
+impl Remembered for Written {
+    fn to_answer(&self) -> Answer {
+        Answer::Written(*self)
+    }
+
+    fn from_answer(answer: &Answer) -> Option<Self> {
+        if let Answer::Written(written) = answer { Some(*written) } else { None }
+    }
+}
+
+impl Remembered for Deleted {
+    fn to_answer(&self) -> Answer {
+        Answer::Deleted(*self)
+    }
+
+    fn from_answer(answer: &Answer) -> Option<Self> {
+        if let Answer::Deleted(deleted) = answer { Some(*deleted) } else { None }
+    }
+}
+
+impl Remembered for Batched {
+    fn to_answer(&self) -> Answer {
+        Answer::Batched(Box::new(self.clone()))
+    }
+
+    fn from_answer(answer: &Answer) -> Option<Self> {
+        if let Answer::Batched(batched) = answer { Some(Self::clone(batched)) } else { None }
+    }
+}
+
+impl Ids {
+    pub(super) fn new(hasher: RandomState) -> Self {
+        Self { hasher, records: VecDeque::new(), first: 0, index: HashTable::new(), bytes: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When the oldest record goes; `Millis::MAX` without any.
+    pub(super) fn next(&self) -> Millis {
+        self.records.front().map_or(Millis::MAX, Record::expire_time)
+    }
+
+    /// The first answer to this request, if it is remembered.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED` if the id was for another request.
+    pub(super) fn answer<T: Remembered>(&self, once: &Once<'_, MemoryStore>) -> Result<Option<T>> {
+        let id = once.id.as_str();
+        let hash = hash(&self.hasher, id.as_bytes());
+        let number = self.index.find(hash, |number| self.record(*number).is_some_and(|record| *record.id == *id));
+        let Some(record) = number.and_then(|number| self.record(*number)) else { return Ok(None) };
+        let same = record.fingerprint == once.fingerprint;
+        match T::from_answer(&record.answer).filter(|_| same) {
+            Some(answer) => Ok(Some(answer)),
+            None => Err(Error::new(
+                Reason::RequestIdReused,
+                "this request_id was used for another request; a new request needs a new id",
+            )
+            .in_field("request_id")),
+        }
+    }
+
+    /// Remembers an answer, and forgets the oldest where there are too many.
+    ///
+    /// # Errors
+    /// `SERVER_FULL`: there is no memory for it.
+    pub(super) fn remember(
+        &mut self,
+        once: &Once<'_, MemoryStore>,
+        answer: Answer,
+        time: Millis,
+        shared: &Shared,
+    ) -> Result<()> {
+        let id = once.id.as_str();
+        let bytes = (RECORD_BYTES + id.len() + answer.bytes()) as u64;
+        shared.reserve_for_request_id(bytes)?;
+        while !self.records.is_empty()
+            && (self.records.len() >= MAX_REQUEST_IDS || self.bytes + bytes > MAX_REMEMBERED_BYTES)
+        {
+            self.forget_first(shared);
+        }
+        let number = self.first + self.records.len() as u64;
+        self.records.push_back(Record { id: id.into(), fingerprint: once.fingerprint, time, bytes, answer });
+        self.bytes += bytes;
+        let (hasher, records, first) = (&self.hasher, &self.records, self.first);
+        self.index.insert_unique(hash(hasher, id.as_bytes()), number, |number| {
+            nth(records, first, *number).map_or(0, |record| hash(hasher, record.id.as_bytes()))
+        });
+        Ok(())
+    }
+
+    /// Forgets what is too old, and tells how many records that were.
+    pub(super) fn forget(&mut self, now: Millis, shared: &Shared) -> usize {
+        let before = self.records.len();
+        while self.next() <= now {
+            self.forget_first(shared);
+        }
+        before - self.records.len()
+    }
+
+    fn forget_first(&mut self, shared: &Shared) {
+        let Some(record) = self.records.pop_front() else { return };
+        let hash = hash(&self.hasher, record.id.as_bytes());
+        if let Ok(slot) = self.index.find_entry(hash, |number| *number == self.first) {
+            slot.remove();
+        }
+        self.first += 1;
+        self.bytes -= record.bytes;
+        shared.release_for_request_id(record.bytes);
+        if self.records.capacity() >= 32 && self.records.len() <= self.records.capacity() / 4 {
+            let room = self.records.len() * 2;
+            self.records.shrink_to(room);
+            let (hasher, records, first) = (&self.hasher, &self.records, self.first);
+            self.index.shrink_to(room, |number| {
+                nth(records, first, *number).map_or(0, |record| self::hash(hasher, record.id.as_bytes()))
+            });
+        }
+    }
+
+    fn record(&self, number: u64) -> Option<&Record> {
+        nth(&self.records, self.first, number)
+    }
+}
+
+fn nth(records: &VecDeque<Record>, first: u64, number: u64) -> Option<&Record> {
+    records.get(usize::try_from(number.checked_sub(first)?).ok()?)
+}
+
+impl Record {
+    fn expire_time(&self) -> Millis {
+        self.time.saturating_add(REQUEST_ID_WINDOW.as_millis() as u64)
+    }
+}
+
+impl Answer {
+    /// What the answer holds beside itself, in bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Written(_) | Self::Deleted(_) => 0,
+            Self::Batched(batched) => {
+                let values = batched.outcomes.iter().map(|outcome| match outcome {
+                    Outcome::Get(Some(entry)) => entry.value.as_bytes().len(),
+                    Outcome::Get(None) | Outcome::Put { .. } | Outcome::Delete { .. } => 0,
+                });
+                size_of::<Batched>() + batched.outcomes.len() * size_of::<Outcome>() + values.sum::<usize>()
+            }
+        }
+    }
+}

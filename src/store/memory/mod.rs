@@ -1,0 +1,228 @@
+//! The memory engine: each user's store is one lock, under which everything happens at one instant.
+//!
+//! Revision, quota, batches and the order of changes belong to a store as a whole, so one short lock is the simple way to have them
+//! exact; users have different stores, so they do not wait for each other. Locks are taken in this order: the store written to, the ids
+//! of the caller's store, the agenda.
+
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::model::{Delete, Durability, Entry, Key, Millis, Position, Result};
+use crate::store::seeded::{self, Bug};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Write, Written};
+
+mod agenda;
+mod batch;
+mod engine;
+mod entry;
+mod expiries;
+mod ids;
+mod journal;
+mod list;
+mod partition;
+#[cfg(feature = "seeded-bugs")]
+mod seeded_bugs;
+mod state;
+mod table;
+
+pub use engine::{Limits, MemoryEngine, Usage};
+
+use agenda::Ticket;
+use engine::Shared;
+use ids::{Ids, Remembered};
+use state::State;
+
+/// How many expired keys a sweep takes out of a store at a time.
+const PURGE_PER_SWEEP: usize = 256;
+/// A store of more keys than this is freed by the sweeps after it was dropped.
+const FREED_AT_ONCE: usize = 2_048;
+
+/// One user's store, in this process's memory. Clones are the same store; the last one gives back what it holds.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Inner>);
+
+pub(super) struct Inner {
+    shared: Arc<Shared>,
+    hasher: RandomState,
+    epoch: u64,
+    ticket: Ticket,
+    state: Mutex<State>,
+    ids: Mutex<Ids>,
+}
+
+impl MemoryStore {
+    fn new(shared: Arc<Shared>) -> Self {
+        let hasher = RandomState::default();
+        let state = Mutex::new(State::new(hasher.clone()));
+        let ids = Mutex::new(Ids::new(hasher.clone()));
+        let ticket = shared.agenda.ticket();
+        Self(Arc::new(Inner { shared, hasher, epoch: rand::random(), ticket, state, ids }))
+    }
+
+    /// What is in the store.
+    pub fn usage(&self) -> Usage {
+        let locked = self.0.lock();
+        Usage { keys: locked.state.keys(), bytes: locked.state.bytes, request_id_bytes: self.0.ids.lock().bytes() }
+    }
+
+    fn read(&self, key: &Key) -> Option<Entry> {
+        let hash = self.0.hash(key.as_str());
+        let mut locked = self.0.lock();
+        let now = if seeded::on(Bug::ExpiredValueBack) { 0 } else { locked.now };
+        locked.state.touch(hash, key.as_str(), now);
+        locked.state.read(hash, key.as_str())
+    }
+
+    /// Does one write, at most once if `once` says so.
+    fn change<T: Remembered>(
+        &self,
+        once: Option<Once<'_, Self>>,
+        touch: impl Fn(&mut State, Millis),
+        write: impl Fn(&mut State, Millis) -> Result<T>,
+    ) -> Result<T> {
+        let mut locked = self.0.lock();
+        let now = locked.now;
+        touch(&mut locked.state, now);
+        let Some(once) = once else {
+            return locked.state.with_room(now, |state| write(state, now));
+        };
+        let caller = &once.caller.0;
+        let mut ids = caller.ids.lock();
+        // Under this lock too, so that the records lie in the order of their times.
+        let asked = caller.shared.clock.now();
+        ids.forget(asked, &caller.shared);
+        if let Some(answer) = ids.answer(&once)?
+            && !seeded::on(Bug::RequestIdAppliedTwice)
+        {
+            return Ok(answer);
+        }
+        let done = locked.state.with_room(now, |state| {
+            state.atomically(|state| {
+                let answer = write(state, now)?;
+                ids.remember(&once, answer.to_answer(), asked, &caller.shared)?;
+                Ok(answer)
+            })
+        });
+        caller.shared.agenda.visit_at(ids.next(), &caller.ticket, caller);
+        done
+    }
+}
+
+impl Store for MemoryStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        Ok(self.read(key))
+    }
+
+    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+        #[cfg(feature = "seeded-bugs")]
+        let (this, write) = (&seeded_bugs::target(self), seeded_bugs::check_unlocked(self, write)?);
+        #[cfg(not(feature = "seeded-bugs"))]
+        let this = self;
+
+        let hash = this.0.hash(write.key.as_str());
+        this.change(
+            once,
+            |state, now| state.touch(hash, write.key.as_str(), now),
+            |state, now| {
+                let revision = state.put(hash, &write, now, &this.0.shared)?;
+                Ok(Written { revision, durability: Durability::Local })
+            },
+        )
+    }
+
+    async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
+        let hash = self.0.hash(delete.key.as_str());
+        self.change(
+            once,
+            |state, now| state.touch(hash, delete.key.as_str(), now),
+            |state, _| {
+                let deleted = state.delete(hash, &delete)?;
+                Ok(Deleted { deleted, revision: state.revision, durability: Durability::Local })
+            },
+        )
+    }
+
+    async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
+        let steps: Vec<_> = steps.into_iter().map(|step| (self.0.hash(batch::key_of(&step)), step)).collect();
+        let atomically_too = once.is_none();
+        self.change(
+            once,
+            |state, now| state.touch_all(&steps, now),
+            |state, now| {
+                let run = |state: &mut State| {
+                    let outcomes = state.run(&steps, now, &self.0.shared)?;
+                    Ok(Batched { outcomes, revision: state.revision, durability: Durability::Local })
+                };
+                if atomically_too { state.atomically(run) } else { run(state) }
+            },
+        )
+    }
+
+    async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
+        let locked = self.0.lock();
+        locked.state.list(&query, self.0.position(&locked.state), locked.now)
+    }
+
+    async fn position(&self) -> Result<Position> {
+        Ok(self.0.position(&self.0.lock().state))
+    }
+}
+
+impl Inner {
+    fn hash(&self, key: &str) -> u64 {
+        table::hash(&self.hasher, key.as_bytes())
+    }
+
+    fn position(&self, state: &State) -> Position {
+        Position { epoch: self.epoch, sequence: state.revision }
+    }
+
+    /// Locks the store, for one operation.
+    fn lock(self: &Arc<Self>) -> Locked<'_> {
+        let mut state = self.state.lock();
+        // Under the lock, so that no operation sees a time before that of the one before it.
+        let now = self.shared.clock.now();
+        state.begin(now);
+        Locked { store: self, state, now }
+    }
+
+    /// Takes out some of what has expired, and tells how many entries that were.
+    pub(super) fn sweep(self: &Arc<Self>) -> usize {
+        let mut locked = self.lock();
+        let now = locked.now;
+        let purged = locked.state.purge(now, PURGE_PER_SWEEP);
+        drop(locked);
+        let mut ids = self.ids.lock();
+        let forgotten = ids.forget(now, &self.shared);
+        self.shared.agenda.visit_at(ids.next(), &self.ticket, self);
+        purged + forgotten
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.agenda.leave(&self.ticket);
+        self.ids.get_mut().forget(Millis::MAX, &self.shared);
+        let table = self.state.get_mut().close(&self.shared);
+        if table.len() > FREED_AT_ONCE {
+            self.shared.drop_later(table);
+        }
+    }
+}
+
+/// A store's lock, at one time. What was changed under it is told to the engine in the end, whatever the way out.
+struct Locked<'a> {
+    store: &'a Arc<Inner>,
+    state: MutexGuard<'a, State>,
+    now: Millis,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let shared = &self.store.shared;
+        self.state.settle(shared);
+        shared.agenda.visit_at(self.state.expiries.next(), &self.store.ticket, self.store);
+    }
+}

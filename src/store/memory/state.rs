@@ -1,0 +1,260 @@
+//! What a store holds, and the changes of one key. All of it is under the store's lock.
+
+use foldhash::quality::RandomState;
+
+use crate::model::{self, Delete, Error, Millis, Reason, Result};
+use crate::store::Write;
+use crate::store::seeded::{self, Bug};
+
+use super::engine::Shared;
+use super::entry::{self, Entry};
+use super::expiries::Expiries;
+use super::journal::Journal;
+use super::table::Table;
+
+/// How many expired keys an operation takes out before it does its own work: enough that they get fewer, few enough not to be felt.
+const PURGE_PER_OPERATION: usize = 64;
+/// How many expired keys go between two looks at whether a write fits by now.
+const PURGE_PER_REFUSAL: usize = 256;
+
+/// A store.
+pub(super) struct State {
+    pub(super) table: Table,
+    pub(super) expiries: Expiries,
+    /// How many changes there were.
+    pub(super) revision: u64,
+    /// What the entries count in quotas.
+    pub(super) bytes: u64,
+    /// What is taken of the engine's budget: at least `bytes`, and just that between operations.
+    reserved: u64,
+    /// The keys of which the engine knows: those of the table between operations.
+    counted: u64,
+    /// What undoes a batch that is under way.
+    pub(super) journal: Option<Journal>,
+}
+
+impl State {
+    pub(super) fn new(hasher: RandomState) -> Self {
+        Self {
+            table: Table::new(hasher),
+            expiries: Expiries::new(),
+            revision: 0,
+            bytes: 0,
+            reserved: 0,
+            counted: 0,
+            journal: None,
+        }
+    }
+
+    pub(super) fn keys(&self) -> u64 {
+        self.table.len() as u64
+    }
+
+    /// Every change of the store passes here, in the order of revisions: a put, a delete of a key that was there, an expiry. Gives the
+    /// change's revision.
+    fn changed(&mut self) -> u64 {
+        if !(seeded::on(Bug::RevisionUsedTwice) && self.revision % 5 == 4) {
+            self.revision += 1;
+        }
+        self.revision
+    }
+
+    /// Takes out some of what has expired. What is left has expired for everybody too: see [`touch`](Self::touch).
+    pub(super) fn begin(&mut self, now: Millis) {
+        if !seeded::on(Bug::ExpiredValueBack) {
+            self.purge(now, PURGE_PER_OPERATION);
+        }
+    }
+
+    /// Takes out the key if it has expired; before an operation looks at it.
+    pub(super) fn touch(&mut self, hash: u64, key: &str, now: Millis) {
+        if self.expiries.next() > now {
+            return;
+        }
+        if let Some(entry) = self.find(hash, key)
+            && entry.is_due(now)
+        {
+            let revision = entry.revision();
+            self.remove(hash, revision);
+            self.changed();
+        }
+    }
+
+    /// Takes out at most so many of the expired keys, and tells how many.
+    pub(super) fn purge(&mut self, now: Millis, most: usize) -> usize {
+        let mut purged = 0;
+        while purged < most
+            && let Some(due) = self.expiries.first_due(now)
+        {
+            self.remove(due.hash, due.revision);
+            self.changed();
+            purged += 1;
+        }
+        purged
+    }
+
+    pub(super) fn read(&self, hash: u64, key: &str) -> Option<model::Entry> {
+        self.find(hash, key).map(Entry::to_model)
+    }
+
+    /// Does `write`; where there is no room for it, takes out what has expired, as much as it needs.
+    pub(super) fn with_room<T>(&mut self, now: Millis, mut write: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        loop {
+            let done = write(self);
+            let full = done
+                .as_ref()
+                .err()
+                .is_some_and(|error| matches!(error.reason(), Reason::QuotaExceeded | Reason::ServerFull));
+            if !full || self.purge(now, PURGE_PER_REFUSAL) == 0 {
+                return done;
+            }
+        }
+    }
+
+    /// Writes a key that is not there or has not expired, and gives the revision. An expiry that has passed makes it a removal, of
+    /// one revision as every put.
+    pub(super) fn put(&mut self, hash: u64, write: &Write, now: Millis, shared: &Shared) -> Result<u64> {
+        let old = self.find(hash, write.key.as_str());
+        let old_revision = old.map(Entry::revision);
+        self.check(write.if_revision, old_revision)?;
+        if seeded::on(Bug::LostCas) && write.if_revision.is_some() {
+            return Ok(self.changed());
+        }
+        if write.expire_time.is_some_and(|time| time <= now) {
+            if let Some(old) = old_revision {
+                self.remove(hash, old);
+            }
+            return Ok(self.changed());
+        }
+
+        let old_cost = old.map_or(0, Entry::cost);
+        let cost = entry::cost(write.key.as_str().len(), write.value.as_bytes().len());
+        self.charge(old.is_none(), self.bytes.saturating_sub(old_cost).saturating_add(cost), cost, shared)?;
+        if old_revision.is_none() && !self.table.has_room(hash) {
+            return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
+        }
+        let revision = self.changed();
+        match old_revision {
+            Some(old) => self.replace(hash, old, write, revision),
+            None => self.insert(hash, Entry::new(write, revision)),
+        }
+        Ok(revision)
+    }
+
+    /// Removes a key that has not expired; tells whether it was there.
+    pub(super) fn delete(&mut self, hash: u64, delete: &Delete) -> Result<bool> {
+        let old = self.find(hash, delete.key.as_str()).map(Entry::revision);
+        self.check(delete.if_revision, old)?;
+        let Some(old) = old else { return Ok(false) };
+        self.remove(hash, old);
+        self.changed();
+        Ok(true)
+    }
+
+    /// Gives everything back to the engine; the entries are the caller's to free.
+    pub(super) fn close(&mut self, shared: &Shared) -> Table {
+        let table = std::mem::replace(&mut self.table, Table::new(RandomState::default()));
+        self.bytes = 0;
+        self.settle(shared);
+        table
+    }
+
+    /// Whether the condition of a put holds now.
+    #[cfg(feature = "seeded-bugs")]
+    pub(super) fn check_key(&self, hash: u64, write: &Write) -> Result<()> {
+        self.check(write.if_revision, self.find(hash, write.key.as_str()).map(Entry::revision))
+    }
+
+    /// Tells the engine what an operation changed. A batch gives bytes back only here, when nothing can be undone any more.
+    pub(super) fn settle(&mut self, shared: &Shared) {
+        if self.reserved > self.bytes {
+            shared.release(self.reserved - self.bytes);
+            self.reserved = self.bytes;
+        }
+        if self.counted != self.keys() {
+            shared.count_keys(self.counted, self.keys());
+            self.counted = self.keys();
+        }
+    }
+
+    /// Whether `if_revision` holds for a key of this revision.
+    fn check(&self, if_revision: Option<u64>, revision: Option<u64>) -> Result<()> {
+        let Some(wanted) = if_revision else { return Ok(()) };
+        let in_batch = |revision| self.journal.as_ref().is_some_and(|journal| revision > journal.revision);
+        let message = match revision {
+            None if wanted == 0 => return Ok(()),
+            None => format!("if_revision is {wanted}, but there is no such key"),
+            Some(revision) if in_batch(revision) => {
+                format!(
+                    "if_revision is {wanted}, but an earlier operation of the batch wrote the key, which none matches"
+                )
+            }
+            Some(revision) if wanted == revision => return Ok(()),
+            Some(revision) if wanted == 0 => {
+                format!("if_revision is 0 (no such key), but the key has revision {revision}")
+            }
+            Some(revision) => format!("if_revision is {wanted}, but the key has revision {revision}"),
+        };
+        Err(Error::new(Reason::RevisionMismatch, message).in_field("if_revision"))
+    }
+
+    /// Checks the quotas for a store of `bytes`, and takes what is missing of the engine's budget.
+    fn charge(&mut self, new_key: bool, bytes: u64, cost: u64, shared: &Shared) -> Result<()> {
+        let limits = &shared.limits;
+        if new_key && self.keys() >= limits.max_keys_per_user {
+            let message = format!("the store has {} keys, and {} are allowed", self.keys(), limits.max_keys_per_user);
+            return Err(Error::new(Reason::QuotaExceeded, message));
+        }
+        if bytes > limits.max_bytes_per_user {
+            let message = format!(
+                "the key needs {cost} bytes, with which the store would have {bytes}; {} are allowed",
+                limits.max_bytes_per_user
+            );
+            return Err(Error::new(Reason::QuotaExceeded, message));
+        }
+        if bytes > self.reserved {
+            shared.reserve(bytes - self.reserved)?;
+            self.reserved = bytes;
+        }
+        Ok(())
+    }
+
+    fn find(&self, hash: u64, key: &str) -> Option<&Entry> {
+        self.table.find(hash, |entry| entry.key() == key.as_bytes())
+    }
+
+    fn replace(&mut self, hash: u64, old: u64, write: &Write, revision: u64) {
+        let Some(entry) = self.table.find_mut(hash, |entry| entry.revision() == old) else { return };
+        let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.cost() };
+        self.expiries.remove(hash, entry);
+        match &mut self.journal {
+            None if entry.overwrite(write, revision) => {}
+            None => *entry = Entry::new(write, revision),
+            Some(journal) => {
+                let old = std::mem::replace(entry, Entry::new(write, revision));
+                journal.replaced(hash, revision, old);
+            }
+        }
+        self.expiries.add(hash, entry);
+        self.bytes = self.bytes.saturating_sub(old_cost).saturating_add(entry.cost());
+    }
+
+    fn insert(&mut self, hash: u64, entry: Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.inserted(hash, entry.revision());
+        }
+        self.expiries.add(hash, &entry);
+        self.bytes += entry.cost();
+        self.table.insert(hash, entry);
+    }
+
+    /// Takes out the entry of this revision.
+    fn remove(&mut self, hash: u64, revision: u64) {
+        let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) else { return };
+        self.expiries.remove(hash, &entry);
+        self.bytes = self.bytes.saturating_sub(entry.cost());
+        if let Some(journal) = &mut self.journal {
+            journal.removed(hash, entry);
+        }
+    }
+}
