@@ -6,6 +6,7 @@ mod harness;
 mod admin;
 mod cli;
 mod config;
+mod dialect;
 mod grpc;
 mod limits;
 mod shutdown;
