@@ -27,8 +27,6 @@ async fn what_is_no_message_of_the_call_is_refused_with_a_reason() {
     assert_eq!(unknown.code(), Code::Unimplemented);
 }
 
-#[tokio::test]
-
 /// A message that says it is compressed: this client cannot compress, so the flag and the encoding are set by hand.
 #[tokio::test]
 async fn compressed_messages_are_refused() {
