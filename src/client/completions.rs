@@ -14,7 +14,7 @@ const NAME: &str = "kvrpc-cli";
 /// expanded by the shell: a key is the server's text.
 const BASH_KEYS: &str = r#"
 _kvrpc_cli_with_keys() {
-    _kvrpc-cli "$@"
+    _kvrpc__cli "$@"
     case "${COMP_WORDS[COMP_CWORD-1]}" in
         get|put|delete)
             local key
@@ -76,6 +76,9 @@ mod tests {
 
     #[test]
     fn every_command_and_option_is_in_every_script() {
+        // The name that clap gives its function is what the one for keys calls.
+        assert!(script(Shell::Bash).starts_with("_kvrpc__cli() {"));
+        assert!(script(Shell::Zsh).contains("\n_kvrpc-cli() {"));
         for shell in Shell::ALL {
             let script = script(shell);
             let words = names(Mode::CommandLine).chain(["strict", "password-file", "server"]);

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::args::{Settings, TlsFiles};
 use super::failure::{Failure, Result};
 use super::server::Server;
 
-/// How long a peer has to show what it speaks.
+/// How long a peer has to accept, and then to show what it speaks.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much of an answer is looked at.
+const MAX_START: usize = 1 << 10;
 
 /// HTTP/2's client preface and an empty SETTINGS frame (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -70,31 +73,51 @@ pub(super) enum Peer {
 /// Greets a peer as an HTTP/2 client without TLS and looks at its first bytes. `None`: it cannot be reached.
 pub(super) async fn probe(server: &Server) -> Option<Peer> {
     let stream = timeout(PROBE_TIMEOUT, TcpStream::connect(server.address())).await.ok()?.ok()?;
-    Some(timeout(PROBE_TIMEOUT, greet(stream)).await.unwrap_or(Peer::Silent))
+    Some(greet(stream).await)
 }
 
 async fn greet(mut stream: TcpStream) -> Peer {
     // A peer that closes at once may still have answered.
     let _ = stream.write_all(PREFACE).await;
-    let mut start = [0; 9];
-    let mut filled = 0;
-    while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match stream.read(rest).await {
-            Ok(0) | Err(_) => break,
-            Ok(count) => filled += count,
+    let mut start = Vec::with_capacity(MAX_START);
+    let mut limited = stream.take(MAX_START as u64);
+    let end = Instant::now() + PROBE_TIMEOUT;
+    loop {
+        if let Some(peer) = kind(&start) {
+            return peer;
+        }
+        match timeout_at(end, limited.read_buf(&mut start)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return if is_settings(&start) { Peer::Http2 } else { Peer::Other },
+            Err(_) if start.is_empty() => return Peer::Silent,
+            Err(_) => return if is_settings(&start) { Peer::Http2 } else { Peer::Other },
         }
     }
-    kind(start.get(..filled).unwrap_or_default())
 }
 
-fn kind(start: &[u8]) -> Peer {
+/// Whether an HTTP/2 server's first frame begins so: SETTINGS, below 64 KiB.
+fn is_settings(start: &[u8]) -> bool {
+    matches!(start, [0, _, _, 4, ..])
+}
+
+/// What begins so; `None`: more is needed to tell.
+fn kind(start: &[u8]) -> Option<Peer> {
     match start {
-        // Its first frame is SETTINGS, which has a length below 64 KiB.
-        [0, _, _, 4, ..] => Peer::Http2,
         // A TLS alert or handshake record, version 3.x.
-        [0x15 | 0x16, 3, ..] => Peer::Tls,
-        _ if start.starts_with(b"HTTP/") => Peer::Http1,
-        _ => Peer::Other,
+        [0x15 | 0x16, 3, ..] => return Some(Peer::Tls),
+        _ if start.starts_with(b"HTTP/") => return Some(Peer::Http1),
+        _ if start.len() < 9 => return None,
+        _ if !is_settings(start) => return Some(Peer::Other),
+        _ => {}
+    }
+    let [_, high, low, ..] = start else { return None };
+    let behind = start.get(9 + usize::from(u16::from_be_bytes([*high, *low]))..)?;
+    match behind {
+        // GOAWAY with its last stream and INADEQUATE_SECURITY: the port wants TLS (RFC 9113, section 9.2).
+        [_, _, _, 7, _, _, _, _, _, _, _, _, _, 0, 0, 0, 0x0c, ..] => Some(Peer::Tls),
+        [_, _, _, 7, ..] if behind.len() < 17 => None,
+        [_, _, _, _, ..] => Some(Peer::Http2),
+        _ => None,
     }
 }
 
@@ -104,14 +127,21 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_what_is_spoken() {
+        const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x80";
+        let behind = |frame: &[u8]| [SETTINGS, frame].concat();
         for (start, want) in [
-            (&b"\0\0\x18\x04\0\0\0\0\0"[..], Peer::Http2),
-            (b"\x15\x03\x03\0\x02\x02\x32", Peer::Tls),
-            (b"HTTP/1.1 ", Peer::Http1),
-            (b"Illegal c", Peer::Other),
-            (b"", Peer::Other),
+            (SETTINGS.to_vec(), None),
+            (behind(b"\0\0\0\x04\x01\0\0\0\0"), Some(Peer::Http2)),
+            (behind(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0c"), Some(Peer::Tls)),
+            (behind(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b"), Some(Peer::Http2)),
+            (behind(b"\0\0\x08\x07\0\0\0\0\0"), None),
+            (b"\x15\x03\x03\0\x02\x02\x32".to_vec(), Some(Peer::Tls)),
+            (b"HTTP/1.1 ".to_vec(), Some(Peer::Http1)),
+            (b"Illegal command".to_vec(), Some(Peer::Other)),
+            (b"Illegal".to_vec(), None),
+            (Vec::new(), None),
         ] {
-            assert_eq!(kind(start), want, "{start:?}");
+            assert_eq!(kind(&start), want, "{start:?}");
         }
     }
 }

@@ -80,7 +80,10 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
     use rustls::{AlertDescription, Error};
     #[allow(clippy::wildcard_enum_match_arm, reason = "the errors of TLS, of which these have a next step")]
     match error {
-        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => Obstacle::NotTls,
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        // How a kvrpc port without TLS answers a client that greets it with TLS.
+        | Error::AlertReceived(AlertDescription::ProtocolVersion) => Obstacle::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
             Obstacle::ClientCertificate
         }
@@ -120,12 +123,13 @@ pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
         Some(Obstacle::Other) => return lost(settings).await,
         None => {}
     }
-    match status.code() {
-        Code::Cancelled | Code::DeadlineExceeded => timed_out(settings),
-        Code::Unimplemented => {
-            Failure::failed(format!("the server at {address} does not know this call; it may be older"))
-        }
-        code => Failure::new(Exit::of_code(code), status.message()),
+    let code = status.code();
+    if matches!(code, Code::Cancelled | Code::DeadlineExceeded) {
+        timed_out(settings)
+    } else if code == Code::Unimplemented {
+        Failure::failed(format!("the server at {address} does not know this call; it may be older"))
+    } else {
+        Failure::new(Exit::of_code(code), status.message())
     }
 }
 
@@ -140,6 +144,10 @@ async fn lost(settings: &Settings) -> Failure {
             format!("what listens at {address} does not speak gRPC; is it the right port?")
         }
         Some(Peer::Silent) => format!("what listens at {address} does not answer; is it the right port?"),
+        // The alert that would tell arrives behind the handshake, and is lost with the connection.
+        Some(Peer::Http2) | None if server.tls && settings.tls.identity.is_none() => format!(
+            "the connection to {address} was lost; try again, or give --cert and --key if the server asks for a client's certificate"
+        ),
         Some(Peer::Http2) | None => format!("the connection to {address} was lost; try again"),
     };
     Failure::new(Exit::Unavailable, message)
@@ -204,7 +212,7 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
 pub(super) fn for_people(wait: Duration) -> String {
     let millis = wait.as_millis().max(1);
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-    let exact = units.iter().find(|(size, _)| millis % size == 0);
+    let exact = units.iter().find(|(size, _)| millis.is_multiple_of(*size));
     match exact {
         Some((1, _)) | None if millis > 1_000 => format!("{}s", millis.div_ceil(1_000)),
         Some((size, unit)) => format!("{}{unit}", millis / size),

@@ -153,9 +153,11 @@ fn first_line(reader: impl BufRead, name: &str) -> Result<String> {
 
 fn ask(user: &str) -> Result<String> {
     let prompt = format!("password for {}: ", super::sanitize::text(user));
-    rpassword::prompt_password(prompt).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::usage(format!("cannot ask for the password: {error}; give --password-file FILE")),
+    rpassword::prompt_password(prompt).map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Failure::interrupted();
+        }
+        Failure::usage(format!("cannot ask for the password: {error}; give --password-file FILE"))
     })
 }
 

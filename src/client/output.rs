@@ -187,15 +187,12 @@ pub(super) fn in_line(value: &Value) -> String {
 pub(super) fn entry(key: &str, value: Option<&Value>, revision: u64, expire_time: Option<String>) -> Json {
     let mut fields = Map::new();
     fields.insert("key".to_owned(), json!(key));
-    match value {
-        Some(value) => {
-            let (name, data) = match value.as_text() {
-                Some(text) => ("value", text.to_owned()),
-                None => ("blob", STANDARD.encode(value.as_bytes())),
-            };
-            fields.insert(name.to_owned(), json!(data));
-        }
-        None => {}
+    if let Some(value) = value {
+        let (name, data) = match value.as_text() {
+            Some(text) => ("value", text.to_owned()),
+            None => ("blob", STANDARD.encode(value.as_bytes())),
+        };
+        fields.insert(name.to_owned(), json!(data));
     }
     fields.insert("revision".to_owned(), json!(revision));
     if let Some(time) = expire_time {
@@ -259,8 +256,8 @@ mod tests {
     #[test]
     fn entries_as_json() {
         for (value, want) in [
-            (Some(Value::text("a\u{202e}").unwrap()), r#"{"key":"k","revision":3,"value":"a\u202e"}"#),
-            (Some(Value::blob(&b"\xff"[..]).unwrap()), r#"{"blob":"/w==","key":"k","revision":3}"#),
+            (Some(Value::text("a\u{202e}").unwrap()), r#"{"key":"k","value":"a\u202e","revision":3}"#),
+            (Some(Value::blob(&b"\xff"[..]).unwrap()), r#"{"key":"k","blob":"/w==","revision":3}"#),
             (None, r#"{"key":"k","revision":3}"#),
         ] {
             let row = Row { text: String::new(), json: entry("k", value.as_ref(), 3, None) };

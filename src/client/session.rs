@@ -188,10 +188,10 @@ impl Session {
         Ok(held)
     }
 
-    /// Takes the session that an `auth` opened or raised.
+    /// Takes the session that an `auth` opened; one that it raised keeps its token.
     pub(super) fn adopt(&self, token: &str) -> Result<()> {
         let given = self.existing().is_some_and(|held| held.given);
-        if given { Ok(()) } else { self.keep(token).map(|_| ()) }
+        if given || token.is_empty() { Ok(()) } else { self.keep(token).map(|_| ()) }
     }
 
     /// The session's token, which opens if there is none.
@@ -237,10 +237,8 @@ fn again(status: &Status) -> bool {
         Some(reason) => {
             matches!(reason, Reason::Draining | Reason::StoreUnavailable | Reason::OutcomeUnknown)
         }
-        None => {
-            let hopeless = obstacle(status).is_some_and(|obstacle| obstacle != Obstacle::Other);
-            status.code() == Code::Unavailable && !hopeless
-        }
+        // A connection that was lost has a cause of many kinds and codes.
+        None => obstacle(status).map_or(status.code() == Code::Unavailable, |obstacle| obstacle == Obstacle::Other),
     }
 }
 

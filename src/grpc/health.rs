@@ -24,6 +24,8 @@ pub(super) fn routes(draining: CancellationToken) -> Result<(Routes, Health), Bo
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // With it, grpcurl shows the details of errors as text.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // Python's reflection client still asks for v1alpha.
     let routes = Routes::new(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);

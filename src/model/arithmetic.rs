@@ -75,6 +75,7 @@ fn decimals(digits: &str, exponent: i32) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 mod tests {
     use super::*;
 

@@ -58,6 +58,7 @@ fn invalid(index: usize, group: &str) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 mod tests {
     use super::*;
 

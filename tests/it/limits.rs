@@ -111,17 +111,20 @@ async fn a_peer_that_answers_no_ping_is_closed() {
 }
 
 #[tokio::test]
-async fn more_streams_than_allowed_wait() {
-    let (probe, parts) = probe();
-    let server = Server::builder().toml("[limits]\nstreams = 2").start_with(parts).await;
-    let (mut sender, _driver) = http2(connect(server.grpc()).await).await;
-    // The first answer comes after the server's settings.
-    assert!(within("an answer", sender.send_request(get("/who"))).await.unwrap().status().is_success());
-    let stuck: Vec<_> = (0..2).map(|_| tokio::spawn(sender.send_request(get("/stuck")))).collect();
-    probe.arrived(3).await;
-    let third = tokio::spawn(sender.send_request(get("/who")));
-    stuck[0].abort();
-    assert!(within("a stream is free again", third).await.unwrap().unwrap().status().is_success());
+async fn the_settings_tell_the_limits() {
+    let (_, parts) = probe();
+    let server = Server::builder().toml("[limits]\nstreams = 7\nheader-bytes = '4KiB'").start_with(parts).await;
+    let mut stream = connect(server.grpc()).await;
+    stream.write_all(&[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()).await.unwrap();
+    let mut head = [0; 9];
+    within("a frame", stream.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], 4, "SETTINGS comes first");
+    let mut settings = vec![0; usize::from(head[2])];
+    within("its settings", stream.read_exact(&mut settings)).await.unwrap();
+    for (name, id, value) in [("MAX_CONCURRENT_STREAMS", 3, 7_u32), ("MAX_HEADER_LIST_SIZE", 6, 4_096)] {
+        let wanted = [&[0, id], &value.to_be_bytes()[..]].concat();
+        assert!(settings.chunks(6).any(|setting| setting == wanted), "{name} in {settings:?}");
+    }
 }
 
 #[tokio::test]

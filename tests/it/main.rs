@@ -4,7 +4,9 @@
 mod harness;
 
 mod admin;
+mod cli;
 mod config;
+mod dialect;
 mod grpc;
 mod limits;
 mod shutdown;

@@ -10,6 +10,9 @@ use super::state::State;
 /// What each outcome counts in a reply beside its value, in bytes: its fields take less.
 const OUTCOME_BYTES: usize = 64;
 
+/// From so many keys on, most of a store is in no cache.
+const WARM_FROM_KEYS: usize = 10_000;
+
 impl State {
     /// Takes out those keys of the steps that have expired.
     pub(super) fn touch_all(&mut self, steps: &[(u64, Step)], now: Millis) {
@@ -35,6 +38,9 @@ impl State {
 
     /// Does the steps; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
     pub(super) fn run(&mut self, steps: &[(u64, Step)], now: Millis, shared: &Shared) -> Result<Vec<Outcome>> {
+        if self.table.len() >= WARM_FROM_KEYS {
+            self.table.warm(steps.iter().map(|(hash, _)| *hash));
+        }
         let mut outcomes = Vec::with_capacity(steps.len());
         let mut reply_bytes = 0;
         for (index, (hash, step)) in steps.iter().enumerate() {

@@ -48,6 +48,13 @@ impl<S: BuildHasher> Table<S> {
         self.partition(hash)?.find(hash, is_it)
     }
 
+    /// Brings what searches for these hashes will read into the processor's caches. Here the searches do not wait for each other, as
+    /// they do with the work of a step between them.
+    pub(super) fn warm(&self, hashes: impl Iterator<Item = u64>) {
+        let read = hashes.filter_map(|hash| Some(self.partition(hash)?.warm(hash)));
+        std::hint::black_box(read.fold(0, u64::wrapping_add));
+    }
+
     pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
         let id = self.id(hash)?;
         self.partitions.get_mut(id)?.find_mut(hash, is_it)

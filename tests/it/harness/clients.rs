@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -49,6 +49,12 @@ pub(crate) async fn http2<IO>(stream: IO) -> (SendRequest<Empty<Bytes>>, JoinHan
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    (sender, tokio::spawn(driver))
+}
+
+/// The same, for requests with a body.
+pub(crate) async fn http2_full(stream: TcpStream) -> (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
     let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     (sender, tokio::spawn(driver))
 }

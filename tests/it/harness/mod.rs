@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use certificates::Authority;
-pub(crate) use clients::{connect, exchange, http2, read_all, tls_connect};
+pub(crate) use clients::{connect, exchange, http2, http2_full, read_all, tls_connect};
 pub(crate) use probe::probe;
 pub(crate) use process::ServerProcess;
 pub(crate) use server::Server;

@@ -26,22 +26,10 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
-    // Nothing of the environment that the tests happen to run in.
-    command.env_clear().envs(variables.iter().copied()).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 impl ServerProcess {
     /// Starts a server with these flags, and waits for its line that says where it is.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments, &[]).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (line, lines) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
-        let mut process = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
+        let mut process = Self::spawn(arguments, &[]);
         let ready = process.wait_for_line("ready: ");
         let (_, list) = ready.split_once("ready: ").unwrap();
         let list = list.split(['"', ',']).next().unwrap();
@@ -55,12 +43,22 @@ impl ServerProcess {
 
     /// Runs the program to its end.
     pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)], stdin: &str) -> Finished {
-        let mut child = command(arguments, variables).spawn().unwrap();
+        let mut process = Self::spawn(arguments, variables);
         // A program that reads nothing may be gone by now.
-        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        let _ = process.child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        process.wait()
+    }
+
+    fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
+        // Nothing of the environment that the tests happen to run in.
+        command.env_clear().envs(variables.iter().copied()).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (line, lines) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        Self { child, lines, log: Vec::new(), addresses: Vec::new() }
     }
 
     /// Waits for a line of the log with `part` in it.

@@ -1,20 +1,12 @@
 //! One operation after another, at the edges.
 
 use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
-use kvrpc::store::{Backend, ENTRY_OVERHEAD_BYTES, Limits, MemoryStore, Once, Step, Store, Usage, Write};
+use kvrpc::store::{Backend, Limits, MemoryStore, Once, Step, Store, Usage, Write};
 
 use super::{
-    NO_LIMITS, START, batch, delete, delete_once, engine, get, get_text, key, list, now, once, put, put_once, removal,
+    NO_LIMITS, START, batch, delete, engine, entry_bytes, get, get_text, key, list, now, once, put, reason, removal,
     revision, text, write, write_if, write_until,
 };
-
-fn reason<T: std::fmt::Debug>(result: Result<T>) -> Reason {
-    result.unwrap_err().reason()
-}
-
-fn entry_bytes(key: &str, value: &str) -> u64 {
-    (key.len() + value.len()) as u64 + u64::from(ENTRY_OVERHEAD_BYTES)
-}
 
 #[test]
 fn a_condition_holds_or_says_why_not() {
@@ -268,79 +260,6 @@ fn a_batch_reads_no_more_than_a_reply_holds() {
     let error = batch(&store, steps).unwrap_err();
     assert_eq!((error.reason(), error.field()), (Reason::InvalidBatch, Some("operations[4]")));
     assert_eq!((get(&store, "new"), revision(&store)), (None, 1));
-}
-
-#[test]
-fn a_request_id_gets_its_first_answer_for_five_minutes() {
-    let (engine, clock) = engine(NO_LIMITS);
-    let (caller, target) = (engine.open(), engine.open());
-    let first = put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap();
-    let removed = delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap();
-    let get_it = || vec![Step::Put(write("b", "x")), Step::Get { key: key("b") }];
-    let ran = now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap();
-    delete(&target, removal("b")).unwrap();
-
-    assert_eq!((first.revision, removed.deleted, removed.revision, ran.revision), (1, true, 2, 3));
-    for wait in [0, 299_999] {
-        clock.advance(wait);
-        assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap(), first);
-        assert_eq!(delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(), removed);
-        assert_eq!(now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap(), ran);
-        assert_eq!(revision(&target), 4);
-    }
-    for (name, result) in [
-        ("another payload", put_once(&target, write("k", "2"), once(&caller, "put", 9)).map(|_| ())),
-        ("another kind of write", delete_once(&target, removal("k"), once(&caller, "put", 1)).map(|_| ())),
-    ] {
-        let error = result.unwrap_err();
-        assert_eq!((error.reason(), error.field()), (Reason::RequestIdReused, Some("request_id")), "{name}");
-    }
-    assert_eq!(put_once(&target, write("k", "1"), once(&target, "put", 9)).unwrap().revision, 5, "another caller's id");
-    clock.advance(1);
-    assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision, 6, "after five minutes");
-}
-
-#[test]
-fn failures_are_not_remembered() {
-    let (engine, _) = engine(NO_LIMITS);
-    let store = engine.open();
-    let try_it = || put_once(&store, write_if("k", "v", 1), once(&store, "id", 0));
-    assert_eq!(reason(try_it()), Reason::RevisionMismatch);
-    assert_eq!(store.usage(), Usage::default());
-    put(&store, write("k", "")).unwrap();
-    assert_eq!(try_it().unwrap().revision, 2);
-}
-
-#[test]
-fn ids_are_kept_by_number_and_by_size_the_latest_longest() {
-    let (engine, _) = engine(NO_LIMITS);
-    let store = engine.open();
-    for number in 0..=10_000 {
-        put_once(&store, write("k", ""), once(&store, &format!("id {number}"), 0)).unwrap();
-    }
-    put_once(&store, write("k", ""), once(&store, "id 1", 0)).unwrap();
-    assert_eq!(revision(&store), 10_001, "id 1 is among the last 10,000");
-    put_once(&store, write("k", ""), once(&store, "id 0", 0)).unwrap();
-    assert_eq!(revision(&store), 10_002, "id 0 is not");
-
-    put(&store, write("large", &"v".repeat(1 << 20))).unwrap();
-    let store_of_reader = engine.open();
-    for number in 0..10 {
-        let gets = vec![Step::Get { key: key("large") }; 3];
-        now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
-        assert!(store_of_reader.usage().request_id_bytes <= 16 << 20);
-    }
-    assert!(store_of_reader.usage().request_id_bytes > 15 << 20, "five answers of 3 MiB fit");
-}
-
-#[test]
-fn an_answer_that_cannot_be_remembered_is_not_given() {
-    let unit = entry_bytes("k", "v");
-    let (engine, _) = engine(Limits { max_bytes_total: unit, ..NO_LIMITS });
-    let store = engine.open();
-    assert_eq!(reason(put_once(&store, write("k", "v"), once(&store, "id", 0))), Reason::ServerFull);
-    assert_eq!((store.usage(), engine.usage(), revision(&store)), (Usage::default(), Usage::default(), 0));
-    put(&store, write("k", "v")).unwrap();
 }
 
 #[test]

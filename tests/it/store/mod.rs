@@ -10,6 +10,7 @@ mod checks;
 mod linearizability;
 mod memory;
 mod model;
+mod request_ids;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 
@@ -17,9 +18,10 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 
-use kvrpc::model::{Delete, Entry, Key, Prefix, RequestId, Result, Value};
+use kvrpc::model::{Delete, Entry, Key, Prefix, Reason, RequestId, Result, Value};
 use kvrpc::store::{
-    Batched, Clock, Deleted, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Step, Store, Write, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Step,
+    Store, Write, Written,
 };
 
 /// Where the manual clocks of the tests begin.
@@ -98,6 +100,16 @@ fn delete_once(store: &MemoryStore, delete: Delete, once: Option<Once<'_, Memory
 
 fn revision(store: &MemoryStore) -> u64 {
     now(store.position()).unwrap().sequence
+}
+
+/// Why it failed.
+fn reason<T: std::fmt::Debug>(result: Result<T>) -> Reason {
+    result.unwrap_err().reason()
+}
+
+/// What a key counts in quotas.
+fn entry_bytes(key: &str, value: &str) -> u64 {
+    (key.len() + value.len()) as u64 + u64::from(ENTRY_OVERHEAD_BYTES)
 }
 
 /// All rows with the prefix, in pages of at most so many rows and bytes.

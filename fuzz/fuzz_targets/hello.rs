@@ -1,0 +1,3 @@
+//! The codec of `hello`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kvrpc_fuzz::peer::any("hello", data));

@@ -1,0 +1,3 @@
+//! The codec of `text`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kvrpc_fuzz::peer::any("text", data));

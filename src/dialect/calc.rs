@@ -1,0 +1,72 @@
+//! `calc`: a name for the log, then one calculation a message.
+
+use std::borrow::Cow;
+
+use bytes::BytesMut;
+
+use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
+use super::line::{Line, Lines};
+use crate::model::{Command, DIVISION_BY_ZERO, Reason, Reply};
+
+const INVALID: &str = "Invalid expression";
+/// The longest part of a client's name that is written to the log, in characters.
+const LOGGED_NAME: usize = 64;
+
+/// Calculates.
+#[derive(Default)]
+pub(super) struct Calc {
+    lines: Lines,
+    named: bool,
+    action: Option<Action>,
+    reply: Option<Cow<'static, str>>,
+    next: Next,
+}
+
+impl Calc {
+    fn message(&mut self, message: &[u8]) -> Action {
+        let text = String::from_utf8_lossy(message);
+        if !self.named {
+            self.named = true;
+            let name: String = text.chars().take(LOGGED_NAME).collect();
+            return Action::Log(format!("the client's name is {name:?}").into());
+        }
+        if text == "q" {
+            self.next = Next::Close;
+            return Action::Log("Session ended".into());
+        }
+        Action::Run(Command::Calculate { expression: text.into_owned() })
+    }
+}
+
+impl StreamCodec for Calc {
+    fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
+        match self.lines.next(input, event) {
+            Line::Pending { quiet } => return Decoded::Pending { quiet },
+            Line::Whole(message) => self.action = Some(self.message(&message)),
+            Line::TooLong => (self.reply, self.next) = (Some(INVALID.into()), Next::Close),
+        }
+        Decoded::Request
+    }
+
+    fn next(&mut self, _out: &mut BytesMut) -> Option<Action> {
+        self.action.take()
+    }
+
+    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+        self.reply = match answer {
+            Ok(Some(Reply::Calculated { text, .. })) => Some(text.into()),
+            Ok(_) => None,
+            Err(error) if error.message() == DIVISION_BY_ZERO => Some(DIVISION_BY_ZERO.into()),
+            Err(error) if error.reason() == Reason::InvalidExpression => Some(INVALID.into()),
+            Err(error) => Some(format!("error: {}", error.message()).into()),
+        };
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Next {
+        if let Some(reply) = self.reply.take() {
+            out.extend_from_slice(reply.as_bytes());
+            self.lines.end(out);
+        }
+        self.next
+    }
+}
