@@ -37,10 +37,7 @@ impl v1::key_value_service_server::KeyValueService for Api {
         self.unary(request).await
     }
 
-    async fn scan(
-        &self,
-        request: Request<v1::ScanRequest>,
-    ) -> Result<Response<BoxStream<v1::ScanResponse>>, Status> {
+    async fn scan(&self, request: Request<v1::ScanRequest>) -> Result<Response<BoxStream<v1::ScanResponse>>, Status> {
         let (call, message) = opened(request)?;
         let steps = match Command::try_from(message) {
             Ok(Command::Scan { user, prefix, keys_only, .. }) => Scan { user, prefix, keys_only, cursor: None },

@@ -7,9 +7,9 @@ mod status;
 mod time;
 
 pub(crate) use command::user_or_caller;
-pub(crate) use time::duration;
 pub use event::{change, room_event, welcome};
 pub use status::{DOMAIN, code, status};
+pub(crate) use time::duration;
 
 /// Package `kvrpc.v1`, as generated; the comments are those of the contract.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]

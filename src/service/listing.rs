@@ -130,8 +130,7 @@ impl Service {
         let question = Question { method: Method::ListUsers.name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
-        let mut found: Vec<_> =
-            self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
+        let mut found: Vec<_> = self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
         let next_page_token = self.next_token(&question, &mut found, size)?;
         let now = self.clock.now();
         let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
@@ -151,7 +150,12 @@ impl Service {
     }
 
     /// Cuts a page of rows with their numbers to its size, and gives the token of the next one; empty without one.
-    pub(super) fn next_token<T>(&self, question: &Question<'_>, found: &mut Vec<(u64, T)>, size: usize) -> Result<String> {
+    pub(super) fn next_token<T>(
+        &self,
+        question: &Question<'_>,
+        found: &mut Vec<(u64, T)>,
+        size: usize,
+    ) -> Result<String> {
         let more = found.len() > size;
         found.truncate(size);
         match found.last() {

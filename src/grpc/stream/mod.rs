@@ -76,7 +76,8 @@ fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -
 fn requests<M: Message + Default + 'static>(request: Request<Body>) -> std::result::Result<Streaming<M>, Status> {
     let encoding = request.headers().get("grpc-encoding");
     if encoding.is_some_and(|encoding| encoding != "identity") {
-        let mut status = Status::unimplemented("compressed messages are not accepted; send them with grpc-encoding identity");
+        let mut status =
+            Status::unimplemented("compressed messages are not accepted; send them with grpc-encoding identity");
         status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
         return Err(status);
     }

@@ -144,7 +144,10 @@ impl Room {
                     }
                 }
                 Some(Request::Join(_)) => {
-                    let error = Error::new(Reason::InvalidMessage, "the stream has joined already; open another for another room");
+                    let error = Error::new(
+                        Reason::InvalidMessage,
+                        "the stream has joined already; open another for another room",
+                    );
                     self.reject("", &error);
                 }
                 None => return Ok(()),

@@ -100,7 +100,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `ROOM_NOT_FOUND`, `QUOTA_EXCEEDED`, `SERVER_FULL`.
-    pub(super) fn join_existing(&self, user: &Arc<User>, name: &RoomName, after: Option<Position>) -> Result<Membership> {
+    pub(super) fn join_existing(
+        &self,
+        user: &Arc<User>,
+        name: &RoomName,
+        after: Option<Position>,
+    ) -> Result<Membership> {
         self.find(name)?.join(user, after)?.ok_or_else(|| not_found(name))
     }
 

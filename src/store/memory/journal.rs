@@ -41,7 +41,8 @@ impl Journal {
 impl State {
     /// From now on, changes can be undone. No key that the batch touches may have expired: expiries are not for it to undo.
     pub(super) fn open_journal(&mut self) {
-        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, rows: Vec::new(), changes: Vec::new() });
+        self.journal =
+            Some(Journal { revision: self.revision, bytes: self.bytes, rows: Vec::new(), changes: Vec::new() });
     }
 
     /// The changes stand.

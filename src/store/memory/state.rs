@@ -3,8 +3,8 @@
 use foldhash::quality::RandomState;
 
 use crate::model::{self, Delete, Error, Millis, Reason, Result};
-use crate::store::{Change, Write};
 use crate::store::seeded::{self, Bug};
+use crate::store::{Change, Write};
 
 use super::changes::Changes;
 use super::engine::Shared;
