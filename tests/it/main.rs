@@ -4,6 +4,7 @@
 mod harness;
 
 mod admin;
+mod chat;
 mod cli;
 mod config;
 mod dialect;
@@ -12,3 +13,4 @@ mod limits;
 mod shutdown;
 mod store;
 mod tls;
+mod watch;

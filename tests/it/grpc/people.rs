@@ -45,13 +45,13 @@ pub(crate) fn hash(password: &str) -> String {
 
 /// The server and a client for each.
 pub(crate) struct People {
-    _server: Server,
+    server: Server,
     clients: HashMap<Who, Raw>,
 }
 
 impl People {
     pub(crate) async fn start() -> Self {
-        Self::with("[limits]\nbytes-per-user = \"2MiB\"\n").await
+        Self::with("[limits]\nbytes-per-user = \"2MiB\"\nrooms-per-user = 1\n").await
     }
 
     /// `config` goes before the accounts.
@@ -69,7 +69,11 @@ impl People {
         clients.insert(Who::Manager, auth(&nobody, "adam", "bill").await.unwrap());
         clients.insert(Who::Stranger, nobody.with_token(&"A".repeat(43)));
         clients.insert(Who::Malformed, nobody.with_token("short"));
-        Self { _server: server, clients }
+        Self { server, clients }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
     }
 
     pub(crate) fn client(&self, who: Who) -> &Raw {
@@ -77,7 +81,11 @@ impl People {
     }
 
     pub(crate) async fn call(&self, who: Who, method: Method, message: Vec<u8>) -> Result<Vec<bytes::Bytes>, Failure> {
-        Ok(self.client(who).bytes(method.path(), message).await?)
+        let most = match method {
+            Method::Subscribe | Method::Watch => 1,
+            _ => usize::MAX,
+        };
+        Ok(self.client(who).some_bytes(method.path(), message, most).await?)
     }
 
     /// Leaves room for less than one large value in their stores.
