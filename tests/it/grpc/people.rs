@@ -45,7 +45,7 @@ pub(crate) fn hash(password: &str) -> String {
 
 /// The server and a client for each.
 pub(crate) struct People {
-    _server: Server,
+    pub(crate) server: Server,
     clients: HashMap<Who, Raw>,
 }
 
@@ -69,7 +69,7 @@ impl People {
         clients.insert(Who::Manager, auth(&nobody, "adam", "bill").await.unwrap());
         clients.insert(Who::Stranger, nobody.with_token(&"A".repeat(43)));
         clients.insert(Who::Malformed, nobody.with_token("short"));
-        Self { _server: server, clients }
+        Self { server, clients }
     }
 
     pub(crate) fn client(&self, who: Who) -> &Raw {
