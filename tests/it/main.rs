@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod dialect;
 mod grpc;
+mod interop;
 mod limits;
 mod shutdown;
 mod store;
