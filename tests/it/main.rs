@@ -12,4 +12,5 @@ mod interop;
 mod limits;
 mod shutdown;
 mod store;
+mod tidy;
 mod tls;
