@@ -93,7 +93,7 @@ fn no_part_knows_what_it_must_not() {
 }
 
 #[test]
-fn tests_wait_for_conditions_and_do_not_sleep() {
+fn tests_wait_for_conditions_not_for_time() {
     for (path, text) in files("tests", "rs") {
         let sleeps = ["sleep", "("].concat();
         assert!(!text.contains(&sleeps), "{path}: wait for the condition with a deadline instead");
