@@ -22,7 +22,13 @@ fn key(number: usize) -> Key {
 }
 
 fn write(number: usize) -> Write {
-    Write { key: key(number), value: Value::text("v".repeat(100)).unwrap(), expire_time: None, if_revision: None }
+    Write {
+        key: key(number),
+        value: Value::text("v".repeat(100)).unwrap(),
+        expire_time: None,
+        refuse_passed: false,
+        if_revision: None,
+    }
 }
 
 fn filled(keys: usize) -> MemoryStore {

@@ -283,7 +283,7 @@ mod tests {
         for reason in Reason::ALL {
             let failure = explain(&status(Code::Unknown, reason.as_str(), "said", None), &settings()).await;
             assert_eq!(failure.exit, Exit::from(reason), "{}", reason.as_str());
-            assert_eq!(failure.message().is_empty(), false, "{}", reason.as_str());
+            assert!(!failure.message().is_empty(), "{}", reason.as_str());
         }
     }
 

@@ -226,8 +226,7 @@ mod tests {
     fn printed(format: Format, terminal: bool, write: impl FnOnce(&mut Output) -> io::Result<()>) -> Vec<u8> {
         let sink = Sink::default();
         write(&mut Output::new(format, terminal, Box::new(sink.clone()))).unwrap();
-        let bytes = sink.0.lock().clone();
-        bytes
+        sink.0.lock().clone()
     }
 
     #[test]

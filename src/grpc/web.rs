@@ -52,7 +52,7 @@ impl Web {
             );
         }
         let answering = self.translated.call(request);
-        Box::pin(async move { Ok(answering.await?) })
+        Box::pin(answering)
     }
 }
 

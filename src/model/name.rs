@@ -84,17 +84,12 @@ fn forbidden(c: char) -> Option<&'static str> {
     if CodePointSetData::new::<BidiControl>().contains(c) {
         return Some("bidi control");
     }
-    match CodePointMapData::<GeneralCategory>::new().get(c) {
-        GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => {
-            Some("control character")
-        }
-        GeneralCategory::Unassigned => Some("unassigned character"),
-        #[allow(
-            clippy::wildcard_enum_match_arm,
-            reason = "Unicode's categories, of which only those above are refused"
-        )]
-        _ => None,
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    let separators = [GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator];
+    if category == GeneralCategory::Control || separators.contains(&category) {
+        return Some("control character");
     }
+    (category == GeneralCategory::Unassigned).then_some("unassigned character")
 }
 
 /// NFKC_Casefold (Unicode 16, section 3.13.5), near enough: NFKC, fold, drop the default ignorable, NFKC again, since folding may undo the first.

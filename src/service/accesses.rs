@@ -29,16 +29,11 @@ struct Times {
 }
 
 /// The last 1,000 rows of a store's accesses.
+#[derive(Default)]
 pub struct Accesses {
+    /// Most stores are never read by another: those pay nothing.
     rows: Option<LruCache<What, Times>>,
     order: u64,
-}
-
-impl Default for Accesses {
-    fn default() -> Self {
-        // Most stores are never read by another: those pay nothing.
-        Self { rows: None, order: 0 }
-    }
 }
 
 impl Accesses {

@@ -7,8 +7,8 @@ use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
-    Delete, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply, RequestId,
-    Result, UserName,
+    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply,
+    RequestId, Result, UserName,
 };
 use crate::store::{Backend, Batched, Deleted, Once, Step, Store, Write, Written};
 
@@ -67,7 +67,8 @@ impl Service {
 
     fn write(&self, put: Put) -> Result<Write> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
-        Ok(Write { key: put.key, value: put.value, expire_time, if_revision: put.if_revision })
+        let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
+        Ok(Write { key: put.key, value: put.value, expire_time, refuse_passed, if_revision: put.if_revision })
     }
 
     fn steps(&self, operations: Vec<Operation>) -> Result<Vec<Step>> {

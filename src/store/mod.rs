@@ -80,6 +80,8 @@ pub struct Write {
     /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key behind, yet counts as a write of one
     /// revision; no quota stands in its way.
     pub expire_time: Option<Millis>,
+    /// Refuse an `expire_time` that has passed with `INVALID_TTL`: it was given as a point in time, not as a time to live.
+    pub refuse_passed: bool,
     /// Only if this is the key's revision; 0: only if there is no such key.
     pub if_revision: Option<u64>,
 }

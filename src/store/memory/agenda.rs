@@ -83,7 +83,7 @@ mod tests {
         let (store, other) = (engine.open(), engine.open());
         let put = |to: &str, expire_time| {
             let (key, value) = (Key::new(to).unwrap(), Value::text("").unwrap());
-            let write = Write { key, value, expire_time: Some(expire_time), if_revision: None };
+            let write = Write { key, value, expire_time: Some(expire_time), refuse_passed: false, if_revision: None };
             store.put(write, None).now_or_never().unwrap().unwrap();
         };
         for time in (1..100).rev() {

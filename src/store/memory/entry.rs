@@ -145,7 +145,13 @@ mod tests {
     use super::*;
 
     fn write(key: &str, value: &Value, expire_time: Option<Millis>) -> Write {
-        Write { key: Key::new(key).unwrap(), value: value.clone(), expire_time, if_revision: None }
+        Write {
+            key: Key::new(key).unwrap(),
+            value: value.clone(),
+            expire_time,
+            refuse_passed: false,
+            if_revision: None,
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use foldhash::quality::RandomState;
 
-use crate::model::{self, Delete, Error, Millis, Reason, Result};
+use crate::model::{self, Delete, Error, Expiry, Millis, Reason, Result};
 use crate::store::seeded::{self, Bug};
 use crate::store::{Change, Write};
 
@@ -150,6 +150,9 @@ impl State {
             return Ok(self.changed(|| Change::of(write)));
         }
         if write.expire_time.is_some_and(|time| time <= now) {
+            if write.refuse_passed {
+                return Err(Expiry::passed());
+            }
             if let Some(old) = old_revision {
                 self.remove(hash, old);
             }

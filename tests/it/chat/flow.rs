@@ -45,13 +45,13 @@ async fn a_slow_reader_is_told_and_delays_nobody() {
     const MESSAGES: usize = 900;
     let people = People::with("[limits]\nroom-history = 20\n").await;
     // A connection of its own, whose windows are small.
-    let endpoint = Endpoint::from_shared(format!("http://{}", people.server().grpc())).unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", people.server.grpc())).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let slow = Raw { channel: endpoint.connect_lazy(), ..people.client(Who::Other).clone() };
     let mut slow = Talk::join(&slow, "r", None).await;
     slow.hear().await;
     let mut quick = Talk::join(people.client(Who::Guest), "r", None).await;
-    assert_eq!(quick.hear_all(2).await, ["r: other guest", "+guest"]);
+    assert_eq!(quick.hear_all(2).await, ["r: guest other", "+guest"]);
     let text = "x".repeat(1_000);
     for number in 0..MESSAGES {
         send(people.client(Who::Manager), "r", &format!("{number} {text}"), "").await.unwrap();

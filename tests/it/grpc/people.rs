@@ -45,7 +45,7 @@ pub(crate) fn hash(password: &str) -> String {
 
 /// The server and a client for each.
 pub(crate) struct People {
-    server: Server,
+    pub(crate) server: Server,
     clients: HashMap<Who, Raw>,
 }
 
@@ -70,10 +70,6 @@ impl People {
         clients.insert(Who::Stranger, nobody.with_token(&"A".repeat(43)));
         clients.insert(Who::Malformed, nobody.with_token("short"));
         Self { server, clients }
-    }
-
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
     }
 
     pub(crate) fn client(&self, who: Who) -> &Raw {

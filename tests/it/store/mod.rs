@@ -50,7 +50,7 @@ fn text(text: &str) -> Value {
 }
 
 fn write(to: &str, value: &str) -> Write {
-    Write { key: key(to), value: text(value), expire_time: None, if_revision: None }
+    Write { key: key(to), value: text(value), expire_time: None, refuse_passed: false, if_revision: None }
 }
 
 fn write_until(to: &str, value: &str, expire_time: u64) -> Write {

@@ -17,7 +17,11 @@ fn engine() -> (MemoryEngine, Clock) {
 
 fn put(store: &MemoryStore, key: &str, value: Vec<u8>, expire_time: Option<u64>) {
     let (key, value) = (Key::new(key).unwrap(), Value::blob(value).unwrap());
-    store.put(Write { key, value, expire_time, if_revision: None }, None).now_or_never().unwrap().unwrap();
+    store
+        .put(Write { key, value, expire_time, if_revision: None, refuse_passed: false }, None)
+        .now_or_never()
+        .unwrap()
+        .unwrap();
 }
 
 fn watch(store: &MemoryStore, after: Option<Position>) -> Watched {

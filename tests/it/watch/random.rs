@@ -101,6 +101,11 @@ async fn watchers_that_come_and_go_miss_and_double_nothing() {
     for writer in writers {
         writer.await.unwrap();
     }
+    // What is about to expire would go between a watcher's end and the comparison.
+    crate::harness::eventually("the short-lived keys expire", || async {
+        !scanned(guest).await.0.values().any(|value| value == "short")
+    })
+    .await;
     done.store(true, Ordering::Release);
     for watcher in watchers {
         let rebuilt = crate::harness::within("the watchers come to the end", watcher).await.unwrap();

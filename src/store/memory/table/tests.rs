@@ -32,8 +32,13 @@ impl Hasher for Colliding {
 }
 
 fn entry(key: &str, revision: u64) -> Entry {
-    let write =
-        Write { key: Key::new(key).unwrap(), value: Value::text("v").unwrap(), expire_time: None, if_revision: None };
+    let write = Write {
+        key: Key::new(key).unwrap(),
+        value: Value::text("v").unwrap(),
+        expire_time: None,
+        refuse_passed: false,
+        if_revision: None,
+    };
     Entry::new(&write, revision)
 }
 

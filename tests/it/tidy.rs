@@ -1,0 +1,119 @@
+//! What the tree must be like, checked without tools.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kvrpc::model::Reason;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of this ending below a folder, by their path from the root, with their text.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let mut folders = vec![root().join(folder)];
+    let mut found: Vec<PathBuf> = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|own| own == ending) {
+                found.push(path);
+            }
+        }
+    }
+    let text = |path: &PathBuf| fs::read_to_string(path).unwrap();
+    found.iter().map(|path| (path.strip_prefix(root()).unwrap().display().to_string(), text(path))).collect()
+}
+
+fn rust() -> Vec<(String, String)> {
+    ["src", "tests", "examples", "benches"].into_iter().flat_map(|folder| files(folder, "rs")).collect()
+}
+
+#[test]
+fn every_file_says_what_it_is_and_is_no_longer_than_a_room() {
+    for (path, text) in rust() {
+        assert!(text.starts_with("//!"), "{path}: begin with a `//!` line that says what is in it");
+        let lines = text.lines().count();
+        // Tables are no rooms.
+        let most = if path == "tests/it/grpc/table.rs" { 600 } else { 400 };
+        assert!(lines <= most, "{path} has {lines} lines; over {most} asks to be split");
+    }
+}
+
+/// The law of dependencies: what each part must not know.
+#[test]
+fn no_part_knows_what_it_must_not() {
+    let forbidden: [(&str, &[&str]); 6] = [
+        (
+            "src/model",
+            &[
+                "crate::store",
+                "crate::service",
+                "crate::pb",
+                "crate::grpc",
+                "crate::listen",
+                "crate::server",
+                "tokio",
+                "tonic",
+            ],
+        ),
+        (
+            "src/store",
+            &["crate::service", "crate::pb", "crate::grpc", "crate::listen", "crate::server", "tokio::net", "tonic"],
+        ),
+        ("src/service", &["crate::pb", "crate::grpc", "crate::listen", "crate::server", "tokio::net", "tonic"]),
+        (
+            "src/dialect",
+            &[
+                "crate::store",
+                "crate::service",
+                "crate::pb",
+                "crate::grpc",
+                "crate::listen",
+                "crate::server",
+                "tokio",
+                "tonic",
+            ],
+        ),
+        ("src/grpc", &["crate::dialect", "crate::server", "crate::client"]),
+        ("src/listen", &["crate::store", "crate::pb", "crate::grpc", "crate::server", "crate::client"]),
+    ];
+    for (part, names) in forbidden {
+        for (path, text) in files(part, "rs") {
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                for name in names {
+                    assert!(!line.contains(name), "{path} names {name}: {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tests_wait_for_conditions_not_for_time() {
+    for (path, text) in files("tests", "rs") {
+        let sleeps = ["sleep", "("].concat();
+        assert!(!text.contains(&sleeps), "{path}: wait for the condition with a deadline instead");
+    }
+}
+
+#[test]
+fn the_readme_has_a_row_for_each_reason() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for reason in Reason::ALL {
+        assert!(readme.contains(&format!("`{}`", reason.as_str())), "README.md lacks {}", reason.as_str());
+    }
+}
+
+#[test]
+fn nothing_names_the_place_where_it_was_written() {
+    let places = ["work", "root", "home"].map(|folder| format!("/{folder}/"));
+    for (path, text) in rust().into_iter().chain(files("proto", "proto")).chain(files("bench", "py")) {
+        for place in &places {
+            assert!(!text.contains(place.as_str()), "{path} names {place}");
+        }
+    }
+}
