@@ -1,12 +1,35 @@
 //! Rooms and watches from the command line.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use expectrl::{ControlCode, Expect as _};
 
 use super::{ADAM, Cli};
-use crate::harness::Server;
+use crate::harness::{PATIENCE, Server};
+
+/// A program that goes on until it is told to end. Dropped, it is killed.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a program writes, line by line, as it comes.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (line, lines) = channel();
+    thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+    lines
+}
+
+fn next(lines: &Receiver<String>) -> String {
+    lines.recv_timeout(PATIENCE).unwrap()
+}
 
 #[tokio::test]
 async fn a_script_talks_line_by_line() {
@@ -66,19 +89,20 @@ async fn a_lost_connection_is_taken_up_where_it_was() {
     let server =
         Server::builder().toml("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n").start().await;
     let ann = Cli::new(&server, "ann");
-    let mut child = ann.command(["chat", "tea"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut notices = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut chat = Running(ann.command(["chat", "tea"]).stdin(Stdio::piped()).spawn().unwrap());
+    let lines = lines_of(chat.0.stdout.take().unwrap());
+    let notices = lines_of(chat.0.stderr.take().unwrap());
+    let mut stdin = chat.0.stdin.take().unwrap();
     // A message before and after each of two connections' ends.
     for number in 0..3 {
         writeln!(stdin, "message {number}").unwrap();
-        assert_eq!(lines.next().unwrap().unwrap(), format!("ann: message {number}"));
-        assert!(notices.next().unwrap().unwrap().ends_with("connecting again -"));
+        assert_eq!(next(&lines), format!("ann: message {number}"));
+        assert!(next(&notices).ends_with("connecting again -"));
     }
     drop(stdin);
-    assert!(child.wait().unwrap().success());
-    assert_eq!(lines.map(Result::unwrap).collect::<Vec<_>>(), Vec::<String>::new(), "nothing comes twice");
+    // Its end closes the output.
+    assert!(lines.recv_timeout(PATIENCE).is_err(), "nothing comes twice");
+    assert!(chat.0.wait().unwrap().success());
 }
 
 #[tokio::test]
@@ -86,22 +110,21 @@ async fn a_watch_prints_changes_as_they_are_made() {
     let server = Server::builder().toml(ADAM).start().await;
     let ann = Cli::new(&server, "ann");
     ann.run("put before 1").ok();
-    let mut child = ann.command(["-o", "jsonl", "watch", "c"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut watch = Running(ann.command(["-o", "jsonl", "watch", "c"]).spawn().unwrap());
+    let lines = lines_of(watch.0.stdout.take().unwrap());
     // Until the watch has begun, changes are not its own: so one is made again and again.
-    let first = std::thread::scope(|scope| {
-        let first = scope.spawn(|| lines.next().unwrap());
-        while !first.is_finished() {
-            ann.run("put city Kolkata").ok();
+    let started = std::time::Instant::now();
+    let first = loop {
+        ann.run("put city Kolkata").ok();
+        match lines.try_recv() {
+            Ok(line) => break line,
+            Err(_) => assert!(started.elapsed() < PATIENCE, "the watch says nothing"),
         }
-        first.join().unwrap()
-    });
+    };
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();
     assert_eq!((&first["change"], &first["value"]), (&"put".into(), &"Kolkata".into()));
     ann.run("delete city put other 1").ok();
-    let deleted = lines.find(|line| line.contains("delete")).unwrap();
+    let deleted = std::iter::repeat_with(|| next(&lines)).find(|line| line.contains("delete")).unwrap();
     assert!(deleted.contains("\"key\":\"city\""), "{deleted}");
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert_eq!(ann.run("watch --user adam").code, Some(5));
 }
