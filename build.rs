@@ -17,6 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;
+    // Chat, Subscribe and Watch share their encoded events between streams: they come by a way of their own, not by the generated one.
+    tonic_prost_build::configure()
+        .bytes(".")
+        .generate_default_stubs(true)
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use prost_types::{Duration as PbDuration, Timestamp};
 
 use crate::model::{Expiry, Millis, Role, Value};
-use crate::pb::v1::{self, entry, get_other_response, get_response, put_operation, put_other_request, put_request};
+use crate::pb::v1::{
+    self, entry, get_other_response, get_response, put_operation, put_other_request, put_request, watch_put,
+};
 
 /// The oneofs of values are one type for each message; they differ in nothing else.
 macro_rules! value_of {
@@ -23,6 +25,7 @@ value_of! {
     got: get_response::Data;
     got_other: get_other_response::Data;
     scanned: entry::Data;
+    watched: watch_put::Data;
 }
 
 macro_rules! data_of {

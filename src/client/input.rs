@@ -66,6 +66,10 @@ pub(super) async fn prepare(chain: Vec<Parsed>, settings: &Settings, stdin: Stdi
             | Call::Info
             | Call::Export { .. }
             | Call::Import { .. }
+            | Call::Watch { .. }
+            | Call::Chat { .. }
+            | Call::Rooms
+            | Call::Members { .. }
             | Call::Doctor
             | Call::Completions { .. }
             | Call::Man

@@ -1,12 +1,13 @@
 //! The command line: options, sessions, commands, prompt, output.
 //!
 //! [`main`] reads the options (`args`, as typed and as checked), parses the commands with the one grammar, gets together what they
-//! need (`input`), and runs them in order (`run`, `commands`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may be repeated;
+//! need (`input`), and runs them in order (`run`, `commands`, `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may be repeated;
 //! its errors through `explain`, which names the next step. Everything printed goes through `output`, and from there nothing harmful
 //! to a terminal. Absent on purpose: rules about who may do what, which are the server's.
 
 mod args;
 mod cache;
+mod chat;
 mod commands;
 mod completions;
 mod connect;

@@ -69,6 +69,10 @@ impl Runner {
             Call::Now => self.now().await,
             Call::Calc { expression } => self.calc(expression).await,
             Call::Info => self.info().await,
+            Call::Watch { prefix, user } => self.watch(prefix, user).await,
+            Call::Chat { room } => self.chat(room).await,
+            Call::Rooms => self.rooms().await,
+            Call::Members { room } => self.members(room).await,
             Call::Export { prefix, user } => self.export(prefix, user).await,
             Call::Import { source } => self.import(source).await,
             Call::Doctor => doctor::run(&self.session, &mut self.output).await,
@@ -95,7 +99,7 @@ impl Runner {
 /// What only a manager may do with the command.
 fn deed(call: &Call) -> Option<&'static str> {
     match call {
-        Call::GetOther { .. } | Call::Keys { .. } | Call::Scan { .. } | Call::Export { .. } => {
+        Call::GetOther { .. } | Call::Keys { .. } | Call::Scan { .. } | Call::Watch { .. } | Call::Export { .. } => {
             Some("read another user's store")
         }
         Call::PutOther { .. } => Some("write another user's store"),
@@ -115,6 +119,9 @@ fn deed(call: &Call) -> Option<&'static str> {
         | Call::Now
         | Call::Calc { .. }
         | Call::Info
+        | Call::Chat { .. }
+        | Call::Rooms
+        | Call::Members { .. }
         | Call::Import { .. }
         | Call::Doctor
         | Call::Completions { .. }

@@ -103,7 +103,7 @@ impl HttpBody for Guarded {
     }
 }
 
-fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+pub(super) fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = HeaderMap::new();
     status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))

@@ -1,10 +1,9 @@
 //! KeyValueService.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
 use futures_util::stream::try_unfold;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::call::{Api, Call, opened};
@@ -38,9 +37,7 @@ impl v1::key_value_service_server::KeyValueService for Api {
         self.unary(request).await
     }
 
-    type ScanStream = Pin<Box<dyn Stream<Item = Result<v1::ScanResponse, Status>> + Send>>;
-
-    async fn scan(&self, request: Request<v1::ScanRequest>) -> Result<Response<Self::ScanStream>, Status> {
+    async fn scan(&self, request: Request<v1::ScanRequest>) -> Result<Response<BoxStream<v1::ScanResponse>>, Status> {
         let (call, message) = opened(request)?;
         let steps = match Command::try_from(message) {
             Ok(Command::Scan { user, prefix, keys_only, .. }) => Scan { user, prefix, keys_only, cursor: None },

@@ -2,11 +2,13 @@
 
 mod body;
 mod call;
+mod chat;
 mod deadline;
 mod health;
 mod key_value;
 mod native;
 mod people;
+mod stream;
 mod tools;
 mod web;
 

@@ -13,12 +13,13 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::call::{Api, Call, draining, log_internal};
-use super::{Answering, body, deadline};
+use super::{Answering, body, deadline, stream};
 use crate::listen::ConnInfo;
 use crate::model::{Error, MAX_MESSAGE_BYTES, Reason};
 use crate::pb;
 use crate::pb::v1::auth_service_server::AuthServiceServer;
 use crate::pb::v1::calculator_service_server::CalculatorServiceServer;
+use crate::pb::v1::chat_service_server::ChatServiceServer;
 use crate::pb::v1::clock_service_server::ClockServiceServer;
 use crate::pb::v1::codec_service_server::CodecServiceServer;
 use crate::pb::v1::key_value_service_server::KeyValueServiceServer;
@@ -42,6 +43,7 @@ pub(super) struct Native {
     routes: Routes,
     key_value: KeyValueServiceServer<Api>,
     auth: AuthServiceServer<Api>,
+    chat: ChatServiceServer<Api>,
     server: ServerServiceServer<Api>,
     codec: CodecServiceServer<Api>,
     clock: ClockServiceServer<Api>,
@@ -56,6 +58,7 @@ impl Native {
             routes,
             key_value: KeyValueServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES + ENVELOPE),
             auth: AuthServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            chat: ChatServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             server: ServerServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             codec: CodecServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             clock: ClockServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
@@ -81,7 +84,7 @@ impl Native {
             }
         };
         request.extensions_mut().insert(Arc::clone(&call));
-        let answering = self.dispatch(method, request);
+        let answering = self.dispatch(Arc::clone(&call), request);
         Box::pin(async move { Ok(guard(call, answering).await) })
     }
 
@@ -94,8 +97,8 @@ impl Native {
         Call::begin(&self.service, method, request.headers(), conn)
     }
 
-    fn dispatch(&mut self, method: Method, request: Request<Body>) -> Answering {
-        match method {
+    fn dispatch(&mut self, call: Arc<Call>, request: Request<Body>) -> Answering {
+        match call.method {
             Method::Get
             | Method::Put
             | Method::Delete
@@ -104,6 +107,10 @@ impl Native {
             | Method::ListKeys
             | Method::Scan
             | Method::Batch => self.key_value.call(request),
+            Method::Send | Method::ListMembers | Method::ListRooms => self.chat.call(request),
+            Method::Chat => stream::chat(call, request),
+            Method::Subscribe => stream::subscribe(call, request),
+            Method::Watch => stream::watch(call, request),
             Method::SignIn
             | Method::Auth
             | Method::Upgrade
@@ -160,12 +167,16 @@ async fn guard(call: Arc<Call>, answering: Answering) -> Response<Body> {
     }
 }
 
-/// What tonic says of a message that it could not read, in the contract's words.
+/// Why tonic refused the call by itself, if it did.
 fn refused_by_tonic(call: &Call, response: &Response<Body>) -> Option<Error> {
     if call.has_failed() || !response.headers().contains_key(Status::GRPC_STATUS) {
         return None;
     }
-    let status = Status::from_header_map(response.headers())?;
+    unreadable(&Status::from_header_map(response.headers())?)
+}
+
+/// What tonic says of a message that it could not read, in the contract's words.
+pub(super) fn unreadable(status: &Status) -> Option<Error> {
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "gRPC's codes, of which tonic uses these for unreadable messages"

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
-use super::workers::{Finished, Workers};
+use super::workers::{Beside, Finished, Workers};
 use super::{Bound, Door, Gate};
 
 /// What the threads get to end, after everything on them was told to end at once.
@@ -49,13 +49,13 @@ pub enum Drained {
 }
 
 impl Listening {
-    /// Starts `threads` workers, and accepts on the current runtime.
+    /// Starts `threads` workers with `beside` on each, and accepts on the current runtime.
     ///
     /// # Errors
     /// The system has no thread or no descriptor for a worker.
-    pub fn start(name: &str, threads: usize, doors: Vec<Opening>) -> io::Result<Self> {
+    pub fn start(name: &str, threads: usize, beside: Beside, doors: Vec<Opening>) -> io::Result<Self> {
         let (stop, draining, abort) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let (workers, finished) = Workers::start(name, threads.max(1), &draining, &abort)?;
+        let (workers, finished) = Workers::start(name, threads.max(1), beside, &draining, &abort)?;
         let acceptors = TaskTracker::new();
         let mut gates = Vec::with_capacity(doors.len());
         for Opening { bound, door, gate } in doors {

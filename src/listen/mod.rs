@@ -21,3 +21,4 @@ pub use descriptors::connections_within;
 pub use door::{ConnInfo, Connection, Door};
 pub use gate::{Gate, Permit, Refusal, Stats};
 pub use listening::{Drained, Listening, Opening};
+pub use workers::Beside;

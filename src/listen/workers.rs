@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
+use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,9 @@ use super::{Connection, Door, Permit};
 
 /// Accepted connections that wait for one worker. A worker this far behind is skipped.
 const QUEUE: usize = 256;
+
+/// What goes on beside the connections, once on each worker.
+pub type Beside = fn() -> BoxFuture<'static, ()>;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
@@ -39,10 +43,11 @@ pub(super) struct Workers {
 pub(super) type Finished = oneshot::Receiver<()>;
 
 impl Workers {
-    /// Starts `count` threads. `draining` is handed to each connection; `abort` ends all of them where they are.
+    /// Starts `count` threads, each with `beside`. `draining` is handed to each connection; `abort` ends all of them where they are.
     pub(super) fn start(
         name: &str,
         count: usize,
+        beside: Beside,
         draining: &CancellationToken,
         abort: &CancellationToken,
     ) -> io::Result<(Self, Vec<Finished>)> {
@@ -54,7 +59,7 @@ impl Workers {
             let (done, waiter) = oneshot::channel();
             let (draining, abort) = (draining.clone(), abort.clone());
             thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
-                work(runtime, jobs, draining, abort);
+                work(runtime, jobs, beside, draining, abort);
                 drop(done);
             })?;
             queues.push(queue);
@@ -77,9 +82,16 @@ impl Workers {
     }
 }
 
-fn work(runtime: Runtime, mut jobs: mpsc::Receiver<Job>, draining: CancellationToken, abort: CancellationToken) {
+fn work(
+    runtime: Runtime,
+    mut jobs: mpsc::Receiver<Job>,
+    beside: Beside,
+    draining: CancellationToken,
+    abort: CancellationToken,
+) {
     let connections = TaskTracker::new();
     runtime.block_on(async {
+        tokio::spawn(beside());
         let all = async {
             while let Some(job) = jobs.recv().await {
                 connections.spawn(serve(job, draining.clone()));

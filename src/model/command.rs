@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Durability, Expiry, Key, Millis, Prefix, RequestId, Role, UpgradePolicy, UserName, Value};
+use super::{
+    Durability, Expiry, Key, Millis, Prefix, RequestId, Role, RoomName, Saying, UpgradePolicy, UserName, Value,
+};
 
 /// What a caller asks, whatever door it came by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,17 @@ pub enum Command {
         page: Page,
     },
     ListAccesses {
+        page: Page,
+    },
+    Send {
+        room: RoomName,
+        saying: Saying,
+    },
+    ListMembers {
+        room: RoomName,
+        page: Page,
+    },
+    ListRooms {
         page: Page,
     },
     GetServerInfo,
@@ -180,6 +193,17 @@ pub enum Reply {
         accesses: Vec<Access>,
         next_page_token: String,
     },
+    Sent {
+        position: Position,
+    },
+    Members {
+        members: Vec<User>,
+        next_page_token: String,
+    },
+    Rooms {
+        rooms: Vec<Room>,
+        next_page_token: String,
+    },
     ServerInfo(Box<ServerInfo>),
     Encoded {
         bits: String,
@@ -227,6 +251,15 @@ pub struct User {
     pub name: String,
     /// Its role.
     pub role: Role,
+}
+
+/// A room, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its name, as the first that used it wrote it.
+    pub name: String,
+    /// How many are in it.
+    pub member_count: u32,
 }
 
 /// A session that was opened, or that took a role.
@@ -278,6 +311,17 @@ pub struct ServerInfo {
     pub call_timeout: Duration,
     pub request_id_window: Duration,
     pub max_request_ids: u32,
+    pub chat_messages_per_second: u32,
+    pub chat_burst: u32,
+    pub max_rooms: u32,
+    pub max_rooms_per_user: u32,
+    pub max_members_per_room: u32,
+    pub max_room_history: u32,
+    pub max_room_history_bytes: u64,
+    pub max_history_bytes_total: u64,
+    pub max_kept_changes: u32,
+    pub max_kept_change_bytes: u64,
+    pub heartbeat_interval: Duration,
     pub doors: Vec<DoorInfo>,
 }
 

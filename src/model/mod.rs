@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod bits;
+mod chat;
 mod command;
 mod error;
 mod key;
@@ -13,9 +14,10 @@ mod value;
 
 pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
 pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
+pub use chat::{LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, RoomName, Saying};
 pub use command::{
-    Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, ServerInfo, SessionInfo,
-    User,
+    Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, Room, ServerInfo,
+    SessionInfo, User,
 };
 pub use error::{Error, Reason, Result};
 pub use key::{Key, MAX_KEY_BYTES, Prefix};

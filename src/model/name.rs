@@ -29,21 +29,7 @@ impl UserName {
     /// `INVALID_NAME`, with the character at fault.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        if text.is_empty() {
-            return Err(invalid("user name is empty; a name is 1 to 64 characters".to_owned()));
-        }
-        // A character is at most four bytes: this bounds the work before any of it is done.
-        let count = if text.len() > MAX_NAME_CHARACTERS * 4 { usize::MAX } else { text.chars().count() };
-        if count > MAX_NAME_CHARACTERS {
-            return Err(invalid("user name has more than 64 characters; a name is 1 to 64 characters".to_owned()));
-        }
-        if let Some((character, what)) = text.chars().find_map(|c| forbidden(c).map(|what| (c, what))) {
-            return Err(invalid(format!("user name has the {what} U+{:04X}; none is allowed", character as u32)));
-        }
-        let folded = fold(&text);
-        if folded.is_empty() {
-            return Err(invalid("user name has only characters that nobody sees".to_owned()));
-        }
+        let folded = checked(&text, "user")?;
         Ok(Self { text, folded })
     }
 
@@ -70,6 +56,26 @@ impl PartialEq for UserName {
 }
 
 impl Eq for UserName {}
+
+/// The rule of names, for the name of a `what`. Gives what it is compared by.
+pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
+    if text.is_empty() {
+        return Err(invalid(what, format!("{what} name is empty; a name is 1 to 64 characters")));
+    }
+    // A character is at most four bytes: this bounds the work before any of it is done.
+    let count = if text.len() > MAX_NAME_CHARACTERS * 4 { usize::MAX } else { text.chars().count() };
+    if count > MAX_NAME_CHARACTERS {
+        return Err(invalid(what, format!("{what} name has more than 64 characters; a name is 1 to 64 characters")));
+    }
+    if let Some((character, kind)) = text.chars().find_map(|c| forbidden(c).map(|kind| (c, kind))) {
+        return Err(invalid(what, format!("{what} name has the {kind} U+{:04X}; none is allowed", character as u32)));
+    }
+    let folded = fold(text);
+    if folded.is_empty() {
+        return Err(invalid(what, format!("{what} name has only characters that nobody sees")));
+    }
+    Ok(folded)
+}
 
 fn forbidden(c: char) -> Option<&'static str> {
     if c.is_ascii_graphic() || c == ' ' {
@@ -99,6 +105,6 @@ fn fold(text: &str) -> String {
     nfkc.normalize(&visible).into_owned()
 }
 
-fn invalid(message: String) -> Error {
-    Error::new(Reason::InvalidName, message).in_field("user")
+fn invalid(what: &'static str, message: String) -> Error {
+    Error::new(Reason::InvalidName, message).in_field(what)
 }

@@ -2,7 +2,8 @@
 
 use super::{time, v1};
 use crate::model::{
-    Command, Delete, Error, Expiry, Key, Operation, Page, Prefix, Put, Reason, RequestId, Result, UserName, Value,
+    Command, Delete, Error, Expiry, Key, Operation, Page, Position, Prefix, Put, Reason, RequestId, Result, RoomName,
+    Saying, UserName, Value,
 };
 
 /// The fields that each kind of put has, under the same names.
@@ -32,7 +33,7 @@ fn no_value() -> Error {
 }
 
 /// Empty means the caller.
-fn user_or_caller(name: String) -> Result<Option<UserName>> {
+pub(crate) fn user_or_caller(name: String) -> Result<Option<UserName>> {
     if name.is_empty() { Ok(None) } else { UserName::new(name).map(Some) }
 }
 
@@ -168,6 +169,38 @@ impl TryFrom<v1::ListUsersRequest> for Command {
 
     fn try_from(request: v1::ListUsersRequest) -> Result<Self> {
         Ok(Self::ListUsers { page: Page { size: request.page_size, token: request.page_token } })
+    }
+}
+
+impl TryFrom<v1::SendRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: v1::SendRequest) -> Result<Self> {
+        let room = RoomName::new(request.room)?;
+        Ok(Self::Send { room, saying: Saying::new(request.text, request.client_message_id)? })
+    }
+}
+
+impl TryFrom<v1::ListMembersRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: v1::ListMembersRequest) -> Result<Self> {
+        let page = Page { size: request.page_size, token: request.page_token };
+        Ok(Self::ListMembers { room: RoomName::new(request.room)?, page })
+    }
+}
+
+impl TryFrom<v1::ListRoomsRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: v1::ListRoomsRequest) -> Result<Self> {
+        Ok(Self::ListRooms { page: Page { size: request.page_size, token: request.page_token } })
+    }
+}
+
+impl From<v1::Position> for Position {
+    fn from(position: v1::Position) -> Self {
+        Self { epoch: position.epoch, sequence: position.sequence }
     }
 }
 

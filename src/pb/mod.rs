@@ -1,11 +1,15 @@
 //! The generated messages and stubs of `proto/`, and their conversion from and to the model.
 
 mod command;
+mod event;
 mod reply;
 mod status;
 mod time;
 
+pub(crate) use command::user_or_caller;
+pub use event::{change, room_event, welcome};
 pub use status::{DOMAIN, code, status};
+pub(crate) use time::duration;
 
 /// Package `kvrpc.v1`, as generated; the comments are those of the contract.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]

@@ -3,28 +3,30 @@
 use super::{time, v1};
 use crate::model::{
     Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS,
-    MAX_PAGE_SIZE, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role, ServerInfo,
-    UpgradePolicy, User, Value,
+    MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role,
+    ServerInfo, UpgradePolicy, User, Value,
 };
 use crate::store::Row;
 
 /// A value as the `data` of a message: text goes out as text.
 macro_rules! data {
     ($value:expr, $module:ident) => {
-        match text_or_bytes($value) {
-            Ok(text) => v1::$module::Data::Value(text),
-            Err(bytes) => v1::$module::Data::Blob(bytes),
+        match $crate::pb::reply::text_or_bytes($value) {
+            Ok(text) => $crate::pb::v1::$module::Data::Value(text),
+            Err(bytes) => $crate::pb::v1::$module::Data::Blob(bytes),
         }
     };
 }
 
-fn text_or_bytes(value: Value) -> std::result::Result<String, bytes::Bytes> {
+pub(super) fn text_or_bytes(value: Value) -> std::result::Result<String, bytes::Bytes> {
     if !value.is_text() {
         return Err(value.into_bytes());
     }
     // Text was UTF-8 when it came; were it not, it would go out as it is.
     String::from_utf8(value.into_bytes().into()).map_err(|error| error.into_bytes().into())
 }
+
+pub(super) use data;
 
 fn mismatch(reply: &Reply) -> Error {
     Error::internal(format!("the service answered with another reply: {reply:?}"))
@@ -87,6 +89,14 @@ responses! {
     }),
     ListAccessesResponse <= Reply::Accesses { accesses, next_page_token } => Ok(Self {
         accesses: accesses.into_iter().map(Into::into).collect(), next_page_token,
+    }),
+    SendResponse <= Reply::Sent { position } => Ok(Self { position: Some(position.into()) }),
+    ListMembersResponse <= Reply::Members { members, next_page_token } => Ok(Self {
+        members: members.into_iter().map(Into::into).collect(), next_page_token,
+    }),
+    ListRoomsResponse <= Reply::Rooms { rooms, next_page_token } => Ok(Self {
+        rooms: rooms.into_iter().map(|room| v1::Room { name: room.name, member_count: room.member_count }).collect(),
+        next_page_token,
     }),
     GetServerInfoResponse <= Reply::ServerInfo(info) => Ok(server_info(*info)),
     EncodeResponse <= Reply::Encoded { bits } => Ok(Self { bits }),
@@ -205,5 +215,17 @@ fn limits(info: &ServerInfo) -> v1::Limits {
         call_timeout: Some(time::duration(info.call_timeout)),
         request_id_window: Some(time::duration(info.request_id_window)),
         max_request_ids: info.max_request_ids,
+        max_text_bytes: MAX_TEXT_BYTES as u32,
+        chat_messages_per_second: info.chat_messages_per_second,
+        chat_burst: info.chat_burst,
+        max_rooms: info.max_rooms,
+        max_rooms_per_user: info.max_rooms_per_user,
+        max_members_per_room: info.max_members_per_room,
+        max_room_history: info.max_room_history,
+        max_room_history_bytes: info.max_room_history_bytes,
+        max_history_bytes_total: info.max_history_bytes_total,
+        max_kept_changes: info.max_kept_changes,
+        max_kept_change_bytes: info.max_kept_change_bytes,
+        heartbeat_interval: Some(time::duration(info.heartbeat_interval)),
     }
 }

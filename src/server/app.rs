@@ -16,6 +16,7 @@ use super::tls::{self, TlsError};
 use super::{admin, tls::Reloading};
 use crate::listen::http::{HttpDoor, HttpService};
 use crate::listen::{BindError, Bound, Door, Drained, Gate, Listening, Opening, bind, connections_within};
+use crate::store::feed::Hub;
 
 /// The admin pages' connections: a scraper and a few probes.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -140,9 +141,11 @@ impl App {
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, StartError> {
         let Self { doors, admin, tasks, ready, addresses, threads, grace } = self;
-        let doors = Listening::start("kvrpc", threads, doors).map_err(StartError::Threads)?;
+        let doors =
+            Listening::start("kvrpc", threads, || Box::pin(Hub::serve()), doors).map_err(StartError::Threads)?;
         // On a thread of its own: it answers also when every other thread is busy, which is when it is needed.
-        let admin = admin.map(|admin| Listening::start("kvrpc-admin", 1, vec![admin]));
+        let admin =
+            admin.map(|admin| Listening::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin]));
         let admin = admin.transpose().map_err(StartError::Threads)?;
         let mut running = JoinSet::new();
         for task in tasks {

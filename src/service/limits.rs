@@ -28,6 +28,26 @@ pub struct Limits {
     pub auth_queue: usize,
     /// How long a unary call may take.
     pub call_timeout: Duration,
+    /// How often a stream that stays open has a heartbeat.
+    pub heartbeat: Duration,
+    /// How many messages a user may say in a second.
+    pub chat_messages_per_second: u32,
+    /// How many of them at once, after a rest.
+    pub chat_burst: u32,
+    /// The most rooms at a time.
+    pub rooms: u32,
+    /// The most rooms that a user is in, and that it has made of those that are there.
+    pub rooms_per_user: u32,
+    /// The most members of a room.
+    pub members_per_room: u32,
+    /// How many messages a room keeps.
+    pub room_history: u32,
+    /// How many bytes a room keeps, comings and goings included.
+    pub room_history_bytes: u64,
+    /// How many bytes all rooms together keep.
+    pub history_bytes_total: u64,
+    /// How long a room outlives its last member and its last message.
+    pub room_idle: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +64,16 @@ impl Default for Limits {
             auth_failure_interval: Duration::from_secs(6),
             auth_queue: 64,
             call_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            chat_messages_per_second: 200,
+            chat_burst: 1_000,
+            rooms: 10_000,
+            rooms_per_user: 64,
+            members_per_room: 10_000,
+            room_history: 1_000,
+            room_history_bytes: 1 << 20,
+            history_bytes_total: 256 << 20,
+            room_idle: Duration::from_secs(10 * 60),
         }
     }
 }

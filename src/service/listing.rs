@@ -130,15 +130,10 @@ impl Service {
         let question = Question { method: Method::ListUsers.name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
-        let mut found = self.directory.page(after, size + 1);
-        let more = found.len() > size;
-        found.truncate(size);
-        let next_page_token = match found.last() {
-            Some(last) if more => self.page_tokens.seal(&question, &last.id.to_le_bytes())?,
-            _ => String::new(),
-        };
+        let mut found: Vec<_> = self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
+        let next_page_token = self.next_token(&question, &mut found, size)?;
         let now = self.clock.now();
-        let live = found.iter().filter(|user| user.is_there(now));
+        let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
         Ok(Reply::Users { users: live.map(|user| user.view()).collect(), next_page_token })
     }
 
@@ -154,7 +149,22 @@ impl Service {
         Ok(Reply::Accesses { accesses, next_page_token })
     }
 
-    fn open_number(&self, question: &Question<'_>, token: &str) -> Result<Option<u64>> {
+    /// Cuts a page of rows with their numbers to its size, and gives the token of the next one; empty without one.
+    pub(super) fn next_token<T>(
+        &self,
+        question: &Question<'_>,
+        found: &mut Vec<(u64, T)>,
+        size: usize,
+    ) -> Result<String> {
+        let more = found.len() > size;
+        found.truncate(size);
+        match found.last() {
+            Some((last, _)) if more => self.page_tokens.seal(question, &last.to_le_bytes()),
+            Some(_) | None => Ok(String::new()),
+        }
+    }
+
+    pub(super) fn open_number(&self, question: &Question<'_>, token: &str) -> Result<Option<u64>> {
         if token.is_empty() {
             return Ok(None);
         }

@@ -83,6 +83,7 @@ methods! {
         ListKeys OwnOrManager Unary,
         Scan OwnOrManager Stream,
         Batch Session Unary,
+        Watch OwnOrManager Stream,
     }
     "AuthService" {
         SignIn Open Unary,
@@ -93,6 +94,13 @@ methods! {
         SignOut Session Unary,
         ListUsers Manager Unary,
         ListAccesses Session Unary,
+    }
+    "ChatService" {
+        Chat Session Stream,
+        Subscribe Session Stream,
+        Send Session Unary,
+        ListMembers Session Unary,
+        ListRooms Session Unary,
     }
     "ServerService" {
         GetServerInfo Open Unary,

@@ -56,6 +56,9 @@ pub struct Metrics {
     users: Gauge<u64, AtomicU64>,
     keys: Gauge<u64, AtomicU64>,
     bytes: Gauge<u64, AtomicU64>,
+    change_bytes: Gauge<u64, AtomicU64>,
+    rooms: Gauge<u64, AtomicU64>,
+    history_bytes: Gauge<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -82,7 +85,24 @@ impl Metrics {
         registry.register("users", "Users, accounts included", users.clone());
         registry.register("keys", "Keys in all stores", keys.clone());
         registry.register("stored_bytes", "What all stores count against the total", bytes.clone());
-        Self { registry, calls, errors, panics, connections, sessions, users, keys, bytes }
+        let (change_bytes, rooms, history_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("kept_change_bytes", "What is kept of the stores' changes for watches", change_bytes.clone());
+        registry.register("rooms", "Rooms of the chat", rooms.clone());
+        registry.register("history_bytes", "What all rooms keep", history_bytes.clone());
+        Self {
+            registry,
+            calls,
+            errors,
+            panics,
+            connections,
+            sessions,
+            users,
+            keys,
+            bytes,
+            change_bytes,
+            rooms,
+            history_bytes,
+        }
     }
 
     /// Counts an answered call.
@@ -122,6 +142,9 @@ impl Service {
         let usage = self.engine.usage();
         metrics.keys.set(usage.keys);
         metrics.bytes.set(usage.bytes);
+        metrics.change_bytes.set(self.engine.change_bytes());
+        metrics.rooms.set(self.rooms.len());
+        metrics.history_bytes.set(self.rooms.kept_bytes());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &metrics.registry)?;
         Ok(text)

@@ -2,6 +2,7 @@
 
 mod accesses;
 mod authorize;
+mod chat;
 mod directory;
 mod fingerprint;
 mod key_value;
@@ -13,6 +14,7 @@ mod page_token;
 mod password;
 mod people;
 mod rates;
+pub mod rooms;
 mod session;
 mod sessions;
 mod sign_in;
@@ -20,17 +22,23 @@ mod sweep;
 mod token;
 mod tools;
 mod user;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 pub use authorize::Caller;
+pub use chat::Conversation;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
 pub use user::{Standing, User};
+pub use watch::Watching;
+
+pub use crate::store::feed::{Event, Next};
+pub use crate::store::{Change, ChangeKind};
 
 use crate::model::{Command, DoorInfo, Reply, Result, Role, UpgradePolicy, UserName};
 use crate::store::{Backend, Clock, MemoryEngine};
@@ -67,6 +75,7 @@ pub struct Service {
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: MemoryEngine,
+    rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
     clock: Clock,
@@ -99,6 +108,7 @@ impl Service {
                     max_bytes_total: limits.bytes_total,
                 },
             ),
+            rooms: rooms::Rooms::new(limits.clone(), clock.clone()),
             upgrade_policy,
             limits,
             clock,
@@ -163,6 +173,9 @@ impl Service {
             Command::SignOut => self.sign_out(caller),
             Command::ListUsers { page } => self.list_users(caller, &page),
             Command::ListAccesses { page } => self.list_accesses(caller, &page),
+            Command::Send { room, saying } => self.send(caller, &room, &saying),
+            Command::ListMembers { room, page } => self.list_members(caller, &room, &page),
+            Command::ListRooms { page } => self.list_rooms(caller, &page),
             Command::GetServerInfo => Ok(self.server_info()),
             Command::Encode { text } => tools::encode(&text),
             Command::Decode { bits } => tools::decode(&bits),

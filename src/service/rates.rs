@@ -95,7 +95,7 @@ fn network(source: IpAddr) -> IpAddr {
     }
 }
 
-fn limited(what: &'static str, wait: Duration) -> Error {
+pub(super) fn limited(what: &'static str, wait: Duration) -> Error {
     // Rounded up to whole milliseconds: a client that waits exactly so long must not be early.
     let wait = Duration::from_millis(u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX).max(1));
     Error::new(Reason::RateLimited, format!("{what}; try again in {:.1} s", wait.as_secs_f64())).retry_after(wait)

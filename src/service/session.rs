@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::token::TokenHash;
 use super::user::{Standing, User};
@@ -28,6 +29,8 @@ pub struct Session {
     last_use: AtomicU64,
     streams: AtomicU32,
     ended: AtomicBool,
+    /// Tells its open streams that it ended; only sessions that had one have it.
+    told: Mutex<Option<CancellationToken>>,
     /// The account whose password was given in this session.
     grant: Mutex<Option<Arc<User>>>,
 }
@@ -41,6 +44,7 @@ impl Session {
             last_use: AtomicU64::new(now),
             streams: AtomicU32::new(0),
             ended: AtomicBool::new(false),
+            told: Mutex::new(None),
             grant: Mutex::new(None),
         }
     }
@@ -107,7 +111,21 @@ impl Session {
 
     /// Ends it; true for the one caller that did.
     pub(super) fn end(&self) -> bool {
-        !self.ended.swap(true, Ordering::AcqRel)
+        let first = !self.ended.swap(true, Ordering::AcqRel);
+        if let Some(told) = self.told.lock().take() {
+            told.cancel();
+        }
+        first
+    }
+
+    /// Cancelled when it ends.
+    pub fn end_signal(&self) -> CancellationToken {
+        let signal = self.told.lock().get_or_insert_default().clone();
+        // It may have ended before the signal was there to be found.
+        if self.has_ended() {
+            signal.cancel();
+        }
+        signal
     }
 }
 

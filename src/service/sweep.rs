@@ -1,4 +1,4 @@
-//! What is done from time to time: ending sessions whose time is over, and giving back what has expired.
+//! What is done from time to time: ending sessions and rooms whose time is over, and giving back what has expired.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ impl Service {
             self.end_session(&session);
         }
         self.engine.sweep();
+        self.rooms.sweep();
     }
 
     /// Forgets the sources that signed in long ago; called every minute.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::accesses::Accesses;
+use super::rooms::Talk;
 use super::session::Session;
 use crate::model::{Millis, Role, User as UserView, UserName};
 use crate::store::Backend;
@@ -52,6 +53,8 @@ pub struct User {
     standing: AtomicU8,
     accesses: Mutex<Accesses>,
     sessions: Mutex<Vec<Weak<Session>>>,
+    /// What it takes of the rooms.
+    pub(super) talk: Talk,
 }
 
 impl User {
@@ -65,6 +68,7 @@ impl User {
             standing: AtomicU8::new(standing as u8),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
+            talk: Talk::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::model::{Delete, Entry, Key, Position, Result};
 
 use super::memory::MemoryStore;
-use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Write, Written};
+use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
 
 /// One user's store, of the engine that the server was started with.
 ///
@@ -42,6 +42,12 @@ impl Store for Backend {
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
         match self {
             Self::Memory(store) => store.list(query).await,
+        }
+    }
+
+    async fn watch(&self, after: Option<Position>) -> Result<Watched> {
+        match self {
+            Self::Memory(store) => store.watch(after).await,
         }
     }
 

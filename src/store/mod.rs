@@ -25,6 +25,13 @@ pub const MAX_REQUEST_IDS: usize = 10_000;
 /// How many bytes of answers to request ids are remembered for a user; the oldest go first. Only batches that read large values come near it.
 pub const MAX_REMEMBERED_BYTES: u64 = 16 << 20;
 
+/// What a store keeps of its changes for those who watch, from the first listing or watch on.
+pub const KEPT_CHANGES: feed::Capacity = feed::Capacity { events: 10_000, bytes: 1 << 20 };
+/// How long it keeps them after the last listing or watch.
+pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(5 * 60);
+/// How many bytes of changes all stores together keep; over that, each that has one more keeps none, and those who watch it get a gap.
+pub const MAX_CHANGE_BYTES: u64 = 256 << 20;
+
 /// One user's store, of any engine.
 ///
 /// The futures are not boxed: those of the memory engine are ready at once and cost nothing.
@@ -55,6 +62,9 @@ pub trait Store: Sized + Send + Sync {
 
     /// The next rows of a listing in the store's own, fixed order.
     fn list(&self, query: ListQuery<'_>) -> impl Future<Output = Result<Listed>> + Send;
+
+    /// Follows the store's changes, behind `after` or from now on.
+    fn watch(&self, after: Option<Position>) -> impl Future<Output = Result<Watched>> + Send;
 
     /// Where the store stands.
     fn position(&self) -> impl Future<Output = Result<Position>> + Send;
@@ -156,4 +166,40 @@ pub struct Listed {
     pub next: Option<Key>,
     /// Where the store stood.
     pub position: Position,
+}
+
+/// A change of one key. Its place in the feed is the revision that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// What became of it.
+    pub kind: ChangeKind,
+}
+
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was written.
+    Put {
+        /// What it holds.
+        value: Value,
+        /// When it goes; `None`: never.
+        expire_time: Option<Millis>,
+    },
+    /// It is gone.
+    Delete {
+        /// Whether it expired; otherwise it was removed.
+        expired: bool,
+    },
+}
+
+/// A place in a store's changes.
+pub struct Watched {
+    /// What comes next.
+    pub follower: feed::Follower<Change>,
+    /// Behind which change that is.
+    pub position: Position,
+    /// Whether changes behind the position asked for are missing, of another life of the store.
+    pub gap: bool,
 }

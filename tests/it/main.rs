@@ -4,6 +4,7 @@
 mod harness;
 
 mod admin;
+mod chat;
 mod cli;
 mod config;
 mod dialect;
@@ -14,3 +15,4 @@ mod shutdown;
 mod store;
 mod tidy;
 mod tls;
+mod watch;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Spec;
 use crate::model::{
-    Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, UserName, Value,
+    Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName, UserName, Value,
 };
 
 /// A command with its words checked.
@@ -65,6 +65,17 @@ pub enum Call {
         expression: String,
     },
     Info,
+    Watch {
+        prefix: Prefix,
+        user: Option<UserName>,
+    },
+    Chat {
+        room: RoomName,
+    },
+    Rooms,
+    Members {
+        room: RoomName,
+    },
     Export {
         prefix: Prefix,
         user: Option<UserName>,
@@ -152,6 +163,10 @@ impl Call {
             Self::SignOut => Command::SignOut,
             Self::Auth { password: None, .. }
             | Self::Token
+            | Self::Watch { .. }
+            | Self::Chat { .. }
+            | Self::Rooms
+            | Self::Members { .. }
             | Self::Export { .. }
             | Self::Import { .. }
             | Self::Doctor

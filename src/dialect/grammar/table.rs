@@ -6,6 +6,7 @@ use super::{Call, Opt, Place, Spec};
 const KEY: super::Word = Needed("KEY");
 const VALUE: super::Word = Needed("VALUE");
 const USER: super::Word = Needed("USER");
+const ROOM: super::Word = Optional("ROOM");
 const PREFIX: super::Word = Optional("PREFIX");
 
 const OF_USER: Opt = Opt { name: "--user", value: Some("USER"), help: "of another user's store, for managers" };
@@ -225,6 +226,42 @@ pub const COMMANDS: &[Spec] = &[
         help: "print the server's version, limits and doors",
         examples: &["info"],
         build: |_| Ok(Call::Info),
+    },
+    Spec {
+        name: "watch",
+        place: Place::CommandLine,
+        words: &[PREFIX],
+        options: &[OF_USER],
+        help: "print the changes of keys that begin with a prefix, as they are made",
+        examples: &["watch", "watch user/"],
+        build: |w| Ok(Call::Watch { prefix: w.prefix()?, user: w.user_option()? }),
+    },
+    Spec {
+        name: "chat",
+        place: Place::CommandLine,
+        words: &[ROOM],
+        options: &[],
+        help: "talk in a room, by default `lobby`; /help there tells more",
+        examples: &["chat", "chat tea"],
+        build: |w| Ok(Call::Chat { room: w.room()? }),
+    },
+    Spec {
+        name: "rooms",
+        place: Place::CommandLine,
+        words: &[],
+        options: &[],
+        help: "list the rooms",
+        examples: &["rooms"],
+        build: |_| Ok(Call::Rooms),
+    },
+    Spec {
+        name: "members",
+        place: Place::CommandLine,
+        words: &[ROOM],
+        options: &[],
+        help: "list who is in a room, by default `lobby`",
+        examples: &["members tea"],
+        build: |w| Ok(Call::Members { room: w.room()? }),
     },
     Spec {
         name: "export",

@@ -1,7 +1,7 @@
 //! The words and options that a command took, and their reading as what the model knows.
 
 use super::{Call, Mode, Opt, PutCall, Shell, Source, Spec, Wrong, find, parse_duration};
-use crate::model::{self, Expiry, Key, Prefix, RequestId, UserName};
+use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UserName};
 
 /// A word as it was taken.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,10 @@ impl<'a> Taken<'a> {
 
     pub(super) fn prefix(&mut self) -> Result<Prefix, Wrong> {
         Prefix::new(self.next().map_or("", |word| word.text)).map_err(self.refused())
+    }
+
+    pub(super) fn room(&mut self) -> Result<RoomName, Wrong> {
+        RoomName::new(self.next().map_or("", |word| word.text)).map_err(self.refused())
     }
 
     /// A put's words and options, the key's word included.

@@ -21,6 +21,9 @@ pub(super) fn reply(reply: Reply) -> Vec<u8> {
         | Reply::Users { .. }
         | Reply::Accesses { .. }
         | Reply::Batch { .. }
+        | Reply::Sent { .. }
+        | Reply::Members { .. }
+        | Reply::Rooms { .. }
         | Reply::SignedOut => String::new(),
     }
     .into_bytes()

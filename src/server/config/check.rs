@@ -138,6 +138,7 @@ fn http_limits(s: &mut Sources) -> HttpLimits {
 fn service_limits(s: &mut Sources) -> Limits {
     let default = Limits::default();
     let length = Length(MILLISECOND..=YEAR);
+    let count = Count(1..=1_000_000);
     Limits {
         keys_per_user: s.one("limits.keys-per-user", &Count(1..=u64::MAX >> 1), default.keys_per_user),
         bytes_per_user: s.one("limits.bytes-per-user", &Size(1..=MOST_BYTES), default.bytes_per_user),
@@ -153,6 +154,16 @@ fn service_limits(s: &mut Sources) -> Limits {
         guest_idle: s.one("limits.guest-idle", &length, default.guest_idle),
         account_session: s.one("limits.account-session", &length, default.account_session),
         call_timeout: s.one("limits.call-timeout", &Length(MILLISECOND..=HOUR), default.call_timeout),
+        heartbeat: s.one("limits.heartbeat", &Length(10 * MILLISECOND..=HOUR), default.heartbeat),
+        chat_messages_per_second: s.one("limits.chat-messages-per-second", &count, default.chat_messages_per_second),
+        chat_burst: s.one("limits.chat-burst", &count, default.chat_burst),
+        rooms: s.one("limits.rooms", &count, default.rooms),
+        rooms_per_user: s.one("limits.rooms-per-user", &count, default.rooms_per_user),
+        members_per_room: s.one("limits.members-per-room", &count, default.members_per_room),
+        room_history: s.one("limits.room-history", &count, default.room_history),
+        room_history_bytes: s.one("limits.room-history-bytes", &Size(1..=1 << 30), default.room_history_bytes),
+        history_bytes: s.one("limits.history-bytes", &Size(1..=MOST_BYTES), default.history_bytes),
+        room_idle: s.one("limits.room-idle", &length, default.room_idle),
     }
 }
 

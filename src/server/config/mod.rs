@@ -113,6 +113,26 @@ pub struct Limits {
     pub account_session: Duration,
     /// What a unary call may take; a client's shorter deadline holds too.
     pub call_timeout: Duration,
+    /// How often a stream that stays open has a heartbeat.
+    pub heartbeat: Duration,
+    /// Chat messages of a user in a second.
+    pub chat_messages_per_second: u32,
+    /// Chat messages of a user at once, after a rest.
+    pub chat_burst: u32,
+    /// Rooms at a time.
+    pub rooms: u32,
+    /// Rooms that a user is in, and that it made.
+    pub rooms_per_user: u32,
+    /// Members of a room.
+    pub members_per_room: u32,
+    /// Messages that a room keeps.
+    pub room_history: u32,
+    /// Bytes that a room keeps.
+    pub room_history_bytes: u64,
+    /// Bytes that all rooms together keep.
+    pub history_bytes: u64,
+    /// What a room outlives its last use by.
+    pub room_idle: Duration,
 }
 
 impl Default for Limits {
@@ -128,6 +148,16 @@ impl Default for Limits {
             guest_idle: Duration::from_secs(30 * 60),
             account_session: Duration::from_secs(12 * 60 * 60),
             call_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            chat_messages_per_second: 200,
+            chat_burst: 1_000,
+            rooms: 10_000,
+            rooms_per_user: 64,
+            members_per_room: 10_000,
+            room_history: 1_000,
+            room_history_bytes: 1 << 20,
+            history_bytes: 256 << 20,
+            room_idle: Duration::from_secs(10 * 60),
         }
     }
 }

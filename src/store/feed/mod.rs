@@ -33,12 +33,21 @@ impl<T> Event<T> {
     }
 }
 
-/// How much a feed keeps.
-#[derive(Clone, Copy, Debug)]
+/// How much a feed keeps; the latest event stays, however large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// At most so many events.
+    /// At most so many events that count.
     pub events: usize,
-    /// At most so many bytes, as they were said when the events were published; the latest event stays, however large.
+    /// At most so many bytes, as they were said when the events were published.
+    pub bytes: usize,
+}
+
+/// What an event takes of its feed's capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// Whether it counts among the events.
+    pub counts: bool,
+    /// Its bytes.
     pub bytes: usize,
 }
 
@@ -69,12 +78,30 @@ impl<T> Feed<T> {
     }
 
     /// Appends an event and wakes who waits for it. Gives its place.
-    pub fn publish(&self, body: T, bytes: usize) -> u64 {
-        let sequence = self.ring.lock().push(body, bytes);
+    pub fn publish(&self, body: T, weight: Weight) -> u64 {
+        let sequence = self.append(body, weight);
+        self.wake();
+        sequence
+    }
+
+    /// Appends an event, and leaves it to [`wake`](Self::wake) to tell. Gives its place.
+    pub fn append(&self, body: T, weight: Weight) -> u64 {
+        let (sequence, gone) = self.ring.lock().push(body, weight);
+        // Freed without the lock.
+        drop(gone);
+        sequence
+    }
+
+    /// Wakes who waits.
+    pub fn wake(&self) {
         for group in self.groups.lock().iter() {
             group.wake();
         }
-        sequence
+    }
+
+    /// The place of the first event that is kept; without any, that of the next.
+    pub fn first(&self) -> u64 {
+        self.ring.lock().first()
     }
 
     /// The place of the latest event.
@@ -85,6 +112,12 @@ impl<T> Feed<T> {
     /// How many bytes are kept.
     pub fn bytes(&self) -> usize {
         self.ring.lock().bytes()
+    }
+
+    /// Keeps no more than the latest events of so many bytes: those who have not had the others yet get a gap.
+    pub fn trim(&self, bytes: usize) {
+        let gone = self.ring.lock().trim(bytes);
+        drop(gone);
     }
 
     /// How many follow.
@@ -145,6 +178,14 @@ impl<T> Follower<T> {
             Some(next) => Poll::Ready(next),
             None => Poll::Pending,
         }
+    }
+
+    /// Passes over events that are kept no more; tells whether there were any.
+    pub fn skip_gap(&mut self) -> bool {
+        let first = self.feed.first();
+        let missed = self.next < first;
+        self.next = self.next.max(first);
+        missed
     }
 
     /// What comes next, if it is there.

@@ -3,19 +3,27 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use super::{Capacity, Event, Next};
+use super::{Capacity, Event, Next, Weight};
 
 pub(super) struct Ring<T> {
     /// Without holes: the last one has the place `last`.
-    events: VecDeque<(Arc<Event<T>>, usize)>,
+    events: VecDeque<(Arc<Event<T>>, Weight)>,
     last: u64,
+    counted: usize,
     bytes: usize,
     capacity: Capacity,
 }
 
+/// Events that are kept no more.
+pub(super) type Gone<T> = Vec<Arc<Event<T>>>;
+
 impl<T> Ring<T> {
     pub(super) fn new(last: u64, capacity: Capacity) -> Self {
-        Self { events: VecDeque::new(), last, bytes: 0, capacity }
+        Self { events: VecDeque::new(), last, counted: 0, bytes: 0, capacity }
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.last + 1 - self.events.len() as u64
     }
 
     pub(super) fn last(&self) -> u64 {
@@ -26,16 +34,28 @@ impl<T> Ring<T> {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, body: T, bytes: usize) -> u64 {
+    pub(super) fn push(&mut self, body: T, weight: Weight) -> (u64, Gone<T>) {
         self.last += 1;
-        self.bytes += bytes;
-        self.events.push_back((Arc::new(Event { sequence: self.last, body, encoded: OnceLock::new() }), bytes));
-        while self.events.len() > 1 && (self.events.len() > self.capacity.events || self.bytes > self.capacity.bytes) {
-            if let Some((_, gone)) = self.events.pop_front() {
-                self.bytes -= gone;
-            }
+        self.counted += usize::from(weight.counts);
+        self.bytes += weight.bytes;
+        self.events.push_back((Arc::new(Event { sequence: self.last, body, encoded: OnceLock::new() }), weight));
+        (self.last, self.pop(self.capacity, 1))
+    }
+
+    pub(super) fn trim(&mut self, bytes: usize) -> Gone<T> {
+        self.pop(Capacity { bytes, ..self.capacity }, 0)
+    }
+
+    /// Takes out the oldest ones, until what is left fits or no more than `least` are left.
+    fn pop(&mut self, capacity: Capacity, least: usize) -> Gone<T> {
+        let mut gone = Vec::new();
+        while self.events.len() > least && (self.counted > capacity.events || self.bytes > capacity.bytes) {
+            let Some((event, weight)) = self.events.pop_front() else { break };
+            self.counted -= usize::from(weight.counts);
+            self.bytes -= weight.bytes;
+            gone.push(event);
         }
-        self.last
+        gone
     }
 
     /// The event at `sequence`, a gap up to the first that is kept, or `None` if it is yet to come.
@@ -43,7 +63,7 @@ impl<T> Ring<T> {
         if sequence > self.last {
             return None;
         }
-        let first = self.last + 1 - self.events.len() as u64;
+        let first = self.first();
         if sequence < first {
             return Some(Next::Gap { from: sequence, to: first });
         }

@@ -8,6 +8,10 @@ use super::*;
 
 const SMALL: Capacity = Capacity { events: 3, bytes: 100 };
 
+const fn bytes(bytes: usize) -> Weight {
+    Weight { counts: true, bytes }
+}
+
 async fn next(follower: &mut Follower<u32>) -> Next<u32> {
     tokio::time::timeout(Duration::from_secs(5), poll_fn(|context| follower.poll_next(context))).await.unwrap()
 }
@@ -25,20 +29,38 @@ fn a_follower_gets_what_is_kept_and_is_told_of_what_is_not() {
     let feed = Feed::new(10, SMALL);
     let mut early = feed.follow(10);
     for body in 1..=5 {
-        feed.publish(body, 1);
+        feed.publish(body, bytes(1));
     }
     assert_eq!(bodies(&mut early), ["gap 11..13", "13=3", "14=4", "15=5"]);
     assert_eq!(bodies(&mut feed.follow(13)), ["14=4", "15=5"]);
     assert!(bodies(&mut feed.follow(99)).is_empty());
-    feed.publish(6, 1_000);
+    feed.publish(6, bytes(1_000));
     assert_eq!(bodies(&mut early), ["16=6"], "the latest stays, however large");
     assert_eq!(feed.bytes(), 1_000);
 }
 
 #[test]
+fn events_that_do_not_count_take_bytes_alone_and_a_trim_leaves_a_gap() {
+    let feed = Feed::new(0, SMALL);
+    for body in 1..=20 {
+        feed.publish(body, Weight { counts: body % 5 == 0, bytes: 1 });
+    }
+    assert_eq!(feed.first(), 6, "of the four that count, three stay, with those between them");
+    let mut follower = feed.follow(18);
+    feed.trim(1);
+    assert_eq!((feed.first(), feed.bytes()), (20, 1));
+    assert_eq!(bodies(&mut follower), ["gap 19..20", "20=20"]);
+    feed.trim(0);
+    assert_eq!((feed.first(), feed.last(), feed.bytes()), (21, 20, 0));
+    assert_eq!(bodies(&mut feed.follow(4)), ["gap 5..21"]);
+    feed.publish(21, bytes(1));
+    assert_eq!(bodies(&mut feed.follow(20)), ["21=21"]);
+}
+
+#[test]
 fn an_event_is_encoded_once() {
     let feed = Feed::new(0, SMALL);
-    feed.publish(7, 1);
+    feed.publish(7, bytes(1));
     let mut encodings = 0;
     for _ in 0..2 {
         let Some(Next::Event(event)) = feed.follow(0).try_next() else { panic!("no event") };
@@ -65,7 +87,7 @@ async fn who_waits_is_woken_and_who_leaves_is_forgotten() {
     leaving.abort();
     let _ = leaving.await;
     assert_eq!(feed.followers(), 1);
-    feed.publish(1, 1);
+    feed.publish(1, bytes(1));
     drop(waiting.await.unwrap());
     assert_eq!(feed.followers(), 0);
 }
@@ -95,7 +117,7 @@ fn followers_on_many_threads_get_every_event_once() {
     let publishers: Vec<_> = (0..2)
         .map(|_| {
             let feed = Arc::clone(&feed);
-            std::thread::spawn(move || (0..EVENTS).for_each(|body| _ = feed.publish(body, 1)))
+            std::thread::spawn(move || (0..EVENTS).for_each(|body| _ = feed.publish(body, bytes(1))))
         })
         .collect();
     publishers.into_iter().chain(followers).for_each(|thread| thread.join().unwrap());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::model::{Error, Reason, Result};
-use crate::store::Clock;
+use crate::store::{Clock, MAX_CHANGE_BYTES};
 
 use super::MemoryStore;
 use super::agenda::Agenda;
@@ -50,6 +50,7 @@ pub(super) struct Shared {
     keys: AtomicU64,
     bytes: AtomicU64,
     request_id_bytes: AtomicU64,
+    change_bytes: AtomicU64,
     /// The entries of large stores that are gone.
     dropped: Mutex<Vec<Table>>,
 }
@@ -64,6 +65,7 @@ impl MemoryEngine {
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             request_id_bytes: AtomicU64::new(0),
+            change_bytes: AtomicU64::new(0),
             dropped: Mutex::new(Vec::new()),
         }))
     }
@@ -81,6 +83,11 @@ impl MemoryEngine {
             bytes: self.0.bytes.load(Ordering::Relaxed).saturating_sub(request_id_bytes),
             request_id_bytes,
         }
+    }
+
+    /// How many bytes of changes are kept for watches, in all stores together.
+    pub fn change_bytes(&self) -> u64 {
+        self.0.change_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes out some of what has expired in any store, and frees memory; tells whether there is more to do at once.
@@ -131,6 +138,12 @@ impl Shared {
     pub(super) fn release_for_request_id(&self, bytes: u64) {
         self.request_id_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.release(bytes);
+    }
+
+    /// Counts changes that are kept; false if there are too many in all.
+    pub(super) fn count_changes(&self, before: u64, after: u64) -> bool {
+        let sum = self.change_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        sum.wrapping_add(after.wrapping_sub(before)) <= MAX_CHANGE_BYTES
     }
 
     pub(super) fn count_keys(&self, before: u64, after: u64) {

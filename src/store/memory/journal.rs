@@ -1,5 +1,7 @@
 //! What undoes a batch.
 
+use crate::store::Change;
+
 use super::entry::Entry;
 use super::state::State;
 
@@ -9,6 +11,8 @@ pub(super) struct Journal {
     pub(super) revision: u64,
     bytes: u64,
     rows: Vec<Row>,
+    /// For those who watch, once it is done.
+    pub(super) changes: Vec<Change>,
 }
 
 enum Row {
@@ -37,12 +41,16 @@ impl Journal {
 impl State {
     /// From now on, changes can be undone. No key that the batch touches may have expired: expiries are not for it to undo.
     pub(super) fn open_journal(&mut self) {
-        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, rows: Vec::new() });
+        self.journal =
+            Some(Journal { revision: self.revision, bytes: self.bytes, rows: Vec::new(), changes: Vec::new() });
     }
 
     /// The changes stand.
     pub(super) fn commit(&mut self) {
-        self.journal = None;
+        let journal = self.journal.take();
+        if let (Some(journal), Some(changes)) = (journal, &mut self.changes) {
+            journal.changes.into_iter().for_each(|change| changes.append(change));
+        }
     }
 
     /// The changes never were.

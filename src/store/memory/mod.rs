@@ -11,10 +11,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{Delete, Durability, Entry, Key, Millis, Position, Result};
 use crate::store::seeded::{self, Bug};
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Write, Written};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
 
 mod agenda;
 mod batch;
+mod changes;
 mod engine;
 mod entry;
 mod expiries;
@@ -161,8 +162,27 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
-        let locked = self.0.lock();
-        locked.state.list(&query, self.0.position(&locked.state), locked.now)
+        let mut locked = self.0.lock();
+        // The reply tells a position, which somebody may want to watch from.
+        let now = locked.now;
+        locked.state.keep_changes(now);
+        locked.state.list(&query, self.0.position(&locked.state), now)
+    }
+
+    async fn watch(&self, after: Option<Position>) -> Result<Watched> {
+        let mut locked = self.0.lock();
+        let now = locked.now;
+        let mut position = self.0.position(&locked.state);
+        let gap = match after {
+            Some(after) if after.epoch == position.epoch && after.sequence <= position.sequence => {
+                position = after;
+                false
+            }
+            Some(_) => true,
+            None => false,
+        };
+        let follower = locked.state.keep_changes(now).follow(position.sequence);
+        Ok(Watched { follower, position, gap })
     }
 
     async fn position(&self) -> Result<Position> {
@@ -193,6 +213,7 @@ impl Inner {
         let mut locked = self.lock();
         let now = locked.now;
         let purged = locked.state.purge(now, PURGE_PER_SWEEP);
+        locked.state.tidy_changes(now, &self.shared);
         drop(locked);
         let mut ids = self.ids.lock();
         let forgotten = ids.forget(now, &self.shared);
@@ -223,6 +244,6 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let shared = &self.store.shared;
         self.state.settle(shared);
-        shared.agenda.visit_at(self.state.expiries.next(), &self.store.ticket, self.store);
+        shared.agenda.visit_at(self.state.next_visit(), &self.store.ticket, self.store);
     }
 }

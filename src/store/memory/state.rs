@@ -3,9 +3,10 @@
 use foldhash::quality::RandomState;
 
 use crate::model::{self, Delete, Error, Expiry, Millis, Reason, Result};
-use crate::store::Write;
 use crate::store::seeded::{self, Bug};
+use crate::store::{Change, Write};
 
+use super::changes::Changes;
 use super::engine::Shared;
 use super::entry::{self, Entry};
 use super::expiries::Expiries;
@@ -31,6 +32,8 @@ pub(super) struct State {
     counted: u64,
     /// What undoes a batch that is under way.
     pub(super) journal: Option<Journal>,
+    /// What is kept of its changes, while somebody wants them.
+    pub(super) changes: Option<Box<Changes>>,
 }
 
 impl State {
@@ -43,6 +46,7 @@ impl State {
             reserved: 0,
             counted: 0,
             journal: None,
+            changes: None,
         }
     }
 
@@ -52,11 +56,26 @@ impl State {
 
     /// Every change of the store passes here, in the order of revisions: a put, a delete of a key that was there, an expiry. Gives the
     /// change's revision.
-    fn changed(&mut self) -> u64 {
+    fn changed(&mut self, change: impl FnOnce() -> Change) -> u64 {
+        self.count_change();
+        if self.changes.is_some() {
+            self.keep(change());
+        }
+        self.revision
+    }
+
+    fn count_change(&mut self) {
         if !(seeded::on(Bug::RevisionUsedTwice) && self.table.len() % 3 == 2) {
             self.revision += 1;
         }
-        self.revision
+    }
+
+    fn keep(&mut self, change: Change) {
+        match (&mut self.journal, &mut self.changes) {
+            (Some(journal), Some(_)) => journal.changes.push(change),
+            (None, Some(changes)) => changes.append(change),
+            (_, None) => {}
+        }
     }
 
     /// Takes out some of what has expired. What is left has expired for everybody too: see [`touch`](Self::touch).
@@ -75,8 +94,7 @@ impl State {
             && entry.is_due(now)
         {
             let revision = entry.revision();
-            self.remove(hash, revision);
-            self.changed();
+            self.expire(hash, revision);
         }
     }
 
@@ -86,11 +104,22 @@ impl State {
         while purged < most
             && let Some(due) = self.expiries.first_due(now)
         {
-            self.remove(due.hash, due.revision);
-            self.changed();
+            self.expire(due.hash, due.revision);
             purged += 1;
         }
         purged
+    }
+
+    /// Takes out the entry of this revision, which has expired.
+    fn expire(&mut self, hash: u64, revision: u64) {
+        // The key is copied only for those who watch.
+        let watched = self.changes.as_ref().and_then(|_| self.table.find(hash, |entry| entry.revision() == revision));
+        let key = watched.and_then(|entry| entry.to_key().ok());
+        self.remove(hash, revision);
+        self.count_change();
+        if let Some(key) = key {
+            self.keep(Change::gone(key, true));
+        }
     }
 
     pub(super) fn read(&self, hash: u64, key: &str) -> Option<model::Entry> {
@@ -118,7 +147,7 @@ impl State {
         let old_revision = old.map(Entry::revision);
         self.check(write.if_revision, old_revision)?;
         if seeded::on(Bug::LostCas) && write.if_revision.is_some() && self.revision % 4 == 3 {
-            return Ok(self.changed());
+            return Ok(self.changed(|| Change::of(write)));
         }
         if write.expire_time.is_some_and(|time| time <= now) {
             if write.refuse_passed {
@@ -127,7 +156,7 @@ impl State {
             if let Some(old) = old_revision {
                 self.remove(hash, old);
             }
-            return Ok(self.changed());
+            return Ok(self.changed(|| Change::gone(write.key.clone(), true)));
         }
 
         let old_cost = old.map_or(0, Entry::cost);
@@ -136,7 +165,7 @@ impl State {
         if old_revision.is_none() && !self.table.has_room(hash) {
             return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
         }
-        let revision = self.changed();
+        let revision = self.changed(|| Change::of(write));
         match old_revision {
             Some(old) => self.replace(hash, old, write, revision),
             None => self.insert(hash, Entry::new(write, revision)),
@@ -150,7 +179,7 @@ impl State {
         self.check(delete.if_revision, old)?;
         let Some(old) = old else { return Ok(false) };
         self.remove(hash, old);
-        self.changed();
+        self.changed(|| Change::gone(delete.key.clone(), false));
         Ok(true)
     }
 
@@ -159,6 +188,7 @@ impl State {
         let table = std::mem::replace(&mut self.table, Table::new(RandomState::default()));
         self.bytes = 0;
         self.settle(shared);
+        self.forget_changes(shared);
         table
     }
 
@@ -178,6 +208,36 @@ impl State {
             shared.count_keys(self.counted, self.keys());
             self.counted = self.keys();
         }
+        if let Some(changes) = &mut self.changes {
+            changes.settle(shared);
+        }
+    }
+
+    /// The changes, kept from now on if they were not; this is a use of them.
+    pub(super) fn keep_changes(&mut self, now: Millis) -> &mut Changes {
+        let revision = self.revision;
+        let changes = self.changes.get_or_insert_with(|| Box::new(Changes::new(revision, now)));
+        changes.touch(now);
+        changes
+    }
+
+    /// Forgets the changes, unless somebody needs them.
+    pub(super) fn tidy_changes(&mut self, now: Millis, shared: &Shared) {
+        if self.changes.as_mut().is_some_and(|changes| changes.are_over(now)) {
+            self.forget_changes(shared);
+        }
+    }
+
+    fn forget_changes(&mut self, shared: &Shared) {
+        if let Some(changes) = self.changes.take() {
+            changes.close(shared);
+        }
+    }
+
+    /// When the store wants to be visited: something expires, or its changes may be forgotten. `Millis::MAX`: never.
+    pub(super) fn next_visit(&self) -> Millis {
+        let changes = self.changes.as_ref().map_or(Millis::MAX, |changes| changes.due());
+        changes.min(self.expiries.next())
     }
 
     /// Whether `if_revision` holds for a key of this revision.

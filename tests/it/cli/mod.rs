@@ -1,6 +1,7 @@
 //! The built command line against a real server.
 
 mod chains;
+mod chat;
 mod errors;
 mod sessions;
 mod terminal;

@@ -11,7 +11,7 @@ use crate::harness::{PATIENCE, Server};
 
 impl Cli {
     /// Runs it with a terminal in place of all three of its streams.
-    fn at_terminal(&self, line: &str) -> OsSession {
+    pub(super) fn at_terminal(&self, line: &str) -> OsSession {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kvrpc-cli"));
         command.env_clear().current_dir(&self.home).env("TERM", "xterm").env("HOME", self.home.path());
         command.env("KVRPC_SERVER", &self.server).env("KVRPC_USER", &self.user).args(line.split_whitespace());
@@ -22,7 +22,7 @@ impl Cli {
 }
 
 /// Waits for the end; returns what was shown until then, and the exit code.
-fn rest(mut session: OsSession) -> (String, i32) {
+pub(super) fn rest(mut session: OsSession) -> (String, i32) {
     let shown = session.expect(Eof).unwrap();
     let shown = String::from_utf8_lossy(shown.as_bytes()).into_owned();
     let status = session.get_process().wait().unwrap();

@@ -203,6 +203,17 @@ fn server_info() -> ServerInfo {
         call_timeout: Duration::from_secs(10),
         request_id_window: minutes(5),
         max_request_ids: 10_000,
+        chat_messages_per_second: 200,
+        chat_burst: 1_000,
+        max_rooms: 10_000,
+        max_rooms_per_user: 64,
+        max_members_per_room: 10_000,
+        max_room_history: 1_000,
+        max_room_history_bytes: 1 << 20,
+        max_history_bytes_total: 256 << 20,
+        max_kept_changes: 10_000,
+        max_kept_change_bytes: 1 << 20,
+        heartbeat_interval: Duration::from_secs(15),
         doors: vec![DoorInfo { dialect: "text", address: "127.0.0.1:5555".to_owned(), tls: true }],
     }
 }

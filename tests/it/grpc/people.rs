@@ -51,7 +51,7 @@ pub(crate) struct People {
 
 impl People {
     pub(crate) async fn start() -> Self {
-        Self::with("[limits]\nbytes-per-user = \"2MiB\"\n").await
+        Self::with("[limits]\nbytes-per-user = \"2MiB\"\nrooms-per-user = 1\n").await
     }
 
     /// `config` goes before the accounts.
@@ -77,7 +77,11 @@ impl People {
     }
 
     pub(crate) async fn call(&self, who: Who, method: Method, message: Vec<u8>) -> Result<Vec<bytes::Bytes>, Failure> {
-        Ok(self.client(who).bytes(method.path(), message).await?)
+        let most = match method {
+            Method::Subscribe | Method::Watch => 1,
+            _ => usize::MAX,
+        };
+        Ok(self.client(who).some_bytes(method.path(), message, most).await?)
     }
 
     /// Leaves room for less than one large value in their stores.

@@ -45,17 +45,30 @@ impl Raw {
         Self { channel: self.channel.clone(), authorization: Some(format!("Bearer {token}")) }
     }
 
-    /// The messages of the answer, of which a unary call has one.
-    pub(crate) async fn bytes(&self, path: &str, message: Vec<u8>) -> Result<Vec<Bytes>, Status> {
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(16 << 20);
-        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    /// A request as this user.
+    pub(crate) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         if let Some(authorization) = &self.authorization {
             request.metadata_mut().insert("authorization", authorization.parse().unwrap());
         }
+        request
+    }
+
+    /// The messages of the answer, of which a unary call has one.
+    pub(crate) async fn bytes(&self, path: &str, message: Vec<u8>) -> Result<Vec<Bytes>, Status> {
+        self.some_bytes(path, message, usize::MAX).await
+    }
+
+    /// The first messages of the answer, of which some have no end.
+    pub(crate) async fn some_bytes(&self, path: &str, message: Vec<u8>, most: usize) -> Result<Vec<Bytes>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(16 << 20);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let request = self.request(message);
         let mut stream = grpc.server_streaming(request, path.parse().unwrap(), BytesCodec).await?.into_inner();
         let mut messages = Vec::new();
-        while let Some(message) = stream.message().await? {
+        while messages.len() < most
+            && let Some(message) = stream.message().await?
+        {
             messages.push(message);
         }
         Ok(messages)

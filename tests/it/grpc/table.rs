@@ -45,6 +45,11 @@ fn good(method: Method, who: Who) -> Vec<u8> {
         Method::ListKeys => ListKeysRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Scan => ScanRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Batch => BatchRequest { operations: vec![operation_get("city")], ..Default::default() }.encode_to_vec(),
+        Method::Watch => WatchRequest { user: other(), ..Default::default() }.encode_to_vec(),
+        Method::Chat => join("").encode_to_vec(),
+        Method::Subscribe => SubscribeRequest::default().encode_to_vec(),
+        Method::Send => SendRequest { text: "hello".to_owned(), ..Default::default() }.encode_to_vec(),
+        Method::ListMembers => ListMembersRequest::default().encode_to_vec(),
         Method::SignIn => SignInRequest { user: format!("fresh {who:?}") }.encode_to_vec(),
         Method::Auth => AuthRequest { user: "bob".to_owned(), password: "bob's".to_owned() }.encode_to_vec(),
         Method::Upgrade => UpgradeRequest { user: other() }.encode_to_vec(),
@@ -56,9 +61,15 @@ fn good(method: Method, who: Who) -> Vec<u8> {
         | Method::SignOut
         | Method::ListUsers
         | Method::ListAccesses
+        | Method::ListRooms
         | Method::GetServerInfo
         | Method::Now => Vec::new(),
     }
+}
+
+fn join(room: &str) -> v1::ChatRequest {
+    let join = v1::ChatJoin { room: room.to_owned(), after: None };
+    v1::ChatRequest { request: Some(v1::chat_request::Request::Join(join)) }
 }
 
 fn operation_get(key: &str) -> v1::Operation {
@@ -183,6 +194,8 @@ fn key_rows() -> Vec<Row> {
             rows.push(row(Method::ListKeys, Guest, list, Err(InvalidKey)));
             let scan = v1::ScanRequest { prefix: key(), ..Default::default() };
             rows.push(row(Method::Scan, Guest, scan, Err(InvalidKey)));
+            let watch = v1::WatchRequest { prefix: key(), ..Default::default() };
+            rows.push(row(Method::Watch, Guest, watch, Err(InvalidKey)));
         }
     }
     rows
@@ -207,6 +220,9 @@ fn name_rows() -> Vec<Row> {
             rows.push(row(Method::ListKeys, Guest, list, Err(InvalidName)));
             let scan = v1::ScanRequest { user: user(), ..Default::default() };
             rows.push(row(Method::Scan, Guest, scan, Err(InvalidName)));
+            let watch = v1::WatchRequest { user: user(), ..Default::default() };
+            rows.push(row(Method::Watch, Guest, watch, Err(InvalidName)));
+            rows.extend(room_name_rows(&user()));
         }
     }
     for user in ["48106", "127.0.0.1:48106", "[::1]:80", "４２"] {
@@ -218,6 +234,60 @@ fn name_rows() -> Vec<Row> {
     rows
 }
 
+/// A name that can be no room's.
+fn room_name_rows(room: &str) -> Vec<Row> {
+    let name = || room.to_owned();
+    let subscribe = v1::SubscribeRequest { room: name(), after: None };
+    let send = v1::SendRequest { room: name(), text: "hello".to_owned(), ..Default::default() };
+    let members = v1::ListMembersRequest { room: name(), ..Default::default() };
+    vec![
+        row(Method::Chat, Who::Guest, join(room), Err(Reason::InvalidName)),
+        row(Method::Subscribe, Who::Guest, subscribe, Err(Reason::InvalidName)),
+        row(Method::Send, Who::Guest, send, Err(Reason::InvalidName)),
+        row(Method::ListMembers, Who::Guest, members, Err(Reason::InvalidName)),
+    ]
+}
+
+/// Rooms and what is said there; a user may make one.
+fn room_rows() -> Vec<Row> {
+    use Reason::{InvalidMessage, InvalidPageToken, QuotaExceeded, RequestIdReused, RoomNotFound};
+    use Who::Guest;
+
+    let send = |room: &str, text: &str, id: &str| v1::SendRequest {
+        room: room.to_owned(),
+        text: text.to_owned(),
+        client_message_id: id.to_owned(),
+    };
+    let none = || "none".to_owned();
+    let members = |page_token| v1::ListMembersRequest { page_token, ..Default::default() };
+    vec![
+        row(Method::Subscribe, Guest, v1::SubscribeRequest { room: none(), after: None }, Err(RoomNotFound)),
+        row(
+            Method::ListMembers,
+            Guest,
+            v1::ListMembersRequest { room: none(), ..Default::default() },
+            Err(RoomNotFound),
+        ),
+        row(Method::Send, Guest, send("", "hello", "once"), Ok(())),
+        row(Method::Send, Guest, send("lobby", "hello", "once"), Ok(())),
+        row(Method::Send, Guest, send("LOBBY", "goodbye", "once"), Err(RequestIdReused)),
+        row(Method::Send, Guest, send("", "", ""), Err(InvalidMessage)),
+        row(Method::Send, Guest, send("", &"x".repeat(4_097), ""), Err(InvalidMessage)),
+        row(Method::Send, Guest, send("", "hello", &"i".repeat(65)), Err(InvalidMessage)),
+        row(Method::Send, Guest, send("", &"x".repeat(4_096), &"i".repeat(64)), Ok(())),
+        row(Method::Send, Guest, send("second", "hello", ""), Err(QuotaExceeded)),
+        row(Method::Chat, Guest, join("second"), Err(QuotaExceeded)),
+        row(Method::Chat, Guest, v1::ChatRequest::default(), Err(InvalidMessage)),
+        row(Method::ListMembers, Guest, members("Zm9yZ2Vk".to_owned()), Err(InvalidPageToken)),
+        row(
+            Method::ListRooms,
+            Guest,
+            v1::ListRoomsRequest { page_token: "Zm9yZ2Vk".to_owned(), ..Default::default() },
+            Err(InvalidPageToken),
+        ),
+    ]
+}
+
 fn other_rows() -> Vec<Row> {
     use Reason::{KeyNotFound, ManagerRequired, UpgradeNotAllowed, UserNotFound};
     use Who::{Guest, Manager};
@@ -225,6 +295,7 @@ fn other_rows() -> Vec<Row> {
     let get = |user: &str, key: &str| v1::GetOtherRequest { user: user.to_owned(), key: key.to_owned() };
     let list = |user: &str| v1::ListKeysRequest { user: user.to_owned(), ..Default::default() };
     let scan = |user: &str| v1::ScanRequest { user: user.to_owned(), ..Default::default() };
+    let watch = |user: &str| v1::WatchRequest { user: user.to_owned(), ..Default::default() };
     let mut rows = vec![
         row(Method::Get, Guest, v1::GetRequest { key: "no such".to_owned() }, Err(KeyNotFound)),
         row(Method::GetOther, Manager, get("other", "no such"), Err(KeyNotFound)),
@@ -233,6 +304,8 @@ fn other_rows() -> Vec<Row> {
         row(Method::PutOther, Manager, put_other("nobody", |_| {}), Err(UserNotFound)),
         row(Method::ListKeys, Manager, list("nobody"), Err(UserNotFound)),
         row(Method::Scan, Manager, scan("nobody"), Err(UserNotFound)),
+        row(Method::Watch, Manager, watch("nobody"), Err(UserNotFound)),
+        row(Method::Watch, Guest, watch("guest"), Ok(())),
         row(Method::Upgrade, Manager, v1::UpgradeRequest { user: "nobody".to_owned() }, Err(UserNotFound)),
         row(
             Method::Downgrade,
@@ -252,6 +325,7 @@ fn other_rows() -> Vec<Row> {
         rows.push(row(Method::PutOther, Guest, put_other(user, |_| {}), Err(ManagerRequired)));
         rows.push(row(Method::ListKeys, Guest, list(user), Err(ManagerRequired)));
         rows.push(row(Method::Scan, Guest, scan(user), Err(ManagerRequired)));
+        rows.push(row(Method::Watch, Guest, watch(user), Err(ManagerRequired)));
         rows.push(row(Method::Upgrade, Guest, v1::UpgradeRequest { user: user.to_owned() }, Err(ManagerRequired)));
         let downgrade = v1::DowngradeRequest { user: user.to_owned(), end_sessions: true };
         rows.push(row(Method::Downgrade, Guest, downgrade, Err(ManagerRequired)));
@@ -390,10 +464,12 @@ const ELSEWHERE: [Reason; 1] = [Reason::OutcomeUnknown];
 async fn every_error_that_a_comment_names_is_given() {
     let people = People::start().await;
     people.fill_up(&[Who::Guest, Who::Other]).await;
-    let rows = [key_rows(), name_rows(), other_rows(), put_rows(), request_id_rows(), rest_rows()];
+    let rows = [key_rows(), name_rows(), other_rows(), put_rows(), request_id_rows(), room_rows(), rest_rows()];
     let mut seen: BTreeMap<&str, BTreeSet<Reason>> = BTreeMap::new();
     // Of `who_may_call_what`.
     seen.entry(Method::Auth.path()).or_default().insert(Reason::SessionExpired);
+    // Of `chat::who_is_in_too_many_rooms_may_not_subscribe`.
+    seen.entry(Method::Subscribe.path()).or_default().insert(Reason::QuotaExceeded);
     for Row { method, who, message, want } in rows.into_iter().flatten() {
         let before = people.state().await;
         let got = people.call(who, method, message).await;

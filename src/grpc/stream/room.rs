@@ -1,0 +1,278 @@
+//! Chat and Subscribe: what happens in a room and, for Chat, what the client says there.
+
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream as _;
+use tokio::time::{Sleep, sleep};
+use tonic::Streaming;
+
+use super::events::{Outcome, Source};
+use super::frame::{Batch, frame};
+use crate::grpc::call::Call;
+use crate::grpc::{deadline, native};
+use crate::model::{Error, Reason, Result, RoomName, Saying};
+use crate::pb;
+use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
+use crate::service::rooms::RoomEvent;
+use crate::service::{Conversation, Next};
+
+/// Answers of this stream's own that wait to go out; with so many, no more requests are read.
+const MAX_WAITING: usize = 64;
+
+/// A stream in a room, or on its way into one.
+pub(super) struct Room {
+    /// `None`: Subscribe, or the client has ended its side.
+    requests: Option<Streaming<v1::ChatRequest>>,
+    /// Whether the stream ends with its requests.
+    ends: bool,
+    /// `None`: it has not joined yet.
+    conversation: Option<Conversation>,
+    /// What it gets to join.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// Answers that go out before any more events.
+    out: VecDeque<Bytes>,
+    /// Messages that were taken, with their places: each is acknowledged once the stream has come to that place, so that positions rise.
+    taken: VecDeque<(u64, String)>,
+    /// A message that has to wait for its user's rate.
+    held: Option<Saying>,
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+impl Room {
+    /// A stream that joins with its first request, within `patience`.
+    pub(super) fn chat(requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
+        let patience = Some(Box::pin(sleep(patience)));
+        Self { requests: Some(requests), ends: true, conversation: None, patience, ..Self::empty() }
+    }
+
+    /// A stream that has joined, and says nothing.
+    pub(super) fn subscribe(conversation: Conversation) -> Self {
+        let mut this = Self::empty();
+        this.begin(conversation);
+        this
+    }
+
+    fn empty() -> Self {
+        Self {
+            requests: None,
+            ends: false,
+            conversation: None,
+            patience: None,
+            out: VecDeque::new(),
+            taken: VecDeque::new(),
+            held: None,
+            rest: None,
+        }
+    }
+
+    fn begin(&mut self, conversation: Conversation) {
+        let welcome = conversation.membership.welcome();
+        let gap = welcome.gap;
+        let welcome = Event::Welcome(pb::welcome(welcome));
+        self.conversation = Some(conversation);
+        self.patience = None;
+        self.out.extend(self.about(welcome));
+        if gap {
+            self.out.extend(self.about(Event::Gap(v1::Gap {})));
+        }
+    }
+
+    /// Something that concerns this stream alone, at the place to which it has come.
+    fn about(&self, event: Event) -> Option<Bytes> {
+        let position = self.conversation.as_ref()?.membership.position();
+        Some(frame(&v1::ChatResponse { position: Some(position.into()), event: Some(event) }))
+    }
+
+    /// The next request.
+    fn poll_request(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<Option<Request>, Outcome>> {
+        let Some(requests) = &mut self.requests else { return Poll::Pending };
+        match Pin::new(requests).poll_next(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                self.requests = None;
+                Poll::Ready(Ok(None))
+            }
+            Poll::Ready(Some(Ok(request))) => match request.request {
+                Some(request) => Poll::Ready(Ok(Some(request))),
+                None => Poll::Ready(Ok(Some(Request::Message(v1::ChatMessage::default())))),
+            },
+            Poll::Ready(Some(Err(status))) => Poll::Ready(Err(match native::unreadable(&status) {
+                Some(error) => Outcome::Failed(error),
+                None => Outcome::Refused(status),
+            })),
+        }
+    }
+
+    /// Waits for the first request, and joins.
+    fn poll_join(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<std::result::Result<(), Outcome>> {
+        let Poll::Ready(request) = self.poll_request(context) else {
+            let late = self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready());
+            return if late { Poll::Ready(Err(Outcome::Failed(deadline::exceeded()))) } else { Poll::Pending };
+        };
+        let joined = match request {
+            Ok(Some(Request::Join(join))) => RoomName::new(join.room)
+                .and_then(|room| call.service.join(&call.caller, &room, join.after.map(Into::into))),
+            Ok(Some(Request::Message(_)) | None) => {
+                Err(Error::new(Reason::InvalidMessage, "the first request is no join; send one before any message"))
+            }
+            Err(outcome) => return Poll::Ready(Err(outcome)),
+        };
+        Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(Outcome::Failed))
+    }
+
+    /// Takes the requests that are there, as long as there is room for their answers and the rate allows.
+    fn take_requests(&mut self, context: &mut Context<'_>, call: &Call) -> std::result::Result<(), Outcome> {
+        while self.out.len() + self.taken.len() < MAX_WAITING {
+            if let Some(saying) = self.held.take() {
+                if self.say(context, call, saying).is_pending() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let Poll::Ready(request) = self.poll_request(context) else { return Ok(()) };
+            match request? {
+                Some(Request::Message(message)) => {
+                    let id = message.client_message_id.clone();
+                    match Saying::new(message.text, message.client_message_id) {
+                        Ok(saying) => self.held = Some(saying),
+                        Err(error) => self.reject(&id, &error),
+                    }
+                }
+                Some(Request::Join(_)) => {
+                    let error = Error::new(
+                        Reason::InvalidMessage,
+                        "the stream has joined already; open another for another room",
+                    );
+                    self.reject("", &error);
+                }
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says it, or keeps it until its user may: until then nothing more is read, and the client's sending comes to a halt.
+    fn say(&mut self, context: &mut Context<'_>, call: &Call, saying: Saying) -> Poll<()> {
+        if let Some(rest) = &mut self.rest
+            && rest.as_mut().poll(context).is_pending()
+        {
+            self.held = Some(saying);
+            return Poll::Pending;
+        }
+        self.rest = None;
+        let Some(conversation) = &self.conversation else { return Poll::Ready(()) };
+        if let Err(wait) = call.service.may_say(&conversation.session.user) {
+            let mut rest = Box::pin(sleep(wait));
+            // It registers the task to be woken, and is not over yet.
+            if rest.as_mut().poll(context).is_pending() {
+                self.rest = Some(rest);
+                self.held = Some(saying);
+                return Poll::Pending;
+            }
+        }
+        let said = conversation.membership.say(&saying);
+        let id = saying.into_parts().1.unwrap_or_default();
+        match said {
+            Ok(position) => self.taken.push_back((position.sequence, id)),
+            Err(error) => self.reject(&id, &error),
+        }
+        Poll::Ready(())
+    }
+
+    fn reject(&mut self, id: &str, error: &Error) {
+        let too_long = id.len() > crate::model::MAX_MESSAGE_ID_BYTES;
+        let rejected = v1::Rejected {
+            client_message_id: if too_long { String::new() } else { id.to_owned() },
+            reason: error.reason().as_str().to_owned(),
+            retry_after: error.retry_wait().map(pb::duration),
+            message: error.message().to_owned(),
+        };
+        self.out.extend(self.about(Event::Rejected(rejected)));
+    }
+
+    /// Acknowledges the messages whose places the stream has come to.
+    fn acknowledge(&mut self, batch: &mut Batch) {
+        let Some(conversation) = &self.conversation else { return };
+        let place = conversation.membership.position();
+        while let Some((sequence, _)) = self.taken.front()
+            && *sequence <= place.sequence
+        {
+            let Some((sequence, client_message_id)) = self.taken.pop_front() else { return };
+            let position = crate::model::Position { sequence, ..place };
+            let ack = Event::Ack(v1::Ack { client_message_id });
+            batch.push(frame(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }));
+        }
+    }
+
+    fn encoded(&self, next: Next<RoomEvent>) -> Option<Bytes> {
+        let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
+        let position = self.conversation.as_ref()?.membership.position();
+        let at = |sequence| crate::model::Position { sequence, ..position };
+        Some(event.encoded(|event| frame(&pb::room_event(at(event.sequence), &event.body))).clone())
+    }
+
+    /// What is there to be sent.
+    fn collect(&mut self, context: &mut Context<'_>) -> Batch {
+        let mut batch = Batch::default();
+        self.out.drain(..).for_each(|frame| batch.push(frame));
+        self.acknowledge(&mut batch);
+        while !batch.is_full() {
+            let Some(conversation) = &mut self.conversation else { break };
+            let membership = &mut conversation.membership;
+            // To wait is worth its while only for who has nothing else to send.
+            let next = if batch.is_empty() {
+                match membership.poll_next(context) {
+                    Poll::Ready(next) => Some(next),
+                    Poll::Pending => None,
+                }
+            } else {
+                membership.try_next()
+            };
+            let Some(frame) = next.and_then(|next| self.encoded(next)) else { break };
+            batch.push(frame);
+            self.acknowledge(&mut batch);
+        }
+        batch
+    }
+}
+
+impl Source for Room {
+    fn poll_next(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<Outcome> {
+        if self.conversation.is_none() {
+            match self.poll_join(context, call) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        if let Err(outcome) = self.take_requests(context, call) {
+            return Poll::Ready(outcome);
+        }
+        if let Some(bytes) = self.collect(context).finish() {
+            return Poll::Ready(Outcome::Messages(bytes));
+        }
+        let over = self.ends && self.requests.is_none() && self.held.is_none() && self.taken.is_empty();
+        if over { Poll::Ready(Outcome::End) } else { Poll::Pending }
+    }
+
+    fn heartbeat(&self) -> Option<Bytes> {
+        self.about(Event::Heartbeat(v1::Heartbeat {}))
+    }
+
+    fn closing(&self, reason: Reason) -> Option<Bytes> {
+        self.about(Event::Closing(v1::Closing { reason: reason.as_str().to_owned() }))
+    }
+
+    fn has_to_be_checked(&self) -> bool {
+        false
+    }
+
+    fn check(&self, _call: &Call) -> Result<()> {
+        Ok(())
+    }
+}

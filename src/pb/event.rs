@@ -1,0 +1,50 @@
+//! What happens in rooms and stores, as the events of streams.
+
+use super::reply::data;
+use super::{time, v1};
+use crate::model::Position;
+use crate::service::rooms::{RoomEvent, Someone, Welcome};
+use crate::service::{Change, ChangeKind};
+
+/// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same numbers.
+pub fn room_event(position: Position, event: &RoomEvent) -> v1::ChatResponse {
+    use v1::chat_response::Event;
+
+    let user = |someone: &Someone| Some(someone.user.clone().into());
+    let event = match event {
+        RoomEvent::Joined(someone) => Event::Joined(v1::Joined { user: user(someone) }),
+        RoomEvent::Left(someone) => Event::Left(v1::Left { user: user(someone) }),
+        RoomEvent::Message { sender, text, send_time } => Event::Message(v1::Message {
+            user: user(sender),
+            text: text.clone(),
+            send_time: Some(time::timestamp(*send_time)),
+        }),
+    };
+    v1::ChatResponse { position: Some(position.into()), event: Some(event) }
+}
+
+/// What a stream learns first.
+pub fn welcome(welcome: &Welcome) -> v1::Welcome {
+    v1::Welcome {
+        room: welcome.room.clone(),
+        members: welcome.members.iter().cloned().map(Into::into).collect(),
+        member_count: welcome.member_count,
+        latest: Some(welcome.latest.into()),
+    }
+}
+
+/// A change of a store.
+pub fn change(position: Position, change: &Change) -> v1::WatchResponse {
+    use v1::watch_response::Event;
+
+    let key = change.key.as_str().to_owned();
+    let event = match &change.kind {
+        ChangeKind::Put { value, expire_time } => Event::Put(v1::WatchPut {
+            key,
+            data: Some(data!(value.clone(), watch_put)),
+            expire_time: expire_time.map(time::timestamp),
+        }),
+        ChangeKind::Delete { expired } => Event::Delete(v1::WatchDelete { key, expired: *expired }),
+    };
+    v1::WatchResponse { position: Some(position.into()), event: Some(event) }
+}

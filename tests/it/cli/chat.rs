@@ -1,0 +1,107 @@
+//! Rooms and watches from the command line.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use expectrl::{ControlCode, Expect as _};
+
+use super::{ADAM, Cli};
+use crate::harness::Server;
+
+#[tokio::test]
+async fn a_script_talks_line_by_line() {
+    let server = Server::start().await;
+    let ann = Cli::new(&server, "ann");
+    let text = ann.run_with_input("chat tea", b"hello\n\n//join me\nlast, without an end").ok();
+    assert_eq!(text, "ann: hello\nann: /join me\nann: last, without an end\n");
+    let bob = Cli::new(&server, "bob");
+    // The history, then what bob says; nothing of it is an order, to a pipe neither.
+    let text = bob.run_with_input("chat tea", b"\x1b[2Jhi\n/quit\nnever\n").ok();
+    assert_eq!(text, "ann: hello\nann: /join me\nann: last, without an end\nbob: \\u{1b}[2Jhi\n");
+    let json = bob.run_with_input("-o jsonl chat tea", b"").ok();
+    let events: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["text"], "hello");
+    assert_eq!(events.last().unwrap()["event"], "joined");
+    let refused = bob.run_with_input("chat tea", &[&[b'x'; 5_000][..], b"\nfine\n"].concat());
+    assert!(refused.text().ends_with("bob: fine\n"), "{}", refused.text());
+    assert!(refused.stderr.starts_with("not sent: text has 5000 bytes"), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(2));
+    assert_eq!(bob.run("rooms").ok(), "ROOM  MEMBERS\ntea   0\n");
+    assert_eq!(bob.run("-o jsonl members tea").ok(), "");
+    assert_eq!(bob.run("members nowhere").error(3), "there is no room \"nowhere\"");
+}
+
+#[tokio::test]
+async fn people_talk_at_their_terminals() {
+    let server = Server::start().await;
+    let (ann, bob) = (Cli::new(&server, "ann"), Cli::new(&server, "bob"));
+    let mut one = ann.at_terminal("chat");
+    one.expect("you are in lobby with ann; /help").unwrap();
+    let mut two = bob.at_terminal("chat");
+    two.expect("you are in lobby with ann, bob").unwrap();
+    one.expect("has joined").unwrap();
+    two.send_line("good morning").unwrap();
+    one.expect(": good morning").unwrap();
+    two.expect(": good morning").unwrap();
+    one.send_line("/who").unwrap();
+    one.expect("here: ann, bob").unwrap();
+    // Orders from another do not reach the terminal.
+    bob.run_with_input("chat", b"\x1b]0;owned\x07\n").ok();
+    one.expect(": \\u{1b}]0;owned\\u{7}").unwrap();
+    two.send_line("/join tea").unwrap();
+    two.expect("you are in tea with bob").unwrap();
+    one.expect("has left").unwrap();
+    one.send_line("/rooms").unwrap();
+    one.expect("rooms: lobby (1), tea (1)").unwrap();
+    one.send_line("/dance").unwrap();
+    one.expect("is no command here").unwrap();
+    one.send_line("/quit").unwrap();
+    assert_eq!(super::terminal::rest(one).1, 0);
+    two.send(ControlCode::EndOfTransmission).unwrap();
+    assert_eq!(super::terminal::rest(two).1, 0);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_taken_up_where_it_was() {
+    let server =
+        Server::builder().toml("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n").start().await;
+    let ann = Cli::new(&server, "ann");
+    let mut child = ann.command(["chat", "tea"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut notices = BufReader::new(child.stderr.take().unwrap()).lines();
+    // A message before and after each of two connections' ends.
+    for number in 0..3 {
+        writeln!(stdin, "message {number}").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), format!("ann: message {number}"));
+        assert!(notices.next().unwrap().unwrap().ends_with("connecting again -"));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lines.map(Result::unwrap).collect::<Vec<_>>(), Vec::<String>::new(), "nothing comes twice");
+}
+
+#[tokio::test]
+async fn a_watch_prints_changes_as_they_are_made() {
+    let server = Server::builder().toml(ADAM).start().await;
+    let ann = Cli::new(&server, "ann");
+    ann.run("put before 1").ok();
+    let mut child = ann.command(["-o", "jsonl", "watch", "c"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // Until the watch has begun, changes are not its own: so one is made again and again.
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| lines.next().unwrap());
+        while !first.is_finished() {
+            ann.run("put city Kolkata").ok();
+        }
+        first.join().unwrap()
+    });
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!((&first["change"], &first["value"]), (&"put".into(), &"Kolkata".into()));
+    ann.run("delete city put other 1").ok();
+    let deleted = lines.find(|line| line.contains("delete")).unwrap();
+    assert!(deleted.contains("\"key\":\"city\""), "{deleted}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ann.run("watch --user adam").code, Some(5));
+}
