@@ -2,6 +2,7 @@
 
 mod accesses;
 mod authorize;
+mod connection;
 mod directory;
 mod fingerprint;
 mod key_value;
@@ -25,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 pub use authorize::Caller;
+pub use connection::ConnectionSession;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
 pub use session::{Session, StreamGuard};
