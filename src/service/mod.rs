@@ -3,6 +3,7 @@
 mod accesses;
 mod authorize;
 mod chat;
+mod connection;
 mod directory;
 mod fingerprint;
 mod key_value;
@@ -29,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use authorize::Caller;
 pub use chat::Conversation;
+pub use connection::ConnectionSession;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
 pub use session::{Session, StreamGuard};

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod check;
+mod doors;
 mod file;
 mod flags;
 mod parse;
@@ -19,6 +20,7 @@ use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::{Role, UpgradePolicy};
 
+pub use doors::{Compat, CompatDoor};
 pub use flags::{Invocation, NewPassword, invocation};
 pub use sources::{RawConfig, Wrong};
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// Where metrics and health are, if anywhere.
     pub admin_listen: Option<Address>,
+    /// The doors of the older protocols.
+    pub compat: Compat,
     /// The files for TLS; none is plaintext.
     pub tls: Option<TlsFiles>,
     /// Origins whose pages may call from a browser.
