@@ -54,6 +54,10 @@ pub(super) async fn serve(
         Ok(close) => close,
         Err(error) => {
             tracing::debug!(door, %peer, %error, "the connection ended");
+            #[allow(
+                clippy::wildcard_enum_match_arm,
+                reason = "a library's errors, of which these leave somebody to tell"
+            )]
             match error {
                 Error::Capacity(_) => (CloseCode::Size, "the message is too long"),
                 Error::Utf8(_) => (CloseCode::Invalid, "a text message must be UTF-8"),
