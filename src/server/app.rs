@@ -135,15 +135,7 @@ impl App {
             door: admin_door(),
             gate: Gate::new("admin", ADMIN_CONNECTIONS),
         });
-        Ok(Self {
-            doors,
-            admin,
-            tasks,
-            ready,
-            addresses,
-            threads: config.threads,
-            grace: config.grace,
-        })
+        Ok(Self { doors, admin, tasks, ready, addresses, threads: config.threads, grace: config.grace })
     }
 
     /// Starts to serve. Needs a runtime for the accept loops and the tasks; the calls run on threads of their own.

@@ -94,13 +94,7 @@ impl Service {
     }
 
     /// Takes a guest in and opens its session.
-    pub(super) fn open_guest(
-        &self,
-        name: &UserName,
-        hash: TokenHash,
-        life: Life,
-        now: Millis,
-    ) -> Result<Arc<Session>> {
+    pub(super) fn open_guest(&self, name: &UserName, hash: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
         // Frees the name if its session's time is over, though nobody noticed yet.
         self.find_user(name);
         let (_, session) = self.directory.insert(name, |id| {

@@ -7,6 +7,7 @@ mod admin;
 mod cli;
 mod config;
 mod dialect;
+mod doors;
 mod grpc;
 mod limits;
 mod shutdown;

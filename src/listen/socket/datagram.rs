@@ -45,7 +45,9 @@ pub async fn serve(bound: BoundDatagrams, service: Arc<Service>, dialect: &'stat
             }
         };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let Some(reply) = answer(codec.as_mut(), datagram, peer, &service, dialect, &mut sources).await else { continue };
+        let Some(reply) = answer(codec.as_mut(), datagram, peer, &service, dialect, &mut sources).await else {
+            continue;
+        };
         // What does not fit the system's buffer now is lost, as any datagram may be.
         if let Err(error) = socket.try_send_to(reply.as_bytes(), peer) {
             tracing::debug!(door = dialect.name, %peer, %error, "an answer could not be sent");

@@ -189,7 +189,8 @@ impl Callback for Origins {
         if request.headers().get_all(ORIGIN).iter().all(allowed) {
             return Ok(response);
         }
-        let mut refusal = ErrorResponse::new(Some("pages of this origin may not connect; see --allow-origin\n".to_owned()));
+        let mut refusal =
+            ErrorResponse::new(Some("pages of this origin may not connect; see --allow-origin\n".to_owned()));
         *refusal.status_mut() = StatusCode::FORBIDDEN;
         Err(refusal)
     }

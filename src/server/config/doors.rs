@@ -95,7 +95,8 @@ impl Kind<CompatDoor> for Door {
         if name == "chat" {
             return Err("the dialect chat is not served by this version".to_owned());
         }
-        let dialect = dialect::find(name).ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
+        let dialect =
+            dialect::find(name).ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
         let address = address.parse().map_err(|rule: &str| format!("the address {rule}"))?;
         Ok(CompatDoor { dialect, address })
     }
