@@ -9,6 +9,7 @@ mod chat;
 mod cli;
 mod config;
 mod dialect;
+mod doors;
 mod grpc;
 mod interop;
 mod limits;
