@@ -33,6 +33,7 @@ pub use chat::Conversation;
 pub use connection::ConnectionSession;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
+pub use rooms::RoomEvent;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};

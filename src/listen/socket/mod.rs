@@ -5,6 +5,7 @@
 
 mod datagram;
 mod member;
+mod room;
 mod stream;
 mod websocket;
 

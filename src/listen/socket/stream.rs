@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::room::told;
 use super::{Member, SocketLimits, WRITE_TIMEOUT, close};
 use crate::dialect::codec::{Decoded, Input, Next, QUIET, StreamCodec};
 use crate::listen::Connection;
@@ -33,8 +34,8 @@ pub(super) async fn serve(
     member: Member,
     limits: Arc<SocketLimits>,
 ) {
-    let last_request = Instant::now();
-    let mut talk = Talk { connection, codec, member, input: BytesMut::new(), last_request };
+    let now = Instant::now();
+    let mut talk = Talk { connection, codec, member, input: BytesMut::new(), last_request: now, last_read: now };
     let (door, peer) = (talk.member.door(), talk.member.peer());
     match talk.run(limits.idle).await {
         // The session is over before the client can see that the connection is.
@@ -55,6 +56,7 @@ struct Talk {
     /// Empty, it owns no memory: an idle connection holds no buffer.
     input: BytesMut,
     last_request: Instant,
+    last_read: Instant,
 }
 
 impl Talk {
@@ -71,20 +73,30 @@ impl Talk {
                 self.input = BytesMut::new();
             }
             let end = idle.map(|idle| self.last_request + idle);
+            let over = self.member.end_of_session();
             event = tokio::select! {
                 biased;
                 () = self.connection.draining.cancelled() => return Ok(After::Close),
+                () = over => return Ok(After::Close),
                 read = read(&self.connection.stream, &mut self.input) => match read? {
                     0 => Input::End,
                     _ => Input::Bytes,
                 },
-                () = sleep(QUIET), if quiet => Input::Quiet,
+                // From the last byte on: what others say in the room is no reason to wait longer.
+                () = sleep_until(self.last_read + QUIET), if quiet => Input::Quiet,
+                next = self.member.next_event() => {
+                    let mut out = BytesMut::new();
+                    self.codec.event(told(&next), &mut out);
+                    self.write(&out).await?;
+                    continue;
+                }
                 () = until(end) => {
                     tracing::debug!(door = self.member.door(), peer = %self.member.peer(), "closed: no request for too long");
                     return Ok(After::Close);
                 }
             };
             if event == Input::Bytes {
+                self.last_read = Instant::now();
                 self.connection.permit.spoke();
             }
         }
@@ -115,10 +127,15 @@ impl Talk {
             self.codec.answer(answer, &mut out);
         }
         let next = self.codec.finish(&mut out);
-        if !out.is_empty() {
-            timeout(WRITE_TIMEOUT, self.connection.stream.write_all(&out)).await??;
-        }
+        self.write(&out).await?;
         Ok(next)
+    }
+
+    async fn write(&mut self, out: &[u8]) -> io::Result<()> {
+        if !out.is_empty() {
+            timeout(WRITE_TIMEOUT, self.connection.stream.write_all(out)).await??;
+        }
+        Ok(())
     }
 }
 

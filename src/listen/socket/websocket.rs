@@ -54,15 +54,11 @@ pub(super) async fn serve(
         Ok(close) => close,
         Err(error) => {
             tracing::debug!(door, %peer, %error, "the connection ended");
-            #[allow(
-                clippy::wildcard_enum_match_arm,
-                reason = "a library's errors, of which these leave somebody to tell"
-            )]
+            #[allow(clippy::wildcard_enum_match_arm, reason = "all others leave nobody to tell")]
             match error {
                 Error::Capacity(_) => (CloseCode::Size, "the message is too long"),
                 Error::Utf8(_) => (CloseCode::Invalid, "a text message must be UTF-8"),
                 Error::Protocol(_) => (CloseCode::Protocol, "no WebSocket frame"),
-                // There is nobody left to tell.
                 _ => return,
             }
         }

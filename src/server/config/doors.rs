@@ -47,6 +47,7 @@ const IDLE_KEYS: &[(&str, &str)] = &[
     ("decode", "doors.decode-idle"),
     ("hello", "doors.hello-idle"),
     ("calc", "doors.calc-idle"),
+    ("chat", "doors.chat-idle"),
 ];
 
 /// What is served if nobody says otherwise.
@@ -92,9 +93,6 @@ impl Kind<CompatDoor> for Door {
 
     fn parse(&self, text: &str) -> Result<CompatDoor, String> {
         let (name, address) = text.split_once('=').ok_or_else(|| format!("must be {}", self.rule()))?;
-        if name == "chat" {
-            return Err("the dialect chat is not served by this version".to_owned());
-        }
         let dialect =
             dialect::find(name).ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
         let address = address.parse().map_err(|rule: &str| format!("the address {rule}"))?;
@@ -107,7 +105,7 @@ impl Kind<CompatDoor> for Door {
 }
 
 fn served() -> impl Iterator<Item = &'static str> {
-    dialect::ALL.iter().map(|dialect| dialect.name).filter(|name| *name != "chat")
+    dialect::ALL.iter().map(|dialect| dialect.name)
 }
 
 #[cfg(test)]
@@ -117,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_dialect_with_connections_has_a_key_for_its_idle_rule() {
-        for dialect in dialect::ALL.iter().filter(|dialect| dialect.name != "chat") {
+        for dialect in dialect::ALL {
             let has = IDLE_KEYS.iter().any(|(name, key)| *name == dialect.name && key.contains(dialect.name));
             assert_eq!(has, !matches!(dialect.transport, Transport::Udp(_)), "{}", dialect.name);
         }
@@ -131,7 +129,6 @@ mod tests {
             ("ws-text=[::1]:0", Ok("ws-text=[::1]:0")),
             ("127.0.0.1:5555", Err("DIALECT=ADDR")),
             ("smoke=127.0.0.1:1", Err("text, pickle")),
-            ("chat=127.0.0.1:1", Err("not served")),
             ("text=127.0.0.1", Err("port")),
         ] {
             match (Door.parse(text), wanted) {

@@ -1,5 +1,6 @@
 //! The doors of the older protocols, over real sockets, as their clients use them.
 
+mod chat;
 mod client;
 mod closing;
 mod people;

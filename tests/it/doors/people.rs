@@ -66,6 +66,5 @@ async fn a_role_given_or_taken_at_one_door_holds_at_another() {
     assert_eq!(client.ask(&read).await, "Access denied");
     let downgrade = v1::DowngradeRequest { user: name, end_sessions: true };
     let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &downgrade).await.unwrap();
-    assert!(client.ask("get city").await.starts_with("Error: the session has ended"));
-    assert_eq!(client.receive().await, b"", "nothing can come of the connection any more");
+    assert_eq!(client.receive().await, b"", "nothing can come of the connection any more: closed, asked or not");
 }

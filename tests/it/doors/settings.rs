@@ -45,7 +45,6 @@ fn doors_beyond_loopback_and_contradictions_are_refused() {
         (&["--compat", "text=0.0.0.0:5555"][..], "is beyond loopback"),
         (&["--compat", "decode=eth1:3000"], "is beyond loopback"),
         (&["--compat", "text=127.0.0.1:0", "--no-compat"], "--no-compat: contradicts --compat"),
-        (&["--compat", "chat=127.0.0.1:0"], "the dialect chat is not served by this version"),
         (&["--compat", "telnet=127.0.0.1:0"], "there is no such dialect"),
     ] {
         let finished = ServerProcess::run(&[&["check-config"], arguments].concat(), &[], "");
