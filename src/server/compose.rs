@@ -13,7 +13,7 @@ use crate::grpc::{self, Grpc};
 use crate::listen::http::HttpService;
 use crate::listen::socket::SocketLimits;
 use crate::model::{DoorInfo, UserName};
-use crate::service::{self, Account, Options, SWEEP_INTERVAL, Service};
+use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
 use crate::store::Clock;
 
 /// How often the sources that signed in long ago are forgotten.
@@ -80,33 +80,10 @@ fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
         let name = UserName::new(account.name.as_str())?;
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
     };
-    let limits = &config.limits;
     Ok(Options {
         accounts: config.accounts.iter().map(account).collect::<Result<_, crate::model::Error>>()?,
         upgrade_policy: config.upgrade_policy,
-        limits: service::Limits {
-            keys_per_user: limits.keys_per_user,
-            bytes_per_user: limits.bytes_per_user,
-            bytes_total: limits.store_bytes,
-            sessions: limits.sessions as u64,
-            sign_ins_per_second: limits.sign_ins_per_second,
-            auth_failure_burst: limits.auth_failure_burst,
-            auth_failure_interval: limits.auth_failure_interval,
-            guest_idle: limits.guest_idle,
-            account_session: limits.account_session,
-            call_timeout: limits.call_timeout,
-            heartbeat: limits.heartbeat,
-            chat_messages_per_second: limits.chat_messages_per_second,
-            chat_burst: limits.chat_burst,
-            rooms: limits.rooms,
-            rooms_per_user: limits.rooms_per_user,
-            members_per_room: limits.members_per_room,
-            room_history: limits.room_history,
-            room_history_bytes: limits.room_history_bytes,
-            history_bytes_total: limits.history_bytes,
-            room_idle: limits.room_idle,
-            ..service::Limits::default()
-        },
+        limits: config.limits.clone(),
         clock: Clock::system(),
     })
 }

@@ -108,7 +108,7 @@ impl Service {
                 crate::store::Limits {
                     max_keys_per_user: limits.keys_per_user,
                     max_bytes_per_user: limits.bytes_per_user,
-                    max_bytes_total: limits.bytes_total,
+                    max_bytes_total: limits.store_bytes,
                 },
             ),
             rooms: rooms::Rooms::new(limits.clone(), clock.clone()),

@@ -140,8 +140,13 @@ fn http_limits(s: &mut Sources) -> HttpLimits {
     }
 }
 
+/// The service's own, but for what depends on the machine: 80 % of its memory for the stores.
+pub(super) fn default_limits() -> Limits {
+    Limits { store_bytes: super::parse::machine_memory() / 5 * 4, ..Limits::default() }
+}
+
 fn service_limits(s: &mut Sources) -> Limits {
-    let default = Limits::default();
+    let default = default_limits();
     let length = Length(MILLISECOND..=YEAR);
     let count = Count(1..=1_000_000);
     Limits {
@@ -158,6 +163,7 @@ fn service_limits(s: &mut Sources) -> Limits {
         ),
         guest_idle: s.one("limits.guest-idle", &length, default.guest_idle),
         account_session: s.one("limits.account-session", &length, default.account_session),
+        auth_queue: default.auth_queue,
         call_timeout: s.one("limits.call-timeout", &Length(MILLISECOND..=HOUR), default.call_timeout),
         heartbeat: s.one("limits.heartbeat", &Length(10 * MILLISECOND..=HOUR), default.heartbeat),
         chat_messages_per_second: s.one("limits.chat-messages-per-second", &count, default.chat_messages_per_second),

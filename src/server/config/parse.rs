@@ -209,7 +209,7 @@ pub(super) fn four_fifths_of_memory() -> u64 {
 }
 
 /// What the machine, or the control group that the process is in, has of memory, in bytes.
-fn machine_memory() -> u64 {
+pub(super) fn machine_memory() -> u64 {
     let Ok(mut system) = System::new() else { return UNKNOWN_MEMORY };
     system.refresh_memory();
     match (system.total_memory(), system.cgroup_limits()) {
