@@ -3,7 +3,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -67,6 +67,8 @@ pub(super) struct Events<S> {
     next_heartbeat: Instant,
     next_check: Option<Instant>,
     batches: u8,
+    /// The task that the signals wake.
+    task: Option<Waker>,
     state: State,
 }
 
@@ -93,6 +95,7 @@ impl<S: Source> Events<S> {
             next_heartbeat,
             next_check,
             batches: 0,
+            task: None,
             state: State::Open,
         };
         this.set_timer();
@@ -116,8 +119,9 @@ impl<S: Source> Events<S> {
                 self.batches += 1;
                 return Poll::Ready(outcome);
             }
-            self.batches = 0;
-            return self.poll_signals(context);
+            let sent = std::mem::take(&mut self.batches) > 0;
+            // Most turns come of an event, and have nothing to do with the signals, which wait for this task already.
+            return if sent && self.is_undisturbed(context) { Poll::Pending } else { self.poll_signals(context) };
         }
         self.batches = 0;
         match self.poll_signals(context) {
@@ -126,7 +130,15 @@ impl<S: Source> Events<S> {
         }
     }
 
+    /// Whether the signals would wake this task, and none of them has by now. That the session has ended is looked at in each turn.
+    fn is_undisturbed(&self, context: &Context<'_>) -> bool {
+        self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()))
+            && !self.call.closing.is_cancelled()
+            && !self.timer.is_elapsed()
+    }
+
     fn poll_signals(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        self.task = Some(context.waker().clone());
         if self.closing.as_mut().poll(context).is_ready() {
             return Poll::Ready(Outcome::Failed(draining()));
         }

@@ -35,9 +35,13 @@ impl Room {
     pub(super) async fn next(&mut self) -> Next<service::RoomEvent> {
         let own = self.conversation.session.user.id;
         loop {
-            match poll_fn(|context| self.conversation.membership.poll_next(context)).await {
-                Next::Event(event) if event.sequence <= self.joined_at || event.body.someone().id == own => {}
-                next => return next,
+            let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
+            let passes_over = match &next {
+                Next::Event(event) => event.sequence <= self.joined_at || event.body.someone().id == own,
+                Next::Gap { .. } => false,
+            };
+            if !passes_over {
+                return next;
             }
         }
     }

@@ -142,7 +142,7 @@ fn http_limits(s: &mut Sources) -> HttpLimits {
 
 /// The service's own, but for what depends on the machine: 80 % of its memory for the stores.
 pub(super) fn default_limits() -> Limits {
-    Limits { store_bytes: super::parse::machine_memory() / 5 * 4, ..Limits::default() }
+    Limits { store_bytes: super::parse::four_fifths_of_memory(), ..Limits::default() }
 }
 
 fn service_limits(s: &mut Sources) -> Limits {

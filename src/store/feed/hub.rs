@@ -128,7 +128,8 @@ impl Group {
     pub(super) fn wake(self: &Arc<Self>) {
         match &self.hub {
             Some(hub) => {
-                if !self.posted.swap(true, Ordering::AcqRel) {
+                // In one order with the place of the latest event, which a follower looks at after it has sat down to wait.
+                if !self.posted.swap(true, Ordering::SeqCst) {
                     hub.post(Arc::clone(self));
                 }
             }
@@ -138,7 +139,7 @@ impl Group {
 
     fn wake_here(&self) {
         // Before the wakers are taken: who comes to wait from now on is posted for anew.
-        self.posted.store(false, Ordering::Release);
+        self.posted.store(false, Ordering::SeqCst);
         let wakers: Vec<Waker> = {
             let mut seats = self.seats.lock();
             if seats.waiting == 0 {

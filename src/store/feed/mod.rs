@@ -6,6 +6,7 @@
 mod hub;
 mod ring;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -54,6 +55,8 @@ pub struct Weight {
 /// Events in order, and those who wait for the next.
 pub struct Feed<T> {
     ring: Mutex<Ring<T>>,
+    /// The place of the latest event, for those who only want to know whether there is one more.
+    last: AtomicU64,
     groups: Mutex<Vec<Arc<Group>>>,
 }
 
@@ -74,7 +77,8 @@ pub enum Next<T> {
 impl<T> Feed<T> {
     /// A feed whose next event has the place `last + 1`.
     pub fn new(last: u64, capacity: Capacity) -> Arc<Self> {
-        Arc::new(Self { ring: Mutex::new(Ring::new(last, capacity)), groups: Mutex::default() })
+        let ring = Mutex::new(Ring::new(last, capacity));
+        Arc::new(Self { ring, last: AtomicU64::new(last), groups: Mutex::default() })
     }
 
     /// Appends an event and wakes who waits for it. Gives its place.
@@ -86,7 +90,13 @@ impl<T> Feed<T> {
 
     /// Appends an event, and leaves it to [`wake`](Self::wake) to tell. Gives its place.
     pub fn append(&self, body: T, weight: Weight) -> u64 {
-        let (sequence, gone) = self.ring.lock().push(body, weight);
+        let (sequence, gone) = {
+            let mut ring = self.ring.lock();
+            let pushed = ring.push(body, weight);
+            // Under the lock, so that it only rises.
+            self.last.store(pushed.0, Ordering::SeqCst);
+            pushed
+        };
         // Freed without the lock.
         drop(gone);
         sequence
@@ -106,7 +116,7 @@ impl<T> Feed<T> {
 
     /// The place of the latest event.
     pub fn last(&self) -> u64 {
-        self.ring.lock().last()
+        self.last.load(Ordering::SeqCst)
     }
 
     /// How many bytes are kept.
@@ -190,6 +200,9 @@ impl<T> Follower<T> {
 
     /// What comes next, if it is there.
     pub fn try_next(&mut self) -> Option<Next<T>> {
+        if self.next > self.feed.last() {
+            return None;
+        }
         let next = self.feed.ring.lock().get(self.next)?;
         self.next = match &next {
             Next::Event(event) => event.sequence + 1,

@@ -26,10 +26,6 @@ impl<T> Ring<T> {
         self.last + 1 - self.events.len() as u64
     }
 
-    pub(super) fn last(&self) -> u64 {
-        self.last
-    }
-
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

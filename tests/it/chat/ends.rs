@@ -1,5 +1,7 @@
 //! How streams end.
 
+use std::time::Duration;
+
 use kvrpc::listen::Drained;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
@@ -14,7 +16,9 @@ use crate::grpc::raw::Raw;
 use crate::harness::{Server, eventually};
 
 async fn ends_with(mut talk: Talk, reason: Reason) {
+    let started = std::time::Instant::now();
     let (last, end) = talk.end().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let failure = end.unwrap_err();
     assert_eq!((failure.code, failure.reason), (kvrpc::pb::code(reason), Some(reason)));
     assert_eq!(last.as_ref().map(in_words), Some(format!("closing {}", reason.as_str())));

@@ -60,10 +60,10 @@ async fn a_slow_reader_is_told_and_delays_nobody() {
     let (mut seen, mut gaps) = (Vec::new(), 0);
     while seen.last() != Some(&(MESSAGES - 1)) {
         let response = slow.try_next().await.unwrap().unwrap();
-        match response.event.unwrap() {
-            Event::Gap(_) => gaps += 1,
-            Event::Message(message) => seen.push(message.text.split_once(' ').unwrap().0.parse().unwrap()),
-            _ => {}
+        let event = response.event.unwrap();
+        gaps += usize::from(matches!(event, Event::Gap(_)));
+        if let Event::Message(message) = event {
+            seen.push(message.text.split_once(' ').unwrap().0.parse().unwrap());
         }
     }
     assert_eq!(gaps, 1);

@@ -69,9 +69,9 @@ impl Talk {
     /// The next event in words, heartbeats left out.
     pub(crate) async fn hear(&mut self) -> String {
         loop {
-            match self.next().await {
-                Event::Heartbeat(_) => {}
-                event => return in_words(&event),
+            let event = self.next().await;
+            if !matches!(event, Event::Heartbeat(_)) {
+                return in_words(&event);
             }
         }
     }

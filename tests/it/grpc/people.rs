@@ -81,10 +81,7 @@ impl People {
     }
 
     pub(crate) async fn call(&self, who: Who, method: Method, message: Vec<u8>) -> Result<Vec<bytes::Bytes>, Failure> {
-        let most = match method {
-            Method::Subscribe | Method::Watch => 1,
-            _ => usize::MAX,
-        };
+        let most = if matches!(method, Method::Subscribe | Method::Watch) { 1 } else { usize::MAX };
         Ok(self.client(who).some_bytes(method.path(), message, most).await?)
     }
 

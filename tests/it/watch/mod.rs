@@ -3,6 +3,8 @@
 mod library;
 mod random;
 
+use std::time::Duration;
+
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient;
@@ -50,11 +52,15 @@ impl Watch {
 
     /// How it ends, after what last event.
     async fn end(&mut self) -> (Option<String>, Failure) {
+        let started = std::time::Instant::now();
         let mut last = None;
         loop {
             match self.try_next().await {
                 Ok(event) => last = Some(in_words(&event)),
-                Err(failure) => return (last, failure),
+                Err(failure) => {
+                    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+                    return (last, failure);
+                }
             }
         }
     }
