@@ -178,6 +178,7 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
         Reason::UpgradeNotAllowed => {
             format!("only a manager may make you one (ask one for `kvrpc-cli upgrade {}`)", quote(user))
         }
+        Reason::ManagerRequired => format!("{said} (ask one for `kvrpc-cli upgrade {}`)", quote(user)),
         Reason::RevisionMismatch => format!("{said}; read the key again and decide anew"),
         Reason::Deadline => return timed_out(settings),
         Reason::OutcomeUnknown => format!("{said}; read the key to see whether it was done"),
@@ -187,8 +188,7 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
                 None => format!("{said}; try again later"),
             }
         }
-        Reason::ManagerRequired
-        | Reason::KeyNotFound
+        Reason::KeyNotFound
         | Reason::UserNotFound
         | Reason::RoomNotFound
         | Reason::InvalidKey

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::args::Settings;
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::input::{Input, Step};
 use super::output::Output;
 use super::session::Session;
 use super::{Exit, completions, doctor, help, man};
-use crate::dialect::grammar::{Call, quote};
-use crate::model::Reason;
+use crate::dialect::grammar::Call;
 
 /// What runs commands: a session, an output, and what the gets found.
 pub(super) struct Runner {
@@ -29,8 +28,7 @@ impl Runner {
     /// Runs the commands in order; the first that fails ends it.
     pub(super) async fn run(&mut self, steps: Vec<Step>) -> Result<()> {
         for Step { call, input } in steps {
-            let deed = deed(&call);
-            self.one(call, input).await.map_err(|failure| self.name_the_deed(failure, deed))?;
+            self.one(call, input).await?;
         }
         Ok(())
     }
@@ -81,51 +79,5 @@ impl Runner {
             Call::Help { command: Some(spec) } => Ok(self.output.own_text(&help::command(spec))?),
             Call::Help { command: None } => Ok(self.output.own_text(&help::commands())?),
         }
-    }
-
-    /// A refusal names what was not allowed, and whom to ask.
-    fn name_the_deed(&self, failure: Failure, deed: Option<&str>) -> Failure {
-        match (failure.reason, deed) {
-            (Some(Reason::ManagerRequired), Some(deed)) => {
-                let user = quote(self.session.settings.user.as_str());
-                let message = format!("only a manager may {deed} (ask one for `kvrpc-cli upgrade {user}`)");
-                Failure::of(Reason::ManagerRequired, message)
-            }
-            _ => failure,
-        }
-    }
-}
-
-/// What only a manager may do with the command.
-fn deed(call: &Call) -> Option<&'static str> {
-    match call {
-        Call::GetOther { .. } | Call::Keys { .. } | Call::Scan { .. } | Call::Watch { .. } | Call::Export { .. } => {
-            Some("read another user's store")
-        }
-        Call::PutOther { .. } => Some("write another user's store"),
-        Call::Users => Some("list the users"),
-        Call::Upgrade { .. } => Some("make another user a manager"),
-        Call::Downgrade { .. } => Some("make a manager a guest"),
-        Call::Get { .. }
-        | Call::Put(_)
-        | Call::Delete { .. }
-        | Call::Auth { .. }
-        | Call::WhoAmI
-        | Call::Accesses
-        | Call::Token
-        | Call::SignOut
-        | Call::Encode { .. }
-        | Call::Decode { .. }
-        | Call::Now
-        | Call::Calc { .. }
-        | Call::Info
-        | Call::Chat { .. }
-        | Call::Rooms
-        | Call::Members { .. }
-        | Call::Import { .. }
-        | Call::Doctor
-        | Call::Completions { .. }
-        | Call::Man
-        | Call::Help { .. } => None,
     }
 }

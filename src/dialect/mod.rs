@@ -37,6 +37,12 @@ pub struct Dialect {
     pub transport: Transport,
 }
 
+impl std::fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Dialect").field(&self.name).finish()
+    }
+}
+
 /// Who the commands of a dialect run as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {

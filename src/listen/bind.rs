@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -24,6 +24,68 @@ impl Bound {
     /// Where it listens, with the port that the system chose.
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+}
+
+/// A UDP socket that nobody is served on yet.
+#[derive(Debug)]
+pub struct BoundDatagrams {
+    pub(super) socket: UdpSocket,
+    local: SocketAddr,
+}
+
+impl BoundDatagrams {
+    /// Where it receives, with the port that the system chose.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// What can be bound to an address.
+trait Bind: Sized {
+    const TYPE: Type;
+    const PROTOCOL: Protocol;
+
+    /// Binds a new socket.
+    fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self>;
+
+    /// Where it is.
+    fn port(&self) -> u16;
+}
+
+impl Bind for Bound {
+    const TYPE: Type = Type::STREAM;
+    const PROTOCOL: Protocol = Protocol::TCP;
+
+    fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        // A restart must not wait for the old connections' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let socket = TcpListener::from(socket);
+        let local = socket.local_addr()?;
+        Ok(Self { socket, local })
+    }
+
+    fn port(&self) -> u16 {
+        self.local.port()
+    }
+}
+
+impl Bind for BoundDatagrams {
+    const TYPE: Type = Type::DGRAM;
+    const PROTOCOL: Protocol = Protocol::UDP;
+
+    fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        // Without the option above: with it, two programs could have the port, and only one of them would get anything.
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        let local = socket.local_addr()?;
+        Ok(Self { socket, local })
+    }
+
+    fn port(&self) -> u16 {
+        self.local.port()
     }
 }
 
@@ -68,6 +130,18 @@ impl std::error::Error for BindError {
 /// # Errors
 /// An address in use, no such interface or host, or no right to listen there.
 pub fn bind(setting: &str, address: &Address) -> Result<Vec<Bound>, BindError> {
+    open(setting, address)
+}
+
+/// The same for datagrams.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_datagrams(setting: &str, address: &Address) -> Result<Vec<BoundDatagrams>, BindError> {
+    open(setting, address)
+}
+
+fn open<B: Bind>(setting: &str, address: &Address) -> Result<Vec<B>, BindError> {
     let fail = |source| BindError { setting: setting.to_owned(), address: address.clone(), source };
     let interface = address.interface();
     let addresses = match interface {
@@ -95,13 +169,13 @@ fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
     if addresses.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(addresses) }
 }
 
-fn bind_all(addresses: &[SocketAddr], interface: Option<&str>) -> io::Result<Vec<Bound>> {
-    let mut bound: Vec<Bound> = Vec::with_capacity(addresses.len());
+fn bind_all<B: Bind>(addresses: &[SocketAddr], interface: Option<&str>) -> io::Result<Vec<B>> {
+    let mut bound: Vec<B> = Vec::with_capacity(addresses.len());
     let mut missing = None;
     for address in addresses {
         let mut address = *address;
         if let (0, Some(first)) = (address.port(), bound.first()) {
-            address.set_port(first.local.port());
+            address.set_port(first.port());
         }
         match bind_one(address, interface, addresses.len() > 1) {
             Ok(listener) => bound.push(listener),
@@ -122,10 +196,9 @@ fn is_missing(error: &io::Error) -> bool {
         || Errno::from_io_error(error).is_some_and(|errno| matches!(errno, Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT))
 }
 
-fn bind_one(address: SocketAddr, interface: Option<&str>, one_of_many: bool) -> io::Result<Bound> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the old connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
+fn bind_one<B: Bind>(address: SocketAddr, interface: Option<&str>, one_of_many: bool) -> io::Result<B> {
+    let socket = Socket::new(Domain::for_address(address), B::TYPE, Some(B::PROTOCOL))?;
+    socket.set_nonblocking(true)?;
     if address.is_ipv6() && one_of_many {
         // Its IPv4 twin has a listener of its own.
         socket.set_only_v6(true)?;
@@ -133,12 +206,7 @@ fn bind_one(address: SocketAddr, interface: Option<&str>, one_of_many: bool) -> 
     if let Some(interface) = interface {
         bind_device(&socket, interface)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let socket = TcpListener::from(socket);
-    let local = socket.local_addr()?;
-    Ok(Bound { socket, local })
+    B::bind(socket, address)
 }
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 //!
 //! A connection's way: `bind` → `accept` (one loop a listener) → `gate` (is there room, and who makes some) → `workers` (a
 //! thread per core, dealt to in turn) → a [`Door`]. Nothing here knows a protocol but `http`, which the gRPC door and the
-//! admin pages share.
+//! admin pages share, and `socket`, the doors of the older protocols.
 
 mod accept;
 mod address;
@@ -13,10 +13,11 @@ mod door;
 mod gate;
 pub mod http;
 mod listening;
+pub mod socket;
 mod workers;
 
 pub use address::Address;
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, BoundDatagrams, bind, bind_datagrams};
 pub use descriptors::connections_within;
 pub use door::{ConnInfo, Connection, Door};
 pub use gate::{Gate, Permit, Refusal, Stats};

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::compat::{self, Sockets};
 use super::compose::{Parts, compose};
 use super::config::Config;
 use super::task::Task;
@@ -65,7 +66,7 @@ pub struct App {
 /// Where a server is, with the ports that the system chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// Each address with its door's name, in the order of the configuration: `grpc`, `admin`.
+    /// Each address with its door's name, `grpc`, the dialects', `admin`.
     pub all: Vec<(String, SocketAddr)>,
 }
 
@@ -105,34 +106,37 @@ impl App {
         let (tls, reloading) = tls::start(config.tls.as_ref())?.unzip();
         let grpc = bind_all("--listen", &config.listen)?;
         let admin = bind_all("--admin-listen", config.admin_listen.as_slice())?;
-        let addresses = Addresses { all: named("grpc", &grpc).chain(named("admin", &admin)).collect() };
+        let Sockets { streams, datagrams } = compat::bind_all(&config.compat)?;
+        let sockets = streams.iter().flat_map(|(dialect, bound)| named(dialect.name, bound));
+        let datagram = |(dialect, bound): &compat::Datagrams| (dialect.name.to_owned(), bound.local());
+        let sockets = sockets.chain(datagrams.iter().map(datagram));
+        let addresses = Addresses { all: named("grpc", &grpc).chain(sockets).chain(named("admin", &admin)).collect() };
 
-        let cap = connections_within(config.connections, 1);
+        let cap = connections_within(config.connections, 1 + streams.len());
         if cap < config.connections {
             tracing::warn!(wanted = config.connections, cap, "too few descriptors for that many connections a door");
         }
         let gate = Gate::new("grpc", cap);
+        let socket_gates: Vec<_> = streams.iter().map(|(dialect, _)| Gate::new(dialect.name, cap)).collect();
+        let gates = std::iter::once(&gate).chain(&socket_gates).map(Arc::clone).collect();
         let (ready, watched) = watch::channel(false);
-        let hooks = Hooks { ready: watched.clone(), gates: vec![Arc::clone(&gate)], addresses: addresses.clone() };
-        let Parts { grpc: service, metrics, mut tasks } = parts(hooks).map_err(StartError::Service)?;
+        let hooks = Hooks { ready: watched.clone(), gates, addresses: addresses.clone() };
+        let Parts { grpc: answers, service, metrics, mut tasks } = parts(hooks).map_err(StartError::Service)?;
         tasks.extend(reloading.map(Reloading::into_task));
 
-        let door: Arc<dyn Door> = Arc::new(HttpDoor::new(service, tls, config.http.clone()));
+        let door: Arc<dyn Door> = Arc::new(HttpDoor::new(answers, tls, config.http.clone()));
+        let mut doors = vec![Opening { bound: grpc, door, gate }];
+        if let Some(service) = service {
+            doors.extend(compat::openings(config, &service, streams, socket_gates));
+            tasks.extend(datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())));
+        }
         let admin_door = || Arc::new(HttpDoor::new(admin::pages(metrics, watched), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Opening {
             bound: admin,
             door: admin_door(),
             gate: Gate::new("admin", ADMIN_CONNECTIONS),
         });
-        Ok(Self {
-            doors: vec![Opening { bound: grpc, door, gate }],
-            admin,
-            tasks,
-            ready,
-            addresses,
-            threads: config.threads,
-            grace: config.grace,
-        })
+        Ok(Self { doors, admin, tasks, ready, addresses, threads: config.threads, grace: config.grace })
     }
 
     /// Starts to serve. Needs a runtime for the accept loops and the tasks; the calls run on threads of their own.

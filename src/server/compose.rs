@@ -1,16 +1,19 @@
 //! The one place where the server's parts are chosen and put together.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::Hooks;
 use super::config::{Config, ServiceConfig};
 use super::task::Task;
+use crate::dialect::{self, Dialect};
 use crate::grpc::{self, Grpc};
 use crate::listen::http::HttpService;
+use crate::listen::socket::SocketLimits;
 use crate::model::{DoorInfo, UserName};
-use crate::service::{self, Account, Options, SWEEP_INTERVAL, Service};
+use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
 use crate::store::Clock;
 
 /// How often the sources that signed in long ago are forgotten.
@@ -23,6 +26,8 @@ pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Parts<S> {
     /// Answers on the gRPC listeners.
     pub grpc: S,
+    /// What the doors of the older protocols lead to; `None`: they are not served.
+    pub service: Option<Arc<Service>>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// What goes on beside the calls.
@@ -37,12 +42,13 @@ pub(super) fn compose(
     let Hooks { ready, gates, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
-    let doors = addresses.all.iter().filter(|(name, _)| name == grpc::DOOR);
-    service.set_doors(
-        doors.map(|(_, address)| DoorInfo { dialect: grpc::DOOR, address: address.to_string(), tls }).collect(),
-    );
+    let door = |(name, address): &(String, SocketAddr)| {
+        let dialect = if name == grpc::DOOR { grpc::DOOR } else { dialect::find(name)?.name };
+        Some(DoorInfo { dialect, address: address.to_string(), tls: tls && name == grpc::DOOR })
+    };
+    service.set_doors(addresses.all.iter().filter_map(door).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
-    let (sweeps, rates, measured) = (Arc::clone(&service), Arc::clone(&service), service);
+    let (sweeps, rates, measured) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
     let metrics = move || {
         for gate in &gates {
             measured.metrics().set_connections(gate.name(), gate.stats().open);
@@ -55,7 +61,18 @@ pub(super) fn compose(
         Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
         Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),
     ];
-    Ok(Parts { grpc, metrics: Arc::new(metrics), tasks })
+    Ok(Parts { grpc, service: Some(service), metrics: Arc::new(metrics), tasks })
+}
+
+/// What the connections of a dialect may take.
+pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits {
+    SocketLimits {
+        idle: config.compat.idle(dialect),
+        handshake: config.http.handshake,
+        ping_after: config.http.keepalive_interval,
+        pong_within: config.http.keepalive_timeout,
+        allow_origins: config.allow_origins.clone(),
+    }
 }
 
 fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
@@ -63,33 +80,10 @@ fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
         let name = UserName::new(account.name.as_str())?;
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
     };
-    let limits = &config.limits;
     Ok(Options {
         accounts: config.accounts.iter().map(account).collect::<Result<_, crate::model::Error>>()?,
         upgrade_policy: config.upgrade_policy,
-        limits: service::Limits {
-            keys_per_user: limits.keys_per_user,
-            bytes_per_user: limits.bytes_per_user,
-            bytes_total: limits.store_bytes,
-            sessions: limits.sessions as u64,
-            sign_ins_per_second: limits.sign_ins_per_second,
-            auth_failure_burst: limits.auth_failure_burst,
-            auth_failure_interval: limits.auth_failure_interval,
-            guest_idle: limits.guest_idle,
-            account_session: limits.account_session,
-            call_timeout: limits.call_timeout,
-            heartbeat: limits.heartbeat,
-            chat_messages_per_second: limits.chat_messages_per_second,
-            chat_burst: limits.chat_burst,
-            rooms: limits.rooms,
-            rooms_per_user: limits.rooms_per_user,
-            members_per_room: limits.members_per_room,
-            room_history: limits.room_history,
-            room_history_bytes: limits.room_history_bytes,
-            history_bytes_total: limits.history_bytes,
-            room_idle: limits.room_idle,
-            ..service::Limits::default()
-        },
+        limits: config.limits.clone(),
         clock: Clock::system(),
     })
 }

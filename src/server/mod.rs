@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod app;
+mod compat;
 pub mod compose;
 pub mod config;
 mod hash_password;

@@ -64,11 +64,16 @@ impl Service {
             Access::OwnOrManager if own => Ok(Arc::clone(&session.user)),
             Access::OwnOrManager => self.other(session, method, target),
             Access::Manager if session.standing() < Standing::Manager => {
-                Err(manager_required("only a manager may do this"))
+                let lists = method == Method::ListUsers;
+                Err(manager_required(if lists {
+                    "only a manager may list the users"
+                } else {
+                    "only a manager may make a manager a guest"
+                }))
             }
             Access::Promotion if own => self.self_promotion(session),
             Access::Promotion if session.standing() < Standing::Manager => {
-                Err(manager_required("only a manager may promote another user"))
+                Err(manager_required("only a manager may make another user a manager"))
             }
             Access::Manager | Access::Promotion => self.existing(session, target),
         }

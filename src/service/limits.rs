@@ -11,7 +11,7 @@ pub struct Limits {
     /// [`ENTRY_OVERHEAD_BYTES`](crate::store::ENTRY_OVERHEAD_BYTES).
     pub bytes_per_user: u64,
     /// The most bytes in all stores together, counted in the same way.
-    pub bytes_total: u64,
+    pub store_bytes: u64,
     /// The most sessions at a time.
     pub sessions: u64,
     /// How long a guest's session lives unused.
@@ -45,7 +45,7 @@ pub struct Limits {
     /// How many bytes a room keeps, comings and goings included.
     pub room_history_bytes: u64,
     /// How many bytes all rooms together keep.
-    pub history_bytes_total: u64,
+    pub history_bytes: u64,
     /// How long a room outlives its last member and its last message.
     pub room_idle: Duration,
 }
@@ -55,7 +55,7 @@ impl Default for Limits {
         Self {
             keys_per_user: 1_000_000,
             bytes_per_user: 256 << 20,
-            bytes_total: 1 << 30,
+            store_bytes: 1 << 30,
             sessions: 100_000,
             guest_idle: Duration::from_secs(30 * 60),
             account_session: Duration::from_secs(12 * 60 * 60),
@@ -72,7 +72,7 @@ impl Default for Limits {
             members_per_room: 10_000,
             room_history: 1_000,
             room_history_bytes: 1 << 20,
-            history_bytes_total: 256 << 20,
+            history_bytes: 256 << 20,
             room_idle: Duration::from_secs(10 * 60),
         }
     }

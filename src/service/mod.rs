@@ -3,6 +3,7 @@
 mod accesses;
 mod authorize;
 mod chat;
+mod connection;
 mod directory;
 mod fingerprint;
 mod key_value;
@@ -29,8 +30,10 @@ use std::sync::{Arc, OnceLock};
 
 pub use authorize::Caller;
 pub use chat::Conversation;
+pub use connection::ConnectionSession;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
+pub use rooms::RoomEvent;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
@@ -105,7 +108,7 @@ impl Service {
                 crate::store::Limits {
                     max_keys_per_user: limits.keys_per_user,
                     max_bytes_per_user: limits.bytes_per_user,
-                    max_bytes_total: limits.bytes_total,
+                    max_bytes_total: limits.store_bytes,
                 },
             ),
             rooms: rooms::Rooms::new(limits.clone(), clock.clone()),

@@ -18,6 +18,8 @@ pub(super) enum Life {
     Idle(Duration),
     /// Until then.
     Until(Millis),
+    /// As long as its connection, which ends it.
+    Connection,
 }
 
 /// An open session.
@@ -87,10 +89,11 @@ impl Session {
         }
     }
 
-    /// When it ends, if it is not used until then.
+    /// When it ends, if it is not used until then; [`Millis::MAX`] for one that lives as long as its connection.
     pub fn expire_time(&self, now: Millis) -> Millis {
         match self.life {
             Life::Until(end) => end,
+            Life::Connection => Millis::MAX,
             Life::Idle(idle) => {
                 let open = self.streams.load(Ordering::Acquire) > 0;
                 let last_use = if open { now } else { self.last_use.load(Ordering::Relaxed) };

@@ -31,24 +31,10 @@ impl Service {
 
     pub(super) fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
         self.rates.sign_in(caller.source)?;
-        if name.names_socket() {
-            return Err(Error::new(
-                Reason::InvalidName,
-                "a whole number or ip:port names a socket client; choose a name with a letter in it",
-            )
-            .in_field("user"));
-        }
-        // Frees the name if its session's time is over, though nobody noticed yet.
-        self.find_user(&name);
+        refuse_socket_name(&name)?;
         let (token, hash) = token::generate();
         let now = self.clock.now();
-        let life = Life::Idle(self.limits.guest_idle);
-        let (_, session) = self.directory.insert(&name, |id| {
-            let store = Backend::Memory(self.engine.open());
-            let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
-            let session = self.open(&user, hash, life, now)?;
-            Ok((user, session))
-        })?;
+        let session = self.open_guest(&name, hash, Life::Idle(self.limits.guest_idle), now)?;
         Ok(Reply::Session(info(token, &session, now)))
     }
 
@@ -107,12 +93,34 @@ impl Service {
         None
     }
 
+    /// Takes a guest in and opens its session.
+    pub(super) fn open_guest(&self, name: &UserName, hash: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
+        // Frees the name if its session's time is over, though nobody noticed yet.
+        self.find_user(name);
+        let (_, session) = self.directory.insert(name, |id| {
+            let store = Backend::Memory(self.engine.open());
+            let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
+            let session = self.open(&user, hash, life, now)?;
+            Ok((user, session))
+        })?;
+        Ok(session)
+    }
+
     fn open(&self, user: &Arc<User>, token: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
         self.sessions.insert(Arc::clone(&session))?;
         user.adopt(&session);
         Ok(session)
     }
+}
+
+/// Refuses the names that sockets get, to all who choose theirs.
+pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
+    if !name.names_socket() {
+        return Ok(());
+    }
+    let sentence = "a whole number or ip:port names a socket client; choose a name with a letter in it";
+    Err(Error::new(Reason::InvalidName, sentence).in_field("user"))
 }
 
 fn info(token: String, session: &Session, now: Millis) -> SessionInfo {

@@ -87,9 +87,9 @@ impl Watching {
     /// What comes next, or `Pending` until there is something.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<Change>> {
         for _ in 0..PASSED_AT_ONCE {
-            let next = self.follower.poll_next(context);
-            if !matches!(&next, Poll::Ready(next) if self.passes_over(next)) {
-                return next;
+            let Poll::Ready(next) = self.follower.poll_next(context) else { return Poll::Pending };
+            if !self.passes_over(&next) {
+                return Poll::Ready(next);
             }
         }
         context.waker().wake_by_ref();

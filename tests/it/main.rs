@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module a subject, and the harness that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it wants, and fails on the rest")]
 
 mod harness;
 
@@ -8,6 +9,7 @@ mod chat;
 mod cli;
 mod config;
 mod dialect;
+mod doors;
 mod grpc;
 mod interop;
 mod limits;

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Size, Switch, quoted};
 use super::sources::{RawConfig, Sources, Wrong};
-use super::{Config, Limits, Log, LogFormat, ServiceConfig, StoreEngine, TlsFiles, accounts};
+use super::{Config, Limits, Log, LogFormat, ServiceConfig, StoreEngine, TlsFiles, accounts, doors};
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::UpgradePolicy;
@@ -33,6 +33,7 @@ impl RawConfig {
         let s = &mut sources;
         let listen = s.at_least_one("listen", &ADDRESS, default_listen());
         let admin_listen: Option<Address> = s.optional("admin-listen", &ADDRESS);
+        let compat = doors::read(s);
         let insecure = s.one("insecure", &Switch, false);
         let store = s.one("store", &Store, StoreEngine::Memory);
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
@@ -64,6 +65,9 @@ impl RawConfig {
                 "gRPC is served beyond loopback without TLS: tokens and values can be read on the way".to_owned(),
             );
         }
+        for door in compat.doors.iter().filter(|door| !door.address.is_loopback()) {
+            warnings.push(format!("--compat {door} is beyond loopback: what its clients send can be read on the way"));
+        }
         if upgrade_policy == UpgradePolicy::Open {
             warnings.push("the upgrade policy is open: every guest can read the stores of other guests".to_owned());
         }
@@ -72,6 +76,7 @@ impl RawConfig {
         Ok(Config {
             listen,
             admin_listen,
+            compat,
             tls,
             allow_origins,
             threads,
@@ -135,8 +140,13 @@ fn http_limits(s: &mut Sources) -> HttpLimits {
     }
 }
 
+/// The service's own, but for what depends on the machine: 80 % of its memory for the stores.
+pub(super) fn default_limits() -> Limits {
+    Limits { store_bytes: super::parse::four_fifths_of_memory(), ..Limits::default() }
+}
+
 fn service_limits(s: &mut Sources) -> Limits {
-    let default = Limits::default();
+    let default = default_limits();
     let length = Length(MILLISECOND..=YEAR);
     let count = Count(1..=1_000_000);
     Limits {
@@ -153,6 +163,7 @@ fn service_limits(s: &mut Sources) -> Limits {
         ),
         guest_idle: s.one("limits.guest-idle", &length, default.guest_idle),
         account_session: s.one("limits.account-session", &length, default.account_session),
+        auth_queue: default.auth_queue,
         call_timeout: s.one("limits.call-timeout", &Length(MILLISECOND..=HOUR), default.call_timeout),
         heartbeat: s.one("limits.heartbeat", &Length(10 * MILLISECOND..=HOUR), default.heartbeat),
         chat_messages_per_second: s.one("limits.chat-messages-per-second", &count, default.chat_messages_per_second),

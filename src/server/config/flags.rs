@@ -50,6 +50,22 @@ const FLAGS: &[Flag] = &[
     Flag::new(ADDRESSES, "admin-listen", "ADDR", "Serve /metrics, /healthz and /readyz here [default: nowhere]"),
     Flag::new(
         ADDRESSES,
+        "compat",
+        "DIALECT=ADDR",
+        "Serve an older socket protocol here, as in text=127.0.0.1:5555. Repeatable; given at all, it replaces the default \
+         [default: text=127.0.0.1:5555]",
+    )
+    .many(),
+    Flag::new(ADDRESSES, "no-compat", "BOOL", "Serve no older protocol").switch(),
+    Flag::new(
+        ADDRESSES,
+        "insecure-compat",
+        "BOOL",
+        "Serve older protocols beyond loopback, where everybody on the way can read and change what they carry",
+    )
+    .switch(),
+    Flag::new(
+        ADDRESSES,
         "insecure",
         "BOOL",
         "Serve gRPC beyond loopback without TLS, where everybody on the way can read it",
@@ -87,7 +103,9 @@ const FLAGS: &[Flag] = &[
 const NOTES: &str = "\
 Examples:
   kvrpc-server
-      gRPC on 127.0.0.1:50051, stores in memory
+      gRPC on 127.0.0.1:50051, the text door on 127.0.0.1:5555, stores in memory
+  kvrpc-server --compat text=127.0.0.1:5000 --compat pickle=127.0.0.1:12345
+      for clients of two older protocols
   kvrpc-server --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   kvrpc-server --config kvrpc.toml check-config
       what would hold, and where each setting comes from

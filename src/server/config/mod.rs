@@ -5,6 +5,7 @@
 
 mod accounts;
 mod check;
+mod doors;
 mod file;
 mod flags;
 mod parse;
@@ -18,7 +19,9 @@ use http::HeaderValue;
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::{Role, UpgradePolicy};
+use crate::service::Limits;
 
+pub use doors::{Compat, CompatDoor};
 pub use flags::{Invocation, NewPassword, invocation};
 pub use sources::{RawConfig, Wrong};
 
@@ -30,6 +33,8 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// Where metrics and health are, if anywhere.
     pub admin_listen: Option<Address>,
+    /// The doors of the older protocols.
+    pub compat: Compat,
     /// The files for TLS; none is plaintext.
     pub tls: Option<TlsFiles>,
     /// Origins whose pages may call from a browser.
@@ -61,7 +66,7 @@ pub struct ServiceConfig {
     pub upgrade_policy: UpgradePolicy,
     /// Who signs in with a password; no two names are equal.
     pub accounts: Vec<Account>,
-    /// Quotas, rates, times.
+    /// Quotas, rates, times; the total of the stores by default 80 % of the machine's memory.
     pub limits: Limits,
 }
 
@@ -87,78 +92,6 @@ pub struct Account {
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
-    }
-}
-
-/// What users may take of the service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Keys in a user's store.
-    pub keys_per_user: u64,
-    /// Bytes of keys and values in a user's store.
-    pub bytes_per_user: u64,
-    /// Bytes of all stores together.
-    pub store_bytes: u64,
-    /// Sessions open at once.
-    pub sessions: usize,
-    /// SignIns from one source in a second.
-    pub sign_ins_per_second: u32,
-    /// Failed Auths of one user from one source before it has to wait.
-    pub auth_failure_burst: u32,
-    /// After that, one more failure in this time.
-    pub auth_failure_interval: Duration,
-    /// What a guest's session outlives its last call by.
-    pub guest_idle: Duration,
-    /// How long an account's session lasts.
-    pub account_session: Duration,
-    /// What a unary call may take; a client's shorter deadline holds too.
-    pub call_timeout: Duration,
-    /// How often a stream that stays open has a heartbeat.
-    pub heartbeat: Duration,
-    /// Chat messages of a user in a second.
-    pub chat_messages_per_second: u32,
-    /// Chat messages of a user at once, after a rest.
-    pub chat_burst: u32,
-    /// Rooms at a time.
-    pub rooms: u32,
-    /// Rooms that a user is in, and that it made.
-    pub rooms_per_user: u32,
-    /// Members of a room.
-    pub members_per_room: u32,
-    /// Messages that a room keeps.
-    pub room_history: u32,
-    /// Bytes that a room keeps.
-    pub room_history_bytes: u64,
-    /// Bytes that all rooms together keep.
-    pub history_bytes: u64,
-    /// What a room outlives its last use by.
-    pub room_idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            keys_per_user: 1_000_000,
-            bytes_per_user: 256 << 20,
-            store_bytes: parse::four_fifths_of_memory(),
-            sessions: 100_000,
-            sign_ins_per_second: 100,
-            auth_failure_burst: 10,
-            auth_failure_interval: Duration::from_secs(6),
-            guest_idle: Duration::from_secs(30 * 60),
-            account_session: Duration::from_secs(12 * 60 * 60),
-            call_timeout: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(15),
-            chat_messages_per_second: 200,
-            chat_burst: 1_000,
-            rooms: 10_000,
-            rooms_per_user: 64,
-            members_per_room: 10_000,
-            room_history: 1_000,
-            room_history_bytes: 1 << 20,
-            history_bytes: 256 << 20,
-            room_idle: Duration::from_secs(10 * 60),
-        }
     }
 }
 

@@ -203,11 +203,6 @@ impl Kind<HeaderValue> for Origin {
 /// What a machine is taken to have that does not tell: 1 GiB.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
-/// Four fifths of the machine's memory, in bytes, down to a whole MiB.
-pub(super) fn four_fifths_of_memory() -> u64 {
-    (machine_memory() / 5 * 4) >> 20 << 20
-}
-
 /// What the machine, or the control group that the process is in, has of memory, in bytes.
 fn machine_memory() -> u64 {
     let Ok(mut system) = System::new() else { return UNKNOWN_MEMORY };
@@ -217,4 +212,9 @@ fn machine_memory() -> u64 {
         (total, Some(limits)) if limits.total_memory > 0 => limits.total_memory.min(total),
         (total, _) => total,
     }
+}
+
+/// Four fifths of the machine's memory, in bytes, down to a whole MiB.
+pub(super) fn four_fifths_of_memory() -> u64 {
+    (machine_memory() / 5 * 4) >> 20 << 20
 }

@@ -158,6 +158,11 @@ impl Sources {
         values
     }
 
+    /// Whether anybody gave a setting.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.given.contains_key(key) || self.entries.iter().any(|entry| entry.path == [key])
+    }
+
     /// What to call a setting in a message: the way it was given, else the flag.
     pub(super) fn place_of(&self, key: &str) -> String {
         match (self.given.get(key), self.entries.iter().find(|entry| entry.path == [key])) {

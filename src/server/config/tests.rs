@@ -151,7 +151,7 @@ fn all_mistakes_are_told_in_one_run() {
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let config = check(&["--grace", "1s"], "grace = '2s'\nstore = 'memory'\n[limits]\nguest-idle = '90s'").unwrap();
     assert_eq!(config.grace, Duration::from_secs(1));
-    assert_eq!(config.service.limits, Limits { guest_idle: Duration::from_secs(90), ..Limits::default() });
+    assert_eq!(config.service.limits, Limits { guest_idle: Duration::from_secs(90), ..check::default_limits() });
     assert_eq!(config.http.first_bytes, Duration::from_secs(3));
 }
 

@@ -58,9 +58,9 @@ impl Membership {
     /// What comes next, or `Pending` until there is something.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<RoomEvent>> {
         loop {
-            let next = self.follower.poll_next(context);
-            if !matches!(&next, Poll::Ready(next) if self.passes_over(next)) {
-                return next;
+            let Poll::Ready(next) = self.follower.poll_next(context) else { return Poll::Pending };
+            if !self.passes_over(&next) {
+                return Poll::Ready(next);
             }
         }
     }

@@ -63,7 +63,7 @@ impl Shared {
     /// What each room may keep while there is not enough for all.
     fn share(&self) -> usize {
         let rooms = self.rooms.load(Ordering::Relaxed).max(1);
-        usize::try_from((self.limits.history_bytes_total / rooms).max(LEAST_SHARE)).unwrap_or(usize::MAX)
+        usize::try_from((self.limits.history_bytes / rooms).max(LEAST_SHARE)).unwrap_or(usize::MAX)
     }
 }
 

@@ -178,7 +178,7 @@ impl Room {
     /// Tells the others what this room keeps, and keeps less if that is too much for all.
     fn settle(&self, state: &mut State) {
         self.count(state);
-        if self.shared.kept.load(Ordering::Relaxed) > self.shared.limits.history_bytes_total {
+        if self.shared.kept.load(Ordering::Relaxed) > self.shared.limits.history_bytes {
             self.shared.crowded.store(true, Ordering::Release);
             self.shrink(state);
         }

@@ -195,7 +195,7 @@ fn limits_are_kept_and_a_refusal_changes_nothing() {
 #[test]
 fn all_rooms_together_keep_no_more_than_they_may() {
     const TOTAL: u64 = 64 << 10;
-    let mut town = Town::new(|limits| (limits.history_bytes_total, limits.rooms_per_user) = (TOTAL, 100));
+    let mut town = Town::new(|limits| (limits.history_bytes, limits.rooms_per_user) = (TOTAL, 100));
     let ann = town.user("ann");
     let text = "x".repeat(4_096);
     for number in 0..200 {

@@ -9,7 +9,7 @@ use prost::Message as _;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
-use super::people::{People, Who};
+use super::people::{People, Who, hash};
 use super::raw::Failure;
 use super::sessions::{get, put};
 
@@ -55,12 +55,14 @@ async fn a_deadline_holds_and_a_malformed_one_is_refused() {
         assert_eq!(failure.reason, Some(want), "{timeout}");
     }
     // A password takes longer than a nanosecond. By hand, since the client would give up by itself.
-    let stream = crate::harness::connect(people.server.grpc()).await;
+    let account = format!("[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 64 * 1_024));
+    let server = crate::harness::Server::builder().toml(&account).start().await;
+    let stream = crate::harness::connect(server.grpc()).await;
     let (mut sender, _driver) = crate::harness::http2_full(stream).await;
     let message = v1::AuthRequest { user: "adam".to_owned(), password: "bill".to_owned() }.encode_to_vec();
     let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
     body.extend(message);
-    let request = http::Request::post(format!("http://{}{}", people.server.grpc(), Method::Auth.path()))
+    let request = http::Request::post(format!("http://{}{}", server.grpc(), Method::Auth.path()))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("grpc-timeout", "1n")

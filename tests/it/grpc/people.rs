@@ -32,14 +32,18 @@ pub(crate) enum Who {
 pub(crate) fn accounts() -> String {
     format!(
         "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
-        hash("bill"),
-        hash("bob's")
+        hash("bill", CHEAP),
+        hash("bob's", CHEAP)
     )
 }
 
-pub(crate) fn hash(password: &str) -> String {
+/// KiB of memory for a hash that takes no time to speak of.
+const CHEAP: u32 = 64;
+
+/// A hash that takes as long as so many KiB of memory do.
+pub(crate) fn hash(password: &str, memory: u32) -> String {
     use argon2::password_hash::PasswordHasher as _;
-    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    let params = argon2::Params::new(memory, 2, 1, None).unwrap();
     argon2::Argon2::from(params).hash_password(password.as_bytes()).unwrap().to_string()
 }
 

@@ -7,7 +7,7 @@ use kvrpc::pb::v1;
 use kvrpc::service::Method;
 use tonic::Code;
 
-use super::people::{People, Who, accounts, auth, sign_in};
+use super::people::{People, Who, accounts, auth, hash, sign_in};
 use super::raw::Raw;
 use crate::harness::{Server, eventually};
 
@@ -119,12 +119,7 @@ async fn too_many_sign_ins_a_second_wait() {
 async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_time() {
     // Dear enough to be measured, cheap enough for a test.
     let config = "[limits]\nauth-failure-burst = 1000\n";
-    let hash = {
-        use argon2::password_hash::PasswordHasher as _;
-        let params = argon2::Params::new(8 * 1_024, 2, 1, None).unwrap();
-        argon2::Argon2::from(params).hash_password(b"bill").unwrap().to_string()
-    };
-    let accounts = format!("{config}[users.adam]\npassword = {hash:?}\nrole = \"manager\"\n");
+    let accounts = format!("{config}[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 8 * 1_024));
     let server = Server::builder().toml(&accounts).start().await;
     let nobody = Raw::new(server.channel());
     let mut times: [Vec<Duration>; 2] = Default::default();
@@ -138,8 +133,8 @@ async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_tim
     }
     words.dedup();
     assert_eq!(words.len(), 1, "{words:?}");
-    times.iter_mut().for_each(|times| times.sort());
-    let [known, unknown] = times.map(|times| times[times.len() / 2].as_secs_f64());
+    // The shortest of each: whatever else the machine does only adds to it.
+    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap().as_secs_f64());
     // Without the decoy the unknown user is answered some twenty times faster.
     assert!((0.5..2.0).contains(&(known / unknown)), "known {known}, unknown {unknown}");
 }

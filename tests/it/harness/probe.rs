@@ -46,7 +46,7 @@ pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Probe>) {
     let metrics = |hooks: Hooks| {
         Arc::new(move || hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect())
     };
-    (probe, move |hooks| Parts { grpc, metrics: metrics(hooks), tasks: Vec::new() })
+    (probe, move |hooks| Parts { grpc, service: None, metrics: metrics(hooks), tasks: Vec::new() })
 }
 
 impl tower::Service<Request<Incoming>> for Probe {

@@ -1,0 +1,93 @@
+//! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by the service.
+//!
+//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, `datagram`
+//! UDP. None of them knows a dialect: that is the codec's.
+
+mod datagram;
+mod member;
+mod room;
+mod stream;
+mod websocket;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use self::member::Member;
+use super::{Connection, Door};
+use crate::dialect::{Dialect, Transport};
+use crate::service::Service;
+
+pub use datagram::serve as serve_datagrams;
+
+/// What a client gets to take a reply from the system's buffers: one that reads nothing must not hold the reply for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is read from after the last reply: closing with bytes unread would reset it, and lose the reply.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the connections of a dialect's door may take, and how long.
+#[derive(Clone, Debug)]
+pub struct SocketLimits {
+    /// How long a connection may stay without a request; `None`: for ever.
+    pub idle: Option<Duration>,
+    /// The opening handshake of a WebSocket.
+    pub handshake: Duration,
+    /// Silence after which a WebSocket's peer is sent a ping.
+    pub ping_after: Duration,
+    /// What it has to answer that.
+    pub pong_within: Duration,
+    /// Origins whose pages may open a WebSocket; a client that is no browser sends none, and is served.
+    pub allow_origins: Vec<HeaderValue>,
+}
+
+/// The door of one dialect on TCP, bare or as a WebSocket.
+pub struct SocketDoor {
+    service: Arc<Service>,
+    dialect: &'static Dialect,
+    limits: Arc<SocketLimits>,
+}
+
+impl SocketDoor {
+    /// A door to `service`. A dialect of datagrams has none: its connections are closed at once.
+    pub fn new(service: Arc<Service>, dialect: &'static Dialect, limits: SocketLimits) -> Self {
+        Self { service, dialect, limits: Arc::new(limits) }
+    }
+}
+
+impl Door for SocketDoor {
+    fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
+        let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
+        let member = Member::new(Arc::clone(&self.service), self.dialect, peer);
+        let serving: BoxFuture<'static, ()> = match self.dialect.transport {
+            Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits)),
+            Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits)),
+            Transport::Udp(_) => Box::pin(std::future::ready(())),
+        };
+        let door = self.dialect.name;
+        Box::pin(async move {
+            if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+                service.metrics().panicked();
+                tracing::error!(door, %peer, "serving a connection panicked; it was closed");
+            }
+        })
+    }
+}
+
+/// Says that nothing more comes, and waits until the client has closed too, or for [`LINGER`].
+async fn close(mut stream: TcpStream) {
+    let goodbye = async {
+        stream.shutdown().await?;
+        let mut dropped = [0; 4 << 10];
+        while stream.read(&mut dropped).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whether it was heard is the client's affair.
+    let _ = timeout(LINGER, goodbye).await;
+}

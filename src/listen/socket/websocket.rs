@@ -1,0 +1,197 @@
+//! A dialect on a WebSocket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::header::ORIGIN;
+use http::{HeaderValue, StatusCode};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_util::sync::CancellationToken;
+
+use super::{LINGER, Member, SocketLimits, WRITE_TIMEOUT};
+use crate::dialect::codec::{self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload};
+use crate::listen::Connection;
+
+/// Above what a codec takes, so that the codec answers what is too long; beyond this the connection is closed unread.
+const MOST_RECEIVED: usize = 4 * MAX_MESSAGE_BYTES;
+/// One reply, which may be a little longer than its limit, and the control messages beside it.
+const MOST_UNSENT: usize = 2 * MAX_REPLY_BYTES;
+/// An idle connection's buffer.
+const READ_BUFFER: usize = 4 << 10;
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(
+    connection: Connection,
+    codec: Box<dyn MessageCodec>,
+    member: Member,
+    limits: Arc<SocketLimits>,
+) {
+    let Connection { stream, peer, permit, draining, .. } = connection;
+    let door = member.door();
+    let origins = Origins(limits.allow_origins.clone());
+    let shaking = timeout(limits.handshake, accept_hdr_async_with_config(stream, origins, Some(config())));
+    let socket = tokio::select! {
+        shaken = shaking => match shaken {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => return tracing::debug!(door, %peer, %error, "the WebSocket handshake failed"),
+            Err(_) => return tracing::debug!(door, %peer, "closed: no handshake within {:?}", limits.handshake),
+        },
+        () = draining.cancelled() => return,
+    };
+    permit.spoke();
+    let mut talk = Talk { socket, codec, member };
+    let (code, reason) = match talk.run(&limits, &draining).await {
+        Ok(close) => close,
+        Err(error) => {
+            tracing::debug!(door, %peer, %error, "the connection ended");
+            #[allow(clippy::wildcard_enum_match_arm, reason = "all others leave nobody to tell")]
+            match error {
+                Error::Capacity(_) => (CloseCode::Size, "the message is too long"),
+                Error::Utf8(_) => (CloseCode::Invalid, "a text message must be UTF-8"),
+                Error::Protocol(_) => (CloseCode::Protocol, "no WebSocket frame"),
+                _ => return,
+            }
+        }
+    };
+    let Talk { mut socket, member, .. } = talk;
+    drop(member);
+    let goodbye = async {
+        socket.close(Some(CloseFrame { code, reason: reason.into() })).await?;
+        // Until the client has said the same, and closed.
+        while let Some(message) = socket.next().await {
+            message?;
+        }
+        Ok::<_, Error>(())
+    };
+    // Whether it was heard is the client's affair.
+    let _ = timeout(LINGER, goodbye).await;
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_UNSENT)
+        .max_message_size(Some(MOST_RECEIVED))
+        .max_frame_size(Some(MOST_RECEIVED))
+}
+
+struct Talk {
+    socket: Socket,
+    codec: Box<dyn MessageCodec>,
+    member: Member,
+}
+
+impl Talk {
+    /// Until one side ends it: what to close it with.
+    async fn run(
+        &mut self,
+        limits: &SocketLimits,
+        draining: &CancellationToken,
+    ) -> Result<(CloseCode, &'static str), Error> {
+        let mut last_request = Instant::now();
+        let mut silence = Silence::new(limits);
+        loop {
+            let idle = limits.idle.map_or_else(far_away, |idle| last_request + idle);
+            let message = tokio::select! {
+                biased;
+                () = draining.cancelled() => return Ok((CloseCode::Away, "the server is shutting down")),
+                message = self.socket.next() => message.ok_or(Error::ConnectionClosed)??,
+                () = sleep_until(silence.end) => {
+                    if silence.pinged {
+                        return Ok((CloseCode::Away, "no answer to a ping"));
+                    }
+                    silence.ping();
+                    self.send(Message::Ping(Bytes::new())).await?;
+                    continue;
+                }
+                () = sleep_until(idle) => return Ok((CloseCode::Normal, "no request for too long")),
+            };
+            silence = Silence::new(limits);
+            let next = match &message {
+                Message::Text(text) => self.answer(Payload::Text(text.as_str())).await?,
+                Message::Binary(bytes) => self.answer(Payload::Binary(bytes)).await?,
+                // The library answers both; the end of the stream comes behind a close.
+                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => continue,
+            };
+            last_request = Instant::now();
+            if next == Next::Close || self.member.is_over() {
+                return Ok((CloseCode::Normal, ""));
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    async fn answer(&mut self, message: Payload<'_>) -> Result<Next, Error> {
+        if self.codec.decode(message) == Decoded::Close {
+            return Ok(Next::Close);
+        }
+        while let Some(action) = self.codec.next() {
+            let answer = self.member.run(action).await;
+            self.codec.answer(answer);
+        }
+        let (reply, next) = self.codec.finish();
+        match reply {
+            Some(codec::Message::Text(text)) => self.send(Message::text(text)).await?,
+            Some(codec::Message::Binary(bytes)) => self.send(Message::Binary(bytes.freeze())).await?,
+            None => {}
+        }
+        Ok(next)
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Error> {
+        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+            Ok(sent) => sent,
+            Err(elapsed) => Err(Error::Io(elapsed.into())),
+        }
+    }
+}
+
+/// How long the client may say nothing.
+struct Silence {
+    end: Instant,
+    pinged: bool,
+    pong_within: Duration,
+}
+
+impl Silence {
+    fn new(limits: &SocketLimits) -> Self {
+        Self { end: Instant::now() + limits.ping_after, pinged: false, pong_within: limits.pong_within }
+    }
+
+    fn ping(&mut self) {
+        (self.end, self.pinged) = (Instant::now() + self.pong_within, true);
+    }
+}
+
+/// An instant that does not come in a connection's life.
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 86_400)
+}
+
+/// Lets in pages of these origins, and clients that are no browser and send none. A page of any other site could drive the
+/// door of its visitor's machine.
+struct Origins(Vec<HeaderValue>);
+
+impl Callback for Origins {
+    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+        let allowed = |origin| self.0.iter().any(|allowed| allowed == origin);
+        if request.headers().get_all(ORIGIN).iter().all(allowed) {
+            return Ok(response);
+        }
+        let mut refusal =
+            ErrorResponse::new(Some("pages of this origin may not connect; see --allow-origin\n".to_owned()));
+        *refusal.status_mut() = StatusCode::FORBIDDEN;
+        Err(refusal)
+    }
+}

@@ -1,0 +1,117 @@
+//! Sessions that live as long as a connection: those of the older socket protocols, which have no tokens.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::authorize::Caller;
+use super::session::{Life, Session};
+use super::{Service, token};
+use crate::model::{Reason, Result, UserName};
+
+/// A guest's session that ends when this is dropped, and its user's name and store with it.
+pub struct ConnectionSession {
+    service: Arc<Service>,
+    session: Arc<Session>,
+}
+
+impl ConnectionSession {
+    /// The session.
+    pub const fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl Drop for ConnectionSession {
+    fn drop(&mut self) {
+        self.service.end_session(&self.session);
+    }
+}
+
+impl Service {
+    /// Opens a session for a connection whose client says its name. It counts as a sign-in of its source.
+    ///
+    /// # Errors
+    /// `INVALID_NAME` for a name that only a socket can have; `NAME_IN_USE`; `RATE_LIMITED`; `SERVER_FULL`.
+    pub fn connect(self: &Arc<Self>, caller: &Caller, name: UserName) -> Result<ConnectionSession> {
+        self.rates.sign_in(caller.source)?;
+        super::sign_in::refuse_socket_name(&name)?;
+        self.open_connection(name)
+    }
+
+    /// Opens a session for a connection that is named by its peer's port, or by `ip:port` if that name is in use. It counts as
+    /// a sign-in of its source.
+    ///
+    /// # Errors
+    /// `NAME_IN_USE` if both are; `RATE_LIMITED`; `SERVER_FULL`.
+    pub fn connect_socket(self: &Arc<Self>, caller: &Caller, peer: SocketAddr) -> Result<ConnectionSession> {
+        self.rates.sign_in(caller.source)?;
+        match self.open_connection(UserName::new(peer.port().to_string())?) {
+            Err(error) if error.reason() == Reason::NameInUse => self.open_connection(UserName::new(peer.to_string())?),
+            opened => opened,
+        }
+    }
+
+    fn open_connection(self: &Arc<Self>, name: UserName) -> Result<ConnectionSession> {
+        // Nobody ever learns the token: its hash only gives the session a place in the table.
+        let (_, hash) = token::generate();
+        let session = self.open_guest(&name, hash, Life::Connection, self.clock.now())?;
+        Ok(ConnectionSession { service: Arc::clone(self), session })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::model::{Command, Page, Reply, UpgradePolicy};
+    use crate::service::{Limits, Options};
+    use crate::store::Clock;
+
+    fn service(sessions: u64) -> Arc<Service> {
+        Arc::new(
+            Service::new(Options {
+                accounts: Vec::new(),
+                upgrade_policy: UpgradePolicy::Managers,
+                limits: Limits { sessions, ..Limits::default() },
+                clock: Clock::system(),
+            })
+            .unwrap(),
+        )
+    }
+
+    fn caller(session: Option<Arc<Session>>) -> Caller {
+        Caller { session, door: "text", source: IpAddr::from([127, 0, 0, 1]) }
+    }
+
+    #[test]
+    fn a_connections_name_is_its_port_then_its_address_and_free_when_it_ends() {
+        let (service, peer) = (service(3), SocketAddr::from(([127, 0, 0, 1], 48_106)));
+        let connect = || service.connect_socket(&caller(None), peer);
+        let first = connect().unwrap();
+        let second = connect().unwrap();
+        assert_eq!(first.session().user.name.as_str(), "48106");
+        assert_eq!(second.session().user.name.as_str(), "127.0.0.1:48106");
+        assert_eq!(connect().err().unwrap().reason(), Reason::NameInUse);
+        drop(first);
+        assert_eq!(connect().unwrap().session().user.name.as_str(), "48106");
+    }
+
+    #[tokio::test]
+    async fn connections_count_against_the_sessions_and_end_with_their_guard() {
+        let service = service(1);
+        let name = |name: &str| UserName::new(name).unwrap();
+        let held = service.connect(&caller(None), name("anuran")).unwrap();
+        for (other, reason) in [("Anuran", Reason::NameInUse), ("eve", Reason::ServerFull), ("17", Reason::InvalidName)]
+        {
+            assert_eq!(service.connect(&caller(None), name(other)).err().unwrap().reason(), reason, "{other}");
+        }
+        service.sweep();
+        let me = caller(Some(Arc::clone(held.session())));
+        assert!(matches!(service.execute(&me, Command::WhoAmI).await, Ok(Reply::WhoAmI { .. })));
+        drop(held);
+        let over = service.execute(&me, Command::ListAccesses { page: Page::default() }).await;
+        assert_eq!(over.unwrap_err().reason(), Reason::SessionExpired);
+        service.connect(&caller(None), name("eve")).unwrap();
+    }
+}

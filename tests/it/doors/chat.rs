@@ -1,0 +1,63 @@
+//! `chat`: old clients and gRPC's Chat are in one room.
+
+use super::client::{OldClient, manager, server};
+use crate::chat::talker::Talk;
+use crate::grpc::people::sign_in;
+use crate::grpc::raw::Raw;
+
+#[tokio::test]
+async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
+    let server = server(&["chat"], "").await;
+    let mut rwitick = Talk::join(&sign_in(&Raw::new(server.channel()), "rwitick").await, "", None).await;
+    assert_eq!(rwitick.hear_all(2).await, ["lobby: rwitick", "+rwitick"]);
+    rwitick.say("before anybody came", "1").await;
+    assert_eq!(rwitick.hear_all(2).await, ["rwitick: before anybody came", "ack 1"]);
+
+    // This one sends without a newline, the other with one: each is told in its own way, and nothing of what was before.
+    let mut anuran = OldClient::connect(&server, "chat").await;
+    anuran.send("anuran").await;
+    assert_eq!(rwitick.hear().await, "+anuran");
+    let mut amartya = OldClient::connect(&server, "chat").await;
+    assert_eq!(amartya.ask("Anuran\n").await, "Name is already taken\n");
+    assert_eq!(amartya.ask("rwitick\n").await, "Name is already taken\n");
+    assert_eq!(amartya.ask("a\u{202e}b\n").await, "Invalid name\n");
+    amartya.send("amartya\n").await;
+    assert_eq!(anuran.receive().await, b"amartya has joined the chat.");
+    assert_eq!(rwitick.hear().await, "+amartya");
+
+    anuran.send("hello").await;
+    assert_eq!(amartya.receive().await, b"anuran: hello\n");
+    assert_eq!(rwitick.hear().await, "anuran: hello");
+    rwitick.say("two\nlines", "2").await;
+    assert_eq!(anuran.receive().await, b"rwitick: two lines");
+    assert_eq!(amartya.receive().await, b"rwitick: two lines\n");
+    assert_eq!(rwitick.hear_all(2).await, ["rwitick: two\nlines", "ack 2"]);
+
+    amartya.send("quit\n").await;
+    assert_eq!(amartya.receive().await, b"");
+    assert_eq!(anuran.receive().await, b"amartya has left the chat.");
+    // A lost connection is told as one that was closed.
+    drop(anuran);
+    assert_eq!(rwitick.hear_all(2).await, ["-amartya", "-anuran"]);
+}
+
+#[tokio::test]
+async fn a_manager_ends_an_old_clients_session_while_it_only_listens() {
+    use kvrpc::pb::v1;
+    use kvrpc::service::Method;
+
+    let server = server(&["chat"], "").await;
+    let adam = manager(&server).await;
+    let mut listener = Talk::join(&adam, "", None).await;
+    assert_eq!(listener.hear_all(2).await, ["lobby: adam", "+adam"]);
+    let mut other = OldClient::connect(&server, "chat").await;
+    other.send("other\n").await;
+    assert_eq!(listener.hear().await, "+other");
+    let mut anuran = OldClient::connect(&server, "chat").await;
+    anuran.send("anuran\n").await;
+    assert_eq!(other.receive().await, b"anuran has joined the chat.\n");
+    let downgrade = v1::DowngradeRequest { user: "anuran".to_owned(), end_sessions: true };
+    let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &downgrade).await.unwrap();
+    assert_eq!(anuran.receive().await, b"", "closed");
+    assert_eq!(other.receive().await, b"anuran has left the chat.\n");
+}
