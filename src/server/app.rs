@@ -114,7 +114,11 @@ impl App {
 
         let cap = connections_within(config.connections, 1 + streams.len());
         if cap < config.connections {
-            tracing::warn!(wanted = config.connections, cap, "too few descriptors for that many connections a door");
+            tracing::info!(
+                wanted = config.connections,
+                cap,
+                "connections a door are bounded by the descriptors that the process may have"
+            );
         }
         let gate = Gate::new("grpc", cap);
         let socket_gates: Vec<_> = streams.iter().map(|(dialect, _)| Gate::new(dialect.name, cap)).collect();
