@@ -56,6 +56,8 @@ async fn the_prompt_edits_completes_and_remembers() {
     session.expect("error: `gett` is no command; did you mean `get`?").unwrap();
     session.expect("kvrpc> ").unwrap();
     session.send("put lost 1").unwrap();
+    // Shown to its end: the prompt that comes next is a new one.
+    session.expect("put lost 1").unwrap();
     session.send(ControlCode::EndOfText).unwrap();
     session.expect("kvrpc> ").unwrap();
     session.send_line("get lost").unwrap();

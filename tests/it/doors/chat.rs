@@ -56,6 +56,10 @@ async fn a_manager_ends_an_old_clients_session_while_it_only_listens() {
     let mut anuran = OldClient::connect(&server, "chat").await;
     anuran.send("anuran\n").await;
     assert_eq!(other.receive().await, b"anuran has joined the chat.\n");
+    // Others learn of it a moment before its login is done: what it hears itself tells that it is.
+    listener.say("hello", "1").await;
+    assert_eq!(anuran.receive().await, b"adam: hello\n");
+    assert_eq!(other.receive().await, b"adam: hello\n");
     let downgrade = v1::DowngradeRequest { user: "anuran".to_owned(), end_sessions: true };
     let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &downgrade).await.unwrap();
     assert_eq!(anuran.receive().await, b"", "closed");
