@@ -135,8 +135,8 @@ async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_tim
     assert_eq!(words.len(), 1, "{words:?}");
     // The shortest of each: whatever else the machine does only adds to it.
     let [known, unknown] = times.map(|times| times.into_iter().min().unwrap().as_secs_f64());
-    // Without the decoy the unknown user is answered some twenty times faster.
-    assert!((0.5..2.0).contains(&(known / unknown)), "known {known}, unknown {unknown}");
+    // Without the decoy the unknown user is answered some forty times faster; a busy machine makes a difference of three.
+    assert!((0.125..8.0).contains(&(known / unknown)), "known {known}, unknown {unknown}");
 }
 
 #[tokio::test]
