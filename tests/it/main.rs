@@ -7,6 +7,7 @@ mod harness;
 mod admin;
 mod chat;
 mod cli;
+mod clients;
 mod config;
 mod dialect;
 mod doors;
