@@ -14,6 +14,7 @@ mod doors;
 mod grpc;
 mod interop;
 mod limits;
+mod parity;
 mod shutdown;
 mod store;
 mod tidy;

@@ -1,9 +1,9 @@
 //! The doors of the older protocols, over real sockets, as their clients use them.
 
 mod chat;
-mod client;
+pub(crate) mod client;
 mod closing;
 mod people;
 mod sessions;
 mod settings;
-mod websocket;
+pub(crate) mod websocket;
