@@ -1,9 +1,10 @@
 //! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by the service.
 //!
-//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, `datagram`
-//! UDP. None of them knows a dialect: that is the codec's.
+//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, which a
+//! `handshake` comes before, `datagram` UDP. None of them knows a dialect: that is the codec's.
 
 mod datagram;
+mod handshake;
 mod member;
 mod room;
 mod stream;
