@@ -58,7 +58,11 @@ def machine():
         "go": ["go", "version"],
         "rustc": ["rustc", "--version"],
     }
-    first = lambda command: subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+    def first(command):
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return re.search(r"\d+\.\d+\.\d+", said).group(0)
+
     return {
         "cores": os.cpu_count(),
         "processor": model.group(1) if model else "unknown",

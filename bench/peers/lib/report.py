@@ -4,7 +4,7 @@ import statistics
 
 HEAD = """# kvrpc beside other servers
 
-Made by `bench/peers/run`; the raw rounds are in `peers.json`. {date}, {cores} cores ({processor}), load {load} at the start.
+Made by `bench/peers/run`; the raw rounds are in `peers.json`. {date}, {cores} cores ({processor}), a load of {load} from elsewhere.
 Each server ran on core 0 alone, its client on core 1; medians of {rounds} interleaved rounds of about {seconds} s. CPU is the server process's own, user and system. kvrpc's limits, roles
 and metrics were at their defaults; its calls carry a session's token and are authorised. Keys have 16 bytes, values and echoed texts 100. Every run's answers were checked: a call before and after it by another client for
 grpc-status 0 and the value's bytes, and all bytes of DATA of all answers against what right ones have; at Redis the number of hits and of errors. Versions: {versions}.
@@ -14,7 +14,7 @@ grpc-status 0 and the value's bytes, and all bytes of DATA of all answers agains
 def markdown(results):
     """The whole report."""
     machine = dict(results["machine"])
-    machine["versions"] = "; ".join(f"{name}: {text}" for name, text in machine["versions"].items())
+    machine["versions"] = ", ".join(f"{name} {text}" for name, text in machine["versions"].items())
     parts = [HEAD.format(**machine, rounds=results["rounds"], seconds=results["seconds"])]
     if "cpu" in results:
         parts += [cpu(results["cpu"])]
@@ -25,26 +25,38 @@ def markdown(results):
     return "\n".join(parts)
 
 
-def base_of(results, name, shape="8 × 16"):
-    """The median CPU of a row; none if it did not run."""
-    found = [statistics.median(r["cpu"]) for r in results if r["name"] == name and r["shape"] == shape]
-    return found[0] if found else None
+# What a row that is no single gRPC call is set beside.
+BESIDE = {
+    "redis GET -P 16": "kvrpc Batch of 16 Gets",
+    "redis GET -P 64": "kvrpc Batch of 128 Gets",
+    "redis SET -P 1": "kvrpc Put",
+    "redis SET -P 16": "kvrpc Batch of 16 Puts",
+    "redis SET -P 64": "kvrpc Batch of 128 Puts",
+}
+
+
+def median_of(results, name, shape):
+    """The median CPU of a row, in the shape or in the only one that it has."""
+    found = {r["shape"]: statistics.median(r["cpu"]) for r in results if r["name"] == name}
+    return found.get(shape) or found.get("8 × 16")
 
 
 def cpu(results):
     """CPU and throughput."""
     lines = [
         "## What an operation costs\n",
-        "Connections × operations in flight on each. The last column is kvrpc's Get in the same shape (8 × 16 where there is no such row) divided by the row: below 1, kvrpc needs less.\n",
-        "| server | shape | CPU, µs an operation | least to most | operations a second | kvrpc Get / this |",
-        "|---|---|--:|--:|--:|--:|",
+        "Connections × operations in flight on each; all operations on one key. The ratio is what kvrpc needs for its row divided by what this one needs: below 1, kvrpc needs less.\n",
+        "| server | shape | CPU, µs an operation | least to most | operations a second | ratio | beside |",
+        "|---|---|--:|--:|--:|--:|---|",
     ]
     for result in results:
         used = statistics.median(result["cpu"])
-        base = base_of(results, "kvrpc Get", result["shape"]) or base_of(results, "kvrpc Get")
-        ratio = f"{base / used:.2f}" if base and used else ""
+        beside = BESIDE.get(result["name"], "kvrpc Get")
+        base = None if result["name"].startswith("kvrpc") else median_of(results, beside, result["shape"])
+        cells = f"{base / used:.2f} | {beside}" if base else " | "
         spread = f"{min(result['cpu']):.2f} to {max(result['cpu']):.2f}"
-        lines.append(f"| {result['name']} | {result['shape']} | {used:.2f} | {spread} | {statistics.median(result['rate']):,.0f} | {ratio} |")
+        rate = statistics.median(result["rate"])
+        lines.append(f"| {result['name']} | {result['shape']} | {used:.2f} | {spread} | {rate:,.0f} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

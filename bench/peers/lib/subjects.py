@@ -3,7 +3,7 @@
 import dataclasses
 
 import grpc
-from wire import field, fields, frame, varint
+from wire import field, fields, frame, number_field, varint
 
 KEY = "k" * 16
 # Gets read a key that no row writes, so that their answers keep their length.
@@ -41,6 +41,8 @@ class Grpc:
     operations: int = 1
     headers: dict = dataclasses.field(default_factory=dict)
     messages: int = 1
+    # Its answers change from call to call.
+    writes: bool = False
 
     def body(self):
         """The whole request's body."""
@@ -130,13 +132,41 @@ def batch(name, count, headers):
     message = field(1, field(1, field(1, READ))) * count
 
     def check(answer):
-        results = [data for number, data in fields(answer) if number == 1]
+        results = [dict(fields(data)) for number, data in fields(answer) if number == 1]
         need(len(results) == count, f"{name} answered {len(results)} results")
         for result in results:
-            need(VALUE.encode() in dict(fields(dict(fields(result))[1])).values(), f"{name} answered {result!r}")
+            need(VALUE.encode() in dict(fields(result[1])).values(), f"{name} answered {result}")
         return len(answer)
 
     return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, lambda length, calls: calls * (5 + length), count, headers)
+
+
+def batch_put(name, count, headers):
+    """Puts, together in one unary call. The answers grow with their revisions: the length of each call's is worked out."""
+    message = field(1, field(2, field(1, KEY) + field(2, VALUE))) * count
+
+    def answer_of(revision):
+        results = (field(1, field(2, number_field(1, at))) for at in range(revision - count + 1, revision + 1))
+        return b"".join(results) + number_field(2, revision) + number_field(3, 1)
+
+    def check(answer):
+        revision = dict(fields(answer))[2]
+        need(answer == answer_of(revision), f"{name} answered {answer!r}")
+        return revision
+
+    def expected(revision, calls):
+        lengths = {}
+        total = 0
+        for call in range(1, calls + 1):
+            last = revision + call * count
+            # All answers between two growths of a varint are as long.
+            span = (len(varint(last - count + 1)), len(varint(last)))
+            if span[0] != span[1] or span not in lengths:
+                lengths[span] = len(answer_of(last))
+            total += 5 + lengths[span]
+        return total
+
+    return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, expected, count, headers, writes=True)
 
 
 def all_of(servers):
@@ -144,11 +174,12 @@ def all_of(servers):
     rows = []
     if server := servers.get("kvrpc"):
         headers = {"authorization": f"Bearer {sign_in(server.address)}"}
-        put = Grpc("kvrpc Put", "kvrpc", KEY_VALUE + "Put", field(1, KEY) + field(2, VALUE), put_check, put_total, headers=headers)
+        put = Grpc("kvrpc Put", "kvrpc", KEY_VALUE + "Put", field(1, KEY) + field(2, VALUE), put_check, put_total, headers=headers, writes=True)
         dataclasses.replace(put, message=field(1, READ) + field(2, VALUE)).probe(server.address)
         length = lambda size, calls: calls * (5 + size)
         rows += [Grpc("kvrpc Get", "kvrpc", KEY_VALUE + "Get", field(1, READ), get("Get"), length, headers=headers), put]
         rows += [batch(f"kvrpc Batch of {count} Gets", count, headers) for count in (16, 128)]
+        rows += [batch_put(f"kvrpc Batch of {count} Puts", count, headers) for count in (16, 128)]
     for server, name in ECHOES.items():
         if server in servers:
             rows.append(echo(name, server))
