@@ -6,6 +6,7 @@
 //! to a terminal. `via` takes the same commands to the doors of the older protocols. Absent on purpose: rules about who may do what, which are the server's.
 
 mod args;
+mod bench;
 mod cache;
 mod chat;
 mod commands;

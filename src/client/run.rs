@@ -7,7 +7,7 @@ use super::failure::Result;
 use super::input::{Input, Step};
 use super::output::Output;
 use super::session::Session;
-use super::{Exit, completions, doctor, help, man};
+use super::{Exit, bench, completions, doctor, help, man};
 use crate::dialect::grammar::Call;
 
 /// What runs commands: a session, an output, and what the gets found.
@@ -91,6 +91,7 @@ impl Runner {
             Call::Members { room } => self.members(room).await,
             Call::Export { prefix, user } => self.export(prefix, user).await,
             Call::Import { source } => self.import(source).await,
+            Call::Bench(call) => bench::run(&self.session, &mut self.output, *call, input).await,
             Call::Doctor => doctor::run(&self.session, &mut self.output).await,
             Call::Completions { shell } => Ok(self.output.own_text(&completions::script(shell))?),
             Call::Man => Ok(self.output.own_text(&man::page()?)?),
