@@ -56,7 +56,8 @@ pub(super) async fn lanes(
             tokio::time::sleep(DISTANCE).await;
         }
         let opening = DoorLane::open(&session.settings, call.mode, &address, load, password);
-        let silent = |_| Err(Failure::new(crate::client::Exit::Unavailable, format!("{address} gives no answer in time")));
+        let silent =
+            |_| Err(Failure::new(crate::client::Exit::Unavailable, format!("{address} gives no answer in time")));
         lanes.push(super::Lane::Door(timeout(session.settings.timeout, opening).await.unwrap_or_else(silent)?));
     }
     Ok(lanes)
@@ -67,7 +68,9 @@ async fn address(session: &Session, mode: BenchMode) -> Result<String> {
     let dialect = mode.as_str();
     let doors = info(session).await?.doors;
     doors.into_iter().find(|door| door.dialect == dialect).map(|door| door.address).ok_or_else(|| {
-        Failure::usage(format!("the server has no door `{dialect}`; start it with --compat {dialect}=127.0.0.1:PORT, or give --door"))
+        Failure::usage(format!(
+            "the server has no door `{dialect}`; start it with --compat {dialect}=127.0.0.1:PORT, or give --door"
+        ))
     })
 }
 

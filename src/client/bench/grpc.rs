@@ -93,7 +93,8 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-        let answer = self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
+        let answer =
+            self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
         let results = self.checked(answer).await?.results;
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());
@@ -125,7 +126,11 @@ impl GrpcLane {
 fn operation(load: &Load, planned: &Planned) -> Operation {
     let key = planned.key.clone();
     let kind = if planned.write {
-        Kind::Put(PutOperation { key, data: Some(put_operation::Data::Value(load.value.clone())), ..Default::default() })
+        Kind::Put(PutOperation {
+            key,
+            data: Some(put_operation::Data::Value(load.value.clone())),
+            ..Default::default()
+        })
     } else {
         Kind::Get(GetOperation { key })
     };
