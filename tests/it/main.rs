@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod dialect;
 mod doors;
+mod greedy;
 mod grpc;
 mod interop;
 mod limits;

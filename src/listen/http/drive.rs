@@ -3,8 +3,10 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -15,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{HttpLimits, HttpService};
+use super::counted::{Counted, Ledger};
+use super::{Bounds, HttpLimits, HttpService};
 use crate::listen::ConnInfo;
 
 /// Streams that the peer reset and that are still being taken down, and resets of ours, before the connection is ended
@@ -34,29 +37,35 @@ const CUT_AFTER: Duration = Duration::from_secs(1);
 struct WithInfo<S> {
     service: TowerToHyperService<S>,
     info: ConnInfo,
+    ledger: Ledger,
 }
 
 impl<S: HttpService> Service<http::Request<Incoming>> for WithInfo<S> {
-    type Response = S::Response;
+    type Response = http::Response<Counted<S::ResponseBody>>;
     type Error = S::Error;
-    type Future = <TowerToHyperService<S> as Service<http::Request<Incoming>>>::Future;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.info.clone());
-        self.service.call(request)
+        let ledger = self.ledger.clone();
+        let answering = self.service.call(request);
+        Box::pin(async move {
+            ledger.account.room().await;
+            if ledger.evicted.is_cancelled() {
+                // Nobody hears the answer: the connection takes this with it.
+                std::future::pending::<()>().await;
+            }
+            Ok(answering.await?.map(|body| Counted::new(body, ledger)))
+        })
     }
 }
 
-pub(super) async fn http2<IO, S>(
-    stream: IO,
-    service: S,
-    info: ConnInfo,
-    limits: &HttpLimits,
-    draining: &CancellationToken,
-) where
+pub(super) async fn http2<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
+    let limits = &bounds.limits;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -67,28 +76,43 @@ pub(super) async fn http2<IO, S>(
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .max_send_buf_size(MAX_SEND_BUFFER);
-    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
-    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+    let ledger = Ledger { account: Arc::clone(&bounds.unsent), evicted: CancellationToken::new() };
+    let evicted = ledger.evicted.clone();
+    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone(), ledger };
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        biased;
+        () = evicted.cancelled() => too_slow(&info),
+        () = run(connection, &info, limits, draining) => {}
+    }
 }
 
-pub(super) async fn http1<IO, S>(
-    stream: IO,
-    service: S,
-    info: ConnInfo,
-    limits: &HttpLimits,
-    draining: &CancellationToken,
-) where
+pub(super) async fn http1<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
+    let limits = &bounds.limits;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
-    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+    let ledger = Ledger { account: Arc::clone(&bounds.unsent), evicted: CancellationToken::new() };
+    let evicted = ledger.evicted.clone();
+    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone(), ledger };
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        biased;
+        () = evicted.cancelled() => too_slow(&info),
+        () = run(connection, &info, limits, draining) => {}
+    }
+}
+
+fn too_slow(info: &ConnInfo) {
+    let peer = info.peer;
+    tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed");
 }
 
 /// What both versions' connections have in common.

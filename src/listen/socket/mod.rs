@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -38,6 +39,9 @@ pub use share::Share;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is read from after the last reply: closing with bytes unread would reset it, and lose the reply.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What the system keeps of a reply for a client that does not read: without a bound, up to 4 MiB a connection.
+const SEND_BUFFER: usize = 128 << 10;
 
 /// What the connections of a dialect's door may take, and how long.
 #[derive(Clone, Debug)]
@@ -74,6 +78,9 @@ impl SocketDoor {
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
+        if let Err(error) = SockRef::from(&connection.stream).set_send_buffer_size(SEND_BUFFER) {
+            tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
+        }
         let pace = Pace::new(Arc::clone(&self.share));
         let member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {

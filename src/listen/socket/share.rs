@@ -4,26 +4,25 @@
 //! there are as many as threads: however many such clients there are, no other waits for more than a few of their steps, and no more than
 //! a few long replies are in the making. What a client does not take at once is on the account of [`Share::send`].
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::WRITE_TIMEOUT;
+use crate::listen::unsent::Account;
 
 /// The most that all replies which are made and not taken may come to. Beyond it, whoever has waited longest to be read is closed.
 const MAX_UNSENT_BYTES: usize = 64 << 20;
 /// Steps without a pause that need no turn: a command, a request, or [`STEP_BYTES`] of a reply.
-const FREE_STEPS: usize = 64;
+const FREE_STEPS: usize = 16;
 /// How many steps one client works on before the others on its thread have theirs.
-const SLICE_STEPS: usize = 16;
+const SLICE_STEPS: usize = 8;
 /// What of a reply counts as a step.
 const STEP_BYTES: usize = 4 << 10;
 /// A request so long is not even decoded without a turn.
@@ -34,21 +33,13 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// What all connections share.
 pub struct Share {
     turns: Arc<Semaphore>,
-    unsent: Mutex<Unsent>,
-}
-
-#[derive(Default)]
-struct Unsent {
-    next: u64,
-    bytes: usize,
-    /// Those that wait to be read, the longest first.
-    waiting: BTreeMap<u64, (usize, CancellationToken)>,
+    unsent: Arc<Account>,
 }
 
 impl Share {
     /// For connections on so many threads.
     pub fn new(threads: usize) -> Arc<Self> {
-        Arc::new(Self { turns: Arc::new(Semaphore::new(threads.max(1))), unsent: Mutex::default() })
+        Arc::new(Self { turns: Arc::new(Semaphore::new(threads.max(1))), unsent: Account::new(MAX_UNSENT_BYTES) })
     }
 
     /// Sends a reply of so many bytes; a client that does not take it in time, or when others need the memory, gets no more of it.
@@ -63,45 +54,14 @@ impl Share {
             return sent;
         }
         pace.rest();
-        let held = self.hold(bytes);
+        let evicted = CancellationToken::new();
+        let _held = self.unsent.hold(bytes, &evicted);
         tokio::select! {
             biased;
-            () = held.evicted.cancelled() => {
+            () = evicted.cancelled() => {
                 Err(io::Error::new(io::ErrorKind::OutOfMemory, "it reads too slowly, and the memory for replies is needed").into())
             }
             sent = timeout(WRITE_TIMEOUT, sending) => sent.map_err(|elapsed| E::from(elapsed.into()))?,
-        }
-    }
-
-    fn hold(&self, bytes: usize) -> Held<'_> {
-        let evicted = CancellationToken::new();
-        let mut unsent = self.unsent.lock();
-        let id = unsent.next;
-        unsent.next += 1;
-        unsent.bytes += bytes;
-        unsent.waiting.insert(id, (bytes, evicted.clone()));
-        while unsent.bytes > MAX_UNSENT_BYTES && unsent.waiting.len() > 1 {
-            let Some((_, (bytes, longest))) = unsent.waiting.pop_first() else { break };
-            unsent.bytes -= bytes;
-            longest.cancel();
-        }
-        drop(unsent);
-        Held { share: self, id, evicted }
-    }
-}
-
-/// A reply on the account; dropped, it is off.
-struct Held<'a> {
-    share: &'a Share,
-    id: u64,
-    evicted: CancellationToken,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let mut unsent = self.share.unsent.lock();
-        if let Some((bytes, _)) = unsent.waiting.remove(&self.id) {
-            unsent.bytes -= bytes;
         }
     }
 }
@@ -184,29 +144,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn replies_that_nobody_takes_have_a_limit_and_the_longest_waiting_goes() {
-        let share = Share::new(1);
-        let quarter = MAX_UNSENT_BYTES / 4;
-        let mut held: Vec<_> = (0..4).map(|_| share.hold(quarter)).collect();
-        assert!(held.iter().all(|held| !held.evicted.is_cancelled()));
-        held.push(share.hold(1));
-        let gone: Vec<bool> = held.iter().map(|held| held.evicted.is_cancelled()).collect();
-        assert_eq!(gone, [true, false, false, false, false]);
-        // One alone may be as long as it is.
-        let long = share.hold(2 * MAX_UNSENT_BYTES);
-        assert!(held.iter().all(|held| held.evicted.is_cancelled()) && !long.evicted.is_cancelled());
-        drop((held, long));
-        assert_eq!(share.unsent.lock().bytes, 0);
-    }
-
-    #[tokio::test]
     async fn a_sender_that_must_make_room_is_told() {
         let share = Share::new(1);
         let mut pace = Pace::new(Arc::clone(&share));
         let stuck = share.send::<io::Error>(1, &mut pace, std::future::pending());
         let newer = async {
             tokio::task::yield_now().await;
-            drop(share.hold(MAX_UNSENT_BYTES));
+            drop(share.unsent.hold(MAX_UNSENT_BYTES, &CancellationToken::new()));
         };
         let (stuck, ()) = tokio::join!(stuck, newer);
         assert_eq!(stuck.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
