@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, Next, RoomEvent, StreamCodec};
-use super::line::{Line, Lines};
+use super::line::{Line, Lines, is_http};
 use super::words;
 use crate::model::{Reason, UserName};
 
@@ -48,6 +48,8 @@ impl StreamCodec for Chat {
             Line::Pending { quiet } => return Decoded::Pending { quiet },
             Line::Whole(line) if line.as_ref() == b"quit" => return Decoded::Close,
             Line::Whole(line) if self.joined => self.line(&line),
+            // Its headers and body would go to everyone.
+            Line::Whole(name) if is_http(&name) => return Decoded::Close,
             Line::Whole(name) => self.login(&name),
             Line::TooLong => {
                 self.next = Next::Close;
