@@ -1,5 +1,7 @@
 """A WebSocket connection that is used as the old clients use theirs: one message, one answer."""
 
+import atexit
+import contextlib
 import sys
 
 from websockets.exceptions import ConnectionClosed
@@ -7,12 +9,16 @@ from websockets.sync.client import connect
 
 from old_client import PATIENCE, expect
 
+# Closes what is still open when the script ends.
+OPEN = contextlib.ExitStack()
+atexit.register(OPEN.close)
+
 
 class WebSocket:
     """A connection."""
 
     def __init__(self, options):
-        self.connection = connect(f"ws://{options.address}/", open_timeout=PATIENCE)
+        self.connection = OPEN.enter_context(connect(f"ws://{options.address}/", open_timeout=PATIENCE))
 
     def send(self, message):
         """Sends text as a text message, bytes as a binary one."""
