@@ -74,6 +74,7 @@ class Options:
 
     def __init__(self, address):
         self.host, _, self.port = address.rpartition(":")
+        self.show = False
 
 
 class Manager(Client):
