@@ -50,6 +50,8 @@ impl StreamCodec for Chat {
             // A web page would have its request's lines said to the room.
             Line::Whole(name) if !self.joined && is_http(&name) => return Decoded::Close,
             Line::Whole(line) if self.joined => self.line(&line),
+            // Its headers and body would go to everyone.
+            Line::Whole(name) if is_http(&name) => return Decoded::Close,
             Line::Whole(name) => self.login(&name),
             Line::TooLong => {
                 self.next = Next::Close;
