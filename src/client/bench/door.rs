@@ -56,18 +56,21 @@ pub(super) async fn lanes(
             tokio::time::sleep(DISTANCE).await;
         }
         let opening = DoorLane::open(&session.settings, call.mode, &address, load, password);
-        let silent = |_| Err(Failure::new(crate::client::Exit::Unavailable, format!("{address} gives no answer in time")));
+        let silent =
+            |_| Err(Failure::new(crate::client::Exit::Unavailable, format!("{address} gives no answer in time")));
         lanes.push(super::Lane::Door(timeout(session.settings.timeout, opening).await.unwrap_or_else(silent)?));
     }
     Ok(lanes)
 }
 
 /// Where the server says that the door is.
-async fn address(session: &Session, mode: BenchMode) -> Result<String> {
+pub(super) async fn address(session: &Session, mode: BenchMode) -> Result<String> {
     let dialect = mode.as_str();
     let doors = info(session).await?.doors;
     doors.into_iter().find(|door| door.dialect == dialect).map(|door| door.address).ok_or_else(|| {
-        Failure::usage(format!("the server has no door `{dialect}`; start it with --compat {dialect}=127.0.0.1:PORT, or give --door"))
+        Failure::usage(format!(
+            "the server has no door `{dialect}`; start it with --compat {dialect}=127.0.0.1:PORT, or give --door"
+        ))
     })
 }
 
@@ -144,6 +147,21 @@ impl DoorLane {
         self.run(&operations).await
     }
 
+    /// Sends a get, and reads nothing.
+    pub(super) async fn ask_only(&mut self, number: u64) -> Result<()> {
+        let operations: Vec<Operation> = self.load.operations(number).collect();
+        for Operation { key, .. } in operations {
+            match &mut self.wire {
+                Wire::Text(stream) => stream.send(format!("get {key}\n").as_bytes()).await?,
+                Wire::Pickle(stream) => {
+                    stream.send(&pickle::requests(&[vec![("method", "get"), ("key", &key)]])).await?
+                }
+                Wire::WsText(socket) => socket.send(&format!("get {key}")).await?,
+            }
+        }
+        Ok(())
+    }
+
     async fn run(&mut self, operations: &[Operation]) -> Result<()> {
         let load = Arc::clone(&self.load);
         let value = load.value.as_str();
@@ -196,7 +214,11 @@ impl Stream {
         while got.len() < want.len() {
             let read = self.0.read_buf(&mut got).await.map_err(lost)?;
             if read == 0 || !want.starts_with(&got) {
-                return Err(wrong(what, &got, want));
+                // From the line on in which the difference is.
+                let same = got.iter().zip(want).take_while(|(got, want)| got == want).count();
+                let line = got.iter().take(same).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let rest = |bytes: &[u8]| bytes.get(line..).unwrap_or_default().to_vec();
+                return Err(wrong(what, &rest(&got), &rest(want)));
             }
         }
         Ok(())

@@ -93,7 +93,9 @@ impl Run {
     pub(super) async fn drive(self, lanes: Vec<Lane>) -> Result<Measured> {
         let start = Instant::now();
         let end = start + self.duration;
-        let by_rate = self.interval.map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).ceil() as u64);
+        let by_rate = self
+            .interval
+            .map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).round().max(1.0) as u64);
         let requests = by_rate.unwrap_or(u64::MAX).min(self.requests.unwrap_or(u64::MAX));
         let turns = Arc::new(Turns {
             times: Arc::clone(&self.times),
@@ -157,7 +159,12 @@ impl Turns {
         while let Some((number, due)) = self.next().await {
             match timeout(self.timeout, lane.request(number, due)).await {
                 Ok(answered) => answered?,
-                Err(_) => return Err(Failure::new(crate::client::Exit::Unavailable, "a request got no answer in time (see --timeout)")),
+                Err(_) => {
+                    return Err(Failure::new(
+                        crate::client::Exit::Unavailable,
+                        "a request got no answer in time (see --timeout)",
+                    ));
+                }
             }
             if self.keeps_times {
                 self.times.record(due.elapsed());

@@ -23,6 +23,7 @@ use crate::pb::v1::{
 
 /// One call in flight.
 pub(super) struct GrpcLane {
+    channel: Channel,
     client: KeyValueServiceClient<Channel>,
     caller: Arc<Person>,
     load: Arc<Load>,
@@ -35,8 +36,10 @@ pub(super) fn lanes(session: &Session, call: &BenchCall, load: &Arc<Load>, calle
     let caller = Arc::new(caller.clone());
     let mut lanes = Vec::with_capacity(call.connections * call.in_flight);
     for _ in 0..call.connections {
-        let client = KeyValueServiceClient::new(connect::channel(&session.settings)?);
+        let channel = connect::channel(&session.settings)?;
+        let client = KeyValueServiceClient::new(channel.clone());
         lanes.extend((0..call.in_flight).map(|_| GrpcLane {
+            channel: channel.clone(),
             client: client.clone(),
             caller: Arc::clone(&caller),
             load: Arc::clone(load),
@@ -48,6 +51,16 @@ pub(super) fn lanes(session: &Session, call: &BenchCall, load: &Arc<Load>, calle
 }
 
 impl GrpcLane {
+    /// Its connection.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The same connection, with another caller's load.
+    pub(super) fn of(self, caller: &Person, load: &Arc<Load>) -> Self {
+        Self { caller: Arc::new(caller.clone()), load: Arc::clone(load), ..self }
+    }
+
     pub(super) async fn request(&mut self, number: u64) -> Result<()> {
         let load = Arc::clone(&self.load);
         if self.batched {
@@ -93,7 +106,8 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-        let answer = self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
+        let answer =
+            self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
         let results = self.checked(answer).await?.results;
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());
@@ -125,7 +139,11 @@ impl GrpcLane {
 fn operation(load: &Load, planned: &Planned) -> Operation {
     let key = planned.key.clone();
     let kind = if planned.write {
-        Kind::Put(PutOperation { key, data: Some(put_operation::Data::Value(load.value.clone())), ..Default::default() })
+        Kind::Put(PutOperation {
+            key,
+            data: Some(put_operation::Data::Value(load.value.clone())),
+            ..Default::default()
+        })
     } else {
         Kind::Get(GetOperation { key })
     };

@@ -5,13 +5,14 @@
 //! All lanes run on one thread, so a client takes one core at most. Absent on purpose: a run that goes on after a wrong answer.
 
 mod chat;
+mod compare;
 mod door;
 mod drive;
 mod grpc;
 mod lane;
 mod load;
-mod pickle;
 mod people;
+mod pickle;
 mod plot;
 mod report;
 mod websocket;
@@ -33,6 +34,9 @@ pub(super) async fn run(session: &Session, output: &mut Output, call: BenchCall,
         Input::Password(password) => Some(password),
         Input::Nothing | Input::Value(_) => None,
     };
+    if call.mode == BenchMode::Compare {
+        return compare::run(session, output, &call, password.as_deref()).await;
+    }
     let measured = measure(session, &call, password.as_deref()).await?;
     if let Some(path) = &call.plot {
         plot::latency(path, &[(call.mode.as_str(), &measured.latency)])?;
@@ -51,8 +55,15 @@ async fn measure(session: &Session, call: &BenchCall, password: Option<&str>) ->
             at_door(session, call, &load, run, password, owner.as_ref()).await
         }
         BenchMode::Chat => {
-            let lanes = chat::lanes(session, call, &run).await?;
-            run.drive(lanes).await
+            let mut people = Vec::new();
+            let done = match chat::lanes(session, call, &run, &mut people).await {
+                Ok(lanes) => run.drive(lanes).await,
+                Err(failure) => Err(failure),
+            };
+            for person in people {
+                person.end(session, 0).await?;
+            }
+            done
         }
         BenchMode::Compare => Err(Failure::usage("a comparison is no single load")),
     };

@@ -59,7 +59,8 @@ impl Person {
 
     fn new(name: String, token: &str, is_account: bool) -> Result<Self> {
         let token = format!("Bearer {token}").parse();
-        let mut token: MetadataValue<Ascii> = token.map_err(|_| Failure::failed("the server sent a malformed token"))?;
+        let mut token: MetadataValue<Ascii> =
+            token.map_err(|_| Failure::failed("the server sent a malformed token"))?;
         token.set_sensitive(true);
         Ok(Self { name, token, is_account })
     }

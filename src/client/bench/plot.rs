@@ -81,7 +81,7 @@ fn draw(
             .x_labels(right.ceil() as usize + 1)
             .x_label_formatter(&|x| label(x))
             .y_label_formatter(&|y| format!("{y}"))
-            .light_line_style(WHITE)
+            .max_light_lines(1)
             .draw()?;
         for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {
             let style = color.stroke_width(2);

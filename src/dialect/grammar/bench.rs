@@ -149,7 +149,11 @@ impl Taken<'_> {
     fn fits(&self, call: &BenchCall) -> Result<(), Wrong> {
         let mode = call.mode.as_str();
         let refused = [
-            ("--in-flight", call.in_flight > 1 && (call.mode.is_door() || call.mode == BenchMode::Chat), "; see --batch"),
+            (
+                "--in-flight",
+                call.in_flight > 1 && (call.mode.is_door() || call.mode == BenchMode::Chat),
+                "; see --batch",
+            ),
             ("--batch", call.batch > 1 && matches!(call.mode, BenchMode::Unary | BenchMode::Chat), ""),
             ("--other", call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Chat), ""),
             ("--manager", call.manager && call.mode == BenchMode::Chat, ""),
@@ -187,7 +191,8 @@ impl Taken<'_> {
     fn maybe(&self, name: &'static str, most: u64) -> Result<Option<u64>, Wrong> {
         let Some(text) = self.option(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-        let number = number.ok_or_else(|| self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text))));
+        let number =
+            number.ok_or_else(|| self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text))));
         number.map(Some)
     }
 }
