@@ -28,6 +28,8 @@ mod watch;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt as _;
+
 pub use authorize::Caller;
 pub use chat::Conversation;
 pub use connection::ConnectionSession;
@@ -43,7 +45,7 @@ pub use watch::Watching;
 pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
-use crate::model::{Command, DoorInfo, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
 use crate::store::{Backend, Clock, MemoryEngine};
 
 /// An account of the configuration.
@@ -150,6 +152,32 @@ impl Service {
     /// What the service takes the time from.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether the stores' futures are ready at once.
+    pub fn answers_at_once(&self) -> bool {
+        true
+    }
+
+    /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door that asked
+    /// [`answers_at_once`](Self::answers_at_once).
+    ///
+    /// # Errors
+    /// As `execute`; `INTERNAL` for any other command.
+    pub fn execute_at_once(&self, caller: &Caller, command: Command) -> Result<Reply> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "only these are answered so")]
+        let done = match command {
+            Command::Get { key } => self.get(caller, key).now_or_never(),
+            Command::Put { put, request_id } => self.put(caller, None, put, request_id).now_or_never(),
+            Command::Delete { delete, request_id } => self.delete(caller, delete, request_id).now_or_never(),
+            Command::GetOther { user, key } => self.get_other(caller, &user, key).now_or_never(),
+            Command::PutOther { user, put, request_id } => {
+                self.put(caller, Some(&user), put, request_id).now_or_never()
+            }
+            Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).now_or_never(),
+            _ => None,
+        };
+        done.unwrap_or_else(|| Err(Error::internal("a command that may have to wait was to be done at once")))
     }
 
     /// Does what the caller asks, if it may.

@@ -21,12 +21,24 @@ impl Service {
             (_, None) => Err(super::authorize::session_required()),
             (_, Some(token)) => {
                 let found = self.sessions.find(TokenHash::of(token)?);
-                let now = self.clock.now();
-                let session = found.filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
-                session.touch(now);
+                let session = found.ok_or_else(session_expired)?;
+                self.use_again(&session)?;
                 Ok(Some(session))
             }
         }
+    }
+
+    /// Uses a session that an earlier call's token opened.
+    ///
+    /// # Errors
+    /// `SESSION_EXPIRED` if it has ended.
+    pub fn use_again(&self, session: &Session) -> Result<()> {
+        let now = self.clock.now();
+        if !session.is_live(now) {
+            return Err(session_expired());
+        }
+        session.touch(now);
+        Ok(())
     }
 
     pub(super) fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {

@@ -76,11 +76,11 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "manage",
-        place: Place::Door,
+        place: Place::Both,
         words: &[USER, GetOrPut],
         options: &[],
-        help: "read or write a key of another user's store, for managers",
-        examples: &["manage 48106 get city"],
+        help: "get or put of another user's store, for managers",
+        examples: &["manage 48106 get city", "manage 48106 put city Mumbai"],
         build: |w| w.managed(),
     },
     Spec {

@@ -13,7 +13,7 @@ pub(crate) use certificates::Authority;
 pub(crate) use clients::{connect, exchange, http2, http2_full, read_all, tls_connect};
 pub(crate) use probe::probe;
 pub(crate) use process::ServerProcess;
-pub(crate) use server::Server;
+pub(crate) use server::{Builder, Server};
 
 /// How long a test waits for what must happen. Long: a busy machine is no failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
