@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::lane::wrong;
@@ -25,15 +26,22 @@ use crate::pb::v1::{
 pub(super) struct GrpcLane {
     channel: Channel,
     client: KeyValueServiceClient<Channel>,
-    caller: Arc<Person>,
+    callers: Arc<[Person]>,
+    /// Whose turn it is.
+    turn: usize,
     load: Arc<Load>,
     settings: Arc<Settings>,
     batched: bool,
 }
 
 /// The lanes of all connections: so many on each as there may be calls in flight.
-pub(super) fn lanes(session: &Session, call: &BenchCall, load: &Arc<Load>, caller: &Person) -> Result<Vec<GrpcLane>> {
-    let caller = Arc::new(caller.clone());
+pub(super) fn lanes(
+    session: &Session,
+    call: &BenchCall,
+    load: &Arc<Load>,
+    callers: &[Person],
+) -> Result<Vec<GrpcLane>> {
+    let callers: Arc<[Person]> = callers.into();
     let mut lanes = Vec::with_capacity(call.connections * call.in_flight);
     for _ in 0..call.connections {
         let channel = connect::channel(&session.settings)?;
@@ -41,7 +49,8 @@ pub(super) fn lanes(session: &Session, call: &BenchCall, load: &Arc<Load>, calle
         lanes.extend((0..call.in_flight).map(|_| GrpcLane {
             channel: channel.clone(),
             client: client.clone(),
-            caller: Arc::clone(&caller),
+            callers: Arc::clone(&callers),
+            turn: 0,
             load: Arc::clone(load),
             settings: Arc::clone(&session.settings),
             batched: call.mode == BenchMode::Batch,
@@ -58,11 +67,12 @@ impl GrpcLane {
 
     /// The same connection, with another caller's load.
     pub(super) fn of(self, caller: &Person, load: &Arc<Load>) -> Self {
-        Self { caller: Arc::new(caller.clone()), load: Arc::clone(load), ..self }
+        Self { callers: std::slice::from_ref(caller).into(), load: Arc::clone(load), ..self }
     }
 
     pub(super) async fn request(&mut self, number: u64) -> Result<()> {
         let load = Arc::clone(&self.load);
+        self.turn = usize::try_from(number % self.callers.len().max(1) as u64).unwrap_or(0);
         if self.batched {
             let planned: Vec<Planned> = load.operations(number).collect();
             return self.batch(&load, &planned).await;
@@ -77,8 +87,15 @@ impl GrpcLane {
         Ok(())
     }
 
+    fn signed<M>(&self, message: M) -> Request<M> {
+        match self.callers.get(self.turn) {
+            Some(caller) => caller.request(message),
+            None => Request::new(message),
+        }
+    }
+
     async fn get(&mut self, load: &Load, key: String) -> Result<()> {
-        let answer = self.client.get(self.caller.request(GetRequest { key })).await;
+        let answer = self.client.get(self.signed(GetRequest { key })).await;
         let data = self.checked(answer).await?.data;
         match data {
             Some(get_response::Data::Value(value)) if value == load.value => Ok(()),
@@ -87,7 +104,7 @@ impl GrpcLane {
     }
 
     async fn get_other(&mut self, load: &Load, user: String, key: String) -> Result<()> {
-        let answer = self.client.get_other(self.caller.request(GetOtherRequest { user, key })).await;
+        let answer = self.client.get_other(self.signed(GetOtherRequest { user, key })).await;
         let data = self.checked(answer).await?.data;
         match data {
             Some(get_other_response::Data::Value(value)) if value == load.value => Ok(()),
@@ -97,7 +114,7 @@ impl GrpcLane {
 
     async fn put(&mut self, load: &Load, key: String) -> Result<()> {
         let data = Some(put_request::Data::Value(load.value.clone()));
-        let answer = self.client.put(self.caller.request(PutRequest { key, data, ..Default::default() })).await;
+        let answer = self.client.put(self.signed(PutRequest { key, data, ..Default::default() })).await;
         match self.checked(answer).await?.revision {
             0 => Err(wrong("Put", b"revision 0", b"a revision")),
             _ => Ok(()),
@@ -106,8 +123,7 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-        let answer =
-            self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
+        let answer = self.client.batch(self.signed(BatchRequest { operations, request_id: String::new() })).await;
         let results = self.checked(answer).await?.results;
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());

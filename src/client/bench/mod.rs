@@ -19,6 +19,8 @@ mod websocket;
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
 use super::failure::{Failure, Result};
 use super::input::Input;
 use super::output::Output;
@@ -27,6 +29,9 @@ use crate::dialect::grammar::{BenchCall, BenchMode};
 use lane::Lane;
 use load::Load;
 use people::Person;
+
+/// How many sign-ins, and sign-outs, are on their way.
+const AT_ONCE: usize = 32;
 
 /// Runs the load, and prints what came of it.
 pub(super) async fn run(session: &Session, output: &mut Output, call: BenchCall, input: Input) -> Result<()> {
@@ -82,16 +87,28 @@ async fn over_grpc(
     password: Option<&str>,
     owner: Option<&Person>,
 ) -> Result<drive::Measured> {
-    let caller = Person::caller(session, password).await?;
+    let callers = match password {
+        None => each((0..call.users).map(|_| Person::guest(session))).await?,
+        Some(_) => vec![Person::caller(session, password).await?],
+    };
     let done = async {
-        owner.unwrap_or(&caller).fill(session, load).await?;
-        let lanes = grpc::lanes(session, call, load, &caller)?;
+        match owner {
+            Some(owner) => owner.fill(session, load).await?,
+            None => each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?,
+        }
+        let lanes = grpc::lanes(session, call, load, &callers)?;
         run.drive(lanes.into_iter().map(Lane::Grpc).collect()).await
     };
     let done = done.await;
     // What the load wrote goes, whatever came of it.
-    let ended = caller.end(session, if owner.is_some() { 0 } else { call.keys }).await;
-    done.and_then(|measured| ended.map(|()| measured))
+    let keys = if owner.is_some() { 0 } else { call.keys };
+    let ended = each(callers.into_iter().map(|caller| caller.end(session, keys))).await;
+    done.and_then(|measured| ended.map(|_| measured))
+}
+
+/// Does all of it, some at a time.
+async fn each<T>(work: impl Iterator<Item = impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    futures_util::stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 async fn at_door(

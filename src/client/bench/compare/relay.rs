@@ -103,7 +103,7 @@ impl Relay {
     /// The same settings, by way of the relay.
     fn settings(&self, settings: &Settings) -> Result<Arc<Settings>> {
         let scheme = if settings.server.tls { "https" } else { "http" };
-        let server = Server::parse(&format!("{scheme}://{}", self.address)).map_err(Failure::failed)?;
+        let server = Server::parse(&format!("{scheme}://{}", self.address), None).map_err(Failure::failed)?;
         Ok(Arc::new(Settings { server, ..settings.clone() }))
     }
 }
