@@ -14,6 +14,15 @@ pub enum Backend {
     Memory(MemoryStore),
 }
 
+impl Backend {
+    /// Gives back what the store holds, since its user is gone.
+    pub fn release(&self) {
+        match self {
+            Self::Memory(store) => store.release(),
+        }
+    }
+}
+
 impl Store for Backend {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         match self {

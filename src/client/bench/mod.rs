@@ -97,7 +97,7 @@ async fn over_grpc(
             None => each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?,
         }
         let lanes = grpc::lanes(session, call, load, &callers)?;
-        run.drive(lanes.into_iter().map(Lane::Grpc).collect()).await
+        run.drive(lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane))).collect()).await
     };
     let done = done.await;
     // What the load wrote goes, whatever came of it.

@@ -113,6 +113,9 @@ async fn what_cannot_be_run_is_refused() {
     }
 }
 
+/// What a door answers a line; `None`: it closes.
+type Answer = fn(&str) -> Option<String>;
+
 /// A door that answers each line by these words, in a thread of its own.
 fn fake(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -142,7 +145,7 @@ fn right(line: &str) -> String {
 async fn a_wrong_answer_fails_the_run() {
     let server = Server::start().await;
     let cli = Cli::new(&server, "anuran");
-    let cases: [(&str, fn(&str) -> Option<String>, i32, &str); 5] = [
+    let cases: [(&str, Answer, i32, &str); 5] = [
         ("all right", |line| Some(right(line)), 0, ""),
         (
             "another value",

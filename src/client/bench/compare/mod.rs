@@ -193,5 +193,5 @@ async fn caller(session: &Session, call: &BenchCall) -> Result<(super::Lane, Opt
     person.fill(session, &load).await?;
     let lane = super::grpc::lanes(session, call, &load, std::slice::from_ref(&person))?.pop();
     let lane = lane.ok_or_else(|| Failure::failed("no connection opened"))?;
-    Ok((super::Lane::Grpc(lane), Some(person)))
+    Ok((super::Lane::Grpc(Box::new(lane)), Some(person)))
 }

@@ -78,7 +78,7 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Slow>
             let guest = Person::guest(session).await?;
             let wanted = Arc::new(Load::new(&small, None));
             guest.fill(session, &wanted).await?;
-            let lanes = lanes.into_iter().map(|lane| Lane::Grpc(lane.of(&guest, &wanted))).collect();
+            let lanes = lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane.of(&guest, &wanted)))).collect();
             let same = Run::new(&small, session.settings.timeout)?.drive(lanes).await?;
             drop(scan);
             guest.end(session, 0).await?;
