@@ -99,14 +99,9 @@ impl Run {
         let used_before = self.pid.map(cpu_time).transpose()?;
         let start = Instant::now();
         let end = start + self.duration;
-<<<<<<< HEAD
         let by_rate = self
             .interval
             .map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).round().max(1.0) as u64);
-=======
-        let by_rate =
-            self.interval.map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).ceil() as u64);
->>>>>>> main
         let requests = by_rate.unwrap_or(u64::MAX).min(self.requests.unwrap_or(u64::MAX));
         let turns = Arc::new(Turns {
             times: Arc::clone(&self.times),

@@ -123,12 +123,7 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-<<<<<<< HEAD
         let answer = self.client.batch(self.signed(BatchRequest { operations, request_id: String::new() })).await;
-=======
-        let answer =
-            self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
->>>>>>> main
         let results = self.checked(answer).await?.results;
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());
