@@ -90,9 +90,12 @@ impl DoorLane {
         let wire = match mode {
             BenchMode::Pickle => Wire::Pickle(Stream(stream)),
             BenchMode::WsText => Wire::WsText(Box::new(Socket::open(stream, address).await?)),
-            BenchMode::Text | BenchMode::Unary | BenchMode::Batch | BenchMode::Chat | BenchMode::Compare => {
-                Wire::Text(Stream(stream))
-            }
+            BenchMode::Text
+            | BenchMode::Unary
+            | BenchMode::Batch
+            | BenchMode::Pipeline
+            | BenchMode::Chat
+            | BenchMode::Compare => Wire::Text(Stream(stream)),
         };
         let mut lane = Self { wire, load: Arc::clone(load) };
         lane.sign_in(settings, password).await?;

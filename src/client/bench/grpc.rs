@@ -1,4 +1,4 @@
-//! Gets, puts and batches over gRPC.
+//! Gets, puts and batches over gRPC, one a call or on a stream.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use tonic::transport::Channel;
 use super::lane::wrong;
 use super::load::{Load, Operation as Planned};
 use super::people::Person;
+use super::pipeline::Pipe;
 use crate::client::args::Settings;
 use crate::client::connect;
 use crate::client::explain::explain;
@@ -32,10 +33,12 @@ pub(super) struct GrpcLane {
     load: Arc<Load>,
     settings: Arc<Settings>,
     batched: bool,
+    /// The stream that its connection's lanes share.
+    pipe: Option<Pipe>,
 }
 
 /// The lanes of all connections: so many on each as there may be calls in flight.
-pub(super) fn lanes(
+pub(super) async fn lanes(
     session: &Session,
     call: &BenchCall,
     load: &Arc<Load>,
@@ -46,6 +49,12 @@ pub(super) fn lanes(
     for _ in 0..call.connections {
         let channel = connect::channel(&session.settings)?;
         let client = KeyValueServiceClient::new(channel.clone());
+        let pipe = match (call.mode, callers.first()) {
+            (BenchMode::Pipeline, Some(caller)) => {
+                Some(Pipe::open(channel.clone(), caller, call.in_flight, &session.settings).await?)
+            }
+            _ => None,
+        };
         lanes.extend((0..call.in_flight).map(|_| GrpcLane {
             channel: channel.clone(),
             client: client.clone(),
@@ -53,7 +62,8 @@ pub(super) fn lanes(
             turn: 0,
             load: Arc::clone(load),
             settings: Arc::clone(&session.settings),
-            batched: call.mode == BenchMode::Batch,
+            batched: call.mode != BenchMode::Unary,
+            pipe: pipe.clone(),
         }));
     }
     Ok(lanes)
@@ -123,8 +133,14 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-        let answer = self.client.batch(self.signed(BatchRequest { operations, request_id: String::new() })).await;
-        let results = self.checked(answer).await?.results;
+        let results = match &self.pipe {
+            Some(pipe) => pipe.batch(operations).await?,
+            None => {
+                let request = self.signed(BatchRequest { operations, request_id: String::new() });
+                let answer = self.client.batch(request).await;
+                self.checked(answer).await?.results
+            }
+        };
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());
             return Err(wrong("Batch, in results", got.as_bytes(), want.as_bytes()));

@@ -13,6 +13,7 @@ mod lane;
 mod load;
 mod people;
 mod pickle;
+mod pipeline;
 mod plot;
 mod report;
 mod websocket;
@@ -55,7 +56,9 @@ async fn measure(session: &Session, call: &BenchCall, password: Option<&str>) ->
     let load = Arc::new(Load::new(call, owner.as_ref().map(|owner| owner.name.clone())));
     let run = drive::Run::new(call, session.settings.timeout)?;
     let done = match call.mode {
-        BenchMode::Unary | BenchMode::Batch => over_grpc(session, call, &load, run, password, owner.as_ref()).await,
+        BenchMode::Unary | BenchMode::Batch | BenchMode::Pipeline => {
+            over_grpc(session, call, &load, run, password, owner.as_ref()).await
+        }
         BenchMode::Text | BenchMode::Pickle | BenchMode::WsText => {
             at_door(session, call, &load, run, password, owner.as_ref()).await
         }
@@ -96,7 +99,7 @@ async fn over_grpc(
             Some(owner) => owner.fill(session, load).await?,
             None => each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?,
         }
-        let lanes = grpc::lanes(session, call, load, &callers)?;
+        let lanes = grpc::lanes(session, call, load, &callers).await?;
         run.drive(lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane))).collect()).await
     };
     let done = done.await;

@@ -18,6 +18,8 @@ pub enum BenchMode {
     Unary,
     /// Batch.
     Batch,
+    /// Pipeline.
+    Pipeline,
     /// The dialect `text`.
     Text,
     /// The dialect `pickle`.
@@ -71,14 +73,15 @@ pub struct BenchCall {
 
 impl BenchMode {
     /// Every mode.
-    pub const ALL: [Self; 7] =
-        [Self::Unary, Self::Batch, Self::Text, Self::Pickle, Self::WsText, Self::Chat, Self::Compare];
+    pub const ALL: [Self; 8] =
+        [Self::Unary, Self::Batch, Self::Pipeline, Self::Text, Self::Pickle, Self::WsText, Self::Chat, Self::Compare];
 
     /// The mode's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
             Self::Batch => "batch",
+            Self::Pipeline => "pipeline",
             Self::Text => "text",
             Self::Pickle => "pickle",
             Self::WsText => "ws-text",
@@ -105,7 +108,7 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
 pub(super) const OPTIONS: &[Opt] = &[
     with_value("--connections", "N", "connections, 1 to 10,000; by default 8"),
     with_value("--in-flight", "N", "requests on their way on each gRPC connection, 1 to 128; by default 1"),
-    with_value("--batch", "N", "operations in a request, 1 to 1,000; by default 16 for batch, else 1"),
+    with_value("--batch", "N", "operations in a request, 1 to 1,000; by default 16 for batch and pipeline, else 1"),
     with_value("--duration", "DURATION", "how long, 1ms to 1h; by default 5s"),
     with_value("--operations", "N", "end after so many operations"),
     with_value("--rate", "N", "operations a second, whatever the answers do; latency counts from when each was due"),
@@ -129,7 +132,7 @@ impl Taken<'_> {
             self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
         })?;
         let max_value = if mode.is_door() { MAX_DOOR_VALUE } else { MAX_VALUE_BYTES };
-        let default_batch = if mode == BenchMode::Batch { 16 } else { 1 };
+        let default_batch = if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
         let call = BenchCall {
             mode,
             connections: self.within("--connections", 1, 10_000, 8)?,
@@ -165,7 +168,11 @@ impl Taken<'_> {
             ),
             ("--batch", call.batch > 1 && matches!(call.mode, BenchMode::Unary | BenchMode::Chat), ""),
             ("--users", call.users > 1 && !(over_grpc && !call.manager && !call.other), "; it is for guests over gRPC"),
-            ("--other", call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Chat), ""),
+            (
+                "--other",
+                call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline | BenchMode::Chat),
+                "",
+            ),
             ("--manager", call.manager && call.mode == BenchMode::Chat, ""),
             ("--door", call.door.is_some() && !call.mode.is_door(), ""),
             ("--pid", call.pid.is_some() && call.mode == BenchMode::Compare, ""),
@@ -178,7 +185,9 @@ impl Taken<'_> {
             }
         }
         let bytes = call.batch * (call.value_size + 64);
-        if call.mode == BenchMode::Batch && bytes > 4 << 20 || call.mode.is_door() && bytes > 64 << 10 {
+        if matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline) && bytes > 4 << 20
+            || call.mode.is_door() && bytes > 64 << 10
+        {
             let why = format!("{} operations with {} bytes each are too long a request", call.batch, call.value_size);
             return Err(self.wrong("--batch", why));
         }

@@ -40,6 +40,8 @@ async fn every_mode_runs_and_counts() {
         ("unary --operations 3 --value-size 1048576 --keys 5", 3, 3),
         ("batch --operations 320", 320, 20),
         ("batch --operations 100 --batch 100 --manager --connections 1", 100, 1),
+        ("pipeline --operations 3200 --connections 2 --in-flight 8", 3_200, 200),
+        ("pipeline --operations 100 --batch 100 --manager --writes 100", 100, 1),
         ("text --operations 200", 200, 200),
         ("text --operations 200 --batch 10 --value-size 2000 --keys 300", 200, 20),
         ("text --operations 20 --manager --other", 20, 20),
@@ -66,7 +68,7 @@ async fn every_mode_runs_and_counts() {
 async fn a_fixed_rate_is_kept() {
     let server = server().await;
     let cli = Cli::new(&server, "anuran");
-    for mode in ["unary", "text", "batch --batch 10", "chat --connections 2"] {
+    for mode in ["unary", "text", "batch --batch 10", "pipeline --batch 10", "chat --connections 2"] {
         let result = load(&cli, &format!("{mode} --rate 400 --duration 500ms"));
         assert_eq!(result["operations"], 200, "{mode}");
         // The last begins one distance, at most of 25 ms, before the end.

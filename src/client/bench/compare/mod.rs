@@ -191,7 +191,7 @@ async fn caller(session: &Session, call: &BenchCall) -> Result<(super::Lane, Opt
     }
     let person = super::Person::guest(session).await?;
     person.fill(session, &load).await?;
-    let lane = super::grpc::lanes(session, call, &load, std::slice::from_ref(&person))?.pop();
+    let lane = super::grpc::lanes(session, call, &load, std::slice::from_ref(&person)).await?.pop();
     let lane = lane.ok_or_else(|| Failure::failed("no connection opened"))?;
     Ok((super::Lane::Grpc(Box::new(lane)), Some(person)))
 }

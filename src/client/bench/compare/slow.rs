@@ -63,7 +63,7 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Slow>
             let person = Person::guest(session).await?;
             let wanted = Arc::new(Load::new(&greedy, None));
             person.fill(session, &wanted).await?;
-            let lanes = grpc::lanes(session, &greedy, &wanted, std::slice::from_ref(&person))?;
+            let lanes = grpc::lanes(session, &greedy, &wanted, std::slice::from_ref(&person)).await?;
             let channel = lanes.first().map(|lane| lane.channel());
             let mut client = KeyValueServiceClient::new(channel.unwrap_or_else(|| session.channel()));
             let scan = match client.scan(person.request(ScanRequest::default())).await {
