@@ -50,11 +50,7 @@ impl<S: HttpService> Service<http::Request<Incoming>> for WithInfo<S> {
         let ledger = self.ledger.clone();
         let answering = self.service.call(request);
         Box::pin(async move {
-            ledger.account.room().await;
-            if ledger.evicted.is_cancelled() {
-                // Nobody hears the answer: the connection takes this with it.
-                std::future::pending::<()>().await;
-            }
+            ledger.room().await;
             Ok(answering.await?.map(|body| Counted::new(body, ledger)))
         })
     }
@@ -76,8 +72,8 @@ where
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .max_send_buf_size(MAX_SEND_BUFFER);
-    let ledger = Ledger { account: Arc::clone(&bounds.unsent), evicted: CancellationToken::new() };
-    let evicted = ledger.evicted.clone();
+    let ledger = Ledger::new(Arc::clone(&bounds.unsent));
+    let evicted = ledger.evicted();
     let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone(), ledger };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
@@ -99,8 +95,8 @@ where
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    let ledger = Ledger { account: Arc::clone(&bounds.unsent), evicted: CancellationToken::new() };
-    let evicted = ledger.evicted.clone();
+    let ledger = Ledger::new(Arc::clone(&bounds.unsent));
+    let evicted = ledger.evicted();
     let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone(), ledger };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
