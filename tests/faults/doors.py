@@ -123,6 +123,12 @@ class Chat:
 
     def ask(self):
         self.said += 1
+        # Who says something is told what the others say, and must read it.
+        try:
+            while self.speaker.recv(65536, socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            pass
         self.speaker.sendall(b"line %d\n" % self.said)
         self.hear(b"%s: line %d" % (self.name.encode(), self.said))
 

@@ -30,12 +30,12 @@ def line(row):
             f"| {row.newcomer:.1f} | {memory} | {row.cpu:.0%} | {row.failure or 'answers'} |")
 
 
-def write(rows, refused, seconds):
+def write(rows, refused, seconds, load):
     cores = os.cpu_count()
     text = f"""# Faults
 
 What hostile clients do to a server, and to a well-behaved client of the same door. Measured by `tests/faults/run` ({seconds:.0f} s) on a machine with {cores} cores
-({platform.system()}), which the server, the attack and the measuring client share; `tests/faults/run --quick` is part of CI, and fails if the server
+({platform.system()}), which the server, the attack and the measuring client share, and at a load average of {load:.1f} before it began; `tests/faults/run --quick` is part of CI, and fails if the server
 does not live, does not answer rightly afterwards, or takes more memory than it may.
 
 Each row is a new server with one door beside gRPC and the default limits. The well-behaved client asks each 2 ms on a connection that it had before the attack; p50 and
