@@ -47,6 +47,10 @@ attack. *Processor* is the server's time as a share of one core, its work for th
         text += f"- **{name}**: {what}.\n"
     text += f"\n{HEAD}\n" + "\n".join(line(row) for row in rows) + "\n"
     text += """
+A full door sends the longest silent away: those are among the closed of *silent*, with the hundred a second that the attack itself ends; the client that has spoken keeps its place. At gRPC, silence ends after 3 s.
+At *unread*, gRPC has 48,000 calls of 60 KB to begin with, and works on those of each connection until 2 MiB of it are unread: that burst is in front of everybody's next call. This row does not hold its bounds yet, neither in memory nor in time, and is not in `--quick`.
+What is kept of replies that nobody takes is at most 256 MiB for gRPC and 64 MiB for all socket doors; then whoever has waited longest to be read is closed.
+
 ## Web pages
 
 A page can make its visitor's browser send requests to doors on the visitor's own machine. What a door ran is told by `kvrpc_calls`.

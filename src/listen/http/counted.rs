@@ -23,7 +23,7 @@ use crate::listen::unsent::{Account, Held};
 const SMALL: usize = 1 << 10;
 
 /// What one connection may have of responses that it does not take, before more are made for it.
-const MOST_OF_ONE: usize = 256 << 10;
+const MOST_OF_ONE: usize = 2 << 20;
 /// How long a request waits for its client to take the responses to others.
 const PATIENCE: Duration = Duration::from_secs(10);
 
