@@ -114,46 +114,60 @@ where
 {
     type Response = Response<Counted<B>>;
     type Error = Infallible;
-    type Future = Counting<S::Future, B>;
+    type Future = Counting<S, S::Future, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let ledger = Arc::clone(&self.ledger);
-        let answering = if ledger.is_full() {
-            let (inner, ledger) = (Arc::clone(&self.inner), Arc::clone(&ledger));
-            Answering::Later(Box::pin(async move {
-                ledger.room().await;
-                inner.call(request).await
-            }))
-        } else {
-            Answering::Begun(self.inner.call(request))
-        };
-        Counting { answering, ledger }
+        let asked = Some((Arc::clone(&self.inner), request));
+        Counting { answering: Answering::Asked(asked), ledger: Arc::clone(&self.ledger) }
     }
 }
 
 /// An answer on its way.
-pub(super) struct Counting<F, B> {
-    answering: Answering<F, B>,
+pub(super) struct Counting<S, F, B> {
+    answering: Answering<S, F, B>,
     ledger: Arc<Ledger>,
 }
 
-enum Answering<F, B> {
+#[allow(
+    clippy::large_enum_variant,
+    reason = "all but a few requests are answered at once, and boxing each would cost them an allocation"
+)]
+enum Answering<S, F, B> {
+    /// Not begun: what arrived with it may be answered, and counted, first.
+    Asked(Option<(Arc<S>, Request<Incoming>)>),
     Begun(F),
     Later(BoxFuture<'static, Result<Response<B>, Infallible>>),
 }
 
-impl<F, B> Future for Counting<F, B>
+impl<S, B> Future for Counting<S, S::Future, B>
 where
-    F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin>
+        + Send
+        + Sync
+        + 'static,
 {
     type Output = Result<Response<Counted<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = match &mut self.answering {
+        let this = &mut *self;
+        if let Answering::Asked(asked) = &mut this.answering {
+            let Some((service, request)) = asked.take() else { return Poll::Pending };
+            this.answering = if this.ledger.is_full() {
+                let ledger = Arc::clone(&this.ledger);
+                Answering::Later(Box::pin(async move {
+                    ledger.room().await;
+                    service.call(request).await
+                }))
+            } else {
+                Answering::Begun(service.call(request))
+            };
+        }
+        let polled = match &mut this.answering {
+            Answering::Asked(_) => Poll::Pending,
             Answering::Begun(answering) => Pin::new(answering).poll(context),
             Answering::Later(answering) => answering.as_mut().poll(context),
         };
-        let ledger = &self.ledger;
+        let ledger = &this.ledger;
         polled.map(|response| {
             response.map(|response| response.map(|inner| Counted { inner, ledger: Arc::clone(ledger) }))
         })
