@@ -1,8 +1,9 @@
 //! The engine that a server was started with.
 
-use crate::model::{Delete, Entry, Key, Position, Result};
+use crate::model::{Delete, Entry, Error, Key, Position, Result};
 
 use super::memory::MemoryStore;
+use super::redis::RedisStore;
 use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
 
 /// One user's store, of the engine that the server was started with.
@@ -12,55 +13,78 @@ use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Wri
 pub enum Backend {
     /// In this process's memory.
     Memory(MemoryStore),
+    /// In Redis.
+    Redis(RedisStore),
 }
 
 impl Store for Backend {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         match self {
             Self::Memory(store) => store.get(key).await,
+            Self::Redis(store) => store.get(key).await,
         }
     }
 
     async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
         match self {
-            Self::Memory(store) => store.put(write, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.put(write, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.put(write, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         match self {
-            Self::Memory(store) => store.delete(delete, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.delete(delete, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.delete(delete, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
         match self {
-            Self::Memory(store) => store.batch(steps, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.batch(steps, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.batch(steps, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
         match self {
             Self::Memory(store) => store.list(query).await,
+            Self::Redis(store) => store.list(query).await,
         }
     }
 
     async fn watch(&self, after: Option<Position>) -> Result<Watched> {
         match self {
             Self::Memory(store) => store.watch(after).await,
+            Self::Redis(store) => store.watch(after).await,
         }
     }
 
     async fn position(&self) -> Result<Position> {
         match self {
             Self::Memory(store) => store.position().await,
+            Self::Redis(store) => store.position().await,
         }
     }
 }
 
 impl<'a> Once<'a, Backend> {
-    fn for_memory(self) -> Once<'a, MemoryStore> {
-        let Backend::Memory(caller) = self.caller;
-        Once { caller, id: self.id, fingerprint: self.fingerprint }
+    fn for_memory(self) -> Result<Once<'a, MemoryStore>> {
+        match self.caller {
+            Backend::Memory(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Redis(_) => Err(mixed()),
+        }
     }
+
+    fn for_redis(self) -> Result<Once<'a, RedisStore>> {
+        match self.caller {
+            Backend::Redis(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Memory(_) => Err(mixed()),
+        }
+    }
+}
+
+/// A server has one engine.
+fn mixed() -> Error {
+    Error::internal("a caller's store is of another engine than the one it writes to")
 }

@@ -1,0 +1,23 @@
+//! The Redis engine: stores that any number of servers share, in a Redis or Valkey of version 7 or later, or a cluster of them.
+//!
+//! All keys of a user carry its id as their hash tag, so that each operation on one store is one command to one node: a plain `HGET`, or a
+//! function (`lua/`) where several keys must change at one instant. What expires goes by the engine's clock, not by a server's.
+
+mod check;
+mod circuit;
+mod engine;
+mod failure;
+mod lane;
+mod library;
+mod link;
+mod node;
+mod refusal;
+mod reply;
+mod settings;
+mod store;
+mod tail;
+mod topology;
+
+pub use engine::{RedisEngine, StartError};
+pub use settings::{Patience, Promise, RedisOptions, RedisUrl};
+pub use store::RedisStore;
