@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redis::Value as Answer;
 
-use crate::model::{Entry, Error, Key, Millis, Result, Value};
+use crate::model::{Entry, Error, Millis, Result, Value};
 
 const TEXT: u8 = 1;
 const EXPIRES: u8 = 2;

@@ -66,7 +66,7 @@ impl RedisStore {
     /// # Errors
     /// The engine cannot be reached.
     pub async fn usage(&self) -> Result<Usage> {
-        Ok(self.0.stand(0, false).await?.usage)
+        Ok(self.0.stand(PURGE, false).await?.usage)
     }
 
     /// Takes out some of what has expired; tells how much that was.

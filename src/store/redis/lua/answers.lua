@@ -89,7 +89,7 @@ local function settle(keys, args)
   local known = cmsgpack.unpack(redis.call('HGET', keys[1], 'n' .. number))
   forget(a, tonumber(number))
   if args[2] then
-    remember(a, known[1], known[5], known[4], known[3], known[2], tonumber(args[2]), nil)
+    remember(a, known[1], known[5], known[4], known[3], known[2] - known[6], tonumber(args[2]), nil)
   end
   save_answers(a)
   return 1

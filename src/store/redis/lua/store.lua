@@ -224,8 +224,12 @@ local function stand(keys, args)
   local purged = purge(s, tonumber(args[3]))
   if args[4] == '1' then keep(s) end
   if s.dirty then save(s) end
-  local answers = keys[5] and open_answers(keys[5]).bytes or 0
-  return { '+', s.revision, s.epoch, s.next, s.from, purged, count(s), s.bytes, answers }
+  local a = open_answers(keys[5])
+  if a.next > a.first then
+    forget_old(a, clock(s))
+    if a.dirty then save_answers(a) end
+  end
+  return { '+', s.revision, s.epoch, s.next, s.from, purged, count(s), s.bytes, a.bytes }
 end
 
 -- ARGV: now, epoch, begin and end of the keys, most rows, most bytes, 1 to leave the values out.
