@@ -1,6 +1,7 @@
 //! A tonic echo with nothing around it, on the runtime that kvrpc-server uses: what a call costs at least.
 //!
-//! `cargo run --release --example bare_echo` prints its address; CodecService/Encode answers with its own text.
+//! `cargo run --release --example bare_echo` prints its address; CodecService/Encode answers with its own text. With `--stock` it is
+//! tonic's own server on tokio's multi-thread runtime, as its documentation begins.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -33,6 +34,9 @@ impl CodecService for Echo {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    if std::env::args().nth(1).as_deref() == Some("--stock") {
+        return stock(listener);
+    }
     let cores = std::thread::available_parallelism()?.get();
     let mut workers = Vec::new();
     for _ in 0..cores {
@@ -55,6 +59,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         worker.blocking_send(stream?)?;
     }
     Ok(())
+}
+
+fn stock(listener: TcpListener) -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
+        listener.set_nonblocking(true)?;
+        eprintln!("{}", listener.local_addr()?);
+        let incoming = tonic::transport::server::TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let server = tonic::transport::Server::builder().add_service(CodecServiceServer::new(Echo));
+        Ok(server.serve_with_incoming(incoming.with_nodelay(Some(true))).await?)
+    })
 }
 
 async fn serve(stream: std::net::TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
 
+use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use super::help;
-use super::server::Server;
+use super::server::{DEFAULT_PORT, Server};
+use super::via::{self, Via};
 use crate::dialect::grammar::{Mode, find, parse_duration};
 use crate::model::UserName;
 
@@ -33,9 +35,15 @@ pub(super) enum Format {
     max_term_width = 120,
 )]
 struct Raw {
-    /// The server: host:port, http://host:port or https://host:port
-    #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER", default_value = "127.0.0.1:50051")]
-    server: String,
+    /// The server: host:port, http://host:port or https://host:port [default: 127.0.0.1:50051; with --via the dialect's port]
+    #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER")]
+    server: Option<String>,
+    /// Speak an older dialect to its door, in place of gRPC
+    #[arg(long, value_name = "DIALECT", value_parser = dialects())]
+    via: Option<String>,
+    /// With --via: show what each side says, on the standard error
+    #[arg(short, long)]
+    verbose: bool,
     /// The name to sign in with [default: the name you have on this machine]
     #[arg(long, env = "KVRPC_USER", value_name = "NAME")]
     user: Option<String>,
@@ -72,6 +80,10 @@ struct Raw {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) server: Server,
+    /// Whether the server was named as the first clients did, by HOST PORT.
+    pub(super) positional: bool,
+    pub(super) via: Option<&'static Via>,
+    pub(super) verbose: bool,
     pub(super) user: UserName,
     pub(super) output: Format,
     pub(super) strict: bool,
@@ -120,8 +132,12 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, cla
 fn check(raw: Raw) -> Result<Line, Vec<String>> {
     let mut wrong = Vec::new();
     let mut words = raw.words;
-    let address = host_and_port(&mut words).unwrap_or(raw.server);
-    let server = keep(Server::parse(&address).map_err(|why| format!("--server: {why}")), &mut wrong);
+    let via = raw.via.as_deref().and_then(Via::find);
+    let usual_port = via.map_or(Some(DEFAULT_PORT), Via::usual_port);
+    let named = host_and_port(&mut words);
+    let positional = named.is_some();
+    let address = named.or(raw.server).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let server = keep(Server::parse(&address, usual_port).map_err(|why| format!("--server: {why}")), &mut wrong);
     let user = raw.user.map_or_else(
         || {
             whoami::username()
@@ -147,6 +163,9 @@ fn check(raw: Raw) -> Result<Line, Vec<String>> {
         (Some(server), Some(user), Some(timeout)) if wrong.is_empty() => Ok(Line {
             settings: Settings {
                 server,
+                positional,
+                via,
+                verbose: raw.verbose,
                 user,
                 output: raw.output,
                 strict: raw.strict,
@@ -161,6 +180,10 @@ fn check(raw: Raw) -> Result<Line, Vec<String>> {
         }),
         _ => Err(wrong),
     }
+}
+
+fn dialects() -> PossibleValuesParser {
+    PossibleValuesParser::new(via::ALL.iter().map(|via| via.name))
 }
 
 fn keep<T>(checked: Result<T, String>, wrong: &mut Vec<String>) -> Option<T> {
@@ -225,6 +248,9 @@ mod tests {
             ("--user u localhost 5000 put k v", "http://localhost:5000", &["put", "k", "v"]),
             ("--user u ::1 5000", "http://[::1]:5000", &[]),
             ("--user u get 5000", "http://127.0.0.1:50051", &["get", "5000"]),
+            ("--user u --via text get k", "http://127.0.0.1:5555", &["get", "k"]),
+            ("--user u --via pickle --server h get k", "http://h:12345", &["get", "k"]),
+            ("--user u --via hello --server h:7 knock", "http://h:7", &["knock"]),
             ("--user u host 0 get k", "http://127.0.0.1:50051", &["host", "0", "get", "k"]),
             ("--user u host 65536 get k", "http://127.0.0.1:50051", &["host", "65536", "get", "k"]),
         ] {
@@ -240,6 +266,12 @@ mod tests {
         for part in ["--server: ", "--timeout: `5` lacks its unit", "--ca-cert: cannot read does/not/exist"] {
             assert!(wrong.contains(part), "{part} is not in {wrong}");
         }
+        assert!(
+            line("--user u --via hello knock")
+                .unwrap_err()
+                .contains("lacks its port, and the dialect has no usual one")
+        );
+        assert!(line("--user u --via telnet get k").unwrap_err().contains("ws-pickle"));
         assert!(line("--bogus get k").unwrap_err().contains("--bogus"));
         assert!(line("--cert c get k").unwrap_err().contains("--key"));
     }

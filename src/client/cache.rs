@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn cache(dir: &Path, server: &str, user: &str) -> Cache {
-        Cache::new(Some(dir.join("kvrpc")), &Server::parse(server).unwrap(), &UserName::new(user).unwrap())
+        Cache::new(Some(dir.join("kvrpc")), &Server::parse(server, None).unwrap(), &UserName::new(user).unwrap())
     }
 
     fn mode(path: &Path) -> u32 {

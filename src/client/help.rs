@@ -31,7 +31,9 @@ pub(super) fn after_options() -> String {
          \x20 kvrpc-cli put code 1234 --ttl 5m get code\n\
          \x20 kvrpc-cli -o json keys user/\n\
          \x20 kvrpc-cli --server https://kv.example:50051 --ca-cert ca.pem whoami\n\
-         \x20 kvrpc-cli export > store.jsonl\n\n\
+         \x20 kvrpc-cli export > store.jsonl\n\
+         \x20 kvrpc-cli --via text --verbose put city Kolkata get city\n\
+         \x20 kvrpc-cli --via ws-pickle --server kv.example:8765 --user anuran get city\n\n\
          Exit codes:\n",
     );
     for exit in Exit::ALL {

@@ -43,6 +43,10 @@ pub(super) async fn prepare(chain: Vec<Parsed>, settings: &Settings, stdin: Stdi
         let input = match &parsed.call {
             Call::Put(put) | Call::PutOther { put, .. } => Input::Value(value(put.value.clone(), &mut stdin).await?),
             Call::Auth { user, .. } => Input::Password(password(user.clone(), settings, &mut stdin).await?),
+            Call::Bench(call) if call.manager => {
+                let account = settings.user.as_str().to_owned();
+                Input::Password(password(account, settings, &mut stdin).await?)
+            }
             Call::Import { source: Source::Stdin } => {
                 take(&mut stdin)?;
                 Input::Nothing
@@ -70,6 +74,7 @@ pub(super) async fn prepare(chain: Vec<Parsed>, settings: &Settings, stdin: Stdi
             | Call::Chat { .. }
             | Call::Rooms
             | Call::Members { .. }
+            | Call::Bench(_)
             | Call::Doctor
             | Call::Completions { .. }
             | Call::Man

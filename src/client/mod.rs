@@ -3,9 +3,10 @@
 //! [`main`] reads the options (`args`, as typed and as checked), parses the commands with the one grammar, gets together what they
 //! need (`input`), and runs them in order (`run`, `commands`, `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may be repeated;
 //! its errors through `explain`, which names the next step. Everything printed goes through `output`, and from there nothing harmful
-//! to a terminal. Absent on purpose: rules about who may do what, which are the server's.
+//! to a terminal. `via` takes the same commands to the doors of the older protocols. Absent on purpose: rules about who may do what, which are the server's.
 
 mod args;
+mod bench;
 mod cache;
 mod chat;
 mod commands;
@@ -28,6 +29,7 @@ mod script;
 mod server;
 mod session;
 mod transfer;
+mod via;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -66,6 +68,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
 async fn start(line: Line) -> Result<Exit> {
     // From now on Ctrl-C is ours to see: the terminal gets its echo back before the program ends.
     let _interrupts = signal(SignalKind::interrupt())?;
+    if let Some(via) = via::chosen(&line.settings).await {
+        return via::run(via, line).await;
+    }
+    if line.settings.verbose {
+        return Err(Failure::usage("--verbose shows what the older dialects say: give --via DIALECT too"));
+    }
     if line.words.is_empty() {
         let mut runner = Runner::new(line.settings)?;
         if std::io::stdin().is_terminal() {

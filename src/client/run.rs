@@ -7,22 +7,42 @@ use super::failure::Result;
 use super::input::{Input, Step};
 use super::output::Output;
 use super::session::Session;
-use super::{Exit, completions, doctor, help, man};
+use super::{Exit, bench, completions, doctor, help, man};
 use crate::dialect::grammar::Call;
 
 /// What runs commands: a session, an output, and what the gets found.
 pub(super) struct Runner {
     pub(super) session: Arc<Session>,
     pub(super) output: Output,
-    last_get_missed: bool,
-    any_get_missed: bool,
+    gets: Gets,
+}
+
+/// What the gets found, for the exit code.
+#[derive(Default)]
+pub(super) struct Gets {
+    last_missed: bool,
+    any_missed: bool,
+}
+
+impl Gets {
+    /// Notes whether a get found its key.
+    pub(super) fn note(&mut self, found: bool) {
+        self.last_missed = !found;
+        self.any_missed |= !found;
+    }
+
+    /// The exit code of what has run without a failure.
+    pub(super) fn exit(&self, strict: bool) -> Exit {
+        let missed = if strict { self.any_missed } else { self.last_missed };
+        if missed { Exit::NotFound } else { Exit::Ok }
+    }
 }
 
 impl Runner {
     pub(super) fn new(settings: Settings) -> Result<Self> {
         let output = Output::stdout(settings.output);
         let session = Arc::new(Session::new(Arc::new(settings))?);
-        Ok(Self { session, output, last_get_missed: false, any_get_missed: false })
+        Ok(Self { session, output, gets: Gets::default() })
     }
 
     /// Runs the commands in order; the first that fails ends it.
@@ -35,14 +55,12 @@ impl Runner {
 
     /// The exit code of what has run without a failure.
     pub(super) fn exit(&self) -> Exit {
-        let missed = if self.session.settings.strict { self.any_get_missed } else { self.last_get_missed };
-        if missed { Exit::NotFound } else { Exit::Ok }
+        self.gets.exit(self.session.settings.strict)
     }
 
     /// Notes whether a get found its key.
     pub(super) fn note_get(&mut self, found: bool) {
-        self.last_get_missed = !found;
-        self.any_get_missed |= !found;
+        self.gets.note(found);
     }
 
     async fn one(&mut self, call: Call, input: Input) -> Result<()> {
@@ -73,6 +91,7 @@ impl Runner {
             Call::Members { room } => self.members(room).await,
             Call::Export { prefix, user } => self.export(prefix, user).await,
             Call::Import { source } => self.import(source).await,
+            Call::Bench(call) => bench::run(&self.session, &mut self.output, *call, input).await,
             Call::Doctor => doctor::run(&self.session, &mut self.output).await,
             Call::Completions { shell } => Ok(self.output.own_text(&completions::script(shell))?),
             Call::Man => Ok(self.output.own_text(&man::page()?)?),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::Uri;
 
-/// The port of a server that the address does not tell.
-const DEFAULT_PORT: u16 = 50051;
+/// The port of a gRPC server that the address does not tell.
+pub(super) const DEFAULT_PORT: u16 = 50051;
 
 /// Where the server is, and whether it speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`; `usual` is the port of an address without one.
+    pub(super) fn parse(text: &str, usual: Option<u16>) -> Result<Self, String> {
         let allowed = || format!("`{text}` is no server; write host:port, http://host:port or https://host:port");
         let (tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
@@ -40,7 +40,9 @@ impl Server {
         let port = match authority.port_u16() {
             Some(0) => return Err(allowed()),
             Some(port) => port,
-            None if authority.as_str().len() == host.len() => DEFAULT_PORT,
+            None if authority.as_str().len() == host.len() => {
+                usual.ok_or_else(|| format!("`{text}` lacks its port, and the dialect has no usual one"))?
+            }
             None => return Err(allowed()),
         };
         Ok(Self { tls, host: host.to_ascii_lowercase(), port })
@@ -65,7 +67,7 @@ impl fmt::Display for Server {
 
 #[cfg(test)]
 mod tests {
-    use super::Server;
+    use super::{DEFAULT_PORT, Server};
 
     #[test]
     fn forms_of_an_address() {
@@ -88,7 +90,11 @@ mod tests {
             ("me@h:1", None),
             ("a b:1", None),
         ] {
-            assert_eq!(Server::parse(text).ok().map(|server| server.to_string()).as_deref(), want, "{text}");
+            assert_eq!(
+                Server::parse(text, Some(DEFAULT_PORT)).ok().map(|server| server.to_string()).as_deref(),
+                want,
+                "{text}"
+            );
         }
     }
 }

@@ -41,22 +41,51 @@ impl Frames {
     }
 }
 
+/// What stands at the front of a stream of frames.
+pub(crate) enum Frame {
+    /// No whole frame yet.
+    Part,
+    /// The length 0.
+    End,
+    /// A length over the limit.
+    TooLong,
+    /// The bytes of a frame, which was taken off.
+    Whole(BytesMut),
+}
+
+/// Takes a frame of at most `most` bytes off the input.
+pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
+    let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Frame::Part };
+    // A negative length is over the limit too.
+    let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
+    if length == 0 {
+        return Frame::End;
+    }
+    if length > most {
+        return Frame::TooLong;
+    }
+    if input.len() < HEADER_BYTES + length {
+        return Frame::Part;
+    }
+    input.advance(HEADER_BYTES);
+    Frame::Whole(input.split_to(length))
+}
+
+/// Adds a frame; the longest there is, a reply, has 576 KiB of bits.
+pub(crate) fn put(bytes: &[u8], out: &mut BytesMut) {
+    out.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    out.put_slice(bytes);
+}
+
 impl StreamCodec for Frames {
     fn decode(&mut self, input: &mut BytesMut, _event: Input) -> Decoded {
-        let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Decoded::Pending { quiet: false } };
-        // A negative length is over the limit too.
-        let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
-        if length == 0 {
-            return Decoded::Close;
-        }
-        if length > MAX_MESSAGE_BYTES {
-            return self.refuse(input, words::TOO_LONG);
-        }
-        if input.len() < HEADER_BYTES + length {
-            return Decoded::Pending { quiet: false };
-        }
-        input.advance(HEADER_BYTES);
-        let Ok(text) = String::from_utf8(input.split_to(length).into()) else {
+        let bytes = match take(input, MAX_MESSAGE_BYTES) {
+            Frame::Part => return Decoded::Pending { quiet: false },
+            Frame::End => return Decoded::Close,
+            Frame::TooLong => return self.refuse(input, words::TOO_LONG),
+            Frame::Whole(bytes) => bytes,
+        };
+        let Ok(text) = String::from_utf8(bytes.into()) else {
             return self.refuse(input, words::NOT_UTF8);
         };
         self.action = Some(Action::Run(match self.direction {
@@ -79,10 +108,7 @@ impl StreamCodec for Frames {
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
-        let reply = std::mem::take(&mut self.reply);
-        // The longest reply is 576 KiB of bits.
-        out.put_u32(u32::try_from(reply.len()).unwrap_or(u32::MAX));
-        out.put_slice(reply.as_bytes());
+        put(std::mem::take(&mut self.reply).as_bytes(), out);
         self.next
     }
 }

@@ -10,11 +10,11 @@ pub mod grammar;
 mod calc;
 mod chat;
 mod clock;
-mod frame;
+pub(crate) mod frame;
 mod hello;
 mod line;
-mod pickle;
-mod text;
+pub(crate) mod pickle;
+pub(crate) mod text;
 mod words;
 mod ws_pickle;
 mod ws_text;
@@ -27,7 +27,7 @@ use codec::{DatagramCodec, MessageCodec, StreamCodec};
 pub struct Dialect {
     /// Its name in `--compat NAME=ADDR`.
     pub name: &'static str,
-    /// The ports where its clients look for it; none if they are told.
+    /// The ports where its clients look for it, the one that a server opens by default first; none if they are told.
     pub usual_ports: &'static [u16],
     /// Who its commands run as.
     pub caller: Caller,
@@ -68,7 +68,7 @@ const TEXT_IDLE: Duration = Duration::from_secs(60);
 
 /// Every dialect.
 pub const ALL: &[Dialect] = &[
-    Dialect { idle: Some(TEXT_IDLE), ..tcp("text", &[5000, 5555], Caller::Port, || Box::new(text::Text::default())) },
+    Dialect { idle: Some(TEXT_IDLE), ..tcp("text", &[5555, 5000], Caller::Port, || Box::new(text::Text::default())) },
     tcp("pickle", &[12345], Caller::Named, || Box::new(pickle::Pickle::default())),
     ws("ws-pickle", &[8765], || Box::new(ws_pickle::WsPickle::default())),
     ws("ws-text", &[1603], || Box::new(ws_text::WsText::default())),

@@ -4,58 +4,62 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::conn::Conn;
 use super::{DOOR, deadline};
-use crate::listen::ConnInfo;
+use crate::listen::Closing;
 use crate::model::{Command, Error, Reason, Reply, Result};
 use crate::pb;
 use crate::service::{Answer, Caller, Method, Service};
 
 /// A call that was let in. When its last holder lets go, it is counted and logged.
 pub(super) struct Call {
-    pub(super) service: Arc<Service>,
+    conn: Arc<Conn>,
     pub(super) method: Method,
     pub(super) caller: Caller,
     /// `None`: a stream whose client set no time.
     pub(super) end: Option<Instant>,
-    /// Cancelled when the connection or the server wants its streams to end.
-    pub(super) closing: CancellationToken,
     started: Instant,
     failure: OnceLock<Reason>,
 }
 
 impl Call {
-    /// Reads who calls and for how long, and checks the token.
+    /// Reads for how long the caller wants to wait, and checks its token.
     ///
     /// # Errors
     /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, and `INVALID_MESSAGE` for a malformed `grpc-timeout`.
-    pub(super) fn begin(service: &Arc<Service>, method: Method, headers: &HeaderMap, conn: &ConnInfo) -> Result<Self> {
+    pub(super) fn begin(conn: &Arc<Conn>, method: Method, headers: &HeaderMap) -> Result<Self> {
         let started = Instant::now();
         let requested = deadline::requested(headers)?;
+        let most = conn.service.limits().call_timeout;
         let timeout = match method.answer() {
-            Answer::Unary => {
-                Some(requested.map_or(service.limits().call_timeout, |asked| asked.min(service.limits().call_timeout)))
-            }
+            Answer::Unary => Some(requested.map_or(most, |asked| asked.min(most))),
             Answer::Stream => requested,
         };
-        let session = service.authenticate(method, bearer(headers))?;
+        let session = conn.authenticate(method, headers)?;
         Ok(Self {
-            service: Arc::clone(service),
             method,
-            caller: Caller { session, door: DOOR, source: conn.peer.ip() },
+            caller: Caller { session, door: DOOR, source: conn.info.peer.ip() },
             end: timeout.and_then(|timeout| started.checked_add(timeout)),
-            closing: conn.closing.clone(),
+            conn: Arc::clone(conn),
             started,
             failure: OnceLock::new(),
         })
     }
 
+    pub(super) fn service(&self) -> &Service {
+        &self.conn.service
+    }
+
+    /// Told when the connection or the server wants its streams to end.
+    pub(super) fn closing(&self) -> &Closing {
+        &self.conn.info.closing
+    }
+
     /// Runs one command.
     pub(super) async fn execute(&self, command: Command) -> Result<Reply> {
-        self.service.execute(&self.caller, command).await
+        self.service().execute(&self.caller, command).await
     }
 
     /// The status of a failure, which becomes the call's outcome.
@@ -76,7 +80,7 @@ impl Call {
     /// # Errors
     /// `DRAINING`, `DEADLINE`.
     pub(super) fn check(&self) -> Result<()> {
-        if self.closing.is_cancelled() {
+        if self.closing().is_cancelled() {
             return Err(draining());
         }
         match self.end {
@@ -89,10 +93,10 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.service.metrics().answered(self.method, took);
+        self.service().metrics().answered(self.method, took);
         let failure = self.failure.get().copied();
         if let Some(reason) = failure {
-            self.service.metrics().failed(self.method, reason);
+            self.service().metrics().failed(self.method, reason);
         }
         tracing::debug!(
             door = DOOR,
@@ -114,17 +118,6 @@ pub(super) fn log_internal(method: Method, error: &Error) {
 
 pub(super) fn draining() -> Error {
     Error::new(Reason::Draining, "the server is shutting down; connect again").retry_after(Duration::from_secs(1))
-}
-
-/// The token of `authorization: Bearer TOKEN` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    // A header that is there and no bearer token is a malformed token, not an absent one.
-    let header = headers.get(AUTHORIZATION)?;
-    let Ok(text) = header.to_str() else { return Some("") };
-    match text.split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => Some(token.trim_start()),
-        Some(_) | None => Some(""),
-    }
 }
 
 /// The handlers of all services. Each is one line: message to command, command to reply, reply to message.

@@ -44,7 +44,8 @@ impl v1::key_value_service_server::KeyValueService for Api {
             Ok(other) => return Err(call.fail(&crate::model::Error::internal(format!("a scan became {other:?}")))),
             Err(error) => return Err(call.fail(&error)),
         };
-        let guard = call.caller.session.clone().map(|session| StreamGuard::new(session, call.service.clock().clone()));
+        let guard =
+            call.caller.session.clone().map(|session| StreamGuard::new(session, call.service().clock().clone()));
         let first = ScanState { call, next: Some(steps), _guard: guard };
         Ok(Response::new(Box::pin(try_unfold(first, ScanState::step))))
     }

@@ -1,8 +1,10 @@
 //! The gRPC door: metadata to callers, messages to commands, errors to statuses. What is done is the service's business.
 
+mod at_once;
 mod body;
 mod call;
 mod chat;
+mod conn;
 mod deadline;
 mod health;
 mod key_value;
@@ -23,7 +25,11 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use crate::listen::ConnInfo;
+use crate::listen::http::HttpService;
 use crate::service::Service;
+pub use body::ReplyBody;
+use conn::Conn;
 pub use health::Health;
 use native::Native;
 use web::Web;
@@ -31,12 +37,14 @@ use web::Web;
 /// The door's name, in the access log and in GetServerInfo.
 pub const DOOR: &str = "grpc";
 
-/// An answer that is on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-/// All RPCs as one tower service: native gRPC, and gRPC-Web for the browsers of the origins allowed.
+/// All RPCs: native gRPC, and gRPC-Web for the browsers of the origins allowed.
 #[derive(Clone)]
 pub struct Grpc {
+    service: Arc<Service>,
+    ways: Arc<Ways>,
+}
+
+struct Ways {
     native: Native,
     web: Web,
 }
@@ -52,24 +60,67 @@ impl Grpc {
     ) -> Result<(Self, Health), Box<dyn std::error::Error + Send + Sync>> {
         let draining = CancellationToken::new();
         let (routes, health) = health::routes(draining.clone())?;
-        let native = Native::new(service, draining, routes);
+        let native = Native::new(draining, routes);
         let web = Web::new(native.clone(), allowed_origins);
-        Ok((Self { native, web }, health))
+        Ok((Self { service, ways: Arc::new(Ways { native, web }) }, health))
     }
 }
 
-impl tower::Service<Request<Incoming>> for Grpc {
-    type Response = Response<Body>;
+impl HttpService for Grpc {
+    type ResponseBody = ReplyBody;
+    type Connection = Connection;
+
+    fn connection(&self, info: ConnInfo) -> Connection {
+        Connection { ways: Arc::clone(&self.ways), conn: Arc::new(Conn::new(Arc::clone(&self.service), info)) }
+    }
+}
+
+/// The calls of one connection.
+pub struct Connection {
+    ways: Arc<Ways>,
+    conn: Arc<Conn>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Connection {
+    type Response = Response<ReplyBody>;
     type Error = Infallible;
     type Future = Answering;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        // First what is hot: nothing of the browsers' is on its way.
+        if native::is_native(request.headers()) {
+            self.ways.native.call(&self.conn, request)
+        } else {
+            self.ways.web.call(&self.conn, request.map(Body::new))
+        }
+    }
+}
+
+/// An answer: there, or on its way.
+pub enum Answering {
+    /// It is there; `None`: it was taken.
+    Ready(Option<Response<ReplyBody>>),
+    /// It is on its way.
+    Later(Pin<Box<dyn Future<Output = Response<ReplyBody>> + Send>>),
+}
+
+impl Answering {
+    fn ready(response: Response<ReplyBody>) -> Self {
+        Self::Ready(Some(response))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
-        let request = request.map(Body::new);
-        // First what is hot: nothing of the browsers' is on its way.
-        if native::is_native(request.headers()) { self.native.call(request) } else { self.web.call(request) }
+    fn later(answering: impl Future<Output = Response<ReplyBody>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(answering))
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Later(answering) => answering.as_mut().poll(context).map(Ok),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! AuthService.
 
+use http::header::AUTHORIZATION;
 use tonic::{Request, Response, Status};
 
-use super::call::{Api, bearer};
+use super::call::Api;
+use super::conn::bearer;
 use crate::pb::v1;
 
 #[tonic::async_trait]
@@ -12,7 +14,7 @@ impl v1::auth_service_server::AuthService for Api {
     }
 
     async fn auth(&self, request: Request<v1::AuthRequest>) -> Result<Response<v1::AuthResponse>, Status> {
-        let own = bearer(request.metadata().as_ref()).map(str::to_owned);
+        let own = request.metadata().as_ref().get(AUTHORIZATION).map(bearer).map(str::to_owned);
         let mut response: Response<v1::AuthResponse> = self.unary(request).await?;
         // The service keeps no token in the clear: a session that had one is told its own again.
         if let Some(own) = own {

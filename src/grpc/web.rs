@@ -1,6 +1,7 @@
 //! What is no native gRPC: gRPC-Web for the browsers of the origins allowed, and whoever came here by mistake.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use tower::{Layer as _, Service as _};
 use tower_http::cors::{Cors, CorsLayer};
 
 use super::Answering;
+use super::body::ReplyBody;
+use super::conn::Conn;
 use super::native::Native;
+use crate::model::Error;
+use crate::pb;
 
 /// Native calls behind gRPC-Web and CORS.
 #[derive(Clone)]
@@ -38,7 +43,7 @@ impl Web {
         Self { translated, allowed_origins: allowed_origins.to_vec() }
     }
 
-    pub(super) fn call(&mut self, request: Request<Body>) -> Answering {
+    pub(super) fn call(&self, conn: &Arc<Conn>, mut request: Request<Body>) -> Answering {
         let preflight = request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN);
         if !preflight && !is_web(request.headers()) {
             return plain(StatusCode::NOT_FOUND, "kvrpc speaks gRPC and gRPC-Web here; try grpcurl or kvrpc-cli\n");
@@ -51,8 +56,14 @@ impl Web {
                 "this origin is not allowed; the server's --allow-origin lists those that are\n",
             );
         }
-        let answering = self.translated.call(request);
-        Box::pin(answering)
+        request.extensions_mut().insert(Arc::clone(conn));
+        let answering = self.translated.clone().call(request);
+        Answering::later(async move {
+            match answering.await {
+                Ok(response) => response.map(ReplyBody::tonic),
+                Err(never) => match never {},
+            }
+        })
     }
 }
 
@@ -61,7 +72,7 @@ impl Web {
 struct Translated(Native);
 
 impl tower::Service<Request<Body>> for Translated {
-    type Response = Response<Body>;
+    type Response = Response<ReplyBody>;
     type Error = Infallible;
     type Future = Answering;
 
@@ -69,8 +80,14 @@ impl tower::Service<Request<Body>> for Translated {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answering {
-        self.0.call(request)
+    fn call(&mut self, mut request: Request<Body>) -> Answering {
+        match request.extensions_mut().remove::<Arc<Conn>>() {
+            Some(conn) => self.0.call(&conn, request),
+            None => {
+                let error = pb::status(&Error::internal("a request came without its connection"));
+                Answering::ready(error.into_http().map(ReplyBody::tonic))
+            }
+        }
     }
 }
 
@@ -89,5 +106,5 @@ fn plain(status: StatusCode, text: &'static str) -> Answering {
     let mut response = Response::new(Body::new(http_body_util::Full::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Box::pin(std::future::ready(Ok(response)))
+    Answering::ready(response.map(ReplyBody::tonic))
 }

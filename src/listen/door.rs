@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Permit;
+use super::{Closing, Permit};
 
 /// A way in: serves the connections of its listeners, one call each.
 ///
@@ -33,7 +33,7 @@ pub struct Connection {
     pub draining: CancellationToken,
 }
 
-/// What a call may know of the connection that it came by; in each HTTP request's extensions.
+/// What a call may know of the connection that it came by.
 #[derive(Clone, Debug)]
 pub struct ConnInfo {
     /// Who is on the other side; an IPv4 address is one, also where it came by an IPv6 socket.
@@ -45,5 +45,5 @@ pub struct ConnInfo {
     /// The certificates that the client proved to hold, its own first.
     pub peer_certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
     /// Cancelled when the connection is about to end; long streams end by themselves then, and say so.
-    pub closing: CancellationToken,
+    pub closing: Closing,
 }

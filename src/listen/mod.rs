@@ -8,6 +8,7 @@
 mod accept;
 mod address;
 mod bind;
+mod closing;
 mod descriptors;
 mod door;
 mod gate;
@@ -18,6 +19,7 @@ mod workers;
 
 pub use address::Address;
 pub use bind::{BindError, Bound, BoundDatagrams, bind, bind_datagrams};
+pub use closing::Closing;
 pub use descriptors::connections_within;
 pub use door::{ConnInfo, Connection, Door};
 pub use gate::{Gate, Permit, Refusal, Stats};

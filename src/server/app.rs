@@ -15,7 +15,7 @@ use super::config::Config;
 use super::task::Task;
 use super::tls::{self, TlsError};
 use super::{admin, tls::Reloading};
-use crate::listen::http::{HttpDoor, HttpService};
+use crate::listen::http::{HttpDoor, HttpService, Tower};
 use crate::listen::{BindError, Bound, Door, Drained, Gate, Listening, Opening, bind, connections_within};
 use crate::store::feed::Hub;
 
@@ -134,7 +134,7 @@ impl App {
             doors.extend(compat::openings(config, &service, streams, socket_gates));
             tasks.extend(datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())));
         }
-        let admin_door = || Arc::new(HttpDoor::new(admin::pages(metrics, watched), None, config.http.clone()));
+        let admin_door = || Arc::new(HttpDoor::new(Tower(admin::pages(metrics, watched)), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Opening {
             bound: admin,
             door: admin_door(),

@@ -66,15 +66,19 @@ mod tests {
     use super::*;
     use crate::model::{Command, Page, Reply, UpgradePolicy};
     use crate::service::{Limits, Options};
-    use crate::store::Clock;
+    use crate::store::{Clock, Engine, MemoryEngine};
 
     fn service(sessions: u64) -> Arc<Service> {
+        let limits = Limits { sessions, ..Limits::default() };
+        let clock = Clock::system();
+        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
         Arc::new(
             Service::new(Options {
                 accounts: Vec::new(),
                 upgrade_policy: UpgradePolicy::Managers,
-                limits: Limits { sessions, ..Limits::default() },
-                clock: Clock::system(),
+                limits,
+                clock,
+                engine,
             })
             .unwrap(),
         )

@@ -1,5 +1,7 @@
 //! The table of RPCs: who may call each. What is not in it is denied.
 
+use crate::model::Command;
+
 /// Who may call an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -114,5 +116,37 @@ methods! {
     }
     "CalculatorService" {
         Calculate Open Unary,
+    }
+}
+
+impl Method {
+    /// The RPC that a command is.
+    pub const fn of(command: &Command) -> Self {
+        match command {
+            Command::Get { .. } => Self::Get,
+            Command::Put { .. } => Self::Put,
+            Command::Delete { .. } => Self::Delete,
+            Command::GetOther { .. } => Self::GetOther,
+            Command::PutOther { .. } => Self::PutOther,
+            Command::ListKeys { .. } => Self::ListKeys,
+            Command::Scan { .. } => Self::Scan,
+            Command::Batch { .. } => Self::Batch,
+            Command::SignIn { .. } => Self::SignIn,
+            Command::Auth { .. } => Self::Auth,
+            Command::Upgrade { .. } => Self::Upgrade,
+            Command::Downgrade { .. } => Self::Downgrade,
+            Command::WhoAmI => Self::WhoAmI,
+            Command::SignOut => Self::SignOut,
+            Command::ListUsers { .. } => Self::ListUsers,
+            Command::ListAccesses { .. } => Self::ListAccesses,
+            Command::Send { .. } => Self::Send,
+            Command::ListMembers { .. } => Self::ListMembers,
+            Command::ListRooms { .. } => Self::ListRooms,
+            Command::GetServerInfo => Self::GetServerInfo,
+            Command::Encode { .. } => Self::Encode,
+            Command::Decode { .. } => Self::Decode,
+            Command::Now => Self::Now,
+            Command::Calculate { .. } => Self::Calculate,
+        }
     }
 }

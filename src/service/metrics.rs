@@ -1,6 +1,7 @@
 //! What the server counts, in the Prometheus text format.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -23,12 +24,14 @@ const BUCKETS: [f64; 20] = [
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
+    door: &'static str,
     service: &'static str,
     method: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
+    door: &'static str,
     service: &'static str,
     method: &'static str,
     reason: &'static str,
@@ -39,17 +42,65 @@ struct DoorLabels {
     door: &'static str,
 }
 
-/// The handles of one RPC, resolved once.
+/// The door whose calls are all shown from the start, at zero.
+const GRPC: &str = "grpc";
+
+/// The handles of one RPC at one door.
 struct Call {
     count: Counter,
     duration: Histogram,
 }
 
+/// The series of all doors.
+#[derive(Clone)]
+struct Families {
+    counts: Family<CallLabels, Counter>,
+    durations: Family<CallLabels, Histogram>,
+    errors: Family<ErrorLabels, Counter>,
+}
+
+/// What a door counts. Its handles are resolved once, at the first call of each command, so that a door shows what it has.
+pub struct DoorCalls {
+    door: &'static str,
+    families: Families,
+    calls: Vec<OnceLock<Call>>,
+}
+
+impl DoorCalls {
+    fn new(door: &'static str, families: Families) -> Self {
+        Self { door, families, calls: Method::ALL.iter().map(|_| OnceLock::new()).collect() }
+    }
+
+    fn call(&self, method: Method) -> Option<&Call> {
+        let resolve = || {
+            let labels = CallLabels { door: self.door, service: method.service(), method: method.name() };
+            let Families { counts, durations, .. } = &self.families;
+            Call { count: counts.get_or_create_owned(&labels), duration: durations.get_or_create_owned(&labels) }
+        };
+        self.calls.get(method as usize).map(|call| call.get_or_init(resolve))
+    }
+
+    /// Counts an answered call.
+    pub fn answered(&self, method: Method, duration: Duration) {
+        if let Some(call) = self.call(method) {
+            call.count.inc();
+            call.duration.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, method: Method, reason: Reason) {
+        let labels =
+            ErrorLabels { door: self.door, service: method.service(), method: method.name(), reason: reason.as_str() };
+        self.families.errors.get_or_create(&labels).inc();
+    }
+}
+
 /// The counters of the service and the gauges of the server around it.
 pub struct Metrics {
     registry: Registry,
-    calls: Vec<Call>,
-    errors: Family<ErrorLabels, Counter>,
+    families: Families,
+    grpc: DoorCalls,
     panics: Counter,
     connections: Family<DoorLabels, Gauge>,
     sessions: Gauge<u64, AtomicU64>,
@@ -65,20 +116,14 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("kvrpc");
         let counts = Family::<CallLabels, Counter>::default();
-        registry.register("calls", "Calls answered, streams when they end", counts.clone());
+        registry.register("calls", "Calls answered, by door; streams when they end", counts.clone());
         let durations = Family::<CallLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let help = "From a call's headers to the end of its answer; of a stream, to its beginning";
         registry.register_with_unit("call_duration", help, Unit::Seconds, durations.clone());
-        let calls = Method::ALL
-            .iter()
-            .map(|method| {
-                let labels = CallLabels { service: method.service(), method: method.name() };
-                Call { count: counts.get_or_create_owned(&labels), duration: durations.get_or_create_owned(&labels) }
-            })
-            .collect();
-        let (errors, panics, connections) = (Family::default(), Counter::default(), Family::default());
+        let (panics, connections) = (Counter::default(), Family::default());
+        let errors = Family::<ErrorLabels, Counter>::default();
         let (sessions, users, keys, bytes) = (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-        registry.register("errors", "Calls that failed, by the reason of their ErrorInfo", errors.clone());
+        registry.register("errors", "Calls that failed, by door and by the reason of their ErrorInfo", errors.clone());
         registry.register("panics", "Calls that ended in a fault of the server", panics.clone());
         registry.register("connections", "Open connections, by door", connections.clone());
         registry.register("sessions", "Open sessions", sessions.clone());
@@ -89,10 +134,15 @@ impl Metrics {
         registry.register("kept_change_bytes", "What is kept of the stores' changes for watches", change_bytes.clone());
         registry.register("rooms", "Rooms of the chat", rooms.clone());
         registry.register("history_bytes", "What all rooms keep", history_bytes.clone());
+        let families = Families { counts, durations, errors };
+        let grpc = DoorCalls::new(GRPC, families.clone());
+        for method in Method::ALL {
+            grpc.call(*method);
+        }
         Self {
             registry,
-            calls,
-            errors,
+            families,
+            grpc,
             panics,
             connections,
             sessions,
@@ -105,18 +155,19 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered call.
+    /// Counts an answered call of the gRPC door.
     pub fn answered(&self, method: Method, duration: Duration) {
-        if let Some(call) = self.calls.get(method as usize) {
-            call.count.inc();
-            call.duration.observe(duration.as_secs_f64());
-        }
+        self.grpc.answered(method, duration);
     }
 
-    /// Counts a failure.
+    /// Counts a failure at the gRPC door.
     pub fn failed(&self, method: Method, reason: Reason) {
-        let labels = ErrorLabels { service: method.service(), method: method.name(), reason: reason.as_str() };
-        self.errors.get_or_create(&labels).inc();
+        self.grpc.failed(method, reason);
+    }
+
+    /// What counts the calls of another door.
+    pub fn door(&self, door: &'static str) -> DoorCalls {
+        DoorCalls::new(door, self.families.clone())
     }
 
     /// Counts a fault of ours that was caught.

@@ -28,6 +28,8 @@ mod watch;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt as _;
+
 pub use authorize::Caller;
 pub use chat::Conversation;
 pub use connection::ConnectionSession;
@@ -43,8 +45,8 @@ pub use watch::Watching;
 pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
-use crate::model::{Command, DoorInfo, Reply, Result, Role, UpgradePolicy, UserName};
-use crate::store::{Backend, Clock, MemoryEngine};
+use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::store::{Clock, Engine};
 
 /// An account of the configuration.
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ pub struct Account {
 }
 
 /// What a service is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The accounts; their names differ.
     pub accounts: Vec<Account>,
@@ -68,6 +70,8 @@ pub struct Options {
     pub limits: Limits,
     /// What it takes the time from.
     pub clock: Clock,
+    /// What keeps the stores.
+    pub engine: Engine,
 }
 
 /// The service behind all doors: one directory of users, their sessions and their stores.
@@ -77,7 +81,7 @@ pub struct Service {
     passwords: password::Passwords,
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
-    engine: MemoryEngine,
+    engine: Engine,
     rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
@@ -92,7 +96,7 @@ impl Service {
     /// # Errors
     /// `NAME_IN_USE` for two accounts of one name; `INTERNAL` if the system gives no randomness.
     pub fn new(options: Options) -> Result<Self> {
-        let Options { accounts, upgrade_policy, limits, clock } = options;
+        let Options { accounts, upgrade_policy, limits, clock, engine } = options;
         let hashes: HashMap<String, Arc<str>> = accounts
             .iter()
             .map(|account| (account.name.folded().to_owned(), account.password_hash.as_str().into()))
@@ -103,14 +107,7 @@ impl Service {
             passwords: password::Passwords::new(hashes, limits.auth_queue)?,
             rates: rates::Rates::new(&limits),
             page_tokens: page_token::PageTokens::new(),
-            engine: MemoryEngine::new(
-                clock.clone(),
-                crate::store::Limits {
-                    max_keys_per_user: limits.keys_per_user,
-                    max_bytes_per_user: limits.bytes_per_user,
-                    max_bytes_total: limits.store_bytes,
-                },
-            ),
+            engine,
             rooms: rooms::Rooms::new(limits.clone(), clock.clone()),
             upgrade_policy,
             limits,
@@ -124,7 +121,7 @@ impl Service {
                 Role::Manager => Standing::Manager,
             };
             service.directory.insert(&account.name, |id| {
-                let store = Backend::Memory(service.engine.open());
+                let store = service.engine.open(id);
                 Ok((Arc::new(User::new(id, account.name.clone(), true, standing, store)), ()))
             })?;
         }
@@ -150,6 +147,37 @@ impl Service {
     /// What the service takes the time from.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this process's memory.
+    pub fn engine_health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
+        self.engine.health()
+    }
+
+    /// Whether the stores' futures are ready at once.
+    pub fn answers_at_once(&self) -> bool {
+        self.engine.answers_at_once()
+    }
+
+    /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door that asked
+    /// [`answers_at_once`](Self::answers_at_once).
+    ///
+    /// # Errors
+    /// As `execute`; `INTERNAL` for any other command.
+    pub fn execute_at_once(&self, caller: &Caller, command: Command) -> Result<Reply> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "only these are answered so")]
+        let done = match command {
+            Command::Get { key } => self.get(caller, key).now_or_never(),
+            Command::Put { put, request_id } => self.put(caller, None, put, request_id).now_or_never(),
+            Command::Delete { delete, request_id } => self.delete(caller, delete, request_id).now_or_never(),
+            Command::GetOther { user, key } => self.get_other(caller, &user, key).now_or_never(),
+            Command::PutOther { user, put, request_id } => {
+                self.put(caller, Some(&user), put, request_id).now_or_never()
+            }
+            Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).now_or_never(),
+            _ => None,
+        };
+        done.unwrap_or_else(|| Err(Error::internal("a command that may have to wait was to be done at once")))
     }
 
     /// Does what the caller asks, if it may.

@@ -4,7 +4,7 @@ use super::Service;
 use super::authorize::Caller;
 use super::method::Method;
 use super::user::Standing;
-use crate::model::{Durability, Reply, Result, ServerInfo, UserName};
+use crate::model::{Reply, Result, ServerInfo, UserName};
 
 impl Service {
     pub(super) fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
@@ -44,8 +44,8 @@ impl Service {
     pub(super) fn server_info(&self) -> Reply {
         let limits = &self.limits;
         Reply::ServerInfo(Box::new(ServerInfo {
-            store_engine: "memory",
-            durability: Durability::Local,
+            store_engine: self.engine.name(),
+            durability: self.engine.durability(),
             upgrade_policy: self.upgrade_policy,
             max_keys_per_user: limits.keys_per_user,
             max_bytes_per_user: limits.bytes_per_user,

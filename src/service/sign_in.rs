@@ -8,7 +8,6 @@ use super::token::{self, TokenHash};
 use super::user::{Standing, User};
 use super::{Access, Method, Service};
 use crate::model::{Error, Millis, Reason, Reply, Result, SessionInfo, UserName};
-use crate::store::Backend;
 
 impl Service {
     /// The session that a call's token opens; the call counts as its use.
@@ -21,12 +20,24 @@ impl Service {
             (_, None) => Err(super::authorize::session_required()),
             (_, Some(token)) => {
                 let found = self.sessions.find(TokenHash::of(token)?);
-                let now = self.clock.now();
-                let session = found.filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
-                session.touch(now);
+                let session = found.ok_or_else(session_expired)?;
+                self.use_again(&session)?;
                 Ok(Some(session))
             }
         }
+    }
+
+    /// Uses a session that an earlier call's token opened.
+    ///
+    /// # Errors
+    /// `SESSION_EXPIRED` if it has ended.
+    pub fn use_again(&self, session: &Session) -> Result<()> {
+        let now = self.clock.now();
+        if !session.is_live(now) {
+            return Err(session_expired());
+        }
+        session.touch(now);
+        Ok(())
     }
 
     pub(super) fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
@@ -98,7 +109,7 @@ impl Service {
         // Frees the name if its session's time is over, though nobody noticed yet.
         self.find_user(name);
         let (_, session) = self.directory.insert(name, |id| {
-            let store = Backend::Memory(self.engine.open());
+            let store = self.engine.open(id);
             let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
             let session = self.open(&user, hash, life, now)?;
             Ok((user, session))

@@ -1,10 +1,83 @@
 //! The engine that a server was started with.
 
-use crate::model::{Delete, Entry, Error, Key, Position, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Position, Result};
 
-use super::memory::MemoryStore;
-use super::redis::RedisStore;
+use super::memory::{MemoryEngine, MemoryStore, Usage};
+use super::redis::{RedisEngine, RedisStore};
 use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
+
+/// The engine that the server was started with.
+#[derive(Clone)]
+pub enum Engine {
+    /// In this process's memory.
+    Memory(MemoryEngine),
+    /// In Redis.
+    Redis(RedisEngine),
+}
+
+impl Engine {
+    /// The store of the user with this id.
+    pub fn open(&self, id: u64) -> Backend {
+        match self {
+            Self::Memory(engine) => Backend::Memory(engine.open()),
+            Self::Redis(engine) => Backend::Redis(engine.open(id)),
+        }
+    }
+
+    /// What it is called: `memory`, `redis` or `redis-cluster`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Redis(engine) => engine.name(),
+        }
+    }
+
+    /// What is true of a write when it is answered.
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Memory(_) => Durability::Local,
+            Self::Redis(engine) => engine.durability(),
+        }
+    }
+
+    /// Whether its futures are ready at once.
+    pub const fn answers_at_once(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Whether it answers, now and whenever that changes; `None`: it always does.
+    pub fn health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(engine) => Some(engine.health()),
+        }
+    }
+
+    /// What is in all stores of this process's memory.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Memory(engine) => engine.usage(),
+            Self::Redis(_) => Usage::default(),
+        }
+    }
+
+    /// How many bytes of changes this process keeps for watches.
+    pub fn change_bytes(&self) -> u64 {
+        match self {
+            Self::Memory(engine) => engine.change_bytes(),
+            Self::Redis(engine) => engine.change_bytes(),
+        }
+    }
+
+    /// Takes out some of what has expired in this process's memory.
+    pub fn sweep(&self) {
+        match self {
+            Self::Memory(engine) => drop(engine.sweep()),
+            // The engine's own functions do it.
+            Self::Redis(_) => {}
+        }
+    }
+}
 
 /// One user's store, of the engine that the server was started with.
 ///

@@ -10,7 +10,7 @@ pub mod memory;
 pub mod redis;
 pub mod seeded;
 
-pub use backend::Backend;
+pub use backend::{Backend, Engine};
 pub use clock::Clock;
 pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};

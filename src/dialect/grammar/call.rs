@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Spec;
+use super::{BenchCall, Spec};
 use crate::model::{
     Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName, UserName, Value,
 };
@@ -83,6 +83,7 @@ pub enum Call {
     Import {
         source: Source,
     },
+    Bench(Box<BenchCall>),
     Doctor,
     Completions {
         shell: Shell,
@@ -169,6 +170,7 @@ impl Call {
             | Self::Members { .. }
             | Self::Export { .. }
             | Self::Import { .. }
+            | Self::Bench(_)
             | Self::Doctor
             | Self::Completions { .. }
             | Self::Man

@@ -39,6 +39,11 @@ fn after<'a, S: AsRef<str>>(spec: &'static Spec, words: &'a [S], mode: Mode) -> 
                 let options = if needed { &[] } else { spec.options };
                 return (Expect { words, options, command: !needed, value_of: None }, rest);
             }
+            // From here on it is a whole get or put.
+            [name, behind @ ..] if *word == Word::GetOrPut => match find(name.as_ref(), mode) {
+                Some(inner) => return after(inner, behind, mode),
+                None => return (Expect::default(), &[]),
+            },
             [dashes, _, behind @ ..] if dashes.as_ref() == "--" => rest = behind,
             [text, ..] if !needed && (text.as_ref().starts_with("--") || find(text.as_ref(), mode).is_some()) => break,
             [_, behind @ ..] => rest = behind,
@@ -80,6 +85,9 @@ mod tests {
             ("keys -- get", None, Some("--user"), None, true),
             ("keys get", Some("KEY"), None, None, false),
             ("help", Some("[COMMAND]"), None, None, true),
+            ("manage 9", Some("get KEY | put KEY VALUE"), None, None, false),
+            ("manage 9 put k", Some("VALUE"), None, None, false),
+            ("manage 9 get k", None, None, None, true),
             ("nonsense", None, None, None, false),
         ] {
             let words: Vec<&str> = line.split_whitespace().collect();

@@ -4,6 +4,7 @@
 //! is one row there and one variant of [`Call`]. Splitting a line into words stands apart from parsing, since a shell's quotes
 //! mean nothing at the door. Absent on purpose: I/O, async, sockets.
 
+mod bench;
 mod call;
 mod duration;
 mod expect;
@@ -16,6 +17,7 @@ mod tests;
 mod words;
 mod wrong;
 
+pub use bench::{BenchCall, BenchMode};
 pub use call::{Call, PutCall, Shell, Source};
 pub use duration::parse_duration;
 pub use expect::{Expect, expect};

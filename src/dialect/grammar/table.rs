@@ -76,11 +76,11 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "manage",
-        place: Place::Door,
+        place: Place::Both,
         words: &[USER, GetOrPut],
         options: &[],
-        help: "read or write a key of another user's store, for managers",
-        examples: &["manage 48106 get city"],
+        help: "get or put of another user's store, for managers",
+        examples: &["manage 48106 get city", "manage 48106 put city Mumbai"],
         build: |w| w.managed(),
     },
     Spec {
@@ -280,6 +280,15 @@ pub const COMMANDS: &[Spec] = &[
         help: "put the entries of an export, by default from the standard input",
         examples: &["import store.jsonl"],
         build: |w| Ok(Call::Import { source: w.file() }),
+    },
+    Spec {
+        name: "bench",
+        place: Place::CommandLine,
+        words: &[Needed("MODE")],
+        options: super::bench::OPTIONS,
+        help: "put a load on the server and print its latency: unary, batch, text, pickle, ws-text, chat; or compare",
+        examples: &["bench unary --rate 5000", "bench batch --connections 1 --plot batch.svg"],
+        build: |w| w.bench(),
     },
     Spec {
         name: "doctor",

@@ -156,7 +156,7 @@ fn what_is_refused_and_why() {
         ("help gett", "`gett` is no command; did you mean `get`?"),
         ("calc 12 +", "`calc` lacks its NUMBER; the form is `calc NUMBER OP NUMBER`"),
         ("get 'k", "a quote does not end"),
-        ("manage 9 get k", "`manage` is no command; did you mean `man`?"),
+        ("manage 9 delete k", "`manage` lacks its get or put; the form is `manage USER get KEY | put KEY VALUE`"),
     ] {
         assert_eq!(calls(line, Mode::CommandLine), Err(why.to_owned()), "{line}");
     }

@@ -57,7 +57,7 @@ impl<'a> Taken<'a> {
         move |error| Wrong::Refused { command, error }
     }
 
-    fn wrong(&self, place: &'static str, why: String) -> Wrong {
+    pub(super) fn wrong(&self, place: &'static str, why: String) -> Wrong {
         Wrong::Word { command: self.spec, place, why }
     }
 
@@ -153,7 +153,7 @@ impl<'a> Taken<'a> {
         }
     }
 
-    fn option(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn option(&self, name: &str) -> Option<&'a str> {
         self.options.iter().find(|(option, _)| *option == name).and_then(|(_, value)| *value)
     }
 

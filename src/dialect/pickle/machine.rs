@@ -20,8 +20,9 @@ pub(in crate::dialect) struct Pickled {
 }
 
 /// One pickle in the making.
-#[derive(Default)]
 pub(super) struct Machine {
+    // The longest pickle, in bytes.
+    most: usize,
     graph: Graph,
     stack: Vec<Id>,
     // Where on the stack each open mark stands.
@@ -46,7 +47,27 @@ pub(in crate::dialect) fn decode_whole(bytes: &[u8]) -> Result<Pickled, BadPickl
     }
 }
 
+impl Default for Machine {
+    fn default() -> Self {
+        Self::up_to(MAX_MESSAGE_BYTES)
+    }
+}
+
 impl Machine {
+    /// A machine for pickles of at most so many bytes.
+    pub(super) fn up_to(most: usize) -> Self {
+        Self {
+            most,
+            graph: Graph::default(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            values: 0,
+            done: 0,
+            need: 0,
+        }
+    }
+
     /// Takes opcodes off the input; at STOP it gives the pickle and is ready for the next.
     ///
     /// # Errors
@@ -54,7 +75,7 @@ impl Machine {
     pub(super) fn run(&mut self, input: &mut BytesMut) -> Result<Option<Pickled>, BadPickle> {
         let mut at = 0;
         let finished = loop {
-            let room = MAX_MESSAGE_BYTES.saturating_sub(self.done);
+            let room = self.most.saturating_sub(self.done);
             let rest = input.get(at..).unwrap_or_default();
             if rest.len() < self.need {
                 break None;
@@ -75,7 +96,7 @@ impl Machine {
         };
         input.advance(at);
         let Some(root) = finished else { return Ok(None) };
-        let graph = std::mem::take(self).graph;
+        let graph = std::mem::replace(self, Self::up_to(self.most)).graph;
         graph.check_depth(root)?;
         Ok(Some(Pickled { graph, root }))
     }

@@ -4,6 +4,7 @@
 //! it on a stack of `graph` nodes, `requests` reads the finished graph. None of them recurses, none keeps more than what
 //! 64 KiB of input and 10,000 values can make, and no opcode does anything but build lists, tuples, dicts and strings.
 
+mod client;
 mod graph;
 mod machine;
 mod name;
@@ -11,6 +12,7 @@ mod opcode;
 mod requests;
 mod session;
 mod text;
+mod write;
 
 use bytes::BytesMut;
 
@@ -18,6 +20,7 @@ use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
 use machine::Machine;
 use name::Split;
 
+pub(crate) use client::{Replies, request};
 pub(super) use machine::decode_whole;
 pub(super) use session::Session;
 

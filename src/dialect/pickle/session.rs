@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::BadPickle;
 use super::machine::Pickled;
 use super::requests::{self, Ask};
+use super::write;
 use crate::dialect::codec::{Action, Answer, Decoded, MAX_REPLY_BYTES, Next};
 use crate::dialect::words;
 use crate::model::{Command, Error, Reason, Reply, UserName, Value};
@@ -23,10 +24,6 @@ const WORDS: &[(Reason, &str)] = &[
     (Reason::ManagerRequired, "Access Denied"),
     (Reason::UpgradeNotAllowed, "Access Denied"),
 ];
-/// MARK and APPENDS around the strings of a list, in protocol 2, which every Python reads.
-const LIST: &[u8] = b"\x80\x02](";
-const LIST_END: &[u8] = b"e.";
-const BINUNICODE: u8 = b'X';
 
 #[derive(Default)]
 enum State {
@@ -146,7 +143,7 @@ impl Session {
     pub(in crate::dialect) fn finish(&mut self, out: &mut BytesMut) -> Next {
         if self.list {
             begin(out);
-            out.put_slice(LIST_END);
+            write::end_list(out);
         }
         self.next
     }
@@ -177,7 +174,7 @@ fn error_words(error: &Error) -> Cow<'static, str> {
 
 fn begin(out: &mut BytesMut) {
     if out.is_empty() {
-        out.put_slice(LIST);
+        write::begin_list(out);
     }
 }
 
@@ -188,8 +185,5 @@ fn say_too_long(out: &mut BytesMut) {
 /// Adds a string to the list.
 fn say(words: &str, out: &mut BytesMut) {
     begin(out);
-    out.put_u8(BINUNICODE);
-    // At most MAX_REPLY_BYTES.
-    out.put_u32_le(u32::try_from(words.len()).unwrap_or(u32::MAX));
-    out.put_slice(words.as_bytes());
+    write::string(words, out);
 }

@@ -82,9 +82,9 @@ enum State {
 impl<S: Source> Events<S> {
     pub(super) fn new(call: Arc<Call>, source: S) -> Self {
         let now = Instant::now();
-        let next_heartbeat = now + call.service.limits().heartbeat;
+        let next_heartbeat = now + call.service().limits().heartbeat;
         let next_check = source.has_to_be_checked().then(|| now + CHECK_INTERVAL);
-        let closing = Box::pin(call.closing.clone().cancelled_owned());
+        let closing = Box::pin(call.closing().cancelled_owned());
         let ended = call.caller.session.as_ref().map(|session| Box::pin(session.end_signal().cancelled_owned()));
         let mut this = Self {
             call,
@@ -133,7 +133,7 @@ impl<S: Source> Events<S> {
     /// Whether the signals would wake this task, and none of them has by now. That the session has ended is looked at in each turn.
     fn is_undisturbed(&self, context: &Context<'_>) -> bool {
         self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()))
-            && !self.call.closing.is_cancelled()
+            && !self.call.closing().is_cancelled()
             && !self.timer.is_elapsed()
     }
 
@@ -163,7 +163,7 @@ impl<S: Source> Events<S> {
             }
             let due = self.next_heartbeat <= now;
             if due {
-                self.next_heartbeat = now + self.call.service.limits().heartbeat;
+                self.next_heartbeat = now + self.call.service().limits().heartbeat;
             }
             self.set_timer();
             if due && let Some(heartbeat) = self.source.heartbeat() {

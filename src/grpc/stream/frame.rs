@@ -9,7 +9,7 @@ const TOGETHER: usize = 16 << 10;
 const PREFIX: usize = 5;
 
 /// A message with its prefix.
-pub(super) fn frame(message: &impl Message) -> Bytes {
+pub(in crate::grpc) fn frame(message: &impl Message) -> Bytes {
     let len = message.encoded_len();
     let mut bytes = BytesMut::with_capacity(PREFIX + len);
     bytes.put_u8(0);

@@ -18,39 +18,42 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
 use self::events::{Events, Source};
+pub(super) use self::frame::frame;
+use super::body::ReplyBody;
 use super::call::Call;
-use super::{Answering, deadline, native};
+use super::native::Handling;
+use super::{deadline, native};
 use crate::model::{Error, MAX_MESSAGE_BYTES, Prefix, Reason, Result, RoomName};
 use crate::pb::{self, v1};
 
 /// Answers Chat.
-pub(super) fn chat(call: Arc<Call>, request: Request<Body>) -> Answering {
+pub(super) fn chat(call: Arc<Call>, request: Request<Body>) -> Handling {
     // The headers go out before the first request: a client may wait for them before it sends one.
-    let patience = call.service.limits().call_timeout;
+    let patience = call.service().limits().call_timeout;
     let answer = requests(request).map(|requests| room::Room::chat(requests, patience));
-    Box::pin(async move { Ok(respond(&call, answer)) })
+    Box::pin(async move { respond(&call, answer) })
 }
 
 /// Answers Subscribe.
-pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Answering {
+pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Handling {
     Box::pin(async move {
         let answer = only(&call, request).await.and_then(|request: v1::SubscribeRequest| {
             let conversation = RoomName::new(request.room)
-                .and_then(|room| call.service.subscribe(&call.caller, &room, request.after.map(Into::into)));
+                .and_then(|room| call.service().subscribe(&call.caller, &room, request.after.map(Into::into)));
             conversation.map(room::Room::subscribe).map_err(|error| call.fail(&error))
         });
-        Ok(respond(&call, answer))
+        respond(&call, answer)
     })
 }
 
 /// Answers Watch.
-pub(super) fn watch(call: Arc<Call>, request: Request<Body>) -> Answering {
+pub(super) fn watch(call: Arc<Call>, request: Request<Body>) -> Handling {
     Box::pin(async move {
         let answer = match only(&call, request).await {
             Ok(request) => open_watch(&call, request).await.map_err(|error| call.fail(&error)),
             Err(status) => Err(status),
         };
-        Ok(respond(&call, answer))
+        respond(&call, answer)
     })
 }
 
@@ -58,17 +61,17 @@ async fn open_watch(call: &Call, request: v1::WatchRequest) -> Result<watch::Wat
     let user = pb::user_or_caller(request.user)?;
     let prefix = Prefix::new(request.prefix)?;
     let after = request.after.map(Into::into);
-    Ok(watch::Watch::new(call.service.watch(&call.caller, user.as_ref(), prefix, after).await?))
+    Ok(watch::Watch::new(call.service().watch(&call.caller, user.as_ref(), prefix, after).await?))
 }
 
-fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -> Response<Body> {
+fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -> Response<ReplyBody> {
     match answer {
         Ok(source) => {
-            let mut response = Response::new(Body::new(Events::new(Arc::clone(call), source)));
+            let mut response = Response::new(ReplyBody::stream(Events::new(Arc::clone(call), source)));
             response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
             response
         }
-        Err(status) => status.into_http(),
+        Err(status) => status.into_http().map(ReplyBody::tonic),
     }
 }
 
@@ -88,7 +91,7 @@ fn requests<M: Message + Default + 'static>(request: Request<Body>) -> std::resu
 /// The request of a call that has one.
 async fn only<M: Message + Default + 'static>(call: &Call, request: Request<Body>) -> std::result::Result<M, Status> {
     let mut requests = requests(request)?;
-    match tokio::time::timeout(call.service.limits().call_timeout, requests.message()).await {
+    match tokio::time::timeout(call.service().limits().call_timeout, requests.message()).await {
         Ok(Ok(Some(message))) => Ok(message),
         Ok(Ok(None)) => Err(call.fail(&Error::new(Reason::InvalidMessage, "the call has no request"))),
         Ok(Err(status)) => Err(refusal(call, status)),
@@ -105,4 +108,4 @@ fn refusal(call: &Call, status: Status) -> Status {
 }
 
 /// The type of a body of gRPC messages.
-const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");

@@ -116,7 +116,7 @@ impl Room {
         };
         let joined = match request {
             Ok(Some(Request::Join(join))) => RoomName::new(join.room)
-                .and_then(|room| call.service.join(&call.caller, &room, join.after.map(Into::into))),
+                .and_then(|room| call.service().join(&call.caller, &room, join.after.map(Into::into))),
             Ok(Some(Request::Message(_)) | None) => {
                 Err(Error::new(Reason::InvalidMessage, "the first request is no join; send one before any message"))
             }
@@ -166,7 +166,7 @@ impl Room {
         }
         self.rest = None;
         let Some(conversation) = &self.conversation else { return Poll::Ready(()) };
-        if let Err(wait) = call.service.may_say(&conversation.session.user) {
+        if let Err(wait) = call.service().may_say(&conversation.session.user) {
             let mut rest = Box::pin(sleep(wait));
             // It registers the task to be woken, and is not over yet.
             if rest.as_mut().poll(context).is_pending() {

@@ -69,6 +69,6 @@ impl Source for Watch {
     }
 
     fn check(&self, call: &Call) -> Result<()> {
-        call.service.may_go_on(&call.caller, &self.watching)
+        call.service().may_go_on(&call.caller, &self.watching)
     }
 }

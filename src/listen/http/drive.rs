@@ -8,13 +8,13 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService as HyperService, Service};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::HttpService as HyperService;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::together::{Driven, Together};
 use super::{HttpLimits, HttpService};
 use crate::listen::ConnInfo;
 
@@ -29,24 +29,6 @@ const HTTP1_BUFFER: usize = 64 << 10;
 /// What streams get after they were told that an old connection ends.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
-/// Puts the connection's [`ConnInfo`] into each request.
-#[derive(Clone)]
-struct WithInfo<S> {
-    service: TowerToHyperService<S>,
-    info: ConnInfo,
-}
-
-impl<S: HttpService> Service<http::Request<Incoming>> for WithInfo<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = <TowerToHyperService<S> as Service<http::Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.info.clone());
-        self.service.call(request)
-    }
-}
-
 pub(super) async fn http2<IO, S>(
     stream: IO,
     service: S,
@@ -57,7 +39,7 @@ pub(super) async fn http2<IO, S>(
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Together);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.keepalive_interval)
@@ -66,9 +48,11 @@ pub(super) async fn http2<IO, S>(
         .max_header_list_size(limits.header_bytes)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-        .max_send_buf_size(MAX_SEND_BUFFER);
-    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
-    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        // No gRPC implementation sends or reads it.
+        .auto_date_header(false);
+    let connection = builder.serve_connection(TokioIo::new(stream), service.connection(info.clone()));
+    run(Driven::new(connection), &info, limits, draining).await;
 }
 
 pub(super) async fn http1<IO, S>(
@@ -87,23 +71,23 @@ pub(super) async fn http1<IO, S>(
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    let service = WithInfo { service: TowerToHyperService::new(service), info: info.clone() };
-    run(builder.serve_connection(TokioIo::new(stream), service), &info, limits, draining).await;
+    run(builder.serve_connection(TokioIo::new(stream), service.connection(info.clone())), &info, limits, draining)
+        .await;
 }
 
 /// What both versions' connections have in common.
-trait Graceful: Future<Output = hyper::Result<()>> {
+pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     /// Asks for no more requests; the connection ends once those that run have.
     fn graceful(self: Pin<&mut Self>);
 }
 
-impl<IO, S> Graceful for http2::Connection<IO, S, TokioExecutor>
+impl<IO, S> Graceful for http2::Connection<IO, S, Together>
 where
     S: HyperService<Incoming, Error: Into<Box<dyn StdError + Send + Sync>>, ResBody: 'static>,
     Self: Future<Output = hyper::Result<()>>,
     IO: Read + Write + Unpin,
     <S::ResBody as http_body::Body>::Error: Into<Box<dyn StdError + Send + Sync>>,
-    TokioExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+    Together: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
 {
     fn graceful(self: Pin<&mut Self>) {
         self.graceful_shutdown();

@@ -1,14 +1,10 @@
 //! Serving HTTP on a connection: TLS if the door has it, the first bytes, then HTTP/2 or HTTP/1, each with its deadlines.
 
-use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,12 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use self::first_bytes::{Opening, read_opening};
 use self::rewind::Rewind;
-use super::{ConnInfo, Connection, Door, Permit};
+use super::{Closing, ConnInfo, Connection, Door, Permit};
 
 mod drive;
 mod first_bytes;
 mod refuse;
 mod rewind;
+mod service;
+mod together;
+
+pub use service::{HttpService, Tower};
 
 /// What the connections of an HTTP door may take, and how long.
 #[derive(Clone, Debug)]
@@ -44,38 +44,6 @@ pub struct HttpLimits {
     pub age: Duration,
     /// What its streams get from then until they are told to end; one second later it is cut.
     pub closing_notice: Duration,
-}
-
-/// What answers the requests: any tower service whose errors are responses.
-pub trait HttpService:
-    tower::Service<
-        http::Request<Incoming>,
-        Response = http::Response<Self::ResponseBody>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
-    + Send
-    + Sync
-    + 'static
-{
-    /// The body of its responses.
-    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static;
-}
-
-impl<S, B> HttpService for S
-where
-    S: tower::Service<
-            http::Request<Incoming>,
-            Response = http::Response<B>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
-{
-    type ResponseBody = B;
 }
 
 /// The TLS configuration that the next connection gets; whoever holds it may put in a newer one.
@@ -108,7 +76,7 @@ impl<S: HttpService> Door for HttpDoor<S> {
 
 async fn serve_plain<S: HttpService>(connection: Connection, service: S, limits: Arc<HttpLimits>) {
     let Connection { mut stream, peer, local, permit, draining } = connection;
-    let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: CancellationToken::new() };
+    let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + limits.first_bytes;
     let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
     if opening.is_tls() {
@@ -120,7 +88,7 @@ async fn serve_plain<S: HttpService>(connection: Connection, service: S, limits:
 
 async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, limits: Arc<HttpLimits>) {
     let Connection { mut stream, peer, local, permit, draining } = connection;
-    let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: CancellationToken::new() };
+    let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + limits.handshake;
     let mut first = [0];
     let speaks_tls = tokio::select! {

@@ -33,6 +33,8 @@ pub async fn serve(bound: BoundDatagrams, service: Arc<Service>, dialect: &'stat
     let Transport::Udp(open) = dialect.transport else { return Err(io::ErrorKind::Unsupported.into()) };
     let socket = UdpSocket::from_std(bound.socket)?;
     let (mut codec, mut sources) = (open(), Sources::new());
+    let calls = Arc::new(service.metrics().door(dialect.name));
+    let member = |peer| Member::new(Arc::clone(&service), Arc::clone(&calls), dialect, peer);
     // One byte more than is answered: what fills it was longer.
     let mut buffer = [0; MAX_DATAGRAM_BYTES + 1];
     loop {
@@ -45,7 +47,7 @@ pub async fn serve(bound: BoundDatagrams, service: Arc<Service>, dialect: &'stat
             }
         };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let Some(reply) = answer(codec.as_mut(), datagram, peer, &service, dialect, &mut sources).await else {
+        let Some(reply) = answer(codec.as_mut(), datagram, peer, member, &mut sources).await else {
             continue;
         };
         // What does not fit the system's buffer now is lost, as any datagram may be.
@@ -59,15 +61,14 @@ async fn answer(
     codec: &mut dyn DatagramCodec,
     datagram: &[u8],
     peer: SocketAddr,
-    service: &Arc<Service>,
-    dialect: &'static Dialect,
+    member: impl Fn(SocketAddr) -> Member,
     sources: &mut Sources,
 ) -> Option<String> {
     if codec.decode(datagram, peer.port()) == Decoded::Close || !sources.admit(peer.ip()) {
         return None;
     }
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut member = Member::new(Arc::clone(service), dialect, peer);
+    let mut member = member(peer);
     while let Some(action) = codec.next() {
         let answer = member.run(action).await;
         codec.answer(answer);

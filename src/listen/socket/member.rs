@@ -4,18 +4,20 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::room::{self, Room};
 
 use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Caller as Named, Dialect};
 use crate::model::{Command, Error, Reason, Result, UserName};
-use crate::service::{Caller, ConnectionSession, Next, RoomEvent, Service};
+use crate::service::metrics::DoorCalls;
+use crate::service::{Caller, ConnectionSession, Method, Next, RoomEvent, Service};
 
 /// The client of one connection. Dropped, its session ends.
 pub(super) struct Member {
     service: Arc<Service>,
+    calls: Arc<DoorCalls>,
     dialect: &'static Dialect,
     peer: SocketAddr,
     session: Option<ConnectionSession>,
@@ -25,8 +27,13 @@ pub(super) struct Member {
 
 impl Member {
     /// A client that has said nothing yet; one that its port names has its session already, if it could be opened.
-    pub(super) fn new(service: Arc<Service>, dialect: &'static Dialect, peer: SocketAddr) -> Self {
-        let mut member = Self { service, dialect, peer, session: None, room: None };
+    pub(super) fn new(
+        service: Arc<Service>,
+        calls: Arc<DoorCalls>,
+        dialect: &'static Dialect,
+        peer: SocketAddr,
+    ) -> Self {
+        let mut member = Self { service, calls, dialect, peer, session: None, room: None };
         if dialect.caller == Named::Port
             && let Err(error) = member.open_by_port()
         {
@@ -51,8 +58,26 @@ impl Member {
         self.session.as_ref().is_some_and(|held| held.session().has_ended())
     }
 
-    /// Runs one action.
+    /// Runs one action, and counts it as the call that it is.
     pub(super) async fn run(&mut self, action: Action) -> Answer {
+        let method = match &action {
+            Action::Run(command) => Some(Method::of(command)),
+            Action::SignIn(_) | Action::Join(_) => Some(Method::SignIn),
+            Action::Post(_) => Some(Method::Send),
+            Action::Log(_) => None,
+        };
+        let started = Instant::now();
+        let answer = self.perform(action).await;
+        if let Some(method) = method {
+            self.calls.answered(method, started.elapsed());
+            if let Err(error) = &answer {
+                self.calls.failed(method, error.reason());
+            }
+        }
+        answer
+    }
+
+    async fn perform(&mut self, action: Action) -> Answer {
         let answer = match action {
             Action::Run(command) => self.execute(command).await,
             Action::SignIn(name) => self.sign_in(name).map(|()| None),

@@ -1,9 +1,10 @@
 //! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by the service.
 //!
-//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, `datagram`
-//! UDP. None of them knows a dialect: that is the codec's.
+//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, which a
+//! `handshake` comes before, `datagram` UDP. None of them knows a dialect: that is the codec's.
 
 mod datagram;
+mod handshake;
 mod member;
 mod room;
 mod stream;
@@ -24,6 +25,7 @@ use self::member::Member;
 use super::{Connection, Door};
 use crate::dialect::{Dialect, Transport};
 use crate::service::Service;
+use crate::service::metrics::DoorCalls;
 
 pub use datagram::serve as serve_datagrams;
 
@@ -50,6 +52,7 @@ pub struct SocketLimits {
 /// The door of one dialect on TCP, bare or as a WebSocket.
 pub struct SocketDoor {
     service: Arc<Service>,
+    calls: Arc<DoorCalls>,
     dialect: &'static Dialect,
     limits: Arc<SocketLimits>,
 }
@@ -57,14 +60,15 @@ pub struct SocketDoor {
 impl SocketDoor {
     /// A door to `service`. A dialect of datagrams has none: its connections are closed at once.
     pub fn new(service: Arc<Service>, dialect: &'static Dialect, limits: SocketLimits) -> Self {
-        Self { service, dialect, limits: Arc::new(limits) }
+        let calls = Arc::new(service.metrics().door(dialect.name));
+        Self { service, calls, dialect, limits: Arc::new(limits) }
     }
 }
 
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
-        let member = Member::new(Arc::clone(&self.service), self.dialect, peer);
+        let member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
             Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits)),
             Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits)),

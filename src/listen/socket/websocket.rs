@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::ORIGIN;
-use http::{HeaderValue, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tokio_util::sync::CancellationToken;
 
-use super::{LINGER, Member, SocketLimits, WRITE_TIMEOUT};
+use super::handshake::{Shaken, shake};
+use super::{LINGER, Member, SocketLimits, WRITE_TIMEOUT, close};
 use crate::dialect::codec::{self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload};
 use crate::listen::Connection;
 
@@ -24,6 +22,8 @@ use crate::listen::Connection;
 const MOST_RECEIVED: usize = 4 * MAX_MESSAGE_BYTES;
 /// One reply, which may be a little longer than its limit, and the control messages beside it.
 const MOST_UNSENT: usize = 2 * MAX_REPLY_BYTES;
+/// Beside the close code for it.
+const TOO_LONG: &str = "the message is too long";
 /// An idle connection's buffer.
 const READ_BUFFER: usize = 4 << 10;
 
@@ -38,43 +38,50 @@ pub(super) async fn serve(
 ) {
     let Connection { stream, peer, permit, draining, .. } = connection;
     let door = member.door();
-    let origins = Origins(limits.allow_origins.clone());
-    let shaking = timeout(limits.handshake, accept_hdr_async_with_config(stream, origins, Some(config())));
+    let shaking = timeout(limits.handshake, shake(stream, &limits.allow_origins, config()));
     let socket = tokio::select! {
         shaken = shaking => match shaken {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return tracing::debug!(door, %peer, %error, "the WebSocket handshake failed"),
+            Ok(Shaken::Open(socket)) => *socket,
+            Ok(Shaken::Refused(stream)) => {
+                tracing::debug!(door, %peer, "the WebSocket handshake failed");
+                return close(stream).await;
+            }
             Err(_) => return tracing::debug!(door, %peer, "closed: no handshake within {:?}", limits.handshake),
         },
         () = draining.cancelled() => return,
     };
     permit.spoke();
     let mut talk = Talk { socket, codec, member };
-    let (code, reason) = match talk.run(&limits, &draining).await {
-        Ok(close) => close,
+    let close_with = match talk.run(&limits, &draining).await {
+        Ok(close_with) => Some(close_with),
         Err(error) => {
             tracing::debug!(door, %peer, %error, "the connection ended");
             #[allow(clippy::wildcard_enum_match_arm, reason = "all others leave nobody to tell")]
             match error {
-                Error::Capacity(_) => (CloseCode::Size, "the message is too long"),
-                Error::Utf8(_) => (CloseCode::Invalid, "a text message must be UTF-8"),
-                Error::Protocol(_) => (CloseCode::Protocol, "no WebSocket frame"),
+                // The client said so first, and was answered.
+                Error::ConnectionClosed => None,
+                Error::Capacity(_) => Some((CloseCode::Size, TOO_LONG)),
+                Error::Utf8(_) => Some((CloseCode::Invalid, "a text message must be UTF-8")),
+                Error::Protocol(_) => Some((CloseCode::Protocol, "no WebSocket frame")),
                 _ => return,
             }
         }
     };
     let Talk { mut socket, member, .. } = talk;
     drop(member);
-    let goodbye = async {
-        socket.close(Some(CloseFrame { code, reason: reason.into() })).await?;
-        // Until the client has said the same, and closed.
-        while let Some(message) = socket.next().await {
-            message?;
-        }
-        Ok::<_, Error>(())
-    };
-    // Whether it was heard is the client's affair.
-    let _ = timeout(LINGER, goodbye).await;
+    if let Some((code, reason)) = close_with {
+        let goodbye = async {
+            socket.close(Some(CloseFrame { code, reason: reason.into() })).await?;
+            // Until the client has said the same, and closed.
+            while let Some(message) = socket.next().await {
+                message?;
+            }
+            Ok::<_, Error>(())
+        };
+        // Whether it was heard is the client's affair.
+        let _ = timeout(LINGER, goodbye).await;
+    }
+    close(socket.into_inner()).await;
 }
 
 fn config() -> WebSocketConfig {
@@ -125,6 +132,9 @@ impl Talk {
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => continue,
             };
             last_request = Instant::now();
+            if message.len() > MAX_MESSAGE_BYTES {
+                return Ok((CloseCode::Size, TOO_LONG));
+            }
             if next == Next::Close || self.member.is_over() {
                 return Ok((CloseCode::Normal, ""));
             }
@@ -177,21 +187,4 @@ impl Silence {
 /// An instant that does not come in a connection's life.
 fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(365 * 86_400)
-}
-
-/// Lets in pages of these origins, and clients that are no browser and send none. A page of any other site could drive the
-/// door of its visitor's machine.
-struct Origins(Vec<HeaderValue>);
-
-impl Callback for Origins {
-    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-        let allowed = |origin| self.0.iter().any(|allowed| allowed == origin);
-        if request.headers().get_all(ORIGIN).iter().all(allowed) {
-            return Ok(response);
-        }
-        let mut refusal =
-            ErrorResponse::new(Some("pages of this origin may not connect; see --allow-origin\n".to_owned()));
-        *refusal.status_mut() = StatusCode::FORBIDDEN;
-        Err(refusal)
-    }
 }

@@ -89,7 +89,9 @@ async fn server(node: &Node, cluster: bool) -> Result<(), String> {
     match (cluster, field(&info, "redis_mode")) {
         (true, Some("cluster")) => Ok(()),
         (true, _) => Err(format!("{} is no node of a cluster; name it with redis://", node.address)),
-        (false, Some("cluster")) => Err(format!("{} is a node of a cluster; name it with redis-cluster://", node.address)),
+        (false, Some("cluster")) => {
+            Err(format!("{} is a node of a cluster; name it with redis-cluster://", node.address))
+        }
         (false, _) => Ok(()),
     }
 }
@@ -153,7 +155,10 @@ async fn replicated(masters: &[Arc<Node>], wanted: u32) -> Result<(), String> {
         ));
     }
     if !short.is_empty() {
-        tracing::warn!("--durability replicated:{wanted}: {}; writes there will end as OUTCOME_UNKNOWN", short.join(", "));
+        tracing::warn!(
+            "--durability replicated:{wanted}: {}; writes there will end as OUTCOME_UNKNOWN",
+            short.join(", ")
+        );
     }
     Ok(())
 }
@@ -169,7 +174,9 @@ async fn has_library(node: &Node) -> Result<bool, String> {
             Value::Map(pairs) => pairs,
             _ => continue,
         };
-        let part = |name: &str| pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value));
+        let part = |name: &str| {
+            pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value))
+        };
         let Some(version) = part("library_name").as_deref().and_then(library::version_of) else { continue };
         if version > library::VERSION {
             return Err(format!(
@@ -192,7 +199,8 @@ fn mark(topology: &Topology, namespace: &str) -> Result<(Arc<Node>, String), Str
 /// Whether the namespace is ours already. One without a mark must be empty.
 async fn is_marked(topology: &Topology, masters: &[Arc<Node>], namespace: &str) -> Result<bool, String> {
     let (node, key) = mark(topology, namespace)?;
-    let foreign = |what: String| Err(format!("{what}: it belongs to something else than kvrpc-server; use another database"));
+    let foreign =
+        |what: String| Err(format!("{what}: it belongs to something else than kvrpc-server; use another database"));
     match node.ask(cmd("GET").arg(&key), false).await {
         Ok(Value::BulkString(mark)) if mark == MARK.as_bytes() => return Ok(true),
         Ok(Value::BulkString(mark)) => {

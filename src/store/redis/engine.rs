@@ -35,6 +35,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) namespace: String,
     promise: Promise,
+    cluster: bool,
     pub(super) tails: Arc<Tails>,
     pub(super) runtime: Handle,
     health: watch::Receiver<bool>,
@@ -75,6 +76,16 @@ impl RedisEngine {
     /// Whether any node answers, now and whenever that changes.
     pub fn health(&self) -> watch::Receiver<bool> {
         self.0.health.clone()
+    }
+
+    /// What it is called: `redis` or `redis-cluster`.
+    pub fn name(&self) -> &'static str {
+        if self.0.cluster { "redis-cluster" } else { "redis" }
+    }
+
+    /// How many bytes of changes are kept here for those who watch.
+    pub fn change_bytes(&self) -> u64 {
+        self.0.tails.bytes()
     }
 
     /// What is true of a write when it is answered.
@@ -138,6 +149,7 @@ async fn serve(
         limits,
         namespace: options.namespace,
         promise: options.promise,
+        cluster: options.url.cluster,
         tails,
         runtime,
         health,

@@ -14,6 +14,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Failure {
     /// Nothing was sent: nothing was done.
     NotSent(String),
+    /// The node counts as dead, so nothing was sent.
+    Dead,
     /// It was sent, or may have been; nobody knows whether it was done.
     Lost(String),
 }
@@ -31,6 +33,7 @@ impl Failure {
     pub(super) fn into_text(self) -> String {
         match self {
             Self::NotSent(text) | Self::Lost(text) => text,
+            Self::Dead => "the node does not answer".to_owned(),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Lane {
     /// Sends, and waits for the answers, so much longer than usual.
     pub(super) async fn send(&self, message: Message<'_>, longer: Duration) -> Result<Vec<Value>, Failure> {
         if self.circuit.is_open() {
-            return Err(Failure::NotSent("the node does not answer".to_owned()));
+            return Err(Failure::Dead);
         }
         let Ok(_permit) = self.in_flight.try_acquire() else {
             return Err(Failure::NotSent(format!("{IN_FLIGHT} calls wait for the node's answers")));

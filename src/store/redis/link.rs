@@ -85,6 +85,11 @@ impl Link {
                     self.topology.doubt();
                     Next::Again(failure::unavailable(why))
                 }
+                // It may take seconds until it is back, or another has its slots: too long to wait for, for all who ask.
+                Err(dead @ Failure::Dead) => {
+                    let error = failure::unavailable(dead.into_text());
+                    if may_be_done { Next::Again(error) } else { Next::Failed(error) }
+                }
             };
             let error = match next {
                 Next::Done(value) => return Ok(value),
@@ -140,7 +145,9 @@ impl Link {
             Some(ServerErrorKind::Moved) => {
                 to(address().and_then(|address| self.topology.moved(slot, &here(address, node))), false)
             }
-            Some(ServerErrorKind::Ask) => to(address().and_then(|address| self.topology.at(&here(address, node))), true),
+            Some(ServerErrorKind::Ask) => {
+                to(address().and_then(|address| self.topology.at(&here(address, node))), true)
+            }
             Some(
                 ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown

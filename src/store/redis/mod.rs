@@ -3,7 +3,10 @@
 //! All keys of a user carry its id as their hash tag, so that each operation on one store is one command to one node: a plain `HGET`, or a
 //! function (`lua/`) where several keys must change at one instant. What expires goes by the engine's clock, not by a server's.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "the client's enums may grow: what is not known is what was not expected")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the client's enums may grow: what is not known is what was not expected"
+)]
 
 mod check;
 mod circuit;

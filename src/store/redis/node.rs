@@ -77,7 +77,7 @@ impl Node {
     pub(super) async fn commit(&self, command: &Cmd, asking: bool) -> Result<(Value, i64), Failure> {
         let Some(commits) = &self.commits else { return Ok((self.ask(command, asking).await?, 0)) };
         if self.circuit.is_open() {
-            return Err(Failure::NotSent("the node does not answer".to_owned()));
+            return Err(Failure::Dead);
         }
         let (done, answer) = oneshot::channel();
         let full = |_| Failure::NotSent(format!("{QUEUED} writes wait for the node"));

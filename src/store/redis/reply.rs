@@ -49,7 +49,6 @@ impl Parts {
         let bytes: [u8; 8] = self.bytes()?.try_into().map_err(|_| strange("an epoch"))?;
         Ok(u64::from_le_bytes(bytes))
     }
-
 }
 
 /// What a function answered: its parts if it was done, else what it said instead.

@@ -10,9 +10,7 @@ use super::link::Effect;
 use super::reply::{self, Parts};
 use super::{refusal, topology};
 use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Prefix, Result};
-use crate::store::{
-    Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written,
-};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written};
 
 /// What a record of a request id counts beside the id and what a batch's answer holds.
 const RECORD_BYTES: usize = 160;
@@ -104,7 +102,8 @@ impl RedisStore {
         let Some(once) = once else { return self.write(kind, steps, None, &read).await };
         let record = RECORD_BYTES + once.id.as_str().len() + kind.answer_bytes(steps.len());
         if once.caller.0.id == self.0.id {
-            let id = RememberedId { key: &self.0.answers, id: once.id.as_str(), fingerprint: &once.fingerprint, record };
+            let id =
+                RememberedId { key: &self.0.answers, id: once.id.as_str(), fingerprint: &once.fingerprint, record };
             return self.write(kind, steps, Some(id), &read).await;
         }
         // The caller's ids lie elsewhere: the id is claimed there, and what was answered to it is kept here.

@@ -44,13 +44,25 @@ impl Tails {
             (PushKind::Invalidate, [Value::Array(keys)]) => {
                 let tails = self.0.lock();
                 let named = keys.iter().filter_map(super::topology::text);
-                named.filter_map(|key| tails.get(&key)).flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
+                named
+                    .filter_map(|key| tails.get(&key))
+                    .flatten()
+                    .filter_map(Weak::upgrade)
+                    .for_each(|tail| tail.look());
             }
             (PushKind::Invalidate | PushKind::Disconnection, _) => {
                 self.0.lock().values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
             }
             _ => {}
         }
+    }
+}
+
+impl Tails {
+    /// How much is kept of all.
+    pub(super) fn bytes(&self) -> u64 {
+        let tails = self.0.lock();
+        tails.values().flatten().filter_map(Weak::upgrade).map(|tail| tail.feed.bytes() as u64).sum()
     }
 }
 

@@ -6,6 +6,7 @@ mod errors;
 mod sessions;
 mod terminal;
 mod transfer;
+mod via;
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};

@@ -12,7 +12,7 @@ use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{Server, connect, within};
 
 /// A server with the accounts `adam` (password `bill`, a manager) and `bob`, and these doors.
-pub(super) async fn server(dialects: &[&str], toml: &str) -> Server {
+pub(crate) async fn server(dialects: &[&str], toml: &str) -> Server {
     let mut builder = Server::builder().toml(toml).toml(&accounts());
     for dialect in dialects {
         builder = builder.flag("--compat", format!("{dialect}=127.0.0.1:0"));
@@ -20,49 +20,49 @@ pub(super) async fn server(dialects: &[&str], toml: &str) -> Server {
     builder.start().await
 }
 
-pub(super) fn door(server: &Server, dialect: &str) -> SocketAddr {
+pub(crate) fn door(server: &Server, dialect: &str) -> SocketAddr {
     server.addresses.of(dialect).unwrap()
 }
 
-pub(super) struct OldClient(pub(super) TcpStream);
+pub(crate) struct OldClient(pub(crate) TcpStream);
 
 impl OldClient {
-    pub(super) async fn connect(server: &Server, dialect: &str) -> Self {
+    pub(crate) async fn connect(server: &Server, dialect: &str) -> Self {
         Self(connect(door(server, dialect)).await)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 
-    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// What one `recv(1024)` gives; empty when the server has closed.
-    pub(super) async fn receive(&mut self) -> Vec<u8> {
+    pub(crate) async fn receive(&mut self) -> Vec<u8> {
         let mut buffer = [0; 1024];
         let length = within("an answer", self.0.read(&mut buffer)).await.unwrap();
         buffer[..length].to_vec()
     }
 
-    pub(super) async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> String {
         self.send(bytes).await;
         String::from_utf8(self.receive().await).unwrap()
     }
 }
 
 /// A manager over gRPC.
-pub(super) async fn manager(server: &Server) -> Raw {
+pub(crate) async fn manager(server: &Server) -> Raw {
     crate::grpc::people::auth(&Raw::new(server.channel()), "adam", "bill").await.unwrap()
 }
 
-pub(super) async fn get_other(client: &Raw, user: &str, key: &str) -> Result<v1::GetOtherResponse, Failure> {
+pub(crate) async fn get_other(client: &Raw, user: &str, key: &str) -> Result<v1::GetOtherResponse, Failure> {
     let request = v1::GetOtherRequest { user: user.to_owned(), key: key.to_owned() };
     client.call(Method::GetOther.path(), &request).await
 }
 
-pub(super) fn value(got: v1::GetOtherResponse) -> String {
+pub(crate) fn value(got: v1::GetOtherResponse) -> String {
     match got.data {
         Some(v1::get_other_response::Data::Value(value)) => value,
         other => panic!("no text: {other:?}"),
@@ -70,7 +70,7 @@ pub(super) fn value(got: v1::GetOtherResponse) -> String {
 }
 
 /// A list of strings as Python's `pickle.dumps(…, protocol=2)` would give it to the door, and back.
-pub(super) fn pickled(requests: &[&[(&str, &str)]]) -> Vec<u8> {
+pub(crate) fn pickled(requests: &[&[(&str, &str)]]) -> Vec<u8> {
     let mut bytes = b"\x80\x02](".to_vec();
     let text = |bytes: &mut Vec<u8>, text: &str| {
         bytes.push(b'X');
@@ -90,7 +90,7 @@ pub(super) fn pickled(requests: &[&[(&str, &str)]]) -> Vec<u8> {
 }
 
 /// The strings of a reply of the pickle dialects.
-pub(super) fn unpickled(reply: &[u8]) -> Vec<String> {
+pub(crate) fn unpickled(reply: &[u8]) -> Vec<String> {
     let mut rest = reply.strip_prefix(b"\x80\x02](").unwrap().strip_suffix(b"e.").unwrap();
     let mut strings = Vec::new();
     while let Some(after) = rest.strip_prefix(b"X") {

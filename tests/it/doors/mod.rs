@@ -1,9 +1,12 @@
 //! The doors of the older protocols, over real sockets, as their clients use them.
 
 mod chat;
-mod client;
+pub(crate) mod client;
 mod closing;
 mod people;
+mod rfc6455;
+mod rfc6455_handshake;
 mod sessions;
 mod settings;
-mod websocket;
+pub(crate) mod websocket;
+mod wire;

@@ -10,9 +10,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::client::{door, get_other, manager, pickled, server, unpickled, value};
 use crate::harness::{Server, connect, eventually, within};
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-async fn open(server: &Server, dialect: &str, origin: Option<&str>) -> Result<Socket, Error> {
+pub(crate) async fn open(server: &Server, dialect: &str, origin: Option<&str>) -> Result<Socket, Error> {
     let address = door(server, dialect);
     let mut request = format!("ws://{address}/").into_client_request().unwrap();
     if let Some(origin) = origin {
@@ -21,7 +21,7 @@ async fn open(server: &Server, dialect: &str, origin: Option<&str>) -> Result<So
     within("the handshake", client_async(request, connect(address).await)).await.map(|(socket, _)| socket)
 }
 
-async fn ask(socket: &mut Socket, message: impl Into<Message>) -> Message {
+pub(crate) async fn ask(socket: &mut Socket, message: impl Into<Message>) -> Message {
     socket.send(message.into()).await.unwrap();
     within("an answer", socket.next()).await.unwrap().unwrap()
 }

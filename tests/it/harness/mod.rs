@@ -15,7 +15,7 @@ pub(crate) use clients::{connect, exchange, http2, http2_full, read_all, tls_con
 pub(crate) use probe::probe;
 pub(crate) use process::ServerProcess;
 pub(crate) use redis::{RedisCluster, RedisProcess, shared_cluster, shared_redis};
-pub(crate) use server::Server;
+pub(crate) use server::{Builder, Server};
 
 /// How long a test waits for what must happen. Long: a busy machine is no failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

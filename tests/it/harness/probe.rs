@@ -12,6 +12,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use kvrpc::listen::ConnInfo;
+use kvrpc::listen::http::Tower;
 use kvrpc::server::app::Hooks;
 use kvrpc::server::compose::Parts;
 use tokio::sync::watch;
@@ -40,9 +41,9 @@ impl Probe {
 }
 
 /// A probe, and the parts of a server that answers with it.
-pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Probe>) {
+pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Tower<Probe>>) {
     let probe = Probe { taken: Arc::default() };
-    let grpc = probe.clone();
+    let grpc = Tower(probe.clone());
     let metrics = |hooks: Hooks| {
         Arc::new(move || hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect())
     };

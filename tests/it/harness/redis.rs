@@ -37,7 +37,7 @@ impl RedisProcess {
         if settings.contains(&"--cluster-enabled") {
             arguments.extend(["--cluster-port".to_owned(), bus.to_string()]);
         }
-        let script = "redis-server \"$@\" >log 2>&1 & server=$!; echo started; cat >/dev/null; kill -CONT $server; kill -9 $server";
+        let script = "redis-server \"$@\" >log 2>&1 & server=$!; echo started; cat >/dev/null; kill -CONT $server 2>/dev/null; kill -9 $server 2>/dev/null";
         let mut keeper = Command::new("sh")
             .args(["-c", script, "redis"])
             .args(arguments)
@@ -92,7 +92,8 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Starts one, and waits until it takes commands.
     pub(crate) fn start(replicas: usize) -> Self {
-        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
+        let settings =
+            ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
         let nodes: Vec<_> = (0..3 * (1 + replicas)).map(|_| RedisProcess::start(&settings)).collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let made = Command::new("redis-cli")

@@ -4,8 +4,8 @@ use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
 use kvrpc::store::{Limits, Step, Usage};
 
 use super::{
-    Engine, NO_LIMITS, START, Tested, batch, delete, entry_bytes, for_each_engine, get, get_text, key, list, put, reason,
-    removal, revision, text, write, write_if, write_until,
+    Engine, NO_LIMITS, START, Tested, batch, delete, entry_bytes, for_each_engine, get, get_text, key, list, put,
+    reason, removal, revision, text, write, write_if, write_until,
 };
 
 fn a_condition_holds_or_says_why_not<E: Engine>() {

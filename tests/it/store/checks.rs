@@ -26,13 +26,13 @@ pub(super) type Check = fn(u64) -> Checked;
 /// Every check.
 pub(super) fn all<E: Engine>() -> [(&'static str, Check); 7] {
     [
-    ("keys are linearizable, revisions unique, quotas exact", registers::<E>),
-    ("a batch happens at one instant, or not at all", batches::<E>),
-    ("a request id is applied once", request_ids::<E>),
-    ("a listing has every key that stays exactly once", listings::<E>),
-    ("what has expired is gone for good", expiries::<E>),
-    ("two users' stores do not mix", two_users::<E>),
-    ("a retry changes nothing and gets the first answer", retries::<E>),
+        ("keys are linearizable, revisions unique, quotas exact", registers::<E>),
+        ("a batch happens at one instant, or not at all", batches::<E>),
+        ("a request id is applied once", request_ids::<E>),
+        ("a listing has every key that stays exactly once", listings::<E>),
+        ("what has expired is gone for good", expiries::<E>),
+        ("two users' stores do not mix", two_users::<E>),
+        ("a retry changes nothing and gets the first answer", retries::<E>),
     ]
 }
 

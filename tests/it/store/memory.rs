@@ -54,7 +54,11 @@ fn the_backend_is_the_engine_it_holds() {
     assert_eq!(MemoryStore::now(other.delete(removal("k"), None)).unwrap().revision, 2);
     let position = MemoryStore::now(other.position()).unwrap();
     assert_eq!(position.sequence, 2);
-    assert_ne!(position.epoch, MemoryStore::now(backend.position()).unwrap().epoch, "each store has an epoch of its own");
+    assert_ne!(
+        position.epoch,
+        MemoryStore::now(backend.position()).unwrap().epoch,
+        "each store has an epoch of its own"
+    );
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod redis;
 mod request_ids;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
+mod starts;
+mod watching;
 
 use std::future::Future;
 
@@ -56,6 +58,10 @@ trait Engine: Sized + Send + Sync {
 trait Tested: Store + Clone + Sync + 'static {
     /// Runs an operation to its end.
     fn now<T>(future: impl Future<Output = T>) -> T;
+    /// Runs what may have to wait for a change.
+    fn waiting<T>(future: impl Future<Output = T>) -> T {
+        redis::on_runtime(future)
+    }
     fn usage(&self) -> Usage;
 }
 

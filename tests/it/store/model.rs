@@ -7,9 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
-use kvrpc::store::{
-    Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Step, Usage, Write, Written,
-};
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Step, Usage, Write, Written};
 
 use super::{Engine, START, Tested, for_each_engine, get, key, list, once, put_once, revision, write};
 

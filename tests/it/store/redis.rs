@@ -10,12 +10,17 @@ use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
 use kvrpc::store::{Clock, Limits, RedisEngine, RedisStore, Usage};
 
 use super::{Engine, START, Tested};
-use crate::harness::{shared_cluster, shared_redis};
+use crate::harness::{PATIENCE, shared_cluster, shared_redis};
 
 static NAMESPACES: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
+}
+
+/// Runs an operation to its end.
+pub(super) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 /// An engine and the stores that were opened.
@@ -29,6 +34,8 @@ impl Opened {
         let clock = Clock::manual(START);
         let mut options = RedisOptions::new(RedisUrl::parse(url).unwrap());
         options.promise = Promise::Local;
+        options.patience.connect = PATIENCE;
+        options.patience.answer = PATIENCE;
         options.namespace = format!("t{}-{}", std::process::id(), NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let engine = RedisEngine::start(options, clock.clone(), limits).unwrap();
         (Self { engine, stores: Mutex::default() }, clock)
@@ -76,7 +83,7 @@ impl UsageNow for RedisStore {
 
 impl Tested for RedisStore {
     fn now<T>(future: impl Future<Output = T>) -> T {
-        RUNTIME.with(|runtime| runtime.block_on(future))
+        on_runtime(future)
     }
 
     fn usage(&self) -> Usage {

@@ -13,8 +13,9 @@ fn every_seeded_bug_is_caught() {
     let caught_by = |bug| {
         switch(Some(bug));
         let caught = (0..ROUNDS).find_map(|seed| {
-            let found =
-                checks::all::<MemoryEngine>().iter().find_map(|(name, check)| check(seed).err().map(|violation| (*name, violation)));
+            let found = checks::all::<MemoryEngine>()
+                .iter()
+                .find_map(|(name, check)| check(seed).err().map(|violation| (*name, violation)));
             found.map(|(name, violation)| (seed, name, violation))
         });
         switch(None);

@@ -1,0 +1,198 @@
+"""What is measured: a row each, with its request, and how one sees that every answer was right."""
+
+import dataclasses
+
+import grpc
+from wire import field, fields, frame, number_field, varint
+
+KEY = "k" * 16
+# Gets read a key that no row writes, so that their answers keep their length.
+READ = "r" * 16
+VALUE = "v" * 100
+ECHOES = {
+    "hyper": "hyper echo",
+    "tonic": "tonic echo",
+    "tonic, stock": "tonic echo, stock",
+    "C++": "C++ echo",
+    "Go": "Go echo",
+    "Node": "Node echo",
+    "Python": "Python echo",
+}
+KEY_VALUE = "/kvrpc.v1.KeyValueService/"
+ENCODE = "/kvrpc.v1.CodecService/Encode"
+
+
+class Wrong(Exception):
+    """An answer that is not the expected one."""
+
+
+@dataclasses.dataclass
+class Grpc:
+    """A call by h2load: one prebuilt body, which may hold several messages of a stream."""
+
+    name: str
+    server: str
+    path: str
+    message: bytes
+    # Checks one answer's message, and gives back what the next calls' answers depend on.
+    check: object
+    # The bytes of DATA that a number of answers have, from what `check` gave back.
+    expected: object
+    operations: int = 1
+    headers: dict = dataclasses.field(default_factory=dict)
+    messages: int = 1
+    # Its answers change from call to call.
+    writes: bool = False
+
+    def body(self):
+        """The whole request's body."""
+        return frame(self.message) * self.messages
+
+    def probe(self, address):
+        """One call by another client, checked: grpc-status 0, and the value's bytes."""
+        with grpc.insecure_channel(address) as channel:
+            metadata = tuple(self.headers.items())
+            if self.messages == 1 and self.operations == 1 or not self.path.endswith("Pipeline"):
+                answer = channel.unary_unary(self.path)(self.message, metadata=metadata, timeout=10)
+            else:
+                stream = channel.stream_stream(self.path)(iter([self.message]), metadata=metadata, timeout=10)
+                [answer] = list(stream)
+        return self.check(answer)
+
+
+@dataclasses.dataclass
+class Resp:
+    """A command by redis-benchmark with so many in its pipeline."""
+
+    name: str
+    server: str
+    command: str
+    pipeline: int
+
+
+def need(condition, what):
+    """Ends the run if an answer is wrong."""
+    if not condition:
+        raise Wrong(what)
+
+
+def sign_in(address, user="bench"):
+    """A guest's token."""
+    with grpc.insecure_channel(address) as channel:
+        answer = channel.unary_unary("/kvrpc.v1.AuthService/SignIn")(field(1, user), timeout=10)
+    return dict(fields(answer))[1].decode()
+
+
+def echo(name, server):
+    """An echo of the value: each answer is the request's bytes."""
+    message = field(1, VALUE)
+
+    def check(answer):
+        need(answer == message, f"{name} answered {answer!r}")
+        return len(answer)
+
+    return Grpc(name, server, ENCODE, message, check, lambda length, calls: calls * (5 + length))
+
+
+def get(name):
+    """A checker of gets: each has the value."""
+
+    def check(answer):
+        need(dict(fields(answer)).get(1) == VALUE.encode(), f"{name} answered {answer!r}")
+        return len(answer)
+
+    return check
+
+
+def put_size(revision):
+    """The bytes of a frame that says: written at this revision, in memory."""
+    return 5 + 1 + len(varint(revision)) + 2
+
+
+def put_check(answer):
+    """A put's answer has a revision and a durability."""
+    got = dict(fields(answer))
+    need(set(got) == {1, 2} and got[2] == 1, f"Put answered {answer!r}")
+    return got[1]
+
+
+def put_total(revision, calls):
+    """The bytes of the answers behind that of a revision: each is one higher."""
+    total, at, end = 0, revision + 1, revision + calls + 1
+    while at < end:
+        size = put_size(at)
+        # All that follow with as many bytes in their revision.
+        until = min(end, 1 << 7 * (size - 8))
+        total, at = total + size * (until - at), until
+    return total
+
+
+def batch(name, count, headers):
+    """Gets, together in one unary call."""
+    message = field(1, field(1, field(1, READ))) * count
+
+    def check(answer):
+        results = [dict(fields(data)) for number, data in fields(answer) if number == 1]
+        need(len(results) == count, f"{name} answered {len(results)} results")
+        for result in results:
+            need(VALUE.encode() in dict(fields(result[1])).values(), f"{name} answered {result}")
+        return len(answer)
+
+    return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, lambda length, calls: calls * (5 + length), count, headers)
+
+
+def batch_put(name, count, headers):
+    """Puts, together in one unary call. The answers grow with their revisions: the length of each call's is worked out."""
+    message = field(1, field(2, field(1, KEY) + field(2, VALUE))) * count
+
+    def answer_of(revision):
+        results = (field(1, field(2, number_field(1, at))) for at in range(revision - count + 1, revision + 1))
+        return b"".join(results) + number_field(2, revision) + number_field(3, 1)
+
+    def check(answer):
+        revision = dict(fields(answer))[2]
+        need(answer == answer_of(revision), f"{name} answered {answer!r}")
+        return revision
+
+    def expected(revision, calls):
+        lengths = {}
+        total = 0
+        for call in range(1, calls + 1):
+            last = revision + call * count
+            # All answers between two growths of a varint are as long.
+            span = (len(varint(last - count + 1)), len(varint(last)))
+            if span[0] != span[1] or span not in lengths:
+                lengths[span] = len(answer_of(last))
+            total += 5 + lengths[span]
+        return total
+
+    return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, expected, count, headers, writes=True)
+
+
+def all_of(servers):
+    """Every row whose server runs. Writes the keys that they read."""
+    rows = []
+    if server := servers.get("kvrpc"):
+        headers = {"authorization": f"Bearer {sign_in(server.address)}"}
+        put = Grpc("kvrpc Put", "kvrpc", KEY_VALUE + "Put", field(1, KEY) + field(2, VALUE), put_check, put_total, headers=headers, writes=True)
+        dataclasses.replace(put, message=field(1, READ) + field(2, VALUE)).probe(server.address)
+        length = lambda size, calls: calls * (5 + size)
+        rows += [Grpc("kvrpc Get", "kvrpc", KEY_VALUE + "Get", field(1, READ), get("Get"), length, headers=headers), put]
+        rows += [batch(f"kvrpc Batch of {count} Gets", count, headers) for count in (16, 128)]
+        rows += [batch_put(f"kvrpc Batch of {count} Puts", count, headers) for count in (16, 128)]
+    for server, name in ECHOES.items():
+        if server in servers:
+            rows.append(echo(name, server))
+    if server := servers.get("etcd"):
+        with grpc.insecure_channel(server.address) as channel:
+            channel.unary_unary("/etcdserverpb.KV/Put")(field(1, KEY) + field(2, VALUE), timeout=10)
+
+        def check(answer):
+            found = dict(fields(dict(fields(answer)).get(2, b"")))
+            need(found.get(5) == VALUE.encode(), f"etcd answered {answer!r}")
+            return len(answer)
+
+        rows.append(Grpc("etcd Range", "etcd", "/etcdserverpb.KV/Range", field(1, KEY), check, lambda n, calls: calls * (5 + n)))
+    if "redis-server" in servers:
+        rows += [Resp(f"redis {command} -P {pipeline}", "redis-server", command, pipeline) for command in ("GET", "SET") for pipeline in (1, 16, 64)]
+    return rows

@@ -1,0 +1,93 @@
+//! Runs the requests that arrived together on an HTTP/2 connection right there, before their answers are flushed.
+//!
+//! hyper hands each request to an executor, which would make a task of it: an allocation more, a turn of the scheduler and a wake each. Most requests
+//! are answered at their first poll. So they are kept until the connection has taken in all that came, then polled once, and only those that have to
+//! wait become tasks.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::Executor;
+
+use super::drive::Graceful;
+
+type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+thread_local! {
+    /// What the connection that is polled on this thread has got; `None`: none is.
+    static ARRIVED: RefCell<Option<Arrived>> = const { RefCell::new(None) };
+}
+
+/// Keeps what the connection under way on this thread hands over; spawns everything else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Together;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Together {
+    fn execute(&self, future: F) {
+        ARRIVED.with_borrow_mut(|arrived| match arrived {
+            Some(arrived) => arrived.push(Box::pin(future)),
+            None => drop(tokio::spawn(future)),
+        });
+    }
+}
+
+/// A connection whose executor is [`Together`].
+pub(super) struct Driven<C> {
+    connection: C,
+    /// Empty between polls; kept for its capacity.
+    arrived: Arrived,
+}
+
+impl<C> Driven<C> {
+    pub(super) fn new(connection: C) -> Self {
+        Self { connection, arrived: Vec::new() }
+    }
+}
+
+/// Takes the list back, however the poll ends.
+struct Collecting;
+
+impl Collecting {
+    fn into(list: Arrived) -> Self {
+        ARRIVED.replace(Some(list));
+        Self
+    }
+
+    fn take(&self) -> Arrived {
+        ARRIVED.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        ARRIVED.take();
+    }
+}
+
+impl<C: Future + Unpin> Future for Driven<C> {
+    type Output = C::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let collecting = Collecting::into(std::mem::take(&mut this.arrived));
+        let polled = Pin::new(&mut this.connection).poll(context);
+        this.arrived = collecting.take();
+        for mut request in this.arrived.drain(..) {
+            // As in a task of its own, a panic ends this request alone.
+            if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(context))) {
+                // The new task polls it once more, and from then on it is that one which is woken.
+                tokio::spawn(request);
+            }
+        }
+        polled
+    }
+}
+
+impl<C: Graceful + Unpin> Graceful for Driven<C> {
+    fn graceful(mut self: Pin<&mut Self>) {
+        Pin::new(&mut self.connection).graceful();
+    }
+}

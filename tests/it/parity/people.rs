@@ -1,0 +1,97 @@
+//! One directory: who came by one door is there at every other, in the role that any door gave.
+
+use kvrpc::pb::v1;
+use kvrpc::service::Method;
+
+use super::at::{At, DOORS};
+use super::plan::{Ask, Outcome};
+use super::upgrade;
+use crate::doors::client::{manager, server};
+use crate::grpc::raw::Raw;
+use crate::harness::Server;
+
+async fn every_door() -> Server {
+    server(&["text", "pickle", "ws-pickle", "ws-text"], "").await
+}
+
+/// Owners, one at each door, with `door` set to its door's name.
+async fn owners(server: &Server) -> Vec<(String, At)> {
+    let mut owners = Vec::new();
+    for door in DOORS {
+        let (name, mut at) = At::enter(server, door, &format!("owner-{door}")).await;
+        let put = Ask::Put { key: "door".to_owned(), value: (*door).to_owned() };
+        assert_eq!(at.ask(&put).await, Some(Outcome::Done));
+        owners.push((name, at));
+    }
+    owners
+}
+
+/// What a reader gets of each owner's value.
+async fn read(reader: &mut At, owners: &[(String, At)]) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for (name, _) in owners {
+        let ask = Ask::GetOther { user: name.clone(), key: "door".to_owned() };
+        outcomes.push(reader.ask(&ask).await.unwrap());
+    }
+    outcomes
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Guest,
+    Manager,
+}
+
+/// Gives a role at one of the two doors that can.
+async fn give(role: Role, name: &str, adam: &Raw, giver: &mut At) {
+    match (role, giver) {
+        (Role::Manager, At::Grpc(_)) => upgrade(adam, name).await,
+        (Role::Guest, At::Grpc(_)) => {
+            let request = v1::DowngradeRequest { user: name.to_owned(), end_sessions: false };
+            let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &request).await.unwrap();
+        }
+        (Role::Manager, At::Text(client)) => {
+            assert_eq!(client.ask(format!("upgrade {name}\n")).await, format!("{name} (manager)\n"));
+        }
+        (Role::Guest, At::Text(client)) => {
+            assert_eq!(client.ask(format!("downgrade {name}\n")).await, format!("{name} (guest)\n"));
+        }
+        _ => panic!("a door that gives no roles"),
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_any_door_is_seen_by_a_manager_at_any_and_a_role_given_at_one_holds_at_all() {
+    let server = every_door().await;
+    let adam = manager(&server).await;
+    let (_, mut at_text) = At::enter(&server, "text", "").await;
+    assert_eq!(at_text.ask(&Ask::Auth { password: "bill" }).await, Some(Outcome::Authenticated));
+    let owners = owners(&server).await;
+    let values: Vec<_> = DOORS.iter().map(|door| Outcome::Value((*door).to_owned())).collect();
+    let denied = vec![Outcome::Denied; DOORS.len()];
+    for giver in [&mut At::Grpc(adam.clone()), &mut at_text] {
+        for door in DOORS {
+            let (name, mut reader) = At::enter(&server, door, "reader").await;
+            assert_eq!(read(&mut reader, &owners).await, denied, "{door}");
+            give(Role::Manager, &name, &adam, giver).await;
+            assert_eq!(read(&mut reader, &owners).await, values, "{door}");
+            give(Role::Guest, &name, &adam, giver).await;
+            assert_eq!(read(&mut reader, &owners).await, denied, "{door}");
+            leave(reader, &adam, &name).await;
+        }
+    }
+}
+
+/// Waits until the name is free again.
+async fn leave(reader: At, adam: &Raw, name: &str) {
+    if let At::Grpc(raw) = &reader {
+        let _: v1::SignOutResponse = raw.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    }
+    drop(reader);
+    crate::harness::eventually("the name is free", || async {
+        let listed: v1::ListUsersResponse =
+            adam.call(Method::ListUsers.path(), &v1::ListUsersRequest::default()).await.unwrap();
+        listed.users.iter().all(|user| user.name != name)
+    })
+    .await;
+}
