@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::listen::ConnInfo;
 use crate::model::Result;
-use crate::service::{Access, Method, Service, Session};
+use crate::service::{Access, Method, Service, Session, TokenHash};
 
 /// A connection, and the session that its last call used.
 pub(super) struct Conn {
@@ -40,14 +40,9 @@ impl Conn {
             return Ok(None);
         }
         let header = headers.get(AUTHORIZATION);
-        let known = header.and_then(|header| {
-            let last = self.last.lock();
-            // In constant time: behind a proxy, one connection may carry the calls of many clients.
-            let same = |last: &&Authorized| bool::from(last.header.as_bytes().ct_eq(header.as_bytes()));
-            last.as_ref().filter(same).map(|last| Arc::clone(&last.session))
-        });
-        if let Some(session) = known {
-            self.service.use_again(&session)?;
+        if let Some(session) = header.and_then(|header| self.last_of(header))
+            && self.service.use_again(&session).is_ok()
+        {
             return Ok(Some(session));
         }
         let found = self.service.authenticate(method, header.map(bearer))?;
@@ -55,6 +50,30 @@ impl Conn {
             *self.last.lock() = Some(Authorized { header: header.clone(), session: Arc::clone(session) });
         }
         Ok(found)
+    }
+
+    /// The token of a call that has to wait until its session was looked up; `None`: it need not.
+    pub(super) fn must_look_up(&self, method: Method, headers: &HeaderMap) -> Option<TokenHash> {
+        if !self.service.shares_sessions() || method.access() == Access::Open {
+            return None;
+        }
+        let header = headers.get(AUTHORIZATION)?;
+        if let Some(session) = self.last_of(header)
+            && self.service.knows_enough_of(&session)
+        {
+            return None;
+        }
+        let token = TokenHash::of(bearer(header)).ok()?;
+        let known = self.service.session_known_here(token);
+        known.is_none_or(|session| !self.service.knows_enough_of(&session)).then_some(token)
+    }
+
+    /// The session of the connection's last call, if that had the same header.
+    fn last_of(&self, header: &HeaderValue) -> Option<Arc<Session>> {
+        let last = self.last.lock();
+        // In constant time: behind a proxy, one connection may carry the calls of many clients.
+        let same = |last: &&Authorized| bool::from(last.header.as_bytes().ct_eq(header.as_bytes()));
+        last.as_ref().filter(same).map(|last| Arc::clone(&last.session))
     }
 }
 

@@ -18,6 +18,7 @@ mod rates;
 pub mod rooms;
 mod session;
 mod sessions;
+mod shared;
 mod sign_in;
 mod sweep;
 mod token;
@@ -82,6 +83,8 @@ pub struct Service {
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: Engine,
+    /// What it shares with other servers; `None`: nothing.
+    shared: Option<Arc<shared::Shared>>,
     rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
@@ -101,13 +104,22 @@ impl Service {
             .iter()
             .map(|account| (account.name.folded().to_owned(), account.password_hash.as_str().into()))
             .collect();
+        let shared = match &engine {
+            Engine::Memory(_) => None,
+            Engine::Redis(engine) => Some(shared::Shared::start(engine, &accounts, &limits, &clock)?),
+        };
+        let page_tokens = match &shared {
+            None => page_token::PageTokens::new(),
+            Some(shared) => page_token::PageTokens::with_key(shared.secret()?),
+        };
         let service = Self {
             directory: directory::Directory::default(),
             sessions: sessions::Sessions::new(limits.sessions),
             passwords: password::Passwords::new(hashes, limits.auth_queue)?,
             rates: rates::Rates::new(&limits),
-            page_tokens: page_token::PageTokens::new(),
+            page_tokens,
             engine,
+            shared,
             rooms: rooms::Rooms::new(limits.clone(), clock.clone()),
             upgrade_policy,
             limits,
@@ -115,11 +127,12 @@ impl Service {
             metrics: metrics::Metrics::new(),
             doors: OnceLock::new(),
         };
+        if let Some(shared) = &service.shared {
+            shared.accounts().for_each(|account| service.directory.insert_known(account));
+            return Ok(service);
+        }
         for account in &accounts {
-            let standing = match account.role {
-                Role::Guest => Standing::Guest,
-                Role::Manager => Standing::Manager,
-            };
+            let standing = Standing::of(account.role);
             service.directory.insert(&account.name, |id| {
                 let store = service.engine.open(id);
                 Ok((Arc::new(User::new(id, account.name.clone(), true, standing, store)), ()))
@@ -196,14 +209,14 @@ impl Service {
                 self.scan(caller, user.as_ref(), &prefix, keys_only, cursor.as_deref()).await
             }
             Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).await,
-            Command::SignIn { user } => self.sign_in(caller, user),
+            Command::SignIn { user } => self.sign_in(caller, user).await,
             Command::Auth { user, password } => self.auth(caller, &user, password).await,
-            Command::Upgrade { user } => self.upgrade(caller, user.as_ref()),
-            Command::Downgrade { user, end_sessions } => self.downgrade(caller, &user, end_sessions),
+            Command::Upgrade { user } => self.upgrade(caller, user.as_ref()).await,
+            Command::Downgrade { user, end_sessions } => self.downgrade(caller, &user, end_sessions).await,
             Command::WhoAmI => self.who_am_i(caller),
-            Command::SignOut => self.sign_out(caller),
-            Command::ListUsers { page } => self.list_users(caller, &page),
-            Command::ListAccesses { page } => self.list_accesses(caller, &page),
+            Command::SignOut => self.sign_out(caller).await,
+            Command::ListUsers { page } => self.list_users(caller, &page).await,
+            Command::ListAccesses { page } => self.list_accesses(caller, &page).await,
             Command::Send { room, saying } => self.send(caller, &room, &saying),
             Command::ListMembers { room, page } => self.list_members(caller, &room, &page),
             Command::ListRooms { page } => self.list_rooms(caller, &page),

@@ -68,10 +68,22 @@ impl SocketDoor {
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
-        let member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
+        let mut member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
-            Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits)),
-            Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits)),
+            Transport::Tcp(open) => {
+                let codec = open();
+                Box::pin(async move {
+                    member.begin().await;
+                    stream::serve(connection, codec, member, limits).await;
+                })
+            }
+            Transport::WebSocket(open) => {
+                let codec = open();
+                Box::pin(async move {
+                    member.begin().await;
+                    websocket::serve(connection, codec, member, limits).await;
+                })
+            }
             Transport::Udp(_) => Box::pin(std::future::ready(())),
         };
         let door = self.dialect.name;

@@ -27,7 +27,7 @@ pub struct StartError {
 
 /// The Redis engine. Clones are the same engine; the last one ends its connections.
 #[derive(Clone)]
-pub struct RedisEngine(Arc<Shared>);
+pub struct RedisEngine(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) link: Link,
@@ -71,6 +71,11 @@ impl RedisEngine {
     pub fn open(&self, id: u64) -> RedisStore {
         let epoch: u64 = rand::random();
         RedisStore::new(Arc::clone(&self.0), id, epoch.to_le_bytes().to_vec())
+    }
+
+    /// The store of a user that was [entered](Self::enter); once that has gone, it is gone too.
+    pub fn open_existing(&self, id: u64) -> RedisStore {
+        RedisStore::new(Arc::clone(&self.0), id, Vec::new())
     }
 
     /// Whether any node answers, now and whenever that changes.

@@ -12,10 +12,11 @@ pub(super) const PREFIX: &str = "kvrpc_1_";
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");
 const STORE: &str = include_str!("lua/store.lua");
+const PEOPLE: &str = include_str!("lua/people.lua");
 
 /// The library's source.
 pub(super) fn source() -> String {
-    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}")
+    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PEOPLE}")
 }
 
 /// Loads the library where it is not there, or is that of another build.

@@ -16,13 +16,16 @@ mod lane;
 mod library;
 mod link;
 mod node;
+mod people;
 mod refusal;
 mod reply;
+mod request;
 mod settings;
 mod store;
 mod tail;
 mod topology;
 
 pub use engine::{RedisEngine, StartError};
+pub use people::{AccessRecord, FOR_EVER, NameRecord, SessionRecord, UserRecord};
 pub use settings::{Patience, Promise, RedisOptions, RedisUrl};
 pub use store::RedisStore;

@@ -8,8 +8,9 @@ use super::engine::Shared;
 use super::library::call;
 use super::link::Effect;
 use super::reply::{self, Parts};
+use super::request::{Kind, RememberedId, add_step, is_claimed, range};
 use super::{refusal, topology};
-use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Prefix, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Result};
 use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written};
 
 /// What a record of a request id counts beside the id and what a batch's answer holds.
@@ -323,85 +324,4 @@ impl Inner {
         command.arg(name);
         Parts::new(vec![self.run(&command, Effect::Reads).await?]).number()
     }
-}
-
-/// What kind of write a request id stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Put,
-    Delete,
-    Batch,
-}
-
-impl Kind {
-    const fn letter(self) -> &'static str {
-        match self {
-            Self::Put => "p",
-            Self::Delete => "d",
-            Self::Batch => "b",
-        }
-    }
-
-    /// What the answer counts, without the values that it has.
-    const fn answer_bytes(self, steps: usize) -> usize {
-        match self {
-            Self::Put | Self::Delete => 0,
-            Self::Batch => size_of::<Batched>() + steps * size_of::<Outcome>(),
-        }
-    }
-}
-
-/// A request id, and where it is remembered.
-struct RememberedId<'a> {
-    key: &'a str,
-    id: &'a str,
-    fingerprint: &'a [u8; 16],
-    record: usize,
-}
-
-fn is_claimed(answer: &Value) -> bool {
-    let Value::Array(parts) = answer else { return false };
-    matches!(parts.as_slice(), [Value::BulkString(sign)] if sign == b"?")
-}
-
-fn add_step(command: &mut Cmd, step: &Step) {
-    match step {
-        Step::Get { key } => {
-            command.arg("g").arg(key.as_str());
-        }
-        Step::Delete(delete) => {
-            command.arg("d").arg(delete.key.as_str());
-            add_number(command, delete.if_revision);
-        }
-        Step::Put(write) => {
-            command.arg("p").arg(write.key.as_str()).arg(reply::flags(&write.value));
-            add_number(command, write.expire_time);
-            command.arg(u8::from(write.refuse_passed));
-            add_number(command, write.if_revision);
-            command.arg(write.value.as_bytes());
-        }
-    }
-}
-
-fn add_number(command: &mut Cmd, number: Option<u64>) {
-    match number {
-        Some(number) => command.arg(number),
-        None => command.arg(""),
-    };
-}
-
-/// Begin and end of the keys with the prefix behind `after`, in the order of their bytes (ZRANGEBYLEX).
-fn range(prefix: &Prefix, after: Option<&Key>) -> (Vec<u8>, Vec<u8>) {
-    let bound = |sign: u8, bytes: &[u8]| [&[sign], bytes].concat();
-    let prefix = prefix.as_str().as_bytes();
-    let first = match after.map(|after| after.as_str().as_bytes()) {
-        Some(after) if after >= prefix => bound(b'(', after),
-        Some(_) | None => bound(b'[', prefix),
-    };
-    // No byte of UTF-8 is 0xff: raised by one, the last byte of the prefix is the first that none of its keys has there.
-    let last = match prefix.split_last() {
-        Some((last, rest)) => [b"(", rest, &[last.saturating_add(1)]].concat(),
-        None => b"+".to_vec(),
-    };
-    (first, last)
 }
