@@ -8,7 +8,7 @@ use crate::dialect::grammar::Wrong;
 use crate::model::Reason;
 
 /// A command that failed. It ends the chain.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
     /// The server's reason, if it gave one.

@@ -17,7 +17,7 @@ use crate::service::{Answer, Caller, Method, Service};
 pub(super) struct Call {
     conn: Arc<Conn>,
     pub(super) method: Method,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     /// `None`: a stream whose client set no time.
     pub(super) end: Option<Instant>,
     started: Instant,
@@ -37,10 +37,10 @@ impl Call {
             Answer::Unary => Some(requested.map_or(most, |asked| asked.min(most))),
             Answer::Stream => requested,
         };
-        let session = conn.authenticate(method, headers)?;
+        let caller = conn.caller(method, headers, started)?;
         Ok(Self {
             method,
-            caller: Caller { session, door: DOOR, source: conn.info.peer.ip() },
+            caller,
             end: timeout.and_then(|timeout| started.checked_add(timeout)),
             conn: Arc::clone(conn),
             started,

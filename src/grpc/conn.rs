@@ -1,55 +1,59 @@
 //! One connection: what its calls have in common.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 
+use super::DOOR;
 use crate::listen::ConnInfo;
 use crate::model::Result;
-use crate::service::{Access, Method, Service, Session, TokenHash};
+use crate::service::{Access, Caller, Method, Service, TokenHash};
 
-/// A connection, and the session that its last call used.
+/// A connection, and who made its last call.
 pub(super) struct Conn {
     pub(super) service: Arc<Service>,
     pub(super) info: ConnInfo,
+    anybody: Arc<Caller>,
     last: Mutex<Option<Authorized>>,
 }
 
-/// A session, with the header that opened it.
+/// A caller with a session, and the header that opened it.
 struct Authorized {
     header: HeaderValue,
-    session: Arc<Session>,
+    caller: Arc<Caller>,
 }
 
 impl Conn {
     pub(super) fn new(service: Arc<Service>, info: ConnInfo) -> Self {
-        Self { service, info, last: Mutex::default() }
+        let anybody = Arc::new(Caller { session: None, door: DOOR, source: info.peer.ip() });
+        Self { service, info, anybody, last: Mutex::default() }
     }
 
-    /// The session that a call's token opens; the call counts as its use.
+    /// Who makes a call that came `at` this time, with the session that its token opens; the call counts as the session's use.
     ///
     /// The token is looked up only if it is another than that of the connection's last call. That the session has not ended is looked at each time.
     ///
     /// # Errors
     /// As [`Service::authenticate`].
-    pub(super) fn authenticate(&self, method: Method, headers: &HeaderMap) -> Result<Option<Arc<Session>>> {
+    pub(super) fn caller(&self, method: Method, headers: &HeaderMap, at: Instant) -> Result<Arc<Caller>> {
         if method.access() == Access::Open {
-            return Ok(None);
+            return Ok(Arc::clone(&self.anybody));
         }
         let header = headers.get(AUTHORIZATION);
-        if let Some(session) = header.and_then(|header| self.last_of(header))
-            && self.service.use_again(&session).is_ok()
+        if let Some(known) = header.and_then(|header| self.known(header))
+            && known.session.as_ref().is_none_or(|session| self.service.use_again(session, at).is_ok())
         {
-            return Ok(Some(session));
+            return Ok(known);
         }
-        let found = self.service.authenticate(method, header.map(bearer))?;
-        if let (Some(header), Some(session)) = (header, &found) {
-            *self.last.lock() = Some(Authorized { header: header.clone(), session: Arc::clone(session) });
-        }
-        Ok(found)
+        let session = self.service.authenticate(method, header.map(bearer))?;
+        let (Some(header), Some(session)) = (header, session) else { return Ok(Arc::clone(&self.anybody)) };
+        let caller = Arc::new(Caller { session: Some(session), ..Caller::clone(&self.anybody) });
+        *self.last.lock() = Some(Authorized { header: header.clone(), caller: Arc::clone(&caller) });
+        Ok(caller)
     }
 
     /// The token of a call that has to wait until its session was looked up; `None`: it need not.
@@ -58,8 +62,8 @@ impl Conn {
             return None;
         }
         let header = headers.get(AUTHORIZATION)?;
-        if let Some(session) = self.last_of(header)
-            && self.service.knows_enough_of(&session)
+        if let Some(known) = self.known(header)
+            && known.session.as_ref().is_none_or(|session| self.service.knows_enough_of(session))
         {
             return None;
         }
@@ -68,13 +72,22 @@ impl Conn {
         known.is_none_or(|session| !self.service.knows_enough_of(&session)).then_some(token)
     }
 
-    /// The session of the connection's last call, if that had the same header.
-    fn last_of(&self, header: &HeaderValue) -> Option<Arc<Session>> {
+    /// The caller of the connection's last call, if this header is the same.
+    fn known(&self, header: &HeaderValue) -> Option<Arc<Caller>> {
         let last = self.last.lock();
-        // In constant time: behind a proxy, one connection may carry the calls of many clients.
-        let same = |last: &&Authorized| bool::from(last.header.as_bytes().ct_eq(header.as_bytes()));
-        last.as_ref().filter(same).map(|last| Arc::clone(&last.session))
+        last.as_ref()
+            .filter(|last| same(last.header.as_bytes(), header.as_bytes()))
+            .map(|last| Arc::clone(&last.caller))
     }
+}
+
+/// Whether two headers are the same, in constant time: behind a proxy, one connection may carry the calls of many clients.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    // By words: a byte at a time takes eight times as long.
+    let ((one, one_rest), (other, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    let words = one.iter().zip(other).map(|(one, other)| u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other)));
+    let same = words.fold(one_rest.ct_eq(other_rest), |all, word| all & word);
+    one.len() == other.len() && bool::from(same)
 }
 
 /// The token of `authorization: Bearer TOKEN` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1). A header that is there and no

@@ -133,6 +133,7 @@ impl Native {
             | Method::Scan
             | Method::Batch => generated(self.key_value.clone(), request),
             Method::Send | Method::ListMembers | Method::ListRooms => generated(self.chat.clone(), request),
+            Method::Pipeline => stream::pipeline(Arc::clone(call), request),
             Method::Chat => stream::chat(Arc::clone(call), request),
             Method::Subscribe => stream::subscribe(Arc::clone(call), request),
             Method::Watch => stream::watch(Arc::clone(call), request),

@@ -105,16 +105,27 @@ impl TryFrom<v1::BatchRequest> for Command {
     type Error = Error;
 
     fn try_from(request: v1::BatchRequest) -> Result<Self> {
-        let request_id = RequestId::new(request.request_id)?;
-        // More than a batch may have are not looked at: the service refuses them by their number.
-        let operations = request
-            .operations
-            .into_iter()
-            .enumerate()
-            .map(|(index, operation)| Operation::try_from(operation).map_err(|error| error.in_operation(index)))
-            .collect::<Result<_>>()?;
-        Ok(Self::Batch { operations, request_id })
+        batch(request.operations, request.request_id)
     }
+}
+
+impl TryFrom<v1::PipelineRequest> for Command {
+    type Error = Error;
+
+    fn try_from(request: v1::PipelineRequest) -> Result<Self> {
+        batch(request.operations, request.request_id)
+    }
+}
+
+fn batch(operations: Vec<v1::Operation>, request_id: String) -> Result<Command> {
+    let request_id = RequestId::new(request_id)?;
+    // More than a batch may have are not looked at: the service refuses them by their number.
+    let operations = operations
+        .into_iter()
+        .enumerate()
+        .map(|(index, operation)| Operation::try_from(operation).map_err(|error| error.in_operation(index)))
+        .collect::<Result<_>>()?;
+    Ok(Command::Batch { operations, request_id })
 }
 
 impl TryFrom<v1::Operation> for Operation {

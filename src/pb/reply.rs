@@ -70,6 +70,9 @@ responses! {
     BatchResponse <= Reply::Batch { outcomes, revision, durability: kept } => Ok(Self {
         results: outcomes.into_iter().map(outcome).collect(), revision, durability: durability(kept),
     }),
+    PipelineResponse <= Reply::Batch { outcomes, revision, durability: kept } => Ok(Self {
+        results: outcomes.into_iter().map(outcome).collect(), revision, durability: durability(kept), ..Self::default()
+    }),
     SignInResponse <= Reply::Session(session) => Ok(Self {
         token: session.token, user: Some(session.user.into()), expire_time: Some(time::timestamp(session.expire_time)),
     }),

@@ -85,6 +85,7 @@ methods! {
         ListKeys OwnOrManager Unary,
         Scan OwnOrManager Stream,
         Batch Session Unary,
+        Pipeline Session Stream,
         Watch OwnOrManager Stream,
     }
     "AuthService" {

@@ -1,6 +1,7 @@
 //! Opening and ending sessions.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::authorize::{Caller, session_expired};
 use super::session::{Life, Session};
@@ -21,18 +22,18 @@ impl Service {
             (_, Some(token)) => {
                 let found = self.sessions.find(TokenHash::of(token)?);
                 let session = found.ok_or_else(session_expired)?;
-                self.use_again(&session)?;
+                self.use_again(&session, Instant::now())?;
                 Ok(Some(session))
             }
         }
     }
 
-    /// Uses a session that an earlier call's token opened.
+    /// Uses a session that an earlier call's token opened, for a call that came `at` this time.
     ///
     /// # Errors
     /// `SESSION_EXPIRED` if it has ended.
-    pub fn use_again(&self, session: &Session) -> Result<()> {
-        let now = self.clock.now();
+    pub fn use_again(&self, session: &Session, at: Instant) -> Result<()> {
+        let now = self.clock.at(at);
         if !session.is_live(now) {
             return Err(session_expired());
         }
@@ -99,6 +100,8 @@ impl Service {
             self.sessions.remove(session.token);
             if !session.user.account && self.shared.is_none() {
                 self.directory.remove(&session.user);
+                // A connection may keep the session until it is used again, and the session the store.
+                session.user.store.release();
             }
         }
     }

@@ -90,6 +90,17 @@ pub enum Backend {
     Redis(RedisStore),
 }
 
+impl Backend {
+    /// Gives back what the store holds, since its user is gone.
+    pub fn release(&self) {
+        match self {
+            Self::Memory(store) => store.release(),
+            // In Redis it goes with its user's record.
+            Self::Redis(_) => {}
+        }
+    }
+}
+
 impl Store for Backend {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         match self {

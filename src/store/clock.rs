@@ -35,9 +35,15 @@ impl Clock {
 
     /// Milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
+        self.at(Instant::now())
+    }
+
+    /// What it showed at an instant that somebody has read already; a manual clock: what it shows now.
+    pub fn at(&self, instant: Instant) -> Millis {
         match &self.0 {
             Source::System { start, start_millis } => {
-                start_millis.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+                let elapsed = instant.saturating_duration_since(*start);
+                start_millis.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
             }
             Source::Manual(now) => now.load(Ordering::Acquire),
         }

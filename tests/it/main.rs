@@ -12,6 +12,7 @@ mod config;
 mod dialect;
 mod doors;
 mod fronts;
+mod greedy;
 mod grpc;
 mod interop;
 mod limits;

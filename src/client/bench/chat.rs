@@ -50,7 +50,12 @@ enum Answer {
 }
 
 /// The members of a new room, each with a connection and a user of its own.
-pub(super) async fn lanes(session: &Session, call: &BenchCall, run: &Run) -> Result<Vec<Lane>> {
+pub(super) async fn lanes(
+    session: &Session,
+    call: &BenchCall,
+    run: &Run,
+    people: &mut Vec<Person>,
+) -> Result<Vec<Lane>> {
     let room = super::people::guest_name();
     let (delivered, epoch) = (Arc::new(AtomicU64::new(0)), Instant::now());
     let padding: Arc<str> = "x".repeat(call.value_size.saturating_sub(TIME_DIGITS + 1)).into();
@@ -62,7 +67,9 @@ pub(super) async fn lanes(session: &Session, call: &BenchCall, run: &Run) -> Res
         // There is room for one.
         let _ = requests.try_send(join);
         let mut client = ChatServiceClient::new(connect::channel(&session.settings)?);
-        let responses = match client.chat(person.request(ReceiverStream::new(outgoing))).await {
+        let request = person.request(ReceiverStream::new(outgoing));
+        people.push(person);
+        let responses = match client.chat(request).await {
             Ok(responses) => responses.into_inner(),
             Err(status) => return Err(explain(&status, &session.settings).await),
         };

@@ -64,7 +64,7 @@ pub(super) async fn lanes(
 }
 
 /// Where the server says that the door is.
-async fn address(session: &Session, mode: BenchMode) -> Result<String> {
+pub(super) async fn address(session: &Session, mode: BenchMode) -> Result<String> {
     let dialect = mode.as_str();
     let doors = info(session).await?.doors;
     doors.into_iter().find(|door| door.dialect == dialect).map(|door| door.address).ok_or_else(|| {
@@ -90,9 +90,12 @@ impl DoorLane {
         let wire = match mode {
             BenchMode::Pickle => Wire::Pickle(Stream(stream)),
             BenchMode::WsText => Wire::WsText(Box::new(Socket::open(stream, address).await?)),
-            BenchMode::Text | BenchMode::Unary | BenchMode::Batch | BenchMode::Chat | BenchMode::Compare => {
-                Wire::Text(Stream(stream))
-            }
+            BenchMode::Text
+            | BenchMode::Unary
+            | BenchMode::Batch
+            | BenchMode::Pipeline
+            | BenchMode::Chat
+            | BenchMode::Compare => Wire::Text(Stream(stream)),
         };
         let mut lane = Self { wire, load: Arc::clone(load) };
         lane.sign_in(settings, password).await?;
@@ -147,6 +150,21 @@ impl DoorLane {
         self.run(&operations).await
     }
 
+    /// Sends a get, and reads nothing.
+    pub(super) async fn ask_only(&mut self, number: u64) -> Result<()> {
+        let operations: Vec<Operation> = self.load.operations(number).collect();
+        for Operation { key, .. } in operations {
+            match &mut self.wire {
+                Wire::Text(stream) => stream.send(format!("get {key}\n").as_bytes()).await?,
+                Wire::Pickle(stream) => {
+                    stream.send(&pickle::requests(&[vec![("method", "get"), ("key", &key)]])).await?
+                }
+                Wire::WsText(socket) => socket.send(&format!("get {key}")).await?,
+            }
+        }
+        Ok(())
+    }
+
     async fn run(&mut self, operations: &[Operation]) -> Result<()> {
         let load = Arc::clone(&self.load);
         let value = load.value.as_str();
@@ -199,7 +217,11 @@ impl Stream {
         while got.len() < want.len() {
             let read = self.0.read_buf(&mut got).await.map_err(lost)?;
             if read == 0 || !want.starts_with(&got) {
-                return Err(wrong(what, &got, want));
+                // From the line on in which the difference is.
+                let same = got.iter().zip(want).take_while(|(got, want)| got == want).count();
+                let line = got.iter().take(same).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let rest = |bytes: &[u8]| bytes.get(line..).unwrap_or_default().to_vec();
+                return Err(wrong(what, &rest(&got), &rest(want)));
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -32,6 +33,8 @@ pub(super) struct Measured {
     pub(super) requests: u64,
     pub(super) operations: u64,
     pub(super) elapsed: Duration,
+    /// CPU time that the server used meanwhile.
+    pub(super) server_cpu: Option<Duration>,
 }
 
 /// The times, from whoever takes them.
@@ -56,6 +59,7 @@ pub(super) struct Run {
     requests: Option<u64>,
     /// The distance of two requests.
     interval: Option<Duration>,
+    pid: Option<u32>,
 }
 
 /// What the lanes share.
@@ -85,16 +89,19 @@ impl Run {
             timeout,
             duration: call.duration,
             requests: call.operations.map(|operations| operations.div_ceil(batch)),
+            pid: call.pid,
             interval: call.rate.map(|rate| Duration::from_secs(batch).div_f64(rate as f64)),
         })
     }
 
     /// Runs the lanes until the time or the requests are over.
     pub(super) async fn drive(self, lanes: Vec<Lane>) -> Result<Measured> {
+        let used_before = self.pid.map(cpu_time).transpose()?;
         let start = Instant::now();
         let end = start + self.duration;
-        let by_rate =
-            self.interval.map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).ceil() as u64);
+        let by_rate = self
+            .interval
+            .map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).round().max(1.0) as u64);
         let requests = by_rate.unwrap_or(u64::MAX).min(self.requests.unwrap_or(u64::MAX));
         let turns = Arc::new(Turns {
             times: Arc::clone(&self.times),
@@ -122,7 +129,24 @@ impl Run {
         let elapsed = ended?;
         let requests = turns.answered.load(Ordering::Acquire);
         let latency = self.times.0.lock().clone();
-        Ok(Measured { latency, requests, operations: requests * self.batch, elapsed })
+        let server_cpu = match (self.pid, used_before) {
+            (Some(pid), Some(before)) => Some(cpu_time(pid)?.saturating_sub(before)),
+            (Some(_) | None, _) => None,
+        };
+        Ok(Measured { latency, requests, operations: requests * self.batch, elapsed, server_cpu })
+    }
+}
+
+/// The CPU time, of the user and of the system, that a process of this machine has used.
+fn cpu_time(pid: u32) -> Result<Duration> {
+    let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
+    let mut system = System::new().map_err(unknown)?;
+    let pid = Pid::from_u32(pid);
+    let wanted = ProcessRefreshKind::nothing().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
+    match system.process(pid) {
+        Some(process) => Ok(Duration::from_millis(process.accumulated_cpu_time())),
+        None => Err(Failure::usage(format!("--pid: there is no process {pid} on this machine"))),
     }
 }
 

@@ -1,12 +1,14 @@
-//! Gets, puts and batches over gRPC.
+//! Gets, puts and batches over gRPC, one a call or on a stream.
 
 use std::sync::Arc;
 
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::lane::wrong;
 use super::load::{Load, Operation as Planned};
 use super::people::Person;
+use super::pipeline::Pipe;
 use crate::client::args::Settings;
 use crate::client::connect;
 use crate::client::explain::explain;
@@ -23,33 +25,64 @@ use crate::pb::v1::{
 
 /// One call in flight.
 pub(super) struct GrpcLane {
+    channel: Channel,
     client: KeyValueServiceClient<Channel>,
-    caller: Arc<Person>,
+    callers: Arc<[Person]>,
+    /// Whose turn it is.
+    turn: usize,
     load: Arc<Load>,
     settings: Arc<Settings>,
     batched: bool,
+    /// The stream that its connection's lanes share.
+    pipe: Option<Pipe>,
 }
 
 /// The lanes of all connections: so many on each as there may be calls in flight.
-pub(super) fn lanes(session: &Session, call: &BenchCall, load: &Arc<Load>, caller: &Person) -> Result<Vec<GrpcLane>> {
-    let caller = Arc::new(caller.clone());
+pub(super) async fn lanes(
+    session: &Session,
+    call: &BenchCall,
+    load: &Arc<Load>,
+    callers: &[Person],
+) -> Result<Vec<GrpcLane>> {
+    let callers: Arc<[Person]> = callers.into();
     let mut lanes = Vec::with_capacity(call.connections * call.in_flight);
     for _ in 0..call.connections {
-        let client = KeyValueServiceClient::new(connect::channel(&session.settings)?);
+        let channel = connect::channel(&session.settings)?;
+        let client = KeyValueServiceClient::new(channel.clone());
+        let pipe = match (call.mode, callers.first()) {
+            (BenchMode::Pipeline, Some(caller)) => {
+                Some(Pipe::open(channel.clone(), caller, call.in_flight, &session.settings).await?)
+            }
+            _ => None,
+        };
         lanes.extend((0..call.in_flight).map(|_| GrpcLane {
+            channel: channel.clone(),
             client: client.clone(),
-            caller: Arc::clone(&caller),
+            callers: Arc::clone(&callers),
+            turn: 0,
             load: Arc::clone(load),
             settings: Arc::clone(&session.settings),
-            batched: call.mode == BenchMode::Batch,
+            batched: call.mode != BenchMode::Unary,
+            pipe: pipe.clone(),
         }));
     }
     Ok(lanes)
 }
 
 impl GrpcLane {
+    /// Its connection.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The same connection, with another caller's load.
+    pub(super) fn of(self, caller: &Person, load: &Arc<Load>) -> Self {
+        Self { callers: std::slice::from_ref(caller).into(), load: Arc::clone(load), ..self }
+    }
+
     pub(super) async fn request(&mut self, number: u64) -> Result<()> {
         let load = Arc::clone(&self.load);
+        self.turn = usize::try_from(number % self.callers.len().max(1) as u64).unwrap_or(0);
         if self.batched {
             let planned: Vec<Planned> = load.operations(number).collect();
             return self.batch(&load, &planned).await;
@@ -64,8 +97,15 @@ impl GrpcLane {
         Ok(())
     }
 
+    fn signed<M>(&self, message: M) -> Request<M> {
+        match self.callers.get(self.turn) {
+            Some(caller) => caller.request(message),
+            None => Request::new(message),
+        }
+    }
+
     async fn get(&mut self, load: &Load, key: String) -> Result<()> {
-        let answer = self.client.get(self.caller.request(GetRequest { key })).await;
+        let answer = self.client.get(self.signed(GetRequest { key })).await;
         let data = self.checked(answer).await?.data;
         match data {
             Some(get_response::Data::Value(value)) if value == load.value => Ok(()),
@@ -74,7 +114,7 @@ impl GrpcLane {
     }
 
     async fn get_other(&mut self, load: &Load, user: String, key: String) -> Result<()> {
-        let answer = self.client.get_other(self.caller.request(GetOtherRequest { user, key })).await;
+        let answer = self.client.get_other(self.signed(GetOtherRequest { user, key })).await;
         let data = self.checked(answer).await?.data;
         match data {
             Some(get_other_response::Data::Value(value)) if value == load.value => Ok(()),
@@ -84,7 +124,7 @@ impl GrpcLane {
 
     async fn put(&mut self, load: &Load, key: String) -> Result<()> {
         let data = Some(put_request::Data::Value(load.value.clone()));
-        let answer = self.client.put(self.caller.request(PutRequest { key, data, ..Default::default() })).await;
+        let answer = self.client.put(self.signed(PutRequest { key, data, ..Default::default() })).await;
         match self.checked(answer).await?.revision {
             0 => Err(wrong("Put", b"revision 0", b"a revision")),
             _ => Ok(()),
@@ -93,9 +133,14 @@ impl GrpcLane {
 
     async fn batch(&mut self, load: &Load, planned: &[Planned]) -> Result<()> {
         let operations = planned.iter().map(|planned| operation(load, planned)).collect();
-        let answer =
-            self.client.batch(self.caller.request(BatchRequest { operations, request_id: String::new() })).await;
-        let results = self.checked(answer).await?.results;
+        let results = match &self.pipe {
+            Some(pipe) => pipe.batch(operations).await?,
+            None => {
+                let request = self.signed(BatchRequest { operations, request_id: String::new() });
+                let answer = self.client.batch(request).await;
+                self.checked(answer).await?.results
+            }
+        };
         if results.len() != planned.len() {
             let (got, want) = (results.len().to_string(), planned.len().to_string());
             return Err(wrong("Batch, in results", got.as_bytes(), want.as_bytes()));

@@ -9,7 +9,7 @@ use crate::client::failure::{Failure, Result};
 
 /// A caller of any mode.
 pub(super) enum Lane {
-    Grpc(GrpcLane),
+    Grpc(Box<GrpcLane>),
     Door(DoorLane),
     Chat(Box<ChatLane>),
 }

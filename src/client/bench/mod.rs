@@ -5,6 +5,7 @@
 //! All lanes run on one thread, so a client takes one core at most. Absent on purpose: a run that goes on after a wrong answer.
 
 mod chat;
+mod compare;
 mod door;
 mod drive;
 mod grpc;
@@ -12,11 +13,14 @@ mod lane;
 mod load;
 mod people;
 mod pickle;
+mod pipeline;
 mod plot;
 mod report;
 mod websocket;
 
 use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::failure::{Failure, Result};
 use super::input::Input;
@@ -27,12 +31,18 @@ use lane::Lane;
 use load::Load;
 use people::Person;
 
+/// How many sign-ins, and sign-outs, are on their way.
+const AT_ONCE: usize = 32;
+
 /// Runs the load, and prints what came of it.
 pub(super) async fn run(session: &Session, output: &mut Output, call: BenchCall, input: Input) -> Result<()> {
     let password = match input {
         Input::Password(password) => Some(password),
         Input::Nothing | Input::Value(_) => None,
     };
+    if call.mode == BenchMode::Compare {
+        return compare::run(session, output, &call, password.as_deref()).await;
+    }
     let measured = measure(session, &call, password.as_deref()).await?;
     if let Some(path) = &call.plot {
         plot::latency(path, &[(call.mode.as_str(), &measured.latency)])?;
@@ -46,13 +56,22 @@ async fn measure(session: &Session, call: &BenchCall, password: Option<&str>) ->
     let load = Arc::new(Load::new(call, owner.as_ref().map(|owner| owner.name.clone())));
     let run = drive::Run::new(call, session.settings.timeout)?;
     let done = match call.mode {
-        BenchMode::Unary | BenchMode::Batch => over_grpc(session, call, &load, run, password, owner.as_ref()).await,
+        BenchMode::Unary | BenchMode::Batch | BenchMode::Pipeline => {
+            over_grpc(session, call, &load, run, password, owner.as_ref()).await
+        }
         BenchMode::Text | BenchMode::Pickle | BenchMode::WsText => {
             at_door(session, call, &load, run, password, owner.as_ref()).await
         }
         BenchMode::Chat => {
-            let lanes = chat::lanes(session, call, &run).await?;
-            run.drive(lanes).await
+            let mut people = Vec::new();
+            let done = match chat::lanes(session, call, &run, &mut people).await {
+                Ok(lanes) => run.drive(lanes).await,
+                Err(failure) => Err(failure),
+            };
+            for person in people {
+                person.end(session, 0).await?;
+            }
+            done
         }
         BenchMode::Compare => Err(Failure::usage("a comparison is no single load")),
     };
@@ -71,16 +90,28 @@ async fn over_grpc(
     password: Option<&str>,
     owner: Option<&Person>,
 ) -> Result<drive::Measured> {
-    let caller = Person::caller(session, password).await?;
+    let callers = match password {
+        None => each((0..call.users).map(|_| Person::guest(session))).await?,
+        Some(_) => vec![Person::caller(session, password).await?],
+    };
     let done = async {
-        owner.unwrap_or(&caller).fill(session, load).await?;
-        let lanes = grpc::lanes(session, call, load, &caller)?;
-        run.drive(lanes.into_iter().map(Lane::Grpc).collect()).await
+        match owner {
+            Some(owner) => owner.fill(session, load).await?,
+            None => each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?,
+        }
+        let lanes = grpc::lanes(session, call, load, &callers).await?;
+        run.drive(lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane))).collect()).await
     };
     let done = done.await;
     // What the load wrote goes, whatever came of it.
-    let ended = caller.end(session, if owner.is_some() { 0 } else { call.keys }).await;
-    done.and_then(|measured| ended.map(|()| measured))
+    let keys = if owner.is_some() { 0 } else { call.keys };
+    let ended = each(callers.into_iter().map(|caller| caller.end(session, keys))).await;
+    done.and_then(|measured| ended.map(|_| measured))
+}
+
+/// Does all of it, some at a time.
+async fn each<T>(work: impl Iterator<Item = impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    futures_util::stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 async fn at_door(

@@ -61,6 +61,7 @@ fn draw(
     lines: &[Line],
 ) -> std::result::Result<String, Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|line| &line.points);
+    let left = points().map(|point| point.0).fold(f64::MAX, f64::min).min(1e9).floor();
     let right = points().map(|point| point.0).fold(1.0, f64::max);
     let top = points().map(|point| point.1).fold(1.0, f64::max) * 1.2;
     let bottom = points().map(|point| point.1).fold(top, f64::min).max(0.01) / 1.2;
@@ -71,17 +72,18 @@ fn draw(
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 20))
             .margin(12)
+            .margin_right(40)
             .x_label_area_size(40)
             .y_label_area_size(70)
-            .build_cartesian_2d(0.0..right, (bottom..top).log_scale())?;
+            .build_cartesian_2d(left..right, (bottom..top).log_scale())?;
         chart
             .configure_mesh()
             .x_desc(below)
             .y_desc(beside)
-            .x_labels(right.ceil() as usize + 1)
+            .x_labels((right - left).ceil() as usize + 1)
             .x_label_formatter(&|x| label(x))
             .y_label_formatter(&|y| format!("{y}"))
-            .light_line_style(WHITE)
+            .max_light_lines(1)
             .draw()?;
         for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {
             let style = color.stroke_width(2);

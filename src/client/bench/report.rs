@@ -20,6 +20,12 @@ pub(super) fn rate(measured: &Measured) -> f64 {
     measured.operations as f64 / measured.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
+/// Microseconds of the server's CPU for an operation.
+fn cpu_each(measured: &Measured) -> Option<f64> {
+    let operations = measured.operations.max(1) as f64;
+    measured.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / operations)
+}
+
 /// The result of one load.
 pub(super) fn row(call: &BenchCall, measured: &Measured) -> Row {
     Row { text: text(call, measured), json: json(call, measured) }
@@ -62,6 +68,9 @@ fn text(call: &BenchCall, measured: &Measured) -> String {
     ];
     lines.extend(PERCENTILES.map(|(name, share)| format!("{name:>12}  {:.1}", micros(latency, share))));
     lines.push(format!("{:>12}  {:.1}", "max", latency.max() as f64 / 1e3));
+    if let Some(cpu) = cpu_each(measured) {
+        lines.push(format!("{:>12}  {cpu:.2} µs an operation", "server CPU"));
+    }
     lines.join("\n")
 }
 
@@ -82,12 +91,14 @@ fn json(call: &BenchCall, measured: &Measured) -> Json {
         "batch": call.batch,
         "value_bytes": call.value_size,
         "keys": call.keys,
+        "users": call.users,
         "writes_percent": if call.other { 0 } else { call.writes },
         "rate": call.rate,
         "seconds": measured.elapsed.as_secs_f64(),
         "requests": measured.requests,
         "operations": measured.operations,
         "operations_per_second": rate(measured),
+        "server_cpu_us_per_operation": cpu_each(measured),
         "timed": latency.len(),
         "latency_us": times,
     })

@@ -18,6 +18,11 @@ impl Socket {
         Ok(Self(socket))
     }
 
+    /// Sends a message.
+    pub(super) async fn send(&mut self, message: &str) -> Result<()> {
+        self.0.send(Message::text(message)).await.map_err(lost)
+    }
+
     /// Sends the messages in one write, and reads an answer to each.
     pub(super) async fn ask(&mut self, messages: &[String], want: &[String]) -> Result<()> {
         for message in messages {

@@ -18,6 +18,8 @@ pub enum BenchMode {
     Unary,
     /// Batch.
     Batch,
+    /// Pipeline.
+    Pipeline,
     /// The dialect `text`.
     Text,
     /// The dialect `pickle`.
@@ -49,8 +51,12 @@ pub struct BenchCall {
     pub rate: Option<u64>,
     /// Bytes of a value, 1 to 1 MiB.
     pub value_size: usize,
-    /// How many keys, 1 to 1,000,000.
+    /// How many keys, 1 to 100,000,000.
     pub keys: u64,
+    /// How many users take turns, 1 to 1,000,000, each with a store of its own.
+    pub users: usize,
+    /// The server's process on this machine, whose CPU time is measured.
+    pub pid: Option<u32>,
     /// How many of a hundred operations write.
     pub writes: u64,
     /// As an account.
@@ -67,14 +73,15 @@ pub struct BenchCall {
 
 impl BenchMode {
     /// Every mode.
-    pub const ALL: [Self; 7] =
-        [Self::Unary, Self::Batch, Self::Text, Self::Pickle, Self::WsText, Self::Chat, Self::Compare];
+    pub const ALL: [Self; 8] =
+        [Self::Unary, Self::Batch, Self::Pipeline, Self::Text, Self::Pickle, Self::WsText, Self::Chat, Self::Compare];
 
     /// The mode's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
             Self::Batch => "batch",
+            Self::Pipeline => "pipeline",
             Self::Text => "text",
             Self::Pickle => "pickle",
             Self::WsText => "ws-text",
@@ -101,12 +108,14 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
 pub(super) const OPTIONS: &[Opt] = &[
     with_value("--connections", "N", "connections, 1 to 10,000; by default 8"),
     with_value("--in-flight", "N", "requests on their way on each gRPC connection, 1 to 128; by default 1"),
-    with_value("--batch", "N", "operations in a request, 1 to 1,000; by default 16 for batch, else 1"),
+    with_value("--batch", "N", "operations in a request, 1 to 1,000; by default 16 for batch and pipeline, else 1"),
     with_value("--duration", "DURATION", "how long, 1ms to 1h; by default 5s"),
     with_value("--operations", "N", "end after so many operations"),
     with_value("--rate", "N", "operations a second, whatever the answers do; latency counts from when each was due"),
     with_value("--value-size", "BYTES", "bytes of a value, up to 1 MiB, at socket doors 60 KiB; by default 100"),
-    with_value("--keys", "N", "how many keys, 1 to 1,000,000; by default 100"),
+    with_value("--keys", "N", "how many keys, 1 to 100,000,000; by default 100"),
+    with_value("--users", "N", "over gRPC: guests that take turns, each with all keys in its store; by default 1"),
+    with_value("--pid", "PID", "the server's process on this machine: print its CPU time for each operation"),
     with_value("--writes", "PERCENT", "how many of a hundred operations write; by default 10"),
     flag("--manager", "as the account of --user, with its password; at pickle and ws-text by their own upgrade"),
     flag("--other", "read another user's store, which is made for it; no writes"),
@@ -123,7 +132,7 @@ impl Taken<'_> {
             self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
         })?;
         let max_value = if mode.is_door() { MAX_DOOR_VALUE } else { MAX_VALUE_BYTES };
-        let default_batch = if mode == BenchMode::Batch { 16 } else { 1 };
+        let default_batch = if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
         let call = BenchCall {
             mode,
             connections: self.within("--connections", 1, 10_000, 8)?,
@@ -133,7 +142,9 @@ impl Taken<'_> {
             operations: self.maybe("--operations", 1_000_000_000_000)?,
             rate: self.maybe("--rate", 10_000_000)?,
             value_size: self.within("--value-size", 1, max_value, 100)?,
-            keys: self.within("--keys", 1, 1_000_000, 100)? as u64,
+            keys: self.within("--keys", 1, 100_000_000, 100)? as u64,
+            users: self.within("--users", 1, 1_000_000, 1)?,
+            pid: self.process()?,
             writes: self.within("--writes", 0, 100, 10)? as u64,
             manager: self.flag("--manager"),
             other: self.flag("--other"),
@@ -148,6 +159,7 @@ impl Taken<'_> {
     /// Refuses what would be left out in silence.
     fn fits(&self, call: &BenchCall) -> Result<(), Wrong> {
         let mode = call.mode.as_str();
+        let over_grpc = matches!(call.mode, BenchMode::Unary | BenchMode::Batch);
         let refused = [
             (
                 "--in-flight",
@@ -155,9 +167,16 @@ impl Taken<'_> {
                 "; see --batch",
             ),
             ("--batch", call.batch > 1 && matches!(call.mode, BenchMode::Unary | BenchMode::Chat), ""),
-            ("--other", call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Chat), ""),
+            ("--users", call.users > 1 && !(over_grpc && !call.manager && !call.other), "; it is for guests over gRPC"),
+            (
+                "--other",
+                call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline | BenchMode::Chat),
+                "",
+            ),
             ("--manager", call.manager && call.mode == BenchMode::Chat, ""),
             ("--door", call.door.is_some() && !call.mode.is_door(), ""),
+            ("--pid", call.pid.is_some() && call.mode == BenchMode::Compare, ""),
+            ("--plot", call.plot.is_some() && call.mode == BenchMode::Compare, "; see --report"),
             ("--report", call.report.is_some() && call.mode != BenchMode::Compare, ""),
         ];
         for (option, given, more) in refused {
@@ -166,11 +185,18 @@ impl Taken<'_> {
             }
         }
         let bytes = call.batch * (call.value_size + 64);
-        if call.mode == BenchMode::Batch && bytes > 4 << 20 || call.mode.is_door() && bytes > 64 << 10 {
+        if matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline) && bytes > 4 << 20
+            || call.mode.is_door() && bytes > 64 << 10
+        {
             let why = format!("{} operations with {} bytes each are too long a request", call.batch, call.value_size);
             return Err(self.wrong("--batch", why));
         }
         Ok(())
+    }
+
+    fn process(&self) -> Result<Option<u32>, Wrong> {
+        let pid = self.maybe("--pid", u32::MAX.into())?;
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok()))
     }
 
     fn run_time(&self) -> Result<Duration, Wrong> {

@@ -119,9 +119,9 @@ impl<S: Source> Events<S> {
                 self.batches += 1;
                 return Poll::Ready(outcome);
             }
-            let sent = std::mem::take(&mut self.batches) > 0;
-            // Most turns come of an event, and have nothing to do with the signals, which wait for this task already.
-            return if sent && self.is_undisturbed(context) { Poll::Pending } else { self.poll_signals(context) };
+            self.batches = 0;
+            // Most turns come of an event or of HTTP/2's flow control, and have nothing to do with the signals, which wait for this task already.
+            return if self.is_undisturbed(context) { Poll::Pending } else { self.poll_signals(context) };
         }
         self.batches = 0;
         match self.poll_signals(context) {

@@ -1,10 +1,12 @@
-//! The streams that never end by themselves: Chat, Subscribe, Watch.
+//! The streams with bodies of their own: Chat, Subscribe and Watch, which never end by themselves, and Pipeline.
 //!
 //! Many of them follow the same events. Each event is encoded once, by the first stream that sends it, and the same bytes go to all: so these RPCs
-//! come by a body of their own and not by the generated server, which would encode for each.
+//! come by a body of their own and not by the generated server, which would encode for each. Pipeline shares what that body does beside: deadlines, the
+//! end of the session, the server's stop.
 
 mod events;
 mod frame;
+mod pipeline;
 mod room;
 mod watch;
 
@@ -44,6 +46,12 @@ pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Handling {
         });
         respond(&call, answer)
     })
+}
+
+/// Answers Pipeline.
+pub(super) fn pipeline(call: Arc<Call>, request: Request<Body>) -> Handling {
+    let answer = requests(request).map(|requests| pipeline::Pipeline::new(Arc::clone(&call), requests));
+    Box::pin(async move { respond(&call, answer) })
 }
 
 /// Answers Watch.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use hyper::rt::Executor;
 
@@ -75,10 +75,11 @@ impl<C: Future + Unpin> Future for Driven<C> {
         let collecting = Collecting::into(std::mem::take(&mut this.arrived));
         let polled = Pin::new(&mut this.connection).poll(context);
         this.arrived = collecting.take();
+        // What has to wait becomes a task, which polls it once more: from then on it is that one which is woken.
+        let mut nobody = Context::from_waker(Waker::noop());
         for mut request in this.arrived.drain(..) {
             // As in a task of its own, a panic ends this request alone.
-            if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(context))) {
-                // The new task polls it once more, and from then on it is that one which is woken.
+            if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody))) {
                 tokio::spawn(request);
             }
         }

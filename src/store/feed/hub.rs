@@ -5,11 +5,18 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// So many followers of one feed on one thread are a crowd.
+const CROWD: usize = 64;
+/// A crowd that was woken is not woken again for so long: to wake it costs more than what it is told, and what is published meanwhile goes out together.
+/// An event that comes alone is not delayed.
+const REST: Duration = Duration::from_millis(1);
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Hub>>> = const { RefCell::new(None) };
@@ -32,7 +39,9 @@ impl Hub {
         loop {
             hub.notify.notified().await;
             for group in std::mem::take(&mut *hub.posted.lock()) {
-                group.wake_here();
+                if group.wake_here() >= CROWD && group.begin_rest() {
+                    tokio::spawn(rest(group));
+                }
             }
         }
     }
@@ -45,6 +54,16 @@ impl Hub {
     fn post(&self, group: Arc<Group>) {
         self.posted.lock().push(group);
         self.notify.notify_one();
+    }
+}
+
+/// Lets a crowd that rests do so, again and again for as long as there is something new each time.
+async fn rest(group: Arc<Group>) {
+    loop {
+        tokio::time::sleep(REST).await;
+        if !(group.end_rest() && group.begin_rest()) {
+            return;
+        }
     }
 }
 
@@ -62,19 +81,35 @@ impl Drop for Leave {
 pub(super) struct Group {
     hub: Option<Arc<Hub>>,
     seats: Mutex<Seats>,
-    posted: AtomicBool,
+    state: AtomicU8,
 }
+
+/// Nobody has been told of anything that is not served yet.
+const IDLE: u8 = 0;
+/// The hub has been told.
+const POSTED: u8 = 1;
+/// The group rests.
+const RESTING: u8 = 2;
+/// It rests, and there is something new.
+const AWAITED: u8 = 3;
 
 #[derive(Default)]
 struct Seats {
-    wakers: Vec<Option<Waker>>,
+    seats: Vec<Seat>,
     free: Vec<usize>,
     waiting: usize,
 }
 
+#[derive(Default)]
+struct Seat {
+    /// Kept from one event to the next: most followers are woken by the same waker each time.
+    waker: Option<Waker>,
+    waits: bool,
+}
+
 impl Group {
     pub(super) fn new(hub: Option<Arc<Hub>>) -> Arc<Self> {
-        Arc::new(Self { hub, seats: Mutex::default(), posted: AtomicBool::new(false) })
+        Arc::new(Self { hub, seats: Mutex::default(), state: AtomicU8::new(IDLE) })
     }
 
     pub(super) fn is_of(&self, hub: Option<&Arc<Hub>>) -> bool {
@@ -87,7 +122,7 @@ impl Group {
 
     pub(super) fn len(&self) -> usize {
         let seats = self.seats.lock();
-        seats.wakers.len() - seats.free.len()
+        seats.seats.len() - seats.free.len()
     }
 
     /// A place for a waker.
@@ -96,8 +131,8 @@ impl Group {
         match seats.free.pop() {
             Some(seat) => seat,
             None => {
-                seats.wakers.push(None);
-                seats.wakers.len() - 1
+                seats.seats.push(Seat::default());
+                seats.seats.len() - 1
             }
         }
     }
@@ -105,7 +140,7 @@ impl Group {
     /// Gives a place back.
     pub(super) fn leave(&self, seat: usize) {
         let mut seats = self.seats.lock();
-        if seats.wakers.get_mut(seat).is_some_and(|waker| waker.take().is_some()) {
+        if seats.seats.get_mut(seat).is_some_and(|place| std::mem::take(place).waits) {
             seats.waiting -= 1;
         }
         seats.free.push(seat);
@@ -114,40 +149,65 @@ impl Group {
     /// Wakes `waker` at the next event.
     pub(super) fn wait(&self, seat: usize, waker: &Waker) {
         let mut seats = self.seats.lock();
-        let Some(place) = seats.wakers.get_mut(seat) else { return };
-        match place {
+        let Some(place) = seats.seats.get_mut(seat) else { return };
+        match &mut place.waker {
             Some(old) => old.clone_from(waker),
-            None => {
-                *place = Some(waker.clone());
-                seats.waiting += 1;
-            }
+            none => *none = Some(waker.clone()),
+        }
+        if !std::mem::replace(&mut place.waits, true) {
+            seats.waiting += 1;
         }
     }
 
     /// Sees to it that everybody who waits is woken.
     pub(super) fn wake(self: &Arc<Self>) {
-        match &self.hub {
-            Some(hub) => {
-                // In one order with the place of the latest event, which a follower looks at after it has sat down to wait.
-                if !self.posted.swap(true, Ordering::SeqCst) {
-                    hub.post(Arc::clone(self));
-                }
-            }
-            None => self.wake_here(),
+        let Some(hub) = &self.hub else {
+            self.wake_here();
+            return;
+        };
+        // In one order with the place of the latest event, which a follower looks at after it has sat down to wait.
+        let told = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
+            IDLE => Some(POSTED),
+            RESTING => Some(AWAITED),
+            _ => None,
+        });
+        if told == Ok(IDLE) {
+            hub.post(Arc::clone(self));
         }
     }
 
-    fn wake_here(&self) {
-        // Before the wakers are taken: who comes to wait from now on is posted for anew.
-        self.posted.store(false, Ordering::SeqCst);
-        let wakers: Vec<Waker> = {
-            let mut seats = self.seats.lock();
-            if seats.waiting == 0 {
-                return;
-            }
-            seats.waiting = 0;
-            seats.wakers.iter_mut().filter_map(Option::take).collect()
-        };
-        wakers.into_iter().for_each(Waker::wake);
+    /// Wakes everybody who waits, and tells how many those were.
+    fn wake_here(&self) -> usize {
+        // Before the seats are looked at: who comes to wait from now on is posted for anew.
+        self.state.store(IDLE, Ordering::SeqCst);
+        let mut seats = self.seats.lock();
+        let waiting = std::mem::take(&mut seats.waiting);
+        if waiting == 0 {
+            return 0;
+        }
+        let woken = |seat: &mut Seat| std::mem::take(&mut seat.waits);
+        let wakers = seats.seats.iter_mut().filter_map(|seat| if woken(seat) { seat.waker.as_ref() } else { None });
+        if self.hub.is_some() {
+            // Of tasks of this thread's runtime: that runs none of them here and now.
+            wakers.for_each(Waker::wake_by_ref);
+        } else {
+            let wakers: Vec<Waker> = wakers.cloned().collect();
+            drop(seats);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        waiting
+    }
+
+    /// Begins to rest; false: it was told of something new already, and is not to.
+    fn begin_rest(&self) -> bool {
+        self.state.compare_exchange(IDLE, RESTING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Ends the rest, and wakes everybody who waits if there is something new; tells whether it is to rest again.
+    fn end_rest(&self) -> bool {
+        match self.state.compare_exchange(RESTING, IDLE, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => false,
+            Err(_) => self.wake_here() >= CROWD,
+        }
     }
 }

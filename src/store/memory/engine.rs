@@ -12,6 +12,9 @@ use super::MemoryStore;
 use super::agenda::Agenda;
 use super::table::Table;
 
+/// A store of more keys than this is freed by the sweeps after it is gone.
+const FREED_AT_ONCE: usize = 2_048;
+
 /// How much one [`MemoryEngine::sweep`] does: so many entries, or a sixteenth of it in stores. A few milliseconds at most.
 const SWEEP_WORK: usize = 4_096;
 /// What looking at a store counts, in entries.
@@ -152,8 +155,11 @@ impl Shared {
 
     /// Leaves a table to [`MemoryEngine::sweep`]: to free a million entries takes tens of milliseconds, too long for whoever
     /// happens to hold the last clone of a store.
-    pub(super) fn drop_later(&self, table: Table) {
-        self.dropped.lock().push(table);
+    /// Frees the entries of a store that is gone, a large one's in the sweeps to come.
+    pub(super) fn free(&self, table: Table) {
+        if table.len() > FREED_AT_ONCE {
+            self.dropped.lock().push(table);
+        }
     }
 
     fn crumble(&self) -> Option<usize> {

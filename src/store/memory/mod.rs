@@ -37,8 +37,6 @@ use state::State;
 
 /// How many expired keys a sweep takes out of a store at a time.
 const PURGE_PER_SWEEP: usize = 256;
-/// A store of more keys than this is freed by the sweeps after it was dropped.
-const FREED_AT_ONCE: usize = 2_048;
 
 /// One user's store, in this process's memory. Clones are the same store; the last one gives back what it holds.
 #[derive(Clone)]
@@ -66,6 +64,13 @@ impl MemoryStore {
     pub fn usage(&self) -> Usage {
         let locked = self.0.lock();
         Usage { keys: locked.state.keys(), bytes: locked.state.bytes, request_id_bytes: self.0.ids.lock().bytes() }
+    }
+
+    /// Gives back what it holds, since its user is gone: whoever still has the store finds it empty.
+    pub fn release(&self) {
+        let table = self.0.state.lock().close(&self.0.shared);
+        self.0.ids.lock().forget(Millis::MAX, &self.0.shared);
+        self.0.shared.free(table);
     }
 
     fn read(&self, key: &Key) -> Option<Entry> {
@@ -227,9 +232,7 @@ impl Drop for Inner {
         self.shared.agenda.leave(&self.ticket);
         self.ids.get_mut().forget(Millis::MAX, &self.shared);
         let table = self.state.get_mut().close(&self.shared);
-        if table.len() > FREED_AT_ONCE {
-            self.shared.drop_later(table);
-        }
+        self.shared.free(table);
     }
 }
 

@@ -185,7 +185,9 @@ impl State {
 
     /// Gives everything back to the engine; the entries are the caller's to free.
     pub(super) fn close(&mut self, shared: &Shared) -> Table {
-        let table = std::mem::replace(&mut self.table, Table::new(RandomState::default()));
+        let empty = self.table.empty();
+        let table = std::mem::replace(&mut self.table, empty);
+        self.expiries = Expiries::new();
         self.bytes = 0;
         self.settle(shared);
         self.forget_changes(shared);

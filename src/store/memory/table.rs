@@ -35,6 +35,14 @@ impl<S: BuildHasher> Table<S> {
         Self { hasher, directory: Vec::new(), depth: 0, partitions: Vec::new(), deepest: 0, len: 0 }
     }
 
+    /// One with the same hashes and no entries.
+    pub(super) fn empty(&self) -> Self
+    where
+        S: Clone,
+    {
+        Self::new(self.hasher.clone())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

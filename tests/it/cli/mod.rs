@@ -1,5 +1,6 @@
 //! The built command line against a real server.
 
+mod bench;
 mod chains;
 mod chat;
 mod errors;

@@ -45,6 +45,9 @@ fn good(method: Method, who: Who) -> Vec<u8> {
         Method::ListKeys => ListKeysRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Scan => ScanRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Batch => BatchRequest { operations: vec![operation_get("city")], ..Default::default() }.encode_to_vec(),
+        Method::Pipeline => {
+            PipelineRequest { operations: vec![operation_get("city")], ..Default::default() }.encode_to_vec()
+        }
         Method::Watch => WatchRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Chat => join("").encode_to_vec(),
         Method::Subscribe => SubscribeRequest::default().encode_to_vec(),
