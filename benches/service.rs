@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 
 use kvrpc::model::{Command, Key, Operation, Put, Reply, UpgradePolicy, UserName, Value};
 use kvrpc::service::{Caller, Limits, Method, Options, Service};
-use kvrpc::store::Clock;
+use kvrpc::store::{Clock, Engine, MemoryEngine};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,12 +48,15 @@ fn guest(service: &Service, user: &str) -> (Caller, String) {
 }
 
 fn commands(criterion: &mut Criterion) {
+    let (limits, clock) = (Limits::default(), Clock::system());
+    let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
     let service = Arc::new(
         Service::new(Options {
             accounts: Vec::new(),
             upgrade_policy: UpgradePolicy::Open,
-            limits: Limits::default(),
-            clock: Clock::system(),
+            limits,
+            clock,
+            engine,
         })
         .unwrap(),
     );
