@@ -51,14 +51,8 @@ fn commands(criterion: &mut Criterion) {
     let (limits, clock) = (Limits::default(), Clock::system());
     let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
     let service = Arc::new(
-        Service::new(Options {
-            accounts: Vec::new(),
-            upgrade_policy: UpgradePolicy::Open,
-            limits,
-            clock,
-            engine,
-        })
-        .unwrap(),
+        Service::new(Options { accounts: Vec::new(), upgrade_policy: UpgradePolicy::Open, limits, clock, engine })
+            .unwrap(),
     );
     let (guest, token) = guest_with_a_key(&service, "guest");
     let (manager, _) = guest_with_a_key(&service, "manager");

@@ -8,6 +8,7 @@ mod admin;
 mod chat;
 mod cli;
 mod clients;
+mod cluster;
 mod config;
 mod dialect;
 mod doors;

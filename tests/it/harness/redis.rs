@@ -2,9 +2,11 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::PATIENCE;
@@ -14,7 +16,8 @@ pub(crate) struct RedisProcess {
     /// A shell that waits for the end of its input: static servers are never dropped, but a pipe is closed in any case.
     keeper: Child,
     pub(crate) port: u16,
-    _folder: TempDir,
+    arguments: Vec<String>,
+    folder: TempDir,
 }
 
 impl RedisProcess {
@@ -37,19 +40,23 @@ impl RedisProcess {
         if settings.contains(&"--cluster-enabled") {
             arguments.extend(["--cluster-port".to_owned(), bus.to_string()]);
         }
-        let script = "redis-server \"$@\" >log 2>&1 & server=$!; echo started; cat >/dev/null; kill -CONT $server 2>/dev/null; kill -9 $server 2>/dev/null";
-        let mut keeper = Command::new("sh")
-            .args(["-c", script, "redis"])
-            .args(arguments)
-            .current_dir(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = [0; 8];
-        keeper.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
-        let started = Self { keeper, port, _folder: folder };
+        let keeper = keep(&arguments, folder.path());
+        let started = Self { keeper, port, arguments, folder };
         started.answers().then_some(started)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Starts it again where it was, after it was killed.
+    pub(crate) fn revive(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+        self.keeper = keep(&self.arguments, self.folder.path());
+        assert!(self.answers(), "it is not back in time");
     }
 
     /// Waits until it answers; false if it has ended, the port being taken.
@@ -84,6 +91,23 @@ impl Drop for RedisProcess {
     }
 }
 
+/// Starts a server that ends when the shell's input does.
+fn keep(arguments: &[String], folder: &Path) -> Child {
+    let script = "redis-server \"$@\" >>log 2>&1 & server=$!; echo $server >pid; echo started; cat >/dev/null; \
+                  kill -CONT $server 2>/dev/null; kill -9 $server 2>/dev/null";
+    let mut keeper = Command::new("sh")
+        .args(["-c", script, "redis"])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 8];
+    keeper.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    keeper
+}
+
 /// Three masters, each with so many replicas.
 pub(crate) struct RedisCluster {
     pub(crate) nodes: Vec<RedisProcess>,
@@ -110,6 +134,11 @@ impl RedisCluster {
             std::thread::yield_now();
         }
         cluster
+    }
+
+    /// The masters, or the replicas.
+    pub(crate) fn role(&self, role: &str) -> Vec<&RedisProcess> {
+        self.nodes.iter().filter(|node| node.cli(&["ROLE"]).starts_with(role)).collect()
     }
 
     /// Its URL, of all nodes.
