@@ -6,6 +6,7 @@
 mod sessions;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     /// Users that something here holds.
     users: Mutex<HashMap<u64, Weak<User>>>,
     clock: Clock,
+    /// Behind which user the next look at those that may have gone is.
+    looked_at: AtomicU64,
     /// How much longer than its session's time the engine keeps a guest: lives are prolonged only so often.
     slack: Millis,
 }
@@ -78,7 +81,14 @@ impl Shared {
         let idle = millis(limits.guest_idle);
         let slack = (idle / 10).clamp(2 * ASK_AGAIN, MOST_BETWEEN);
         let users = Mutex::default();
-        Ok(Arc::new(Self { engine: engine.clone(), accounts: entered, users, clock: clock.clone(), slack }))
+        Ok(Arc::new(Self {
+            engine: engine.clone(),
+            accounts: entered,
+            users,
+            clock: clock.clone(),
+            looked_at: AtomicU64::new(0),
+            slack,
+        }))
     }
 
     /// The accounts.
@@ -131,8 +141,20 @@ impl Shared {
             self.take_out(id, name.folded().to_owned(), token);
             return Err(error);
         }
+        self.look_at_some();
         let user = User::new(id, name.clone(), false, Standing::Guest, Backend::Redis(self.engine.open_existing(id)));
         Ok(self.keep(Arc::new(user)))
+    }
+
+    /// Counts those guests no more that have gone by themselves. Two are looked at for each that comes, so that their number stays in bounds.
+    fn look_at_some(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        self.engine.in_background(async move {
+            let looked_at = this.looked_at.load(Ordering::Relaxed);
+            let some = this.users_behind(looked_at, 2).await?;
+            this.looked_at.store(some.last().map_or(0, |(id, _)| *id), Ordering::Relaxed);
+            Ok(())
+        });
     }
 
     /// Opens a session of an account.

@@ -4,6 +4,7 @@
 //! key is told of; and each second in any case, since a node that went tells nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::reply;
 use super::store::Inner;
 use crate::model::{Error, Key, Position, Result};
 use crate::store::feed::{Feed, Weight};
-use crate::store::{Change, ChangeKind, KEPT_CHANGES, Watched};
+use crate::store::{Change, ChangeKind, KEPT_CHANGES, MAX_CHANGE_BYTES, Watched};
 
 /// How often a store that somebody watches is looked at, told or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,12 +30,18 @@ const CHANGE_BYTES: usize = 160;
 
 /// The stores that somebody watches here, by the keys of their changes.
 #[derive(Default)]
-pub(super) struct Tails(Mutex<HashMap<String, Vec<Weak<Tail>>>>);
+pub(super) struct Tails {
+    stores: Mutex<HashMap<String, Vec<Weak<Tail>>>>,
+    /// What all of them keep.
+    bytes: AtomicU64,
+}
 
 struct Tail {
     epoch: u64,
     feed: Arc<Feed<Change>>,
     changed: Notify,
+    /// What it counts in the sum of all.
+    counted: AtomicU64,
 }
 
 impl Tails {
@@ -42,7 +49,7 @@ impl Tails {
     pub(super) fn hear(&self, push: &PushInfo) {
         match (&push.kind, push.data.as_slice()) {
             (PushKind::Invalidate, [Value::Array(keys)]) => {
-                let tails = self.0.lock();
+                let tails = self.stores.lock();
                 let named = keys.iter().filter_map(super::topology::text);
                 named
                     .filter_map(|key| tails.get(&key))
@@ -51,7 +58,7 @@ impl Tails {
                     .for_each(|tail| tail.look());
             }
             (PushKind::Invalidate | PushKind::Disconnection, _) => {
-                self.0.lock().values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
+                self.stores.lock().values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
             }
             _ => {}
         }
@@ -61,8 +68,22 @@ impl Tails {
 impl Tails {
     /// How much is kept of all.
     pub(super) fn bytes(&self) -> u64 {
-        let tails = self.0.lock();
-        tails.values().flatten().filter_map(Weak::upgrade).map(|tail| tail.feed.bytes() as u64).sum()
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts what a tail keeps; if that is too much for all, it keeps nothing, and who has not had it yet is told of a gap.
+    fn count(&self, tail: &Tail) {
+        if self.recount(tail, tail.feed.bytes() as u64) > MAX_CHANGE_BYTES {
+            tail.feed.trim(0);
+            self.recount(tail, tail.feed.bytes() as u64);
+        }
+    }
+
+    /// Gives the sum of all.
+    fn recount(&self, tail: &Tail, bytes: u64) -> u64 {
+        let before = tail.counted.swap(bytes, Ordering::Relaxed);
+        let change = bytes.wrapping_sub(before);
+        self.bytes.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 }
 
@@ -78,7 +99,7 @@ pub(super) async fn watch(store: &Arc<Inner>, after: Option<Position>) -> Result
         Some(_) => true,
         None => false,
     };
-    let mut tails = store.shared.tails.0.lock();
+    let mut tails = store.shared.tails.stores.lock();
     let known = tails.entry(store.changes().to_owned()).or_default();
     let fits = |tail: &Arc<Tail>| {
         let feed = &tail.feed;
@@ -89,7 +110,7 @@ pub(super) async fn watch(store: &Arc<Inner>, after: Option<Position>) -> Result
     }
     let feed = Feed::new(position.sequence, KEPT_CHANGES);
     let follower = feed.follow(position.sequence);
-    let tail = Arc::new(Tail { epoch: position.epoch, feed, changed: Notify::new() });
+    let tail = Arc::new(Tail { epoch: position.epoch, feed, changed: Notify::new(), counted: AtomicU64::new(0) });
     known.push(Arc::downgrade(&tail));
     drop(tails);
     store.shared.runtime.spawn(run(tail, Arc::clone(store)));
@@ -164,6 +185,7 @@ async fn read(tail: &Tail, store: &Inner) -> Result<usize> {
         let bytes = CHANGE_BYTES + 2 * (change.key.as_str().len() + value);
         tail.feed.publish(change, Weight { counts: true, bytes });
     }
+    store.shared.tails.count(tail);
     Ok(count)
 }
 
@@ -198,11 +220,12 @@ impl Tail {
 
     /// Whether nobody follows any more; then nobody finds it any more either.
     fn is_over(self: &Arc<Self>, store: &Inner) -> bool {
-        let mut tails = store.shared.tails.0.lock();
+        let mut tails = store.shared.tails.stores.lock();
         // Followers come only under this lock, so one alone stays alone.
         if Arc::strong_count(&self.feed) > 1 {
             return false;
         }
+        store.shared.tails.recount(self, 0);
         if let Some(known) = tails.get_mut(store.changes()) {
             known.retain(|tail| !std::ptr::eq(tail.as_ptr(), Arc::as_ptr(self)));
             if known.is_empty() {

@@ -51,6 +51,7 @@ local function prolong(keys, args)
   local s = open(keys, '', '')
   if not s then return 0 end
   s.life = tonumber(args[1])
+  purge(s, PURGE_FOR_ROOM)
   save(s)
   for _, key in ipairs(keys) do redis.call('PEXPIREAT', key, args[1]) end
   return 1
