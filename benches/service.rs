@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 
 use kvrpc::model::{Command, Key, Operation, Put, Reply, UpgradePolicy, UserName, Value};
 use kvrpc::service::{Caller, Limits, Method, Options, Service};
-use kvrpc::store::Clock;
+use kvrpc::store::{Clock, Engine, MemoryEngine};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -48,14 +48,11 @@ fn guest(service: &Service, user: &str) -> (Caller, String) {
 }
 
 fn commands(criterion: &mut Criterion) {
+    let (limits, clock) = (Limits::default(), Clock::system());
+    let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
     let service = Arc::new(
-        Service::new(Options {
-            accounts: Vec::new(),
-            upgrade_policy: UpgradePolicy::Open,
-            limits: Limits::default(),
-            clock: Clock::system(),
-        })
-        .unwrap(),
+        Service::new(Options { accounts: Vec::new(), upgrade_policy: UpgradePolicy::Open, limits, clock, engine })
+            .unwrap(),
     );
     let (guest, token) = guest_with_a_key(&service, "guest");
     let (manager, _) = guest_with_a_key(&service, "manager");

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::DOOR;
 use crate::listen::ConnInfo;
 use crate::model::Result;
-use crate::service::{Access, Caller, Method, Service};
+use crate::service::{Access, Caller, Method, Service, TokenHash};
 
 /// A connection, and who made its last call.
 pub(super) struct Conn {
@@ -44,10 +44,9 @@ impl Conn {
             return Ok(Arc::clone(&self.anybody));
         }
         let header = headers.get(AUTHORIZATION);
-        if let Some(known) = header.and_then(|header| self.known(header)) {
-            if let Some(session) = &known.session {
-                self.service.use_again(session, at)?;
-            }
+        if let Some(known) = header.and_then(|header| self.known(header))
+            && known.session.as_ref().is_none_or(|session| self.service.use_again(session, at).is_ok())
+        {
             return Ok(known);
         }
         let session = self.service.authenticate(method, header.map(bearer))?;
@@ -55,6 +54,22 @@ impl Conn {
         let caller = Arc::new(Caller { session: Some(session), ..Caller::clone(&self.anybody) });
         *self.last.lock() = Some(Authorized { header: header.clone(), caller: Arc::clone(&caller) });
         Ok(caller)
+    }
+
+    /// The token of a call that has to wait until its session was looked up; `None`: it need not.
+    pub(super) fn must_look_up(&self, method: Method, headers: &HeaderMap) -> Option<TokenHash> {
+        if !self.service.shares_sessions() || method.access() == Access::Open {
+            return None;
+        }
+        let header = headers.get(AUTHORIZATION)?;
+        if let Some(known) = self.known(header)
+            && known.session.as_ref().is_none_or(|session| self.service.knows_enough_of(session))
+        {
+            return None;
+        }
+        let token = TokenHash::of(bearer(header)).ok()?;
+        let known = self.service.session_known_here(token);
+        known.is_none_or(|session| !self.service.knows_enough_of(&session)).then_some(token)
     }
 
     /// The caller of the connection's last call, if this header is the same.

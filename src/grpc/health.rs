@@ -33,8 +33,9 @@ pub(super) fn routes(draining: CancellationToken) -> Result<(Routes, Health), Bo
 }
 
 impl Health {
-    /// Says SERVING while `ready`, NOT_SERVING otherwise; the first time it is no longer, new calls are refused from then on.
-    pub async fn follow(self, mut ready: watch::Receiver<bool>) {
+    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first time it is no longer ready, new calls are refused
+    /// from then on.
+    pub async fn follow(self, mut ready: watch::Receiver<bool>, mut engine: Option<watch::Receiver<bool>>) {
         let mut served = false;
         loop {
             let serving = *ready.borrow_and_update();
@@ -42,8 +43,20 @@ impl Health {
                 self.draining.cancel();
             }
             served |= serving;
-            say(&self.reporter, if serving { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
-            if ready.changed().await.is_err() {
+            let answers = engine.as_mut().is_none_or(|engine| *engine.borrow_and_update());
+            let status = if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
+            say(&self.reporter, status).await;
+            let engine_changed = async {
+                match &mut engine {
+                    Some(engine) => engine.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let changed = tokio::select! {
+                changed = ready.changed() => changed,
+                changed = engine_changed => changed,
+            };
+            if changed.is_err() {
                 return;
             }
         }

@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -81,13 +82,27 @@ impl Native {
 
     /// An RPC of the contract.
     fn known<B: Incoming>(&self, conn: &Arc<Conn>, method: Method, request: Request<B>) -> Answering {
+        let Some(token) = conn.must_look_up(method, request.headers()) else {
+            return self.of_known_session(conn, method, request);
+        };
+        let (this, conn) = (self.clone(), Arc::clone(conn));
+        Answering::later(async move {
+            let answering = match timeout(conn.service.limits().call_timeout, conn.service.look_up(token)).await {
+                Ok(Ok(())) => this.of_known_session(&conn, method, request),
+                Ok(Err(error)) => refused(&conn, method, &error),
+                Err(_) => refused(&conn, method, &deadline::exceeded()),
+            };
+            match answering.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+
+    fn of_known_session<B: Incoming>(&self, conn: &Arc<Conn>, method: Method, request: Request<B>) -> Answering {
         let call = match self.let_in(conn, method, request.headers()) {
             Ok(call) => call,
-            Err(error) => {
-                conn.service.metrics().failed(method, error.reason());
-                log_internal(method, &error);
-                return Answering::ready(pb::status(&error).into_http().map(ReplyBody::tonic));
-            }
+            Err(error) => return refused(conn, method, &error),
         };
         let (head, body) = request.into_parts();
         let body = match at_once::answer(&call, body) {
@@ -154,6 +169,13 @@ impl Native {
             response.map(|inner| ReplyBody::stream(body::Until::new(inner, &closing, pb::status(&draining()))))
         })
     }
+}
+
+/// The answer to a call that was not let in.
+fn refused(conn: &Conn, method: Method, error: &Error) -> Answering {
+    conn.service.metrics().failed(method, error.reason());
+    log_internal(method, error);
+    Answering::ready(pb::status(error).into_http().map(ReplyBody::tonic))
 }
 
 /// The body of a request.

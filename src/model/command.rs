@@ -1,5 +1,6 @@
 //! What can be asked, and what is answered.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{
@@ -281,7 +282,7 @@ pub struct Access {
     /// The account whose role was used; empty: the user's own.
     pub account: String,
     /// The door.
-    pub door: &'static str,
+    pub door: Cow<'static, str>,
     /// The RPC.
     pub method: &'static str,
     /// The key, or the prefix of a listing.

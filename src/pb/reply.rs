@@ -156,7 +156,7 @@ impl From<Access> for v1::Access {
         Self {
             user: Some(access.user.into()),
             account: access.account,
-            door: access.door.to_owned(),
+            door: access.door.to_string(),
             method: access.method.to_owned(),
             key: access.key,
             count: access.count,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::Hooks;
-use super::config::{Config, ServiceConfig};
+use super::config::{Config, ServiceConfig, StoreEngine};
 use super::task::Task;
 use crate::dialect::{self, Dialect};
 use crate::grpc::{self, Grpc};
@@ -14,7 +14,7 @@ use crate::listen::http::HttpService;
 use crate::listen::socket::SocketLimits;
 use crate::model::{DoorInfo, UserName};
 use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
-use crate::store::Clock;
+use crate::store::{Clock, Engine, MemoryEngine, RedisEngine};
 
 /// How often the sources that signed in long ago are forgotten.
 const RATES_INTERVAL: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ pub(super) fn compose(
         measured.metrics_text().unwrap_or_default()
     };
     let tasks = vec![
-        Task::once(health.follow(ready)),
+        Task::once(health.follow(ready, service.engine_health())),
         Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
         Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),
     ];
@@ -75,7 +75,17 @@ pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits 
     }
 }
 
-fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
+/// The engine that the configuration names; for Redis this waits until it answers.
+fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error + Send + Sync>> {
+    let limits = config.limits.of_stores();
+    Ok(match &config.store {
+        StoreEngine::Memory => Engine::Memory(MemoryEngine::new(clock.clone(), limits)),
+        StoreEngine::Redis(options) => Engine::Redis(RedisEngine::start(options.clone(), clock.clone(), limits)?),
+    })
+}
+
+fn options(config: &ServiceConfig) -> Result<Options, Box<dyn Error + Send + Sync>> {
+    let clock = Clock::system();
     let account = |account: &super::config::Account| {
         let name = UserName::new(account.name.as_str())?;
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
@@ -84,6 +94,7 @@ fn options(config: &ServiceConfig) -> Result<Options, crate::model::Error> {
         accounts: config.accounts.iter().map(account).collect::<Result<_, crate::model::Error>>()?,
         upgrade_policy: config.upgrade_policy,
         limits: config.limits.clone(),
-        clock: Clock::system(),
+        engine: engine(config, &clock)?,
+        clock,
     })
 }

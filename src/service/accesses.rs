@@ -74,7 +74,7 @@ fn access(what: &What, times: &Times) -> Access {
     Access {
         user: User { name: what.user.clone(), role: times.role },
         account: what.account.clone(),
-        door: what.door,
+        door: what.door.into(),
         method: what.method,
         key: what.key.clone(),
         count: times.count,

@@ -28,7 +28,7 @@ impl Service {
     /// # Errors
     /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `QUOTA_EXCEEDED`, `SERVER_FULL`.
     pub fn join(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
-        let user = self.authorize(caller, Method::Chat, None)?;
+        let user = self.authorize_own(caller, Method::Chat)?;
         self.conversation(caller, self.rooms.join(&user, room, after)?)
     }
 
@@ -37,7 +37,7 @@ impl Service {
     /// # Errors
     /// As [`join`](Self::join), and `ROOM_NOT_FOUND`.
     pub fn subscribe(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
-        let user = self.authorize(caller, Method::Subscribe, None)?;
+        let user = self.authorize_own(caller, Method::Subscribe)?;
         self.conversation(caller, self.rooms.join_existing(&user, room, after)?)
     }
 
@@ -56,13 +56,13 @@ impl Service {
     }
 
     pub(super) fn send(&self, caller: &Caller, room: &RoomName, saying: &Saying) -> Result<Reply> {
-        let user = self.authorize(caller, Method::Send, None)?;
+        let user = self.authorize_own(caller, Method::Send)?;
         self.may_say(&user).map_err(|wait| rates::limited("too many messages", wait))?;
         Ok(Reply::Sent { position: self.rooms.say(&user, room, saying)? })
     }
 
     pub(super) fn list_members(&self, caller: &Caller, room: &RoomName, page: &Page) -> Result<Reply> {
-        self.authorize(caller, Method::ListMembers, None)?;
+        self.authorize_own(caller, Method::ListMembers)?;
         let question = Question { method: Method::ListMembers.name(), owner: 0, prefix: room.folded() };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
@@ -72,7 +72,7 @@ impl Service {
     }
 
     pub(super) fn list_rooms(&self, caller: &Caller, page: &Page) -> Result<Reply> {
-        self.authorize(caller, Method::ListRooms, None)?;
+        self.authorize_own(caller, Method::ListRooms)?;
         let question = Question { method: Method::ListRooms.name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);

@@ -19,10 +19,23 @@ impl ConnectionSession {
     pub const fn session(&self) -> &Arc<Session> {
         &self.session
     }
+
+    /// Ends it, and waits until its name is free.
+    pub async fn end(self) {
+        if let Some(shared) = &self.service.shared
+            && let Err(error) = shared.close(&self.session).await
+        {
+            tracing::debug!(?error, "a connection's session could not be ended; it goes with its lease");
+        }
+        self.service.end_session(&self.session);
+    }
 }
 
 impl Drop for ConnectionSession {
     fn drop(&mut self) {
+        if let Some(shared) = &self.service.shared {
+            shared.close_later(&self.session);
+        }
         self.service.end_session(&self.session);
     }
 }
@@ -32,10 +45,10 @@ impl Service {
     ///
     /// # Errors
     /// `INVALID_NAME` for a name that only a socket can have; `NAME_IN_USE`; `RATE_LIMITED`; `SERVER_FULL`.
-    pub fn connect(self: &Arc<Self>, caller: &Caller, name: UserName) -> Result<ConnectionSession> {
+    pub async fn connect(self: &Arc<Self>, caller: &Caller, name: UserName) -> Result<ConnectionSession> {
         self.rates.sign_in(caller.source)?;
         super::sign_in::refuse_socket_name(&name)?;
-        self.open_connection(name)
+        self.open_connection(name).await
     }
 
     /// Opens a session for a connection that is named by its peer's port, or by `ip:port` if that name is in use. It counts as
@@ -43,18 +56,20 @@ impl Service {
     ///
     /// # Errors
     /// `NAME_IN_USE` if both are; `RATE_LIMITED`; `SERVER_FULL`.
-    pub fn connect_socket(self: &Arc<Self>, caller: &Caller, peer: SocketAddr) -> Result<ConnectionSession> {
+    pub async fn connect_socket(self: &Arc<Self>, caller: &Caller, peer: SocketAddr) -> Result<ConnectionSession> {
         self.rates.sign_in(caller.source)?;
-        match self.open_connection(UserName::new(peer.port().to_string())?) {
-            Err(error) if error.reason() == Reason::NameInUse => self.open_connection(UserName::new(peer.to_string())?),
+        match self.open_connection(UserName::new(peer.port().to_string())?).await {
+            Err(error) if error.reason() == Reason::NameInUse => {
+                self.open_connection(UserName::new(peer.to_string())?).await
+            }
             opened => opened,
         }
     }
 
-    fn open_connection(self: &Arc<Self>, name: UserName) -> Result<ConnectionSession> {
+    async fn open_connection(self: &Arc<Self>, name: UserName) -> Result<ConnectionSession> {
         // Nobody ever learns the token: its hash only gives the session a place in the table.
         let (_, hash) = token::generate();
-        let session = self.open_guest(&name, hash, Life::Connection, self.clock.now())?;
+        let session = self.open_guest(&name, hash, Life::Connection, self.clock.now()).await?;
         Ok(ConnectionSession { service: Arc::clone(self), session })
     }
 }
@@ -66,15 +81,19 @@ mod tests {
     use super::*;
     use crate::model::{Command, Page, Reply, UpgradePolicy};
     use crate::service::{Limits, Options};
-    use crate::store::Clock;
+    use crate::store::{Clock, Engine, MemoryEngine};
 
     fn service(sessions: u64) -> Arc<Service> {
+        let limits = Limits { sessions, ..Limits::default() };
+        let clock = Clock::system();
+        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
         Arc::new(
             Service::new(Options {
                 accounts: Vec::new(),
                 upgrade_policy: UpgradePolicy::Managers,
-                limits: Limits { sessions, ..Limits::default() },
-                clock: Clock::system(),
+                limits,
+                clock,
+                engine,
             })
             .unwrap(),
         )
@@ -84,27 +103,28 @@ mod tests {
         Caller { session, door: "text", source: IpAddr::from([127, 0, 0, 1]) }
     }
 
-    #[test]
-    fn a_connections_name_is_its_port_then_its_address_and_free_when_it_ends() {
+    #[tokio::test]
+    async fn a_connections_name_is_its_port_then_its_address_and_free_when_it_ends() {
         let (service, peer) = (service(3), SocketAddr::from(([127, 0, 0, 1], 48_106)));
-        let connect = || service.connect_socket(&caller(None), peer);
-        let first = connect().unwrap();
-        let second = connect().unwrap();
+        let nobody = caller(None);
+        let connect = || service.connect_socket(&nobody, peer);
+        let first = connect().await.unwrap();
+        let second = connect().await.unwrap();
         assert_eq!(first.session().user.name.as_str(), "48106");
         assert_eq!(second.session().user.name.as_str(), "127.0.0.1:48106");
-        assert_eq!(connect().err().unwrap().reason(), Reason::NameInUse);
+        assert_eq!(connect().await.err().unwrap().reason(), Reason::NameInUse);
         drop(first);
-        assert_eq!(connect().unwrap().session().user.name.as_str(), "48106");
+        assert_eq!(connect().await.unwrap().session().user.name.as_str(), "48106");
     }
 
     #[tokio::test]
     async fn connections_count_against_the_sessions_and_end_with_their_guard() {
         let service = service(1);
         let name = |name: &str| UserName::new(name).unwrap();
-        let held = service.connect(&caller(None), name("anuran")).unwrap();
+        let held = service.connect(&caller(None), name("anuran")).await.unwrap();
         for (other, reason) in [("Anuran", Reason::NameInUse), ("eve", Reason::ServerFull), ("17", Reason::InvalidName)]
         {
-            assert_eq!(service.connect(&caller(None), name(other)).err().unwrap().reason(), reason, "{other}");
+            assert_eq!(service.connect(&caller(None), name(other)).await.err().unwrap().reason(), reason, "{other}");
         }
         service.sweep();
         let me = caller(Some(Arc::clone(held.session())));
@@ -112,6 +132,6 @@ mod tests {
         drop(held);
         let over = service.execute(&me, Command::ListAccesses { page: Page::default() }).await;
         assert_eq!(over.unwrap_err().reason(), Reason::SessionExpired);
-        service.connect(&caller(None), name("eve")).unwrap();
+        service.connect(&caller(None), name("eve")).await.unwrap();
     }
 }

@@ -51,6 +51,13 @@ impl Directory {
         Ok((user, made))
     }
 
+    /// Takes in a user that has its id already.
+    pub(super) fn insert_known(&self, user: Arc<User>) {
+        let mut inner = self.0.lock();
+        inner.by_name.insert(user.name.folded().to_owned(), Arc::clone(&user));
+        inner.by_id.insert(user.id, user);
+    }
+
     /// Takes a user out; its name is free.
     pub(super) fn remove(&self, user: &User) {
         let mut inner = self.0.lock();
@@ -67,6 +74,6 @@ impl Directory {
     }
 }
 
-fn name_in_use(name: &UserName) -> Error {
+pub(super) fn name_in_use(name: &UserName) -> Error {
     Error::new(Reason::NameInUse, format!("the name {:?} is in use; choose another", name.as_str())).in_field("user")
 }

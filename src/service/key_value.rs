@@ -1,5 +1,7 @@
 //! Reading and writing keys.
 
+use futures_util::future::join;
+
 use super::accesses::What;
 use super::authorize::Caller;
 use super::fingerprint::Fingerprint;
@@ -18,10 +20,11 @@ impl Service {
     }
 
     pub(super) async fn get_other(&self, caller: &Caller, user: &UserName, key: Key) -> Result<Reply> {
-        let owner = self.authorize(caller, Method::GetOther, Some(user))?;
-        let entry = owner.store.get(&key).await?;
-        self.record_access(caller, &owner, Method::GetOther, key.as_str())?;
-        found(entry, &key)
+        let owner = self.authorize(caller, Method::GetOther, Some(user)).await?;
+        let recorded = self.record_access(caller, &owner, Method::GetOther, key.as_str());
+        let (entry, recorded) = join(owner.store.get(&key), recorded).await;
+        recorded?;
+        found(entry?, &key)
     }
 
     pub(super) async fn put(
@@ -32,11 +35,11 @@ impl Service {
         request_id: Option<RequestId>,
     ) -> Result<Reply> {
         let method = if user.is_some() { Method::PutOther } else { Method::Put };
-        let owner = self.authorize(caller, method, user)?;
+        let owner = self.authorize(caller, method, user).await?;
         let session = caller.session()?;
         let once = request_id.map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
         // Before the write: one that was done must not be answered without being on record.
-        self.record_access(caller, &owner, method, put.key.as_str())?;
+        self.record_access(caller, &owner, method, put.key.as_str()).await?;
         let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
         Ok(Reply::Put { revision, durability })
     }
@@ -81,7 +84,7 @@ impl Service {
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.
-    pub(super) fn record_access(&self, caller: &Caller, owner: &User, method: Method, key: &str) -> Result<()> {
+    pub(super) async fn record_access(&self, caller: &Caller, owner: &User, method: Method, key: &str) -> Result<()> {
         let session = caller.session()?;
         if session.user.id == owner.id {
             return Ok(());
@@ -89,7 +92,10 @@ impl Service {
         let view = session.view();
         let account = session.account_used().map(|account| account.name.as_str().to_owned()).unwrap_or_default();
         let what = What { user: view.name, account, door: caller.door, method: method.name(), key: key.to_owned() };
-        owner.accesses().record(what, view.role, self.clock.now());
+        match &self.shared {
+            None => owner.accesses().record(what, view.role, self.clock.now()),
+            Some(shared) => shared.record_access(owner, &what, view.role).await?,
+        }
         Ok(())
     }
 }

@@ -66,8 +66,8 @@ impl Service {
         page: &Page,
     ) -> Result<Reply> {
         let method = Method::ListKeys;
-        let owner = self.authorize(caller, method, user)?;
-        self.record_access(caller, &owner, method, prefix.as_str())?;
+        let owner = self.authorize(caller, method, user).await?;
+        self.record_access(caller, &owner, method, prefix.as_str()).await?;
         let question = Question { method: method.name(), owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
             question,
@@ -91,9 +91,9 @@ impl Service {
         cursor: Option<&str>,
     ) -> Result<Reply> {
         let method = Method::Scan;
-        let owner = self.authorize(caller, method, user)?;
+        let owner = self.authorize(caller, method, user).await?;
         if cursor.is_none() {
-            self.record_access(caller, &owner, method, prefix.as_str())?;
+            self.record_access(caller, &owner, method, prefix.as_str()).await?;
         }
         let question = Question { method: method.name(), owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
@@ -125,11 +125,19 @@ impl Service {
         Ok((listed, token, start))
     }
 
-    pub(super) fn list_users(&self, caller: &Caller, page: &Page) -> Result<Reply> {
-        self.authorize(caller, Method::ListUsers, None)?;
+    pub(super) async fn list_users(&self, caller: &Caller, page: &Page) -> Result<Reply> {
+        self.authorize_own(caller, Method::ListUsers)?;
         let question = Question { method: Method::ListUsers.name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
+        if let Some(shared) = &self.shared {
+            let mut found = shared.users_behind(after, size + 1).await?;
+            let next_page_token = self.next_token(&question, &mut found, size)?;
+            return Ok(Reply::Users {
+                users: found.into_iter().filter_map(|(_, user)| user).collect(),
+                next_page_token,
+            });
+        }
         let mut found: Vec<_> = self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
         let next_page_token = self.next_token(&question, &mut found, size)?;
         let now = self.clock.now();
@@ -137,11 +145,14 @@ impl Service {
         Ok(Reply::Users { users: live.map(|user| user.view()).collect(), next_page_token })
     }
 
-    pub(super) fn list_accesses(&self, caller: &Caller, page: &Page) -> Result<Reply> {
-        let owner = self.authorize(caller, Method::ListAccesses, None)?;
+    pub(super) async fn list_accesses(&self, caller: &Caller, page: &Page) -> Result<Reply> {
+        let owner = self.authorize_own(caller, Method::ListAccesses)?;
         let question = Question { method: Method::ListAccesses.name(), owner: owner.id, prefix: "" };
         let before = self.open_number(&question, &page.token)?;
-        let (accesses, next) = owner.accesses().page(before, page_size(page));
+        let (accesses, next) = match &self.shared {
+            None => owner.accesses().page(before, page_size(page)),
+            Some(shared) => shared.accesses(&owner, before, page_size(page)).await?,
+        };
         let next_page_token = match next {
             Some(order) => self.page_tokens.seal(&question, &order.to_le_bytes())?,
             None => String::new(),

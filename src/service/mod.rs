@@ -18,6 +18,7 @@ mod rates;
 pub mod rooms;
 mod session;
 mod sessions;
+mod shared;
 mod sign_in;
 mod sweep;
 mod token;
@@ -46,7 +47,7 @@ pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
 use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
-use crate::store::{Backend, Clock, MemoryEngine};
+use crate::store::{Clock, Engine};
 
 /// An account of the configuration.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub struct Account {
 }
 
 /// What a service is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The accounts; their names differ.
     pub accounts: Vec<Account>,
@@ -70,6 +71,8 @@ pub struct Options {
     pub limits: Limits,
     /// What it takes the time from.
     pub clock: Clock,
+    /// What keeps the stores.
+    pub engine: Engine,
 }
 
 /// The service behind all doors: one directory of users, their sessions and their stores.
@@ -79,7 +82,9 @@ pub struct Service {
     passwords: password::Passwords,
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
-    engine: MemoryEngine,
+    engine: Engine,
+    /// What it shares with other servers; `None`: nothing.
+    shared: Option<Arc<shared::Shared>>,
     rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
@@ -94,25 +99,27 @@ impl Service {
     /// # Errors
     /// `NAME_IN_USE` for two accounts of one name; `INTERNAL` if the system gives no randomness.
     pub fn new(options: Options) -> Result<Self> {
-        let Options { accounts, upgrade_policy, limits, clock } = options;
+        let Options { accounts, upgrade_policy, limits, clock, engine } = options;
         let hashes: HashMap<String, Arc<str>> = accounts
             .iter()
             .map(|account| (account.name.folded().to_owned(), account.password_hash.as_str().into()))
             .collect();
+        let shared = match &engine {
+            Engine::Memory(_) => None,
+            Engine::Redis(engine) => Some(shared::Shared::start(engine, &accounts, &limits, &clock)?),
+        };
+        let page_tokens = match &shared {
+            None => page_token::PageTokens::new(),
+            Some(shared) => page_token::PageTokens::with_key(shared.secret()?),
+        };
         let service = Self {
             directory: directory::Directory::default(),
             sessions: sessions::Sessions::new(limits.sessions),
             passwords: password::Passwords::new(hashes, limits.auth_queue)?,
             rates: rates::Rates::new(&limits),
-            page_tokens: page_token::PageTokens::new(),
-            engine: MemoryEngine::new(
-                clock.clone(),
-                crate::store::Limits {
-                    max_keys_per_user: limits.keys_per_user,
-                    max_bytes_per_user: limits.bytes_per_user,
-                    max_bytes_total: limits.store_bytes,
-                },
-            ),
+            page_tokens,
+            engine,
+            shared,
             rooms: rooms::Rooms::new(limits.clone(), clock.clone()),
             upgrade_policy,
             limits,
@@ -120,13 +127,14 @@ impl Service {
             metrics: metrics::Metrics::new(),
             doors: OnceLock::new(),
         };
+        if let Some(shared) = &service.shared {
+            shared.accounts().for_each(|account| service.directory.insert_known(account));
+            return Ok(service);
+        }
         for account in &accounts {
-            let standing = match account.role {
-                Role::Guest => Standing::Guest,
-                Role::Manager => Standing::Manager,
-            };
+            let standing = Standing::of(account.role);
             service.directory.insert(&account.name, |id| {
-                let store = Backend::Memory(service.engine.open());
+                let store = service.engine.open(id);
                 Ok((Arc::new(User::new(id, account.name.clone(), true, standing, store)), ()))
             })?;
         }
@@ -154,9 +162,14 @@ impl Service {
         &self.clock
     }
 
+    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this process's memory.
+    pub fn engine_health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
+        self.engine.health()
+    }
+
     /// Whether the stores' futures are ready at once.
     pub fn answers_at_once(&self) -> bool {
-        true
+        self.engine.answers_at_once()
     }
 
     /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door that asked
@@ -196,14 +209,14 @@ impl Service {
                 self.scan(caller, user.as_ref(), &prefix, keys_only, cursor.as_deref()).await
             }
             Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).await,
-            Command::SignIn { user } => self.sign_in(caller, user),
+            Command::SignIn { user } => self.sign_in(caller, user).await,
             Command::Auth { user, password } => self.auth(caller, &user, password).await,
-            Command::Upgrade { user } => self.upgrade(caller, user.as_ref()),
-            Command::Downgrade { user, end_sessions } => self.downgrade(caller, &user, end_sessions),
+            Command::Upgrade { user } => self.upgrade(caller, user.as_ref()).await,
+            Command::Downgrade { user, end_sessions } => self.downgrade(caller, &user, end_sessions).await,
             Command::WhoAmI => self.who_am_i(caller),
-            Command::SignOut => self.sign_out(caller),
-            Command::ListUsers { page } => self.list_users(caller, &page),
-            Command::ListAccesses { page } => self.list_accesses(caller, &page),
+            Command::SignOut => self.sign_out(caller).await,
+            Command::ListUsers { page } => self.list_users(caller, &page).await,
+            Command::ListAccesses { page } => self.list_accesses(caller, &page).await,
             Command::Send { room, saying } => self.send(caller, &room, &saying),
             Command::ListMembers { room, page } => self.list_members(caller, &room, &page),
             Command::ListRooms { page } => self.list_rooms(caller, &page),

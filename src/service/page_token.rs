@@ -12,7 +12,8 @@ const MAC_BYTES: usize = 16;
 /// A position, a key and the MAC, in base64, and some room.
 const MAX_CHARACTERS: usize = 2_048;
 
-/// Makes and checks tokens. The key is drawn at start: a token of another server, or of an earlier life of this one, is refused.
+/// Makes and checks tokens. The key is drawn at start, so that a token of another server, or of an earlier life of this one, is refused; servers
+/// that share an engine share the key.
 pub(super) struct PageTokens {
     key: [u8; 32],
 }
@@ -29,7 +30,11 @@ pub(super) struct Question<'a> {
 
 impl PageTokens {
     pub(super) fn new() -> Self {
-        Self { key: rand::random() }
+        Self::with_key(rand::random())
+    }
+
+    pub(super) fn with_key(key: [u8; 32]) -> Self {
+        Self { key }
     }
 
     /// The token that carries `state` to the next page of this listing.

@@ -3,26 +3,37 @@
 use super::Service;
 use super::authorize::Caller;
 use super::method::Method;
-use super::user::Standing;
-use crate::model::{Durability, Reply, Result, ServerInfo, UserName};
+use super::user::{Standing, User};
+use crate::model::{Reply, Result, ServerInfo, UserName};
 
 impl Service {
-    pub(super) fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
-        let target = self.authorize(caller, Method::Upgrade, user)?;
+    pub(super) async fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
+        let target = self.authorize(caller, Method::Upgrade, user).await?;
         let session = caller.session()?;
         if target.id == session.user.id {
             // By its own word it becomes no more than that. A manager stays one: `promote` never lowers.
             if session.standing() == Standing::Guest {
-                target.promote(Standing::SelfPromoted);
+                self.raise(&target, Standing::SelfPromoted).await?;
             }
             return Ok(Reply::User(session.view()));
         }
-        target.promote(Standing::Manager);
+        self.raise(&target, Standing::Manager).await?;
         Ok(Reply::User(target.view()))
     }
 
-    pub(super) fn downgrade(&self, caller: &Caller, user: &UserName, end_sessions: bool) -> Result<Reply> {
-        let target = self.authorize(caller, Method::Downgrade, Some(user))?;
+    async fn raise(&self, user: &User, standing: Standing) -> Result<()> {
+        if let Some(shared) = &self.shared {
+            shared.raise(user, standing).await?;
+        }
+        user.promote(standing);
+        Ok(())
+    }
+
+    pub(super) async fn downgrade(&self, caller: &Caller, user: &UserName, end_sessions: bool) -> Result<Reply> {
+        let target = self.authorize(caller, Method::Downgrade, Some(user)).await?;
+        if let Some(shared) = &self.shared {
+            shared.lower(&target, end_sessions).await?;
+        }
         target.demote();
         if end_sessions {
             for session in target.sessions() {
@@ -44,8 +55,8 @@ impl Service {
     pub(super) fn server_info(&self) -> Reply {
         let limits = &self.limits;
         Reply::ServerInfo(Box::new(ServerInfo {
-            store_engine: "memory",
-            durability: Durability::Local,
+            store_engine: self.engine.name(),
+            durability: self.engine.durability(),
             upgrade_policy: self.upgrade_policy,
             max_keys_per_user: limits.keys_per_user,
             max_bytes_per_user: limits.bytes_per_user,

@@ -22,6 +22,17 @@ pub(super) enum Life {
     Connection,
 }
 
+/// What a server knows of a session that others know too.
+#[derive(Default)]
+struct Shared {
+    /// When the engine was last asked; zero: never, since no other server knows of it.
+    seen: AtomicU64,
+    /// Whether it is being asked.
+    asking: AtomicBool,
+    /// Until when the engine keeps it.
+    held: AtomicU64,
+}
+
 /// An open session.
 pub struct Session {
     /// Whose it is.
@@ -35,6 +46,7 @@ pub struct Session {
     told: Mutex<Option<CancellationToken>>,
     /// The account whose password was given in this session.
     grant: Mutex<Option<Arc<User>>>,
+    shared: Shared,
 }
 
 impl Session {
@@ -48,6 +60,7 @@ impl Session {
             ended: AtomicBool::new(false),
             told: Mutex::new(None),
             grant: Mutex::new(None),
+            shared: Shared::default(),
         }
     }
 
@@ -79,6 +92,57 @@ impl Session {
     /// Takes back what a password gave.
     pub(super) fn revoke(&self) {
         *self.grant.lock() = None;
+    }
+
+    /// Takes what the engine says: the account whose password was given, and until when it keeps the session.
+    pub(super) fn learn(&self, grant: Option<Arc<User>>, held: Millis, last_use: Millis, now: Millis) {
+        *self.grant.lock() = grant;
+        self.shared.held.fetch_max(held, Ordering::AcqRel);
+        self.last_use.fetch_max(last_use, Ordering::AcqRel);
+        self.shared.seen.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// How long ago the engine was asked about it; zero where there is none to ask.
+    pub(super) fn age(&self, now: Millis) -> Millis {
+        match self.shared.seen.load(Ordering::Acquire) {
+            0 => 0,
+            seen => now.saturating_sub(seen),
+        }
+    }
+
+    /// Whether nobody asks the engine about it; then the caller does, until [`asked`](Self::asked).
+    pub(super) fn begins_to_ask(&self) -> bool {
+        !self.shared.asking.swap(true, Ordering::AcqRel)
+    }
+
+    /// The engine has been asked.
+    pub(super) fn asked(&self) {
+        self.shared.asking.store(false, Ordering::Release);
+    }
+
+    /// Until when the engine keeps it.
+    pub(super) fn held(&self) -> Millis {
+        self.shared.held.load(Ordering::Acquire)
+    }
+
+    /// The engine keeps it until then.
+    pub(super) fn hold(&self, until: Millis) {
+        self.shared.held.fetch_max(until, Ordering::AcqRel);
+    }
+
+    /// How long it lives.
+    pub(super) const fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Its last use; now, while a stream of it is open.
+    pub(super) fn last_use(&self, now: Millis) -> Millis {
+        if self.has_streams() { now } else { self.last_use.load(Ordering::Relaxed) }
+    }
+
+    /// Whether a stream of it is open.
+    pub(super) fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Acquire) > 0
     }
 
     /// Counts as use now.

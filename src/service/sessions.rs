@@ -36,11 +36,11 @@ impl Sessions {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes one in.
+    /// Takes one in; gives the one that is there already, if it is.
     ///
     /// # Errors
     /// `SERVER_FULL` if there are as many as there may be.
-    pub(super) fn insert(&self, session: Arc<Session>) -> Result<()> {
+    pub(super) fn insert(&self, session: Arc<Session>) -> Result<Arc<Session>> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
             self.count.fetch_sub(1, Ordering::AcqRel);
             return Err(Error::new(
@@ -50,15 +50,28 @@ impl Sessions {
             .retry_after(std::time::Duration::from_secs(60)));
         }
         if let Some(shard) = self.shard(session.token) {
-            let bits = session.token.bits();
-            shard.lock().insert_unique(bits, session, |known| known.token.bits());
+            let (bits, token) = (session.token.bits(), session.token);
+            let mut shard = shard.lock();
+            // Two calls may bring the same one from an engine that servers share.
+            if let Some(known) = shard.find(bits, |known| known.token == token) {
+                self.count.fetch_sub(1, Ordering::AcqRel);
+                return Ok(Arc::clone(known));
+            }
+            shard.insert_unique(bits, Arc::clone(&session), |known| known.token.bits());
         }
-        Ok(())
+        Ok(session)
     }
 
     /// The session that this token opens, dead or alive.
     pub(super) fn find(&self, token: TokenHash) -> Option<Arc<Session>> {
         self.shard(token)?.lock().find(token.bits(), |known| known.token == token).cloned()
+    }
+
+    /// Those of the next eighth of the table.
+    pub(super) fn next_part(&self) -> Vec<Arc<Session>> {
+        let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
+        let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
+        part.flat_map(|shard| shard.lock().iter().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Takes one out.

@@ -9,7 +9,6 @@ use super::token::{self, TokenHash};
 use super::user::{Standing, User};
 use super::{Access, Method, Service};
 use crate::model::{Error, Millis, Reason, Reply, Result, SessionInfo, UserName};
-use crate::store::Backend;
 
 impl Service {
     /// The session that a call's token opens; the call counts as its use.
@@ -42,12 +41,12 @@ impl Service {
         Ok(())
     }
 
-    pub(super) fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
+    pub(super) async fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
         self.rates.sign_in(caller.source)?;
         refuse_socket_name(&name)?;
         let (token, hash) = token::generate();
         let now = self.clock.now();
-        let session = self.open_guest(&name, hash, Life::Idle(self.limits.guest_idle), now)?;
+        let session = self.open_guest(&name, hash, Life::Idle(self.limits.guest_idle), now).await?;
         Ok(Reply::Session(info(token, &session, now)))
     }
 
@@ -67,20 +66,31 @@ impl Service {
             Some(session) => {
                 // It may have ended while the password was checked.
                 let session = Some(session).filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
+                if let Some(shared) = &self.shared {
+                    shared.grant(session, &account).await?;
+                }
                 session.grant(account);
                 Ok(Reply::Session(info(String::new(), session, now)))
             }
             None => {
                 let (token, hash) = token::generate();
                 let age = u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
-                let session = self.open(&account, hash, Life::Until(now.saturating_add(age)), now)?;
+                let life = Life::Until(now.saturating_add(age));
+                if let Some(shared) = &self.shared {
+                    shared.open_session(&account, hash, life, now).await?;
+                }
+                let session = self.open(&account, hash, life, now)?;
                 Ok(Reply::Session(info(token, &session, now)))
             }
         }
     }
 
-    pub(super) fn sign_out(&self, caller: &Caller) -> Result<Reply> {
-        self.end_session(caller.session()?);
+    pub(super) async fn sign_out(&self, caller: &Caller) -> Result<Reply> {
+        let session = caller.session()?;
+        if let Some(shared) = &self.shared {
+            shared.close(session).await?;
+        }
+        self.end_session(session);
         Ok(Reply::SignedOut)
     }
 
@@ -88,7 +98,7 @@ impl Service {
     pub(super) fn end_session(&self, session: &Arc<Session>) {
         if session.end() {
             self.sessions.remove(session.token);
-            if !session.user.account {
+            if !session.user.account && self.shared.is_none() {
                 self.directory.remove(&session.user);
                 // A connection may keep the session until it is used again, and the session the store.
                 session.user.store.release();
@@ -109,11 +119,21 @@ impl Service {
     }
 
     /// Takes a guest in and opens its session.
-    pub(super) fn open_guest(&self, name: &UserName, hash: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
+    pub(super) async fn open_guest(
+        &self,
+        name: &UserName,
+        hash: TokenHash,
+        life: Life,
+        now: Millis,
+    ) -> Result<Arc<Session>> {
+        if let Some(shared) = &self.shared {
+            let user = shared.open_guest(name, hash, life, now).await?;
+            return self.open(&user, hash, life, now);
+        }
         // Frees the name if its session's time is over, though nobody noticed yet.
         self.find_user(name);
         let (_, session) = self.directory.insert(name, |id| {
-            let store = Backend::Memory(self.engine.open());
+            let store = self.engine.open(id);
             let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
             let session = self.open(&user, hash, life, now)?;
             Ok((user, session))
@@ -121,9 +141,12 @@ impl Service {
         Ok(session)
     }
 
-    fn open(&self, user: &Arc<User>, token: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
+    pub(super) fn open(&self, user: &Arc<User>, token: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
-        self.sessions.insert(Arc::clone(&session))?;
+        if let Some(shared) = &self.shared {
+            session.learn(None, shared.until(life, now), now, now);
+        }
+        let session = self.sessions.insert(session)?;
         user.adopt(&session);
         Ok(session)
     }

@@ -29,6 +29,11 @@ impl TokenHash {
         }
     }
 
+    /// It in letters and digits, for engines that several servers share.
+    pub(super) fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// Some of its bits, for tables: they are random already.
     pub fn bits(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;

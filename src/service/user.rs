@@ -31,7 +31,15 @@ impl Standing {
         }
     }
 
-    fn from_bits(bits: u8) -> Self {
+    /// That of an account with this role.
+    pub(super) const fn of(role: Role) -> Self {
+        match role {
+            Role::Guest => Self::Guest,
+            Role::Manager => Self::Manager,
+        }
+    }
+
+    pub(super) fn from_bits(bits: u8) -> Self {
         match bits {
             0 => Self::Guest,
             1 => Self::SelfPromoted,
@@ -77,6 +85,11 @@ impl User {
         Standing::from_bits(self.standing.load(Ordering::Acquire))
     }
 
+    /// Takes the standing that the engine says.
+    pub(super) fn learn(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Release);
+    }
+
     /// Raises its standing, or leaves it if it is higher.
     pub fn promote(&self, standing: Standing) {
         self.standing.fetch_max(standing as u8, Ordering::AcqRel);
@@ -110,7 +123,7 @@ impl User {
     /// Counts a session among its own.
     pub(super) fn adopt(&self, session: &Arc<Session>) {
         let mut sessions = self.sessions.lock();
-        sessions.retain(|known| known.strong_count() > 0);
+        sessions.retain(|known| known.strong_count() > 0 && known.as_ptr() != Arc::as_ptr(session));
         sessions.push(Arc::downgrade(session));
     }
 

@@ -42,11 +42,11 @@ impl Service {
         prefix: Prefix,
         after: Option<Position>,
     ) -> Result<Watching> {
-        let owner = self.authorize(caller, Method::Watch, user)?;
+        let owner = self.authorize(caller, Method::Watch, user).await?;
         let session = Arc::clone(caller.session()?);
         let in_use = StreamGuard::new(Arc::clone(&session), self.clock.clone());
         let mut watched = owner.store.watch(after).await?;
-        self.record_access(caller, &owner, Method::Watch, prefix.as_str())?;
+        self.record_access(caller, &owner, Method::Watch, prefix.as_str()).await?;
         let other = user.filter(|_| owner.id != session.user.id).cloned();
         Ok(Watching {
             session,
@@ -65,8 +65,10 @@ impl Service {
     /// # Errors
     /// As [`watch`](Self::watch).
     pub fn may_go_on(&self, caller: &Caller, watching: &Watching) -> Result<()> {
-        let owner = self.authorize(caller, Method::Watch, watching.other.as_ref())?;
-        if owner.id != watching.owner.id {
+        let Some(name) = &watching.other else { return caller.session().map(|_| ()) };
+        self.rule(caller, Method::Watch, Some(name))?.allows(&watching.owner)?;
+        // Where others know the users too, what is read of the store says that it has gone.
+        if self.shared.is_none() && self.find_user(name).is_none_or(|user| user.id != watching.owner.id) {
             return Err(Error::new(Reason::UserNotFound, "the user whose store was watched has gone"));
         }
         Ok(())

@@ -1,9 +1,83 @@
 //! The engine that a server was started with.
 
-use crate::model::{Delete, Entry, Key, Position, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Position, Result};
 
-use super::memory::MemoryStore;
+use super::memory::{MemoryEngine, MemoryStore, Usage};
+use super::redis::{RedisEngine, RedisStore};
 use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
+
+/// The engine that the server was started with.
+#[derive(Clone)]
+pub enum Engine {
+    /// In this process's memory.
+    Memory(MemoryEngine),
+    /// In Redis.
+    Redis(RedisEngine),
+}
+
+impl Engine {
+    /// The store of the user with this id.
+    pub fn open(&self, id: u64) -> Backend {
+        match self {
+            Self::Memory(engine) => Backend::Memory(engine.open()),
+            Self::Redis(engine) => Backend::Redis(engine.open(id)),
+        }
+    }
+
+    /// What it is called: `memory`, `redis` or `redis-cluster`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Redis(engine) => engine.name(),
+        }
+    }
+
+    /// What is true of a write when it is answered.
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Memory(_) => Durability::Local,
+            Self::Redis(engine) => engine.durability(),
+        }
+    }
+
+    /// Whether its futures are ready at once.
+    pub const fn answers_at_once(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Whether it answers, now and whenever that changes; `None`: it always does.
+    pub fn health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(engine) => Some(engine.health()),
+        }
+    }
+
+    /// What is in all stores of this process's memory.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::Memory(engine) => engine.usage(),
+            Self::Redis(_) => Usage::default(),
+        }
+    }
+
+    /// How many bytes of changes this process keeps for watches.
+    pub fn change_bytes(&self) -> u64 {
+        match self {
+            Self::Memory(engine) => engine.change_bytes(),
+            Self::Redis(engine) => engine.change_bytes(),
+        }
+    }
+
+    /// Takes out some of what has expired in this process's memory.
+    pub fn sweep(&self) {
+        match self {
+            Self::Memory(engine) => drop(engine.sweep()),
+            // The engine's own functions do it.
+            Self::Redis(_) => {}
+        }
+    }
+}
 
 /// One user's store, of the engine that the server was started with.
 ///
@@ -12,6 +86,8 @@ use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Wri
 pub enum Backend {
     /// In this process's memory.
     Memory(MemoryStore),
+    /// In Redis.
+    Redis(RedisStore),
 }
 
 impl Backend {
@@ -19,6 +95,8 @@ impl Backend {
     pub fn release(&self) {
         match self {
             Self::Memory(store) => store.release(),
+            // In Redis it goes with its user's record.
+            Self::Redis(_) => {}
         }
     }
 }
@@ -27,49 +105,70 @@ impl Store for Backend {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         match self {
             Self::Memory(store) => store.get(key).await,
+            Self::Redis(store) => store.get(key).await,
         }
     }
 
     async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
         match self {
-            Self::Memory(store) => store.put(write, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.put(write, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.put(write, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         match self {
-            Self::Memory(store) => store.delete(delete, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.delete(delete, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.delete(delete, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
         match self {
-            Self::Memory(store) => store.batch(steps, once.map(Once::for_memory)).await,
+            Self::Memory(store) => store.batch(steps, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.batch(steps, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
         match self {
             Self::Memory(store) => store.list(query).await,
+            Self::Redis(store) => store.list(query).await,
         }
     }
 
     async fn watch(&self, after: Option<Position>) -> Result<Watched> {
         match self {
             Self::Memory(store) => store.watch(after).await,
+            Self::Redis(store) => store.watch(after).await,
         }
     }
 
     async fn position(&self) -> Result<Position> {
         match self {
             Self::Memory(store) => store.position().await,
+            Self::Redis(store) => store.position().await,
         }
     }
 }
 
 impl<'a> Once<'a, Backend> {
-    fn for_memory(self) -> Once<'a, MemoryStore> {
-        let Backend::Memory(caller) = self.caller;
-        Once { caller, id: self.id, fingerprint: self.fingerprint }
+    fn for_memory(self) -> Result<Once<'a, MemoryStore>> {
+        match self.caller {
+            Backend::Memory(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Redis(_) => Err(mixed()),
+        }
     }
+
+    fn for_redis(self) -> Result<Once<'a, RedisStore>> {
+        match self.caller {
+            Backend::Redis(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Memory(_) => Err(mixed()),
+        }
+    }
+}
+
+/// A server has one engine.
+fn mixed() -> Error {
+    Error::internal("a caller's store is of another engine than the one it writes to")
 }

@@ -49,6 +49,11 @@ impl Clock {
         }
     }
 
+    /// Whether only [`advance`](Self::advance) moves it.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// Moves a manual clock, and all its clones, forward; a system clock stays as it is.
     pub fn advance(&self, millis: Millis) {
         if let Source::Manual(now) = &self.0 {

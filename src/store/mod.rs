@@ -7,11 +7,13 @@ mod backend;
 mod clock;
 pub mod feed;
 pub mod memory;
+pub mod redis;
 pub mod seeded;
 
-pub use backend::Backend;
+pub use backend::{Backend, Engine};
 pub use clock::Clock;
 pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
+pub use redis::{RedisEngine, RedisStore};
 
 use crate::model::{Delete, Durability, Entry, Key, Millis, Outcome, Position, Prefix, RequestId, Result, Value};
 

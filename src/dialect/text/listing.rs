@@ -117,7 +117,7 @@ fn access(access: &Access) -> Vec<String> {
         access.user.name.clone(),
         access.user.role.as_str().to_owned(),
         access.account.clone(),
-        access.door.to_owned(),
+        access.door.to_string(),
         access.method.to_owned(),
         access.key.clone(),
         access.count.to_string(),

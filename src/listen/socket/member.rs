@@ -26,21 +26,24 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A client that has said nothing yet; one that its port names has its session already, if it could be opened.
+    /// A client that has said nothing yet.
     pub(super) fn new(
         service: Arc<Service>,
         calls: Arc<DoorCalls>,
         dialect: &'static Dialect,
         peer: SocketAddr,
     ) -> Self {
-        let mut member = Self { service, calls, dialect, peer, session: None, room: None };
-        if dialect.caller == Named::Port
-            && let Err(error) = member.open_by_port()
+        Self { service, calls, dialect, peer, session: None, room: None }
+    }
+
+    /// Opens the session of a client that its port names, before it says anything.
+    pub(super) async fn begin(&mut self) {
+        if self.dialect.caller == Named::Port
+            && let Err(error) = self.open_by_port().await
         {
             // It is tried again with the first request, which is told if that fails too.
-            tracing::debug!(door = dialect.name, %peer, %error, "a connection has no session yet");
+            tracing::debug!(door = self.dialect.name, peer = %self.peer, %error, "a connection has no session yet");
         }
-        member
     }
 
     /// The dialect's name.
@@ -80,8 +83,8 @@ impl Member {
     async fn perform(&mut self, action: Action) -> Answer {
         let answer = match action {
             Action::Run(command) => self.execute(command).await,
-            Action::SignIn(name) => self.sign_in(name).map(|()| None),
-            Action::Join(name) => self.join(name).map(|()| None),
+            Action::SignIn(name) => self.sign_in(name).await.map(|()| None),
+            Action::Join(name) => self.join(name).await.map(|()| None),
             Action::Post(text) => self.post(text).await.map(|()| None),
             Action::Log(line) => {
                 tracing::info!(door = self.dialect.name, peer = %self.peer, "{line}");
@@ -98,7 +101,7 @@ impl Member {
 
     async fn execute(&mut self, command: Command) -> Answer {
         if self.dialect.caller == Named::Port && self.session.is_none() {
-            self.open_by_port()?;
+            self.open_by_port().await?;
         }
         let caller = self.caller();
         let patience = self.service.limits().call_timeout;
@@ -108,15 +111,17 @@ impl Member {
         }
     }
 
-    fn sign_in(&mut self, name: UserName) -> Result<()> {
+    async fn sign_in(&mut self, name: UserName) -> Result<()> {
         // The name that it had is free then, also for itself.
-        self.session = None;
-        self.session = Some(self.service.connect(&self.caller(), name)?);
+        if let Some(held) = self.session.take() {
+            held.end().await;
+        }
+        self.session = Some(self.service.connect(&self.caller(), name).await?);
         Ok(())
     }
 
-    fn join(&mut self, name: UserName) -> Result<()> {
-        self.sign_in(name)?;
+    async fn join(&mut self, name: UserName) -> Result<()> {
+        self.sign_in(name).await?;
         match Room::join(&self.service, &self.caller()) {
             Ok(room) => self.room = Some(room),
             Err(error) => {
@@ -154,8 +159,8 @@ impl Member {
         }
     }
 
-    fn open_by_port(&mut self) -> Result<()> {
-        self.session = Some(self.service.connect_socket(&self.caller(), self.peer)?);
+    async fn open_by_port(&mut self) -> Result<()> {
+        self.session = Some(self.service.connect_socket(&self.caller(), self.peer).await?);
         Ok(())
     }
 

@@ -82,10 +82,22 @@ impl Door for SocketDoor {
             tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
         }
         let pace = Pace::new(Arc::clone(&self.share));
-        let member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
+        let mut member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
-            Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits, pace)),
-            Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits, pace)),
+            Transport::Tcp(open) => {
+                let codec = open();
+                Box::pin(async move {
+                    member.begin().await;
+                    stream::serve(connection, codec, member, limits, pace).await;
+                })
+            }
+            Transport::WebSocket(open) => {
+                let codec = open();
+                Box::pin(async move {
+                    member.begin().await;
+                    websocket::serve(connection, codec, member, limits, pace).await;
+                })
+            }
             Transport::Udp(_) => Box::pin(std::future::ready(())),
         };
         let door = self.dialect.name;

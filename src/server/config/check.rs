@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Size, Switch, quoted};
 use super::sources::{RawConfig, Sources, Wrong};
-use super::{Config, Limits, Log, LogFormat, ServiceConfig, StoreEngine, TlsFiles, accounts, doors};
+use super::{Config, Limits, Log, LogFormat, ServiceConfig, StoreEngine, TlsFiles, accounts, doors, store};
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::UpgradePolicy;
@@ -35,7 +35,7 @@ impl RawConfig {
         let admin_listen: Option<Address> = s.optional("admin-listen", &ADDRESS);
         let compat = doors::read(s);
         let insecure = s.one("insecure", &Switch, false);
-        let store = s.one("store", &Store, StoreEngine::Memory);
+        let store = store::read(s);
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
         let tls = tls_files(s);
         let allow_origins = s.many("allow-origin", &Origin, Vec::new());
@@ -70,6 +70,11 @@ impl RawConfig {
         }
         if upgrade_policy == UpgradePolicy::Open {
             warnings.push("the upgrade policy is open: every guest can read the stores of other guests".to_owned());
+        }
+        if matches!(store, StoreEngine::Redis(_)) {
+            warnings.push(
+                "the chat's rooms are each server's own: who is in a room at one does not see it at another".to_owned(),
+            );
         }
         let service = ServiceConfig { store, upgrade_policy, accounts, limits };
         let effective = sources.finish()?;
@@ -175,28 +180,6 @@ fn service_limits(s: &mut Sources) -> Limits {
         room_history_bytes: s.one("limits.room-history-bytes", &Size(1..=1 << 30), default.room_history_bytes),
         history_bytes: s.one("limits.history-bytes", &Size(1..=MOST_BYTES), default.history_bytes),
         room_idle: s.one("limits.room-idle", &length, default.room_idle),
-    }
-}
-
-/// The engine; `redis://` is not one yet, and gets a sentence of its own.
-struct Store;
-
-impl Kind<StoreEngine> for Store {
-    fn rule(&self) -> String {
-        "memory".to_owned()
-    }
-
-    fn parse(&self, text: &str) -> Result<StoreEngine, String> {
-        match text {
-            "memory" => Ok(StoreEngine::Memory),
-            _ => Err("must be memory, the one engine that this version has".to_owned()),
-        }
-    }
-
-    fn show(&self, value: &StoreEngine) -> String {
-        match value {
-            StoreEngine::Memory => quoted("memory"),
-        }
     }
 }
 

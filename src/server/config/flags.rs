@@ -71,7 +71,18 @@ const FLAGS: &[Flag] = &[
         "Serve gRPC beyond loopback without TLS, where everybody on the way can read it",
     )
     .switch(),
-    Flag::new(STORES, "store", "ENGINE", "What keeps the stores: memory [default: memory]"),
+    Flag::new(
+        STORES,
+        "store",
+        "ENGINE",
+        "What keeps the stores: memory, redis://HOST:PORT (rediss:// for TLS), or redis-cluster://HOST:PORT… [default: memory]",
+    ),
+    Flag::new(
+        STORES,
+        "durability",
+        "PROMISE",
+        "What a write in Redis waits for: local, replicated:N or fsynced [default: local; for a cluster replicated:1]",
+    ),
     Flag::new(
         STORES,
         "upgrade-policy",

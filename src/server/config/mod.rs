@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod parse;
 mod sources;
+mod store;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::{Role, UpgradePolicy};
 use crate::service::Limits;
+use crate::store::redis::RedisOptions;
 
 pub use doors::{Compat, CompatDoor};
 pub use flags::{Invocation, NewPassword, invocation};
@@ -71,10 +73,12 @@ pub struct ServiceConfig {
 }
 
 /// An engine that keeps stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreEngine {
     /// This process's memory.
     Memory,
+    /// Redis, which any number of servers share.
+    Redis(RedisOptions),
 }
 
 /// A user with a password.

@@ -20,6 +20,10 @@ pub(super) trait Kind<T> {
     fn rule(&self) -> String;
     /// Reads a value; the error is the rule that it breaks.
     fn parse(&self, text: &str) -> Result<T, String>;
+    /// A value that breaks the rule, as it may be told.
+    fn tell(&self, text: &str) -> String {
+        text.to_owned()
+    }
     /// The value as the file would have it.
     fn show(&self, value: &T) -> String;
 }

@@ -232,7 +232,7 @@ impl Sources {
         match kind.parse(&text) {
             Ok(value) => Some(value),
             Err(rule) => {
-                self.wrong.push(Wrong { place: shown, value: Some(text), rule });
+                self.wrong.push(Wrong { place: shown, value: Some(kind.tell(&text)), rule });
                 None
             }
         }

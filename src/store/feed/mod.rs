@@ -102,6 +102,18 @@ impl<T> Feed<T> {
         sequence
     }
 
+    /// Passes over the places up to `last`: nobody knows what happened there. Those who have not come so far get a gap.
+    pub fn skip_to(&self, last: u64) {
+        let gone = {
+            let mut ring = self.ring.lock();
+            let gone = ring.skip_to(last);
+            self.last.fetch_max(last, Ordering::SeqCst);
+            gone
+        };
+        drop(gone);
+        self.wake();
+    }
+
     /// Wakes who waits.
     pub fn wake(&self) {
         for group in self.groups.lock().iter() {

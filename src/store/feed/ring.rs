@@ -38,6 +38,16 @@ impl<T> Ring<T> {
         (self.last, self.pop(self.capacity, 1))
     }
 
+    /// Empties the ring, and begins behind `last`, unless it is there already.
+    pub(super) fn skip_to(&mut self, last: u64) -> Gone<T> {
+        if last <= self.last {
+            return Vec::new();
+        }
+        self.last = last;
+        (self.counted, self.bytes) = (0, 0);
+        self.events.drain(..).map(|(event, _)| event).collect()
+    }
+
     pub(super) fn trim(&mut self, bytes: usize) -> Gone<T> {
         self.pop(Capacity { bytes, ..self.capacity }, 0)
     }

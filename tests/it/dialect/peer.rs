@@ -130,7 +130,7 @@ impl Peer {
                 accesses: vec![Access {
                     user: User { name: "eve".to_owned(), role: Role::Manager },
                     account: "adam".to_owned(),
-                    door: "grpc",
+                    door: "grpc".into(),
                     method: "GetOther",
                     key: "city".to_owned(),
                     count: 2,

@@ -10,11 +10,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use kvrpc::model::{Outcome, Prefix, Reason};
-use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery, MemoryEngine, MemoryStore, Step, Store};
+use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery, Step};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    NO_LIMITS, START, batch, delete, engine, get, get_text, key, list, now, once, put, put_once, removal, revision,
+    Engine, NO_LIMITS, START, Tested, batch, delete, get, get_text, key, list, once, put, put_once, removal, revision,
     write, write_if, write_until,
 };
 
@@ -24,15 +24,17 @@ type Checked = Result<(), Violation>;
 pub(super) type Check = fn(u64) -> Checked;
 
 /// Every check.
-pub(super) const ALL: [(&str, Check); 7] = [
-    ("keys are linearizable, revisions unique, quotas exact", registers),
-    ("a batch happens at one instant, or not at all", batches),
-    ("a request id is applied once", request_ids),
-    ("a listing has every key that stays exactly once", listings),
-    ("what has expired is gone for good", expiries),
-    ("two users' stores do not mix", two_users),
-    ("a retry changes nothing and gets the first answer", retries),
-];
+pub(super) fn all<E: Engine>() -> [(&'static str, Check); 7] {
+    [
+        ("keys are linearizable, revisions unique, quotas exact", registers::<E>),
+        ("a batch happens at one instant, or not at all", batches::<E>),
+        ("a request id is applied once", request_ids::<E>),
+        ("a listing has every key that stays exactly once", listings::<E>),
+        ("what has expired is gone for good", expiries::<E>),
+        ("two users' stores do not mix", two_users::<E>),
+        ("a retry changes nothing and gets the first answer", retries::<E>),
+    ]
+}
 
 const THREADS: usize = 4;
 
@@ -61,7 +63,7 @@ fn rng(seed: u64, thread: usize) -> StdRng {
 }
 
 /// What the entries of a store count in quotas, by its own listing.
-fn listed_bytes(store: &MemoryStore) -> (u64, u64) {
+fn listed_bytes(store: &impl Tested) -> (u64, u64) {
     let rows: Vec<_> = list(store, "", 1_000, usize::MAX).into_iter().flatten().collect();
     let bytes = rows.iter().map(|(key, value, ..)| {
         (key.as_str().len() + value.as_ref().map_or(0, |value| value.as_bytes().len())) as u64
@@ -70,11 +72,11 @@ fn listed_bytes(store: &MemoryStore) -> (u64, u64) {
     (rows.len() as u64, bytes.sum())
 }
 
-fn quotas_are_exact(engine: &MemoryEngine, stores: &[&MemoryStore]) -> Checked {
+fn quotas_are_exact<E: Engine>(engine: &E, stores: &[&E::Own]) -> Checked {
     let (mut keys, mut bytes) = (0, 0);
     for store in stores {
         let usage = store.usage();
-        let listed = listed_bytes(store);
+        let listed = listed_bytes(*store);
         ensure((usage.keys, usage.bytes) == listed, || {
             format!("the quota counts {usage:?}, the listing has {listed:?}")
         })?;
@@ -88,9 +90,9 @@ fn quotas_are_exact(engine: &MemoryEngine, stores: &[&MemoryStore]) -> Checked {
 }
 
 /// Threads read, write, compare-and-set and delete a few keys.
-pub(super) fn registers(seed: u64) -> Checked {
+fn registers<E: Engine>(seed: u64) -> Checked {
     const KEYS: usize = 3;
-    let (engine, _) = engine(NO_LIMITS);
+    let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     let time = AtomicU64::new(0);
     let tick = || time.fetch_add(1, Ordering::SeqCst);
@@ -172,9 +174,9 @@ fn revisions_grow(events: &[Event], last: u64) -> Checked {
 }
 
 /// Writers change four keys together, or fail to at the last; readers look at all four together.
-pub(super) fn batches(seed: u64) -> Checked {
+fn batches<E: Engine>(seed: u64) -> Checked {
     const KEYS: [&str; 4] = ["a", "b", "c", "d"];
-    let (engine, _) = engine(NO_LIMITS);
+    let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     put(&store, write("guard", "")).unwrap();
     let steps = |value: &str| KEYS.iter().map(|key| Step::Put(write(key, value))).collect::<Vec<_>>();
@@ -211,9 +213,9 @@ fn value_of(outcome: &Outcome) -> String {
 }
 
 /// Threads send the same writes with the same ids at the same time, to another's store.
-pub(super) fn request_ids(_seed: u64) -> Checked {
+fn request_ids<E: Engine>(_seed: u64) -> Checked {
     const REQUESTS: u64 = 20;
-    let (engine, _) = engine(NO_LIMITS);
+    let (engine, _) = E::make(NO_LIMITS);
     let (caller, target) = (engine.open(), engine.open());
     let answers = race(THREADS, |thread| {
         let send = |request: u64| {
@@ -230,8 +232,8 @@ pub(super) fn request_ids(_seed: u64) -> Checked {
 }
 
 /// A retry after other writes: of the request and of nothing else.
-pub(super) fn retries(_seed: u64) -> Checked {
-    let (engine, clock) = engine(NO_LIMITS);
+fn retries<E: Engine>(_seed: u64) -> Checked {
+    let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
     let first = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     put(&store, write("k", "second")).unwrap();
@@ -242,8 +244,8 @@ pub(super) fn retries(_seed: u64) -> Checked {
 }
 
 /// Threads page through the store while others put and delete so many keys that partitions split and merge.
-pub(super) fn listings(seed: u64) -> Checked {
-    let (engine, _) = engine(NO_LIMITS);
+fn listings<E: Engine>(seed: u64) -> Checked {
+    let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     let stays: BTreeSet<String> = (0..700).map(|number| format!("stays {number}")).collect();
     for key in &stays {
@@ -276,14 +278,14 @@ pub(super) fn listings(seed: u64) -> Checked {
     quotas_are_exact(&engine, &[&store])
 }
 
-fn listed_once(store: &MemoryStore, stays: &BTreeSet<String>, max_rows: usize) -> Checked {
+fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) -> Checked {
     let mut seen = BTreeSet::new();
     let mut after = None;
     let prefix = Prefix::default();
     loop {
         let query =
             ListQuery { prefix: &prefix, after: after.as_ref(), max_rows, max_bytes: usize::MAX, keys_only: true };
-        let listed = now(store.list(query)).unwrap();
+        let listed = S::now(store.list(query)).unwrap();
         ensure(listed.rows.len() <= max_rows, || format!("{} rows in a page of {max_rows}", listed.rows.len()))?;
         for (key, ..) in listed.rows {
             ensure(seen.insert(key.clone().into_string()), || format!("{} is listed twice", key.as_str()))?;
@@ -299,8 +301,8 @@ fn listed_once(store: &MemoryStore, stays: &BTreeSet<String>, max_rows: usize) -
 }
 
 /// Writers put keys that expire soon, one thread moves the clock, and readers look whether any outlives its time.
-pub(super) fn expiries(seed: u64) -> Checked {
-    let (engine, clock) = engine(NO_LIMITS);
+fn expiries<E: Engine>(seed: u64) -> Checked {
+    let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
     let seen = race(THREADS, |thread| {
         let mut rng = rng(seed, thread);
@@ -334,9 +336,9 @@ pub(super) fn expiries(seed: u64) -> Checked {
 }
 
 /// Two users write to their own stores at the same time.
-pub(super) fn two_users(_seed: u64) -> Checked {
+fn two_users<E: Engine>(_seed: u64) -> Checked {
     const WRITES: u64 = 40;
-    let (engine, _) = engine(NO_LIMITS);
+    let (engine, _) = E::make(NO_LIMITS);
     let stores = [engine.open(), engine.open()];
     let seen = race(THREADS, |thread| {
         let user = thread % 2;

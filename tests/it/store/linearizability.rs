@@ -1,14 +1,17 @@
 //! The races of `checks`, many times over.
 
-use super::checks;
+use super::{Engine, checks, for_each_engine};
 
-#[test]
-fn races_leave_nothing_to_complain_of() {
-    for (name, check) in checks::ALL {
-        for seed in 0..40 {
+fn races_leave_nothing_to_complain_of<E: Engine>() {
+    for (name, check) in checks::all::<E>() {
+        for seed in 0..E::ROUNDS {
             if let Err(violation) = check(seed) {
                 panic!("{name}, seed {seed}: {violation}");
             }
         }
     }
+}
+
+for_each_engine! {
+    races_leave_nothing_to_complain_of
 }

@@ -1,9 +1,10 @@
-//! What is taken is given back: by deletes, by expiry, and when a store is dropped.
+//! What only the memory engine does: it gives back what is taken, by deletes, by expiry, and when a store is dropped.
 
-use kvrpc::store::{MemoryEngine, MemoryStore, Step, Usage};
+use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Step, Store, Usage, Write};
 
 use super::{
-    NO_LIMITS, START, batch, delete, engine, get, list, once, put, put_once, removal, revision, write, write_until,
+    Engine, NO_LIMITS, START, Tested, batch, delete, get, key, list, once, put, put_once, removal, revision, write,
+    write_until,
 };
 
 const NOTHING: Usage = Usage { keys: 0, bytes: 0, request_id_bytes: 0 };
@@ -25,8 +26,44 @@ fn sweep(engine: &MemoryEngine, most: usize) -> usize {
 }
 
 #[test]
+fn a_listing_of_a_rare_prefix_comes_back_between_two_keys() {
+    let (engine, _) = MemoryEngine::make(NO_LIMITS);
+    let store = engine.open();
+    for chunk in (0..40_000).collect::<Vec<_>>().chunks(1_000) {
+        let steps = chunk.iter().map(|number| Step::Put(write(&format!("key {number}"), "")));
+        batch(&store, steps.collect()).unwrap();
+    }
+    let pages = list(&store, "key 123", 1_000, usize::MAX);
+    assert!((4..=5).contains(&pages.len()), "{} calls for 40,000 keys, about 10,000 each", pages.len());
+    assert_eq!(pages.concat().len(), 111);
+}
+
+#[test]
+fn the_backend_is_the_engine_it_holds() {
+    let (engine, _) = MemoryEngine::make(NO_LIMITS);
+    let (store, other): (MemoryStore, Backend) = (engine.open(), Backend::Memory(engine.open()));
+    let backend = Backend::Memory(store.clone());
+    let request = || {
+        let id = once(&store, "id", 0).unwrap().id;
+        Some(Once { caller: &backend, id, fingerprint: [0; 16] })
+    };
+    let put_it = |write: Write| MemoryStore::now(other.put(write, request())).unwrap().revision;
+    assert_eq!((put_it(write("k", "v")), put_it(write("k", "v"))), (1, 1));
+    assert!(store.usage().request_id_bytes > 0, "the id is the caller's");
+    assert_eq!(MemoryStore::now(other.get(&key("k"))).unwrap().map(|entry| entry.revision), Some(1));
+    assert_eq!(MemoryStore::now(other.delete(removal("k"), None)).unwrap().revision, 2);
+    let position = MemoryStore::now(other.position()).unwrap();
+    assert_eq!(position.sequence, 2);
+    assert_ne!(
+        position.epoch,
+        MemoryStore::now(backend.position()).unwrap().epoch,
+        "each store has an epoch of its own"
+    );
+}
+
+#[test]
 fn deletes_give_everything_back() {
-    let (engine, _) = engine(NO_LIMITS);
+    let (engine, _) = MemoryEngine::make(NO_LIMITS);
     let store = engine.open();
     fill(&store, 5_000, None);
     assert_eq!(engine.usage().keys, 5_000);
@@ -38,7 +75,7 @@ fn deletes_give_everything_back() {
 
 #[test]
 fn a_sweep_takes_out_what_expired_in_any_store_a_part_at_a_time() {
-    let (engine, clock) = engine(NO_LIMITS);
+    let (engine, clock) = MemoryEngine::make(NO_LIMITS);
     let stores: Vec<MemoryStore> = (0..300).map(|_| engine.open()).collect();
     fill(&stores[0], 20_000, Some(START + 10));
     for (number, store) in stores.iter().enumerate() {
@@ -68,7 +105,7 @@ fn a_sweep_takes_out_what_expired_in_any_store_a_part_at_a_time() {
 
 #[test]
 fn an_earlier_expiry_is_swept_in_time() {
-    let (engine, clock) = engine(NO_LIMITS);
+    let (engine, clock) = MemoryEngine::make(NO_LIMITS);
     let store = engine.open();
     for after in [50, 40, 60, 30] {
         put(&store, write_until(&format!("{after}"), "v", START + after)).unwrap();
@@ -84,7 +121,7 @@ fn an_earlier_expiry_is_swept_in_time() {
 
 #[test]
 fn request_ids_are_swept_after_five_minutes() {
-    let (engine, clock) = engine(NO_LIMITS);
+    let (engine, clock) = MemoryEngine::make(NO_LIMITS);
     let (store, caller) = (engine.open(), engine.open());
     put_once(&store, write("k", "v"), once(&caller, "one", 0)).unwrap();
     clock.advance(1_000);
@@ -102,7 +139,7 @@ fn request_ids_are_swept_after_five_minutes() {
 
 #[test]
 fn the_last_clone_of_a_store_gives_everything_back() {
-    let (engine, clock) = engine(NO_LIMITS);
+    let (engine, clock) = MemoryEngine::make(NO_LIMITS);
     for keys in [10, 30_000] {
         let store = engine.open();
         fill(&store, keys, Some(START + 1_000_000));

@@ -10,9 +10,12 @@ mod checks;
 mod linearizability;
 mod memory;
 mod model;
+mod redis;
 mod request_ids;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
+mod starts;
+mod watching;
 
 use std::future::Future;
 
@@ -21,7 +24,7 @@ use futures_util::FutureExt;
 use kvrpc::model::{Delete, Entry, Key, Prefix, Reason, RequestId, Result, Value};
 use kvrpc::store::{
     Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Step,
-    Store, Write, Written,
+    Store, Usage, Write, Written,
 };
 
 /// Where the manual clocks of the tests begin.
@@ -30,16 +33,91 @@ const START: u64 = 1_000_000;
 const NO_LIMITS: Limits =
     Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
 
-/// An engine with a clock that stands still.
-fn engine(limits: Limits) -> (MemoryEngine, Clock) {
-    let clock = Clock::manual(START);
-    (MemoryEngine::new(clock.clone(), limits), clock)
+/// An engine under test: whatever holds for one must hold for the other.
+trait Engine: Sized + Send + Sync {
+    /// A store of it.
+    type Own: Tested;
+    /// Whether it counts what all stores have together, and refuses more than `max_bytes_total`.
+    const COUNTS_ALL: bool;
+    /// How many rounds of races, and how many random cases it takes: fewer where each operation takes longer.
+    const ROUNDS: u64;
+    const CASES: u32;
+
+    /// An engine with a clock that stands still.
+    fn make(limits: Limits) -> (Self, Clock);
+    fn open(&self) -> Self::Own;
+    /// What is in all stores together.
+    fn usage(&self) -> Usage;
+    /// Takes out some of what has expired; whether there is more.
+    fn sweep(&self) -> bool;
+    /// The stores are needed no more.
+    fn close<const N: usize>(&self, stores: [Self::Own; N]);
 }
 
-/// The memory engine's futures are ready at once.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("the memory engine never waits")
+/// A store under test.
+trait Tested: Store + Clone + Sync + 'static {
+    /// Runs an operation to its end.
+    fn now<T>(future: impl Future<Output = T>) -> T;
+    /// Runs what may have to wait for a change.
+    fn waiting<T>(future: impl Future<Output = T>) -> T {
+        redis::on_runtime(future)
+    }
+    fn usage(&self) -> Usage;
 }
+
+impl Engine for MemoryEngine {
+    type Own = MemoryStore;
+    const COUNTS_ALL: bool = true;
+    const ROUNDS: u64 = 40;
+    const CASES: u32 = 400;
+
+    fn make(limits: Limits) -> (Self, Clock) {
+        let clock = Clock::manual(START);
+        (Self::new(clock.clone(), limits), clock)
+    }
+
+    fn open(&self) -> MemoryStore {
+        Self::open(self)
+    }
+
+    fn usage(&self) -> Usage {
+        Self::usage(self)
+    }
+
+    fn sweep(&self) -> bool {
+        Self::sweep(self)
+    }
+
+    fn close<const N: usize>(&self, stores: [MemoryStore; N]) {
+        drop(stores);
+    }
+}
+
+impl Tested for MemoryStore {
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        future.now_or_never().expect("the memory engine never waits")
+    }
+
+    fn usage(&self) -> Usage {
+        Self::usage(self)
+    }
+}
+
+/// Makes a test for each engine of each check that takes the engine's type.
+macro_rules! for_each_engine {
+    ($($check:ident)+) => {
+        mod on_memory {
+            $(#[test] fn $check() { super::$check::<kvrpc::store::MemoryEngine>(); })+
+        }
+        mod on_redis {
+            $(#[test] #[ignore = "needs redis-server"] fn $check() { super::$check::<super::super::redis::Single>(); })+
+        }
+        mod on_redis_cluster {
+            $(#[test] #[ignore = "needs redis-server"] fn $check() { super::$check::<super::super::redis::Clustered>(); })+
+        }
+    };
+}
+use for_each_engine;
 
 fn key(key: &str) -> Key {
     Key::new(key).unwrap()
@@ -65,41 +143,41 @@ fn removal(of: &str) -> Delete {
     Delete { key: key(of), if_revision: None }
 }
 
-fn get(store: &MemoryStore, of: &str) -> Option<Entry> {
-    now(store.get(&key(of))).unwrap()
+fn get<S: Tested>(store: &S, of: &str) -> Option<Entry> {
+    S::now(store.get(&key(of))).unwrap()
 }
 
-fn get_text(store: &MemoryStore, of: &str) -> Option<String> {
+fn get_text<S: Tested>(store: &S, of: &str) -> Option<String> {
     get(store, of).map(|entry| entry.value.as_text().unwrap().to_owned())
 }
 
-fn put(store: &MemoryStore, write: Write) -> Result<u64> {
-    now(store.put(write, None)).map(|written| written.revision)
+fn put<S: Tested>(store: &S, write: Write) -> Result<u64> {
+    S::now(store.put(write, None)).map(|written| written.revision)
 }
 
-fn delete(store: &MemoryStore, delete: Delete) -> Result<(bool, u64)> {
-    now(store.delete(delete, None)).map(|deleted| (deleted.deleted, deleted.revision))
+fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
+    S::now(store.delete(delete, None)).map(|deleted| (deleted.deleted, deleted.revision))
 }
 
-fn batch(store: &MemoryStore, steps: Vec<Step>) -> Result<Batched> {
-    now(store.batch(steps, None))
+fn batch<S: Tested>(store: &S, steps: Vec<Step>) -> Result<Batched> {
+    S::now(store.batch(steps, None))
 }
 
-fn once<'a>(caller: &'a MemoryStore, id: &str, payload: u8) -> Option<Once<'a, MemoryStore>> {
+fn once<'a, S>(caller: &'a S, id: &str, payload: u8) -> Option<Once<'a, S>> {
     let id = RequestId::new(id.to_owned()).unwrap().unwrap();
     Some(Once { caller, id, fingerprint: [payload; 16] })
 }
 
-fn put_once(store: &MemoryStore, write: Write, once: Option<Once<'_, MemoryStore>>) -> Result<Written> {
-    now(store.put(write, once))
+fn put_once<S: Tested>(store: &S, write: Write, once: Option<Once<'_, S>>) -> Result<Written> {
+    S::now(store.put(write, once))
 }
 
-fn delete_once(store: &MemoryStore, delete: Delete, once: Option<Once<'_, MemoryStore>>) -> Result<Deleted> {
-    now(store.delete(delete, once))
+fn delete_once<S: Tested>(store: &S, delete: Delete, once: Option<Once<'_, S>>) -> Result<Deleted> {
+    S::now(store.delete(delete, once))
 }
 
-fn revision(store: &MemoryStore) -> u64 {
-    now(store.position()).unwrap().sequence
+fn revision<S: Tested>(store: &S) -> u64 {
+    S::now(store.position()).unwrap().sequence
 }
 
 /// Why it failed.
@@ -113,13 +191,13 @@ fn entry_bytes(key: &str, value: &str) -> u64 {
 }
 
 /// All rows with the prefix, in pages of at most so many rows and bytes.
-fn list(store: &MemoryStore, prefix: &str, max_rows: usize, max_bytes: usize) -> Vec<Vec<Row>> {
+fn list<S: Tested>(store: &S, prefix: &str, max_rows: usize, max_bytes: usize) -> Vec<Vec<Row>> {
     let prefix = Prefix::new(prefix).unwrap();
     let mut pages = Vec::new();
     let mut after = None;
     loop {
         let query = ListQuery { prefix: &prefix, after: after.as_ref(), max_rows, max_bytes, keys_only: false };
-        let listed = now(store.list(query)).unwrap();
+        let listed = S::now(store.list(query)).unwrap();
         pages.push(listed.rows);
         after = listed.next;
         if after.is_none() {

@@ -7,11 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
-use kvrpc::store::{
-    Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, MemoryStore, Once, Row, Step, Store, Usage, Write, Written,
-};
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Step, Usage, Write, Written};
 
-use super::{START, engine, get, key, list, now, once, put_once, revision, write};
+use super::{Engine, START, Tested, for_each_engine, get, key, list, once, put_once, revision, write};
 
 /// A condition, to be filled in with what the model knows.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +135,7 @@ struct ModelStore {
 struct Model {
     stores: [ModelStore; 2],
     now: u64,
+    limits: Limits,
     /// What a record of a request id takes, beside the id and what a batch's answer holds.
     record_bytes: u64,
 }
@@ -217,11 +216,11 @@ impl Model {
                         let entry = Entry { value, revision: store.revision, expire_time };
                         store.entries.insert(write.key.as_str().to_owned(), entry);
                         let Usage { keys, bytes, .. } = store.usage();
-                        if keys > LIMITS.max_keys_per_user || bytes > LIMITS.max_bytes_per_user {
+                        if keys > self.limits.max_keys_per_user || bytes > self.limits.max_bytes_per_user {
                             return Err(Reason::QuotaExceeded);
                         }
                         most = most.max(bytes);
-                        if elsewhere + most > LIMITS.max_bytes_total {
+                        if elsewhere + most > self.limits.max_bytes_total {
                             return Err(Reason::ServerFull);
                         }
                     }
@@ -236,7 +235,7 @@ impl Model {
                 bytes += (size_of::<Batched>() + batched.outcomes.len() * size_of::<Outcome>()) as u64;
                 bytes += batched.outcomes.iter().map(read_bytes).sum::<u64>();
             }
-            if elsewhere + most + bytes > LIMITS.max_bytes_total {
+            if elsewhere + most + bytes > self.limits.max_bytes_total {
                 return Err(Reason::ServerFull);
             }
             self.stores[request.caller].answered.push((request.clone(), answer.clone(), self.now, bytes));
@@ -291,7 +290,7 @@ fn read_bytes(outcome: &Outcome) -> u64 {
 }
 
 /// Sends the request to the engine; two that differ have different fingerprints.
-fn send(stores: &[MemoryStore; 2], request: &Request, sent: &[Request]) -> Answer {
+fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answer {
     let number = sent.iter().position(|sent| sent == request).unwrap_or(sent.len()) as u64;
     let mut fingerprint = [0; 16];
     fingerprint[..8].copy_from_slice(&number.to_le_bytes());
@@ -305,22 +304,22 @@ fn send(stores: &[MemoryStore; 2], request: &Request, sent: &[Request]) -> Answe
         result.map_or_else(|error| Answer::Failed(error.reason()), kind)
     }
     match (request.batch, request.steps.as_slice()) {
-        (false, [Step::Get { key }]) => answer(now(store.get(key)), Answer::Entry),
-        (false, [Step::Put(write)]) => answer(now(store.put(write.clone(), once)), Answer::Written),
-        (false, [Step::Delete(delete)]) => answer(now(store.delete(delete.clone(), once)), Answer::Deleted),
-        _ => answer(now(store.batch(request.steps.clone(), once)), Answer::Batched),
+        (false, [Step::Get { key }]) => answer(S::now(store.get(key)), Answer::Entry),
+        (false, [Step::Put(write)]) => answer(S::now(store.put(write.clone(), once)), Answer::Written),
+        (false, [Step::Delete(delete)]) => answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted),
+        _ => answer(S::now(store.batch(request.steps.clone(), once)), Answer::Batched),
     }
 }
 
 /// What a record of a request id takes.
-fn record_bytes() -> u64 {
-    let (engine, _) = engine(super::NO_LIMITS);
+fn record_bytes<E: Engine>() -> u64 {
+    let (engine, _) = E::make(super::NO_LIMITS);
     let store = engine.open();
     put_once(&store, write("k", ""), once(&store, "1", 0)).unwrap();
     store.usage().request_id_bytes - 1
 }
 
-fn check_listing(store: &MemoryStore, model: &ModelStore, prefix: &str, max_rows: usize, max_bytes: usize) {
+fn check_listing(store: &impl Tested, model: &ModelStore, prefix: &str, max_rows: usize, max_bytes: usize) {
     let mut rows: Vec<Row> = list(store, prefix, max_rows, max_bytes).concat();
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     let wanted = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
@@ -329,10 +328,11 @@ fn check_listing(store: &MemoryStore, model: &ModelStore, prefix: &str, max_rows
     assert_eq!(rows, wanted);
 }
 
-fn run(actions: Vec<Action>) {
-    let (engine, clock) = engine(LIMITS);
+fn run<E: Engine>(actions: Vec<Action>) {
+    let limits = if E::COUNTS_ALL { LIMITS } else { Limits { max_bytes_total: u64::MAX, ..LIMITS } };
+    let (engine, clock) = E::make(limits);
     let stores = [engine.open(), engine.open()];
-    let mut model = Model { stores: Default::default(), now: START, record_bytes: record_bytes() };
+    let mut model = Model { stores: Default::default(), now: START, limits, record_bytes: record_bytes::<E>() };
     let mut sent: Vec<Request> = Vec::new();
     for action in actions {
         match action {
@@ -376,15 +376,15 @@ fn run(actions: Vec<Action>) {
             assert_eq!(get(store, key).as_ref(), model.entries.get(key), "{key}");
         }
     }
-    drop(stores);
+    engine.close(stores);
     assert_eq!(engine.usage(), Usage::default());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+fn the_engine_does_what_the_model_does<E: Engine>() {
+    let config = ProptestConfig { cases: E::CASES, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(actions in prop::collection::vec(action(), 1..120))| run::<E>(actions));
+}
 
-    #[test]
-    fn the_engine_does_what_the_model_does(actions in prop::collection::vec(action(), 1..120)) {
-        run(actions);
-    }
+for_each_engine! {
+    the_engine_does_what_the_model_does
 }

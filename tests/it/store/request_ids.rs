@@ -4,18 +4,17 @@ use kvrpc::model::Reason;
 use kvrpc::store::{Limits, Step, Store, Usage};
 
 use super::{
-    NO_LIMITS, delete, delete_once, engine, entry_bytes, key, now, once, put, put_once, reason, removal, revision,
-    write, write_if,
+    Engine, NO_LIMITS, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once, put, put_once, reason,
+    removal, revision, write, write_if,
 };
 
-#[test]
-fn a_request_id_gets_its_first_answer_for_five_minutes() {
-    let (engine, clock) = engine(NO_LIMITS);
+fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
+    let (engine, clock) = E::make(NO_LIMITS);
     let (caller, target) = (engine.open(), engine.open());
     let first = put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap();
     let removed = delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap();
     let get_it = || vec![Step::Put(write("b", "x")), Step::Get { key: key("b") }];
-    let ran = now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap();
+    let ran = E::Own::now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap();
     delete(&target, removal("b")).unwrap();
 
     assert_eq!((first.revision, removed.deleted, removed.revision, ran.revision), (1, true, 2, 3));
@@ -23,7 +22,7 @@ fn a_request_id_gets_its_first_answer_for_five_minutes() {
         clock.advance(wait);
         assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap(), first);
         assert_eq!(delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(), removed);
-        assert_eq!(now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap(), ran);
+        assert_eq!(E::Own::now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap(), ran);
         assert_eq!(revision(&target), 4);
     }
     for (name, result) in [
@@ -38,9 +37,8 @@ fn a_request_id_gets_its_first_answer_for_five_minutes() {
     assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision, 6, "after five minutes");
 }
 
-#[test]
-fn failures_are_not_remembered() {
-    let (engine, _) = engine(NO_LIMITS);
+fn failures_are_not_remembered<E: Engine>() {
+    let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     let try_it = || put_once(&store, write_if("k", "v", 1), once(&store, "id", 0));
     assert_eq!(reason(try_it()), Reason::RevisionMismatch);
@@ -49,9 +47,8 @@ fn failures_are_not_remembered() {
     assert_eq!(try_it().unwrap().revision, 2);
 }
 
-#[test]
-fn ids_are_kept_by_number_and_by_size_the_latest_longest() {
-    let (engine, _) = engine(NO_LIMITS);
+fn ids_are_kept_by_number_and_by_size_the_latest_longest<E: Engine>() {
+    let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     for number in 0..=10_000 {
         put_once(&store, write("k", ""), once(&store, &format!("id {number}"), 0)).unwrap();
@@ -65,18 +62,27 @@ fn ids_are_kept_by_number_and_by_size_the_latest_longest() {
     let store_of_reader = engine.open();
     for number in 0..10 {
         let gets = vec![Step::Get { key: key("large") }; 3];
-        now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
+        E::Own::now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
         assert!(store_of_reader.usage().request_id_bytes <= 16 << 20);
     }
     assert!(store_of_reader.usage().request_id_bytes > 15 << 20, "five answers of 3 MiB fit");
 }
 
-#[test]
-fn an_answer_that_cannot_be_remembered_is_not_given() {
+fn an_answer_that_cannot_be_remembered_is_not_given<E: Engine>() {
+    if !E::COUNTS_ALL {
+        return;
+    }
     let unit = entry_bytes("k", "v");
-    let (engine, _) = engine(Limits { max_bytes_total: unit, ..NO_LIMITS });
+    let (engine, _) = E::make(Limits { max_bytes_total: unit, ..NO_LIMITS });
     let store = engine.open();
     assert_eq!(reason(put_once(&store, write("k", "v"), once(&store, "id", 0))), Reason::ServerFull);
     assert_eq!((store.usage(), engine.usage(), revision(&store)), (Usage::default(), Usage::default(), 0));
     put(&store, write("k", "v")).unwrap();
+}
+
+for_each_engine! {
+    a_request_id_gets_its_first_answer_for_five_minutes
+    failures_are_not_remembered
+    ids_are_kept_by_number_and_by_size_the_latest_longest
+    an_answer_that_cannot_be_remembered_is_not_given
 }

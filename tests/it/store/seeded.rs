@@ -1,5 +1,6 @@
 //! The checkers find every seeded bug. Runs alone: `cargo test --features seeded-bugs --test it seeded`.
 
+use kvrpc::store::MemoryEngine;
 use kvrpc::store::seeded::{Bug, switch};
 
 use super::checks;
@@ -12,8 +13,9 @@ fn every_seeded_bug_is_caught() {
     let caught_by = |bug| {
         switch(Some(bug));
         let caught = (0..ROUNDS).find_map(|seed| {
-            let found =
-                checks::ALL.iter().find_map(|(name, check)| check(seed).err().map(|violation| (*name, violation)));
+            let found = checks::all::<MemoryEngine>()
+                .iter()
+                .find_map(|(name, check)| check(seed).err().map(|violation| (*name, violation)));
             found.map(|(name, violation)| (seed, name, violation))
         });
         switch(None);
@@ -30,7 +32,7 @@ fn every_seeded_bug_is_caught() {
     }
     eprintln!("caught {} of {}", Bug::ALL.len() - missed.len(), Bug::ALL.len());
     assert_eq!(missed, [], "not caught");
-    for (name, check) in checks::ALL {
+    for (name, check) in checks::all::<MemoryEngine>() {
         assert_eq!(check(0), Ok(()), "{name}, with every bug switched off again");
     }
 }

@@ -29,7 +29,7 @@ impl Watch {
         Ok(Self { responses, position: None })
     }
 
-    async fn own(raw: &Raw, prefix: &str, after: Option<v1::Position>) -> Self {
+    pub(crate) async fn own(raw: &Raw, prefix: &str, after: Option<v1::Position>) -> Self {
         let request = v1::WatchRequest { prefix: prefix.to_owned(), after, ..Default::default() };
         Self::open(raw, request).await.unwrap()
     }
@@ -41,7 +41,7 @@ impl Watch {
     }
 
     /// The next events in words, each with its sequence.
-    async fn see(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn see(&mut self, count: usize) -> Vec<String> {
         let mut seen = Vec::new();
         for _ in 0..count {
             let event = in_words(&self.try_next().await.unwrap());

@@ -1,0 +1,103 @@
+-- What was answered to request ids: 'n<number>' -> {time, bytes, kind, fingerprint, id,
+-- bytes of the values read}, 'a<number>' -> the answer, packed,
+-- 'i<id>' -> number, '' -> first number, next number, bytes. The answers lie apart, since those of batches may be large.
+
+local ID_WINDOW = 300000
+local MAX_IDS = 10000
+local MAX_ID_BYTES = 16777216
+
+local function open_answers(key)
+  local a = { key = key, first = 0, next = 0, bytes = 0 }
+  local packed = redis.call('HGET', key, '')
+  if packed then a.first, a.next, a.bytes = struct.unpack('<I8I8I8', packed) end
+  return a
+end
+
+local function save_answers(a)
+  redis.call('HSET', a.key, '', struct.pack('<I8I8I8', a.first, a.next, a.bytes))
+  redis.call('PEXPIRE', a.key, ID_WINDOW + 60000)
+end
+
+local function numbered(kind, number)
+  return string.format('%s%.0f', kind, number)
+end
+
+local function forget(a, number)
+  local packed = redis.call('HGET', a.key, numbered('n', number))
+  if not packed then return end
+  local known = cmsgpack.unpack(packed)
+  redis.call('HDEL', a.key, numbered('n', number), numbered('a', number), 'i' .. known[5])
+  a.bytes = a.bytes - known[2]
+end
+
+local function forget_first(a)
+  forget(a, a.first)
+  a.first = a.first + 1
+  a.dirty = true
+end
+
+local function forget_old(a, now)
+  while a.first < a.next do
+    local packed = redis.call('HGET', a.key, numbered('n', a.first))
+    if packed and cmsgpack.unpack(packed)[1] + ID_WINDOW > now then return end
+    forget_first(a)
+  end
+end
+
+-- Gives a refusal, or what is remembered of the request, and the answer.
+local function answered(a, id, fingerprint, kind)
+  local number = redis.call('HGET', a.key, 'i' .. id)
+  if not number then return nil end
+  local known = cmsgpack.unpack(redis.call('HGET', a.key, 'n' .. number))
+  if known[4] ~= fingerprint or known[3] ~= kind then return { '!', 'reused' } end
+  return nil, true, redis.call('HGET', a.key, 'a' .. number)
+end
+
+local function remember(a, now, id, fingerprint, kind, record, read, answer)
+  local bytes = record + read
+  while a.first < a.next and (a.next - a.first >= MAX_IDS or a.bytes + bytes > MAX_ID_BYTES) do
+    forget_first(a)
+  end
+  redis.call('HSET', a.key,
+    numbered('n', a.next), cmsgpack.pack({ now, bytes, kind, fingerprint, id, read }),
+    'i' .. id, string.format('%.0f', a.next))
+  if answer then redis.call('HSET', a.key, numbered('a', a.next), answer) end
+  a.bytes = a.bytes + bytes
+  a.next = a.next + 1
+  save_answers(a)
+end
+
+-- A caller's id, for a write to another's store. KEYS: 1 the caller's answers. ARGV: now, id, fingerprint, bytes of the record, kind.
+local function claim(keys, args)
+  local a, s = open_answers(keys[1]), { given = args[1], seen = 0 }
+  forget_old(a, clock(s))
+  local refused, known = answered(a, args[2], args[3], args[5])
+  if refused or known then
+    if a.dirty then save_answers(a) end
+    return refused or { '?' }
+  end
+  remember(a, clock(s), args[2], args[3], args[5], tonumber(args[4]), 0, nil)
+  return { '?' }
+end
+
+-- What became of a claim. The answer itself is kept with the store that was written to. ARGV: id, and the bytes that the answer counts
+-- beside the record's, or nothing if it failed.
+local function settle(keys, args)
+  local number = redis.call('HGET', keys[1], 'i' .. args[1])
+  if not number then return 0 end
+  local a = open_answers(keys[1])
+  local known = cmsgpack.unpack(redis.call('HGET', keys[1], 'n' .. number))
+  forget(a, tonumber(number))
+  if args[2] then
+    remember(a, known[1], known[5], known[4], known[3], known[2] - known[6], tonumber(args[2]), nil)
+  end
+  save_answers(a)
+  return 1
+end
+
+-- What an answer counts beside its record: the values that it has. KEYS: 1 the answers. ARGV: id.
+local function weigh(keys, args)
+  local number = redis.call('HGET', keys[1], 'i' .. args[1])
+  if not number then return 0 end
+  return cmsgpack.unpack(redis.call('HGET', keys[1], 'n' .. number))[6]
+end

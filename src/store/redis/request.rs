@@ -1,0 +1,88 @@
+//! What the functions are given.
+
+use redis::{Cmd, Value};
+
+use super::reply;
+use crate::model::{Key, Outcome, Prefix};
+use crate::store::{Batched, Step};
+
+/// What kind of write a request id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Put,
+    Delete,
+    Batch,
+}
+
+impl Kind {
+    pub(super) const fn letter(self) -> &'static str {
+        match self {
+            Self::Put => "p",
+            Self::Delete => "d",
+            Self::Batch => "b",
+        }
+    }
+
+    /// What the answer counts, without the values that it has.
+    pub(super) const fn answer_bytes(self, steps: usize) -> usize {
+        match self {
+            Self::Put | Self::Delete => 0,
+            Self::Batch => size_of::<Batched>() + steps * size_of::<Outcome>(),
+        }
+    }
+}
+
+/// A request id, and where it is remembered.
+pub(super) struct RememberedId<'a> {
+    pub(super) key: &'a str,
+    pub(super) id: &'a str,
+    pub(super) fingerprint: &'a [u8; 16],
+    pub(super) record: usize,
+}
+
+pub(super) fn is_claimed(answer: &Value) -> bool {
+    let Value::Array(parts) = answer else { return false };
+    matches!(parts.as_slice(), [Value::BulkString(sign)] if sign == b"?")
+}
+
+pub(super) fn add_step(command: &mut Cmd, step: &Step) {
+    match step {
+        Step::Get { key } => {
+            command.arg("g").arg(key.as_str());
+        }
+        Step::Delete(delete) => {
+            command.arg("d").arg(delete.key.as_str());
+            add_number(command, delete.if_revision);
+        }
+        Step::Put(write) => {
+            command.arg("p").arg(write.key.as_str()).arg(reply::flags(&write.value));
+            add_number(command, write.expire_time);
+            command.arg(u8::from(write.refuse_passed));
+            add_number(command, write.if_revision);
+            command.arg(write.value.as_bytes());
+        }
+    }
+}
+
+fn add_number(command: &mut Cmd, number: Option<u64>) {
+    match number {
+        Some(number) => command.arg(number),
+        None => command.arg(""),
+    };
+}
+
+/// Begin and end of the keys with the prefix behind `after`, in the order of their bytes (ZRANGEBYLEX).
+pub(super) fn range(prefix: &Prefix, after: Option<&Key>) -> (Vec<u8>, Vec<u8>) {
+    let bound = |sign: u8, bytes: &[u8]| [&[sign], bytes].concat();
+    let prefix = prefix.as_str().as_bytes();
+    let first = match after.map(|after| after.as_str().as_bytes()) {
+        Some(after) if after >= prefix => bound(b'(', after),
+        Some(_) | None => bound(b'[', prefix),
+    };
+    // No byte of UTF-8 is 0xff: raised by one, the last byte of the prefix is the first that none of its keys has there.
+    let last = match prefix.split_last() {
+        Some((last, rest)) => [b"(", rest, &[last.saturating_add(1)]].concat(),
+        None => b"+".to_vec(),
+    };
+    (first, last)
+}

@@ -1,0 +1,327 @@
+//! One user's store.
+
+use std::sync::Arc;
+
+use redis::{Cmd, Value, cmd};
+
+use super::engine::Shared;
+use super::library::call;
+use super::link::Effect;
+use super::reply::{self, Parts};
+use super::request::{Kind, RememberedId, add_step, is_claimed, range};
+use super::{refusal, topology};
+use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Result};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written};
+
+/// What a record of a request id counts beside the id and what a batch's answer holds.
+const RECORD_BYTES: usize = 160;
+/// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the engine decides.
+const CLOCKS_APART: Millis = 5_000;
+/// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a few.
+const LISTED_ROWS: usize = 1_000;
+const LISTED_BYTES: usize = 4 << 20;
+/// How many expired keys an operation takes out before it does its own work.
+const PURGE: usize = 64;
+
+/// One user's store in Redis. Clones are the same store.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
+    id: u64,
+    pub(super) slot: u16,
+    /// Entries, order, expiries, changes.
+    keys: [String; 4],
+    answers: String,
+    /// Answers to request ids of those who are not the owner.
+    foreign: String,
+    /// That of the store if this operation makes it; empty: it must be there.
+    epoch: Vec<u8>,
+}
+
+/// Where a store stands, and how much is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    pub(super) position: Position,
+    /// When the next key expires; 0: none does.
+    pub(super) next: Millis,
+    /// Behind which revision changes are kept.
+    pub(super) from: u64,
+    pub(super) purged: u64,
+    usage: Usage,
+}
+
+impl RedisStore {
+    pub(super) fn new(shared: Arc<Shared>, id: u64, epoch: Vec<u8>) -> Self {
+        let key = |name: &str| format!("{}:{{{id}}}:{name}", shared.namespace);
+        let keys = [key("entries"), key("order"), key("expiries"), key("changes")];
+        let (answers, foreign) = (key("answers"), key("foreign"));
+        Self(Arc::new(Inner { slot: topology::slot_of(&id.to_string()), id, keys, answers, foreign, epoch, shared }))
+    }
+
+    /// What is in the store.
+    ///
+    /// # Errors
+    /// The engine cannot be reached.
+    pub async fn usage(&self) -> Result<Usage> {
+        Ok(self.0.stand(PURGE, false).await?.usage)
+    }
+
+    /// Takes out some of what has expired; tells how much that was.
+    ///
+    /// # Errors
+    /// The engine cannot be reached.
+    pub async fn sweep(&self, most: usize) -> Result<u64> {
+        Ok(self.0.stand(most, false).await?.purged)
+    }
+
+    /// Takes the store out of the engine.
+    ///
+    /// # Errors
+    /// The engine cannot be reached.
+    pub async fn remove(&self) -> Result<()> {
+        let [entries, order, expiries, changes] = &self.0.keys;
+        let keys = [entries, order, expiries, changes, &self.0.answers, &self.0.foreign];
+        let remove = call("remove", &keys.map(String::as_str));
+        self.0.run(&remove, Effect::WritesOnce).await.map(|_| ())
+    }
+
+    /// Whether the engine must be asked, since its clock alone says what has expired.
+    fn is_doubtful(&self, expire_time: Millis) -> bool {
+        let clock = &self.0.shared.clock;
+        clock.is_manual() || expire_time <= clock.now().saturating_add(CLOCKS_APART)
+    }
+
+    async fn change<T>(
+        &self,
+        kind: Kind,
+        steps: &[Step],
+        once: Option<Once<'_, Self>>,
+        read: impl Fn(Parts) -> Result<T>,
+    ) -> Result<T> {
+        let Some(once) = once else { return self.write(kind, steps, None, &read).await };
+        let record = RECORD_BYTES + once.id.as_str().len() + kind.answer_bytes(steps.len());
+        if once.caller.0.id == self.0.id {
+            let id =
+                RememberedId { key: &self.0.answers, id: once.id.as_str(), fingerprint: &once.fingerprint, record };
+            return self.write(kind, steps, Some(id), &read).await;
+        }
+        // The caller's ids lie elsewhere: the id is claimed there, and what was answered to it is kept here.
+        let caller = &once.caller.0;
+        let mut claim = call("claim", &[&caller.answers]);
+        claim.arg(self.0.shared.now()).arg(once.id.as_str()).arg(&once.fingerprint).arg(record).arg(kind.letter());
+        let claimed = caller.run(&claim, Effect::WritesOnce).await?;
+        if !is_claimed(&claimed) {
+            return match reply::outcome(claimed)? {
+                Ok(_) => Err(reply::strange("a claim")),
+                Err(refused) => Err(refusal::read(refused, &self.0.shared.limits, false)),
+            };
+        }
+        let name = format!("{}:{}", caller.id, once.id.as_str());
+        let id = RememberedId { key: &self.0.foreign, id: &name, fingerprint: &once.fingerprint, record };
+        let done = self.write(kind, steps, Some(id), &read).await;
+        let mut settle = call("settle", &[&caller.answers]);
+        settle.arg(once.id.as_str());
+        match &done {
+            Err(error) if error.reason() == crate::model::Reason::OutcomeUnknown => return done,
+            // Failures are not remembered.
+            Err(_) => {}
+            Ok(_) if kind == Kind::Batch => {
+                settle.arg(self.0.remembered(&name).await?);
+            }
+            Ok(_) => return done,
+        }
+        // The claim goes by itself after five minutes if this fails.
+        let _ = caller.run(&settle, Effect::WritesOnce).await;
+        done
+    }
+
+    async fn write<T>(
+        &self,
+        kind: Kind,
+        steps: &[Step],
+        id: Option<RememberedId<'_>>,
+        read: &impl Fn(Parts) -> Result<T>,
+    ) -> Result<T> {
+        let this = &self.0;
+        let [entries, order, expiries, changes] = &this.keys;
+        let function = if kind == Kind::Delete { "delete" } else { "write" };
+        let mut command = match &id {
+            None => call(function, &[entries, order, expiries, changes]),
+            Some(id) => call(function, &[entries, order, expiries, changes, id.key]),
+        };
+        let limits = &this.shared.limits;
+        command.arg(this.shared.now()).arg(this.epoch.as_slice());
+        command.arg(limits.max_keys_per_user).arg(limits.max_bytes_per_user).arg(kind.letter());
+        if let Some(id) = &id {
+            command.arg(id.id).arg(id.fingerprint.as_slice()).arg(id.record);
+        }
+        steps.iter().for_each(|step| add_step(&mut command, step));
+        let effect = if id.is_some() { Effect::WritesOnce } else { Effect::Writes };
+        match reply::outcome(this.run(&command, effect).await?)? {
+            Ok(mut parts) => {
+                // The store's next expiry stands behind the revision.
+                read(std::mem::replace(&mut parts, Parts::new(Vec::new())))
+            }
+            Err(refused) => Err(refusal::read(refused, limits, kind == Kind::Batch)),
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        self.0.shared.durability()
+    }
+
+    async fn get_batch(&self, steps: &[Step]) -> Result<Option<Batched>> {
+        let mut command = cmd("HMGET");
+        command.arg(self.0.entries()).arg("");
+        for step in steps {
+            let Step::Get { key } = step else { return Ok(None) };
+            command.arg(key.as_str());
+        }
+        let Value::Array(values) = self.0.run(&command, Effect::Reads).await? else {
+            return Err(reply::strange("values"));
+        };
+        let mut values = Parts::new(values);
+        let Ok(record) = values.bytes() else { return Ok(None) };
+        let Some((revision, next)) = reply::revision_and_next(&record) else { return Ok(None) };
+        if next > 0 && self.is_doubtful(next) {
+            return Ok(None);
+        }
+        let mut outcomes = Vec::with_capacity(steps.len());
+        while let Some(value) = values.next() {
+            outcomes.push(Outcome::Get(reply::entry(value)?));
+        }
+        Ok(Some(Batched { outcomes, revision, durability: self.durability() }))
+    }
+}
+
+/// How many gets a batch may have to be a plain read: however large the values, the reply is one that may be given.
+const PLAIN_GETS: usize = 3;
+
+impl Store for RedisStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        let mut command = Cmd::with_capacity(3, 96);
+        command.arg("HGET").arg(self.0.entries()).arg(key.as_str());
+        let found = reply::entry(self.0.run(&command, Effect::Reads).await?)?;
+        match found.as_ref().and_then(|entry| entry.expire_time) {
+            Some(time) if self.is_doubtful(time) => {
+                let mut command = call("read", &[self.0.entries()]);
+                command.arg(self.0.shared.now()).arg(key.as_str());
+                reply::entry(self.0.run(&command, Effect::Reads).await?)
+            }
+            Some(_) | None => Ok(found),
+        }
+    }
+
+    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+        let durability = self.durability();
+        self.change(Kind::Put, &[Step::Put(write)], once, |mut parts| {
+            Ok(Written { revision: parts.number()?, durability })
+        })
+        .await
+    }
+
+    async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
+        let durability = self.durability();
+        self.change(Kind::Delete, &[Step::Delete(delete)], once, |mut parts| {
+            let revision = parts.number()?;
+            parts.next();
+            Ok(Deleted { deleted: parts.number()? == 1, revision, durability })
+        })
+        .await
+    }
+
+    async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
+        if once.is_none()
+            && steps.len() <= PLAIN_GETS
+            && let Some(read) = self.get_batch(&steps).await?
+        {
+            return Ok(read);
+        }
+        let durability = self.durability();
+        self.change(Kind::Batch, &steps, once, |mut parts| {
+            let revision = parts.number()?;
+            parts.next();
+            let outcome = |step: &Step| match step {
+                Step::Get { .. } => {
+                    let value = parts.next().ok_or_else(|| reply::strange("an outcome for each operation"))?;
+                    reply::entry(value).map(Outcome::Get)
+                }
+                Step::Put(_) => parts.number().map(|revision| Outcome::Put { revision }),
+                Step::Delete(_) => parts.number().map(|deleted| Outcome::Delete { deleted: deleted == 1 }),
+            };
+            let outcomes = steps.iter().map(outcome).collect::<Result<_>>()?;
+            Ok(Batched { outcomes, revision, durability })
+        })
+        .await
+    }
+
+    async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
+        let this = &self.0;
+        let (first, last) = range(query.prefix, query.after);
+        let mut command = call("list", &this.keys.each_ref().map(String::as_str));
+        command.arg(this.shared.now()).arg(this.epoch.as_slice()).arg(first).arg(last);
+        command.arg(query.max_rows.min(LISTED_ROWS)).arg(query.max_bytes.min(LISTED_BYTES));
+        command.arg(u8::from(query.keys_only));
+        let answer = this.run(&command, Effect::WritesLocally).await?;
+        let mut parts =
+            reply::outcome(answer)?.map_err(|refused| refusal::read(refused, &this.shared.limits, false))?;
+        let sequence = parts.number()?;
+        let position = Position { epoch: parts.epoch()?, sequence };
+        let next = Some(parts.text()?).filter(|next| !next.is_empty()).map(Key::new).transpose()?;
+        let mut rows: Vec<Row> = Vec::new();
+        while let Some(Value::BulkString(key)) = parts.next() {
+            let key = Key::new(String::from_utf8(key).map_err(Error::internal)?)?;
+            let entry = reply::decode(parts.bytes()?)?;
+            rows.push((key, (!query.keys_only).then_some(entry.value), entry.revision, entry.expire_time));
+        }
+        Ok(Listed { rows, next, position })
+    }
+
+    async fn watch(&self, after: Option<Position>) -> Result<Watched> {
+        super::tail::watch(&self.0, after).await
+    }
+
+    async fn position(&self) -> Result<Position> {
+        Ok(self.0.stand(PURGE, false).await?.position)
+    }
+}
+
+impl Inner {
+    pub(super) async fn run(&self, command: &Cmd, effect: Effect) -> Result<Value> {
+        self.shared.link.run(self.slot, command, effect).await
+    }
+
+    fn entries(&self) -> &str {
+        let [entries, ..] = &self.keys;
+        entries
+    }
+
+    pub(super) fn changes(&self) -> &str {
+        let [.., changes] = &self.keys;
+        changes
+    }
+
+    /// Takes out some of what has expired, and looks where the store stands. `watched` keeps its changes for those who watch.
+    pub(super) async fn stand(&self, purge: usize, watched: bool) -> Result<Stand> {
+        let [entries, order, expiries, changes] = &self.keys;
+        let mut command = call("stand", &[entries, order, expiries, changes, &self.answers]);
+        command.arg(self.shared.now()).arg(self.epoch.as_slice()).arg(purge).arg(u8::from(watched));
+        let answer = self.run(&command, Effect::WritesLocally).await?;
+        let mut parts =
+            reply::outcome(answer)?.map_err(|refused| refusal::read(refused, &self.shared.limits, false))?;
+        let sequence = parts.number()?;
+        let position = Position { epoch: parts.epoch()?, sequence };
+        let (next, from, purged) = (parts.number()?, parts.number()?, parts.number()?);
+        let usage = Usage { keys: parts.number()?, bytes: parts.number()?, request_id_bytes: parts.number()? };
+        Ok(Stand { position, next, from, purged, usage })
+    }
+
+    /// What the answer to a foreign id counts beside its record.
+    async fn remembered(&self, name: &str) -> Result<u64> {
+        let mut command = call("weigh", &[&self.foreign]);
+        command.arg(name);
+        Parts::new(vec![self.run(&command, Effect::Reads).await?]).number()
+    }
+}

@@ -1,0 +1,165 @@
+//! Redis servers of the tests' own, on ports that are free, with their files in a folder of their own.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// A server that ends when this is dropped, or the tests end, whichever is first.
+pub(crate) struct RedisProcess {
+    /// A shell that waits for the end of its input: static servers are never dropped, but a pipe is closed in any case.
+    keeper: Child,
+    pub(crate) port: u16,
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl RedisProcess {
+    /// Starts a server with these settings beside the port.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        for _ in 0..10 {
+            if let Some(started) = Self::try_start(settings) {
+                return started;
+            }
+        }
+        panic!("no redis-server could be started; is it installed?");
+    }
+
+    fn try_start(settings: &[&str]) -> Option<Self> {
+        let (port, bus) = (free_port(), free_port());
+        let folder = TempDir::new().unwrap();
+        let mut arguments = vec!["--port".to_owned(), port.to_string(), "--save".to_owned(), String::new()];
+        arguments.extend(["--bind", "127.0.0.1", "--loglevel", "warning"].map(str::to_owned));
+        arguments.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        if settings.contains(&"--cluster-enabled") {
+            arguments.extend(["--cluster-port".to_owned(), bus.to_string()]);
+        }
+        let keeper = keep(&arguments, folder.path());
+        let started = Self { keeper, port, arguments, folder };
+        started.answers().then_some(started)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Starts it again where it was, after it was killed.
+    pub(crate) fn revive(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+        self.keeper = keep(&self.arguments, self.folder.path());
+        assert!(self.answers(), "it is not back in time");
+    }
+
+    /// Waits until it answers; false if it has ended, the port being taken.
+    fn answers(&self) -> bool {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while std::time::Instant::now() < deadline {
+            if self.cli(&["PING"]).trim() == "PONG" {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        false
+    }
+
+    /// What redis-cli prints for a command.
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        let port = self.port.to_string();
+        let done = Command::new("redis-cli").args(["-p", &port]).args(command).output().unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// Its URL for one server.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for RedisProcess {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Starts a server that ends when the shell's input does.
+fn keep(arguments: &[String], folder: &Path) -> Child {
+    let script = "redis-server \"$@\" >>log 2>&1 & server=$!; echo $server >pid; echo started; cat >/dev/null; \
+                  kill -CONT $server 2>/dev/null; kill -9 $server 2>/dev/null";
+    let mut keeper = Command::new("sh")
+        .args(["-c", script, "redis"])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 8];
+    keeper.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    keeper
+}
+
+/// Three masters, each with so many replicas.
+pub(crate) struct RedisCluster {
+    pub(crate) nodes: Vec<RedisProcess>,
+}
+
+impl RedisCluster {
+    /// Starts one, and waits until it takes commands.
+    pub(crate) fn start(replicas: usize) -> Self {
+        let settings =
+            ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
+        let nodes: Vec<_> = (0..3 * (1 + replicas)).map(|_| RedisProcess::start(&settings)).collect();
+        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
+        let made = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(addresses)
+            .args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+        let cluster = Self { nodes };
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !cluster.nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+            assert!(std::time::Instant::now() < deadline, "the cluster is not made in time");
+            std::thread::yield_now();
+        }
+        cluster
+    }
+
+    /// The masters, or the replicas.
+    pub(crate) fn role(&self, role: &str) -> Vec<&RedisProcess> {
+        self.nodes.iter().filter(|node| node.cli(&["ROLE"]).starts_with(role)).collect()
+    }
+
+    /// Its URL, of all nodes.
+    pub(crate) fn url(&self) -> String {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        format!("redis-cluster://{}", nodes.join(","))
+    }
+}
+
+/// One server that all tests share which only need one of it.
+pub(crate) fn shared_redis() -> &'static RedisProcess {
+    static SHARED: OnceLock<RedisProcess> = OnceLock::new();
+    SHARED.get_or_init(|| RedisProcess::start(&[]))
+}
+
+/// One cluster of three masters that all tests share which only need one of it.
+pub(crate) fn shared_cluster() -> &'static RedisCluster {
+    static SHARED: OnceLock<RedisCluster> = OnceLock::new();
+    SHARED.get_or_init(|| RedisCluster::start(0))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
