@@ -24,6 +24,8 @@ use crate::dialect::grammar::{BenchCall, BenchMode};
 const LONGEST: u64 = 3_600_000_000_000;
 /// Three digits of each time are right.
 const DIGITS: u8 = 3;
+/// As many lanes as the largest load has.
+const MOST_LANES: usize = 10_000 * 128;
 const TICK: Duration = Duration::from_millis(100);
 
 /// What came of a load.
@@ -233,7 +235,7 @@ impl Turns {
             number = number.saturating_add((until - number).min(1 << 20));
         }
         // One for each lane to see that there is no more.
-        self.due.add_permits(1 << 20);
+        self.due.add_permits(MOST_LANES);
     }
 
     fn bar(&self) -> ProgressBar {
