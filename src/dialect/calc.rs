@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
-use super::line::{Line, Lines};
+use super::line::{Line, Lines, is_http};
 use crate::model::{Command, DIVISION_BY_ZERO, Reason, Reply};
 
 const INVALID: &str = "Invalid expression";
@@ -42,6 +42,7 @@ impl StreamCodec for Calc {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
             Line::Pending { quiet } => return Decoded::Pending { quiet },
+            Line::Whole(name) if !self.named && is_http(&name) => return Decoded::Close,
             Line::Whole(message) => self.action = Some(self.message(&message)),
             Line::TooLong => (self.reply, self.next) = (Some(INVALID.into()), Next::Close),
         }

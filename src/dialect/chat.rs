@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, Next, RoomEvent, StreamCodec};
-use super::line::{Line, Lines};
+use super::line::{Line, Lines, is_http};
 use super::words;
 use crate::model::{Reason, UserName};
 
@@ -47,7 +47,11 @@ impl StreamCodec for Chat {
         match self.lines.next(input, event) {
             Line::Pending { quiet } => return Decoded::Pending { quiet },
             Line::Whole(line) if line.as_ref() == b"quit" => return Decoded::Close,
+            // A web page would have its request's lines said to the room.
+            Line::Whole(name) if !self.joined && is_http(&name) => return Decoded::Close,
             Line::Whole(line) if self.joined => self.line(&line),
+            // Its headers and body would go to everyone.
+            Line::Whole(name) if is_http(&name) => return Decoded::Close,
             Line::Whole(name) => self.login(&name),
             Line::TooLong => {
                 self.next = Next::Close;

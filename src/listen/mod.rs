@@ -15,6 +15,7 @@ mod gate;
 pub mod http;
 mod listening;
 pub mod socket;
+mod unsent;
 mod workers;
 
 pub use address::Address;

@@ -8,7 +8,7 @@ use super::compose::socket_limits;
 use super::config::{Compat, Config};
 use super::task::Task;
 use crate::dialect::{Dialect, Transport};
-use crate::listen::socket::{SocketDoor, serve_datagrams};
+use crate::listen::socket::{Share, SocketDoor, serve_datagrams};
 use crate::listen::{BindError, Bound, BoundDatagrams, Gate, Opening, bind, bind_datagrams};
 use crate::service::Service;
 
@@ -66,8 +66,10 @@ pub(super) fn openings<'a>(
     streams: Vec<Streams>,
     gates: Vec<Arc<Gate>>,
 ) -> impl Iterator<Item = Opening> + 'a {
-    streams.into_iter().zip(gates).map(|((dialect, bound), gate)| {
-        let door = SocketDoor::new(Arc::clone(service), dialect, socket_limits(config, dialect));
+    let share = Share::new(config.threads);
+    streams.into_iter().zip(gates).map(move |((dialect, bound), gate)| {
+        let limits = socket_limits(config, dialect);
+        let door = SocketDoor::new(Arc::clone(service), dialect, limits, Arc::clone(&share));
         Opening { bound, door: Arc::new(door), gate }
     })
 }

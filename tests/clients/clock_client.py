@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 
-from old_client import PATIENCE, arguments, done, expect, think
+from old_client import PATIENCE, arguments, done, expect, show, think
 
 # Answers to one source at once, and in a second.
 BURST, PER_SECOND = 100, 100
@@ -16,17 +16,21 @@ class Clock:
     """A UDP socket that talks to one server."""
 
     def __init__(self, options):
+        self.options = options
         self.socket = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(PATIENCE)
         self.socket.connect((options.host, options.port))
 
     def ask(self, request):
         """One datagram, one datagram."""
+        show(self.options, "clock", "->", request)
         self.socket.send(request)
         try:
-            return self.socket.recv(1024)
+            reply = self.socket.recv(1024)
         except TimeoutError:
             sys.exit(f"reply to {request!r}: nothing within {PATIENCE} s")
+        show(self.options, "clock", "<-", reply)
+        return reply
 
     def flood(self, count):
         """Sends many at once; how many come back until it is quiet."""

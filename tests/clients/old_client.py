@@ -22,6 +22,7 @@ def arguments(description):
     parser.add_argument("address", help="HOST:PORT of the door")
     parser.add_argument("--wait", type=float, default=5, help="seconds at each prompt (5)")
     parser.add_argument("--policy", choices=["managers", "open"], default="managers", help="the server's --upgrade-policy")
+    parser.add_argument("--show", action="store_true", help="print what is sent and received")
     options = parser.parse_args()
     host, _, port = options.address.rpartition(":")
     options.host, options.port = host.strip("[]"), int(port)
@@ -32,6 +33,12 @@ def arguments(description):
 def think(options):
     """A person at the prompt."""
     time.sleep(max(options.wait, QUICKEST))
+
+
+def show(options, who, direction, segment):
+    """With --show, a line for a segment, or for the server's end."""
+    if options.show:
+        print(who, direction, f"{segment[:200]!r}{'…' if len(segment) > 200 else ''}")
 
 
 def expect(what, got, wanted):
@@ -50,6 +57,7 @@ class Client:
 
     def __init__(self, options):
         self.socket = socket.create_connection((options.host, options.port), timeout=PATIENCE)
+        self.options = options
 
     @property
     def name(self):
@@ -58,14 +66,17 @@ class Client:
 
     def send(self, request):
         """Sends in one segment."""
+        show(self.options, self.name, "->", request)
         self.socket.sendall(request)
 
     def receive(self, what="a reply"):
         """What one recv(1024) gives; nothing when the server has closed."""
         try:
-            return self.socket.recv(1024)
+            reply = self.socket.recv(1024)
         except TimeoutError:
             sys.exit(f"{what}: nothing within {PATIENCE} s")
+        show(self.options, self.name, "<-", reply)
+        return reply
 
     def ask(self, request, wanted):
         """One request, one reply."""

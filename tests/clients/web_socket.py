@@ -1,31 +1,43 @@
 """A WebSocket connection that is used as the old clients use theirs: one message, one answer."""
 
+import atexit
+import contextlib
 import sys
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from old_client import PATIENCE, expect
+from old_client import PATIENCE, expect, show
+
+# Closes what is still open when the script ends.
+OPEN = contextlib.ExitStack()
+atexit.register(OPEN.close)
 
 
 class WebSocket:
     """A connection."""
 
     def __init__(self, options):
-        self.connection = connect(f"ws://{options.address}/", open_timeout=PATIENCE)
+        self.options = options
+        self.connection = OPEN.enter_context(connect(f"ws://{options.address}/", open_timeout=PATIENCE))
+        # What --show calls it.
+        self.name = str(self.connection.local_address[1])
 
     def send(self, message):
         """Sends text as a text message, bytes as a binary one."""
+        show(self.options, self.name, "->", message)
         self.connection.send(message)
 
     def receive(self, what="an answer"):
         """The next message: a string if it is a text message, bytes if it is a binary one."""
         try:
-            return self.connection.recv(timeout=PATIENCE)
+            message = self.connection.recv(timeout=PATIENCE)
         except TimeoutError:
             sys.exit(f"{what}: nothing within {PATIENCE} s")
         except ConnectionClosed as closed:
             sys.exit(f"{what}: got an end ({closed})")
+        show(self.options, self.name, "<-", message)
+        return message
 
     def ask(self, request, wanted):
         """One request, one answer of the same kind of message."""
@@ -39,4 +51,5 @@ class WebSocket:
         except TimeoutError:
             sys.exit(f"after {after}: no end within {PATIENCE} s")
         except ConnectionClosed as closed:
+            show(self.options, self.name, "<-", str(closed))
             expect(f"after {after}, the code", closed.rcvd.code if closed.rcvd else None, code)

@@ -11,6 +11,7 @@ mod clients;
 mod config;
 mod dialect;
 mod doors;
+mod greedy;
 mod grpc;
 mod interop;
 mod limits;

@@ -10,7 +10,7 @@ use crate::client::input::Input as Given;
 use crate::client::output::BLANK;
 use crate::dialect::codec::{Input, Message};
 use crate::dialect::grammar::{Call, Mode, PutCall, find};
-use crate::dialect::text::is_http;
+use crate::dialect::line::is_http;
 use crate::model::{Expiry, Reason, RequestId};
 
 const NAME: &str = "text";

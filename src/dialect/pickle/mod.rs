@@ -17,6 +17,7 @@ mod write;
 use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
+use super::line::is_http;
 use machine::Machine;
 use name::Split;
 
@@ -56,6 +57,8 @@ impl StreamCodec for Pickle {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         if !self.session.is_named() {
             return match self.split.next(input, event) {
+                // A web page gets no user.
+                Ok(Some(name)) if is_http(&name) => Decoded::Close,
                 Ok(Some(name)) => self.session.name(&name),
                 Ok(None) => Decoded::Pending { quiet: !input.is_empty() },
                 Err(bad) => self.session.refuse(bad),

@@ -141,6 +141,8 @@ impl Session {
 
     /// Completes the reply.
     pub(in crate::dialect) fn finish(&mut self, out: &mut BytesMut) -> Next {
+        // An idle connection keeps no room for thousands of requests.
+        self.slots = VecDeque::new();
         if self.list {
             begin(out);
             write::end_list(out);

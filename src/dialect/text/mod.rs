@@ -11,7 +11,7 @@ use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Next, StreamCodec};
 use super::grammar::{Mode, Wrong, parse, split_blanks};
-use super::line::{Line, Lines};
+use super::line::{Line, Lines, is_http};
 use super::words;
 use crate::model::{Error, Reply};
 use listing::Listing;
@@ -135,6 +135,8 @@ impl StreamCodec for Text {
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
         (self.begun, self.full) = (false, false);
+        // A line may have had ten thousand commands: an idle connection keeps no room for them.
+        self.slots = VecDeque::new();
         self.lines.end(out);
         // A client that sent no newline waits for a reply all the same.
         if out.is_empty() {
@@ -142,14 +144,6 @@ impl StreamCodec for Text {
         }
         self.next
     }
-}
-
-/// Whether a line is the first of an HTTP request. A web page can make a browser send one to a door on its own machine,
-/// with commands in the body.
-pub(crate) fn is_http(line: &[u8]) -> bool {
-    let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// The original knew unknown commands and wrong numbers of words; the rest is told in full.

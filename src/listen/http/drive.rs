@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::counted::{CountedService, Ledger};
 use super::together::{Driven, Together};
-use super::{HttpLimits, HttpService};
+use super::{Bounds, HttpLimits, HttpService};
 use crate::listen::ConnInfo;
 
 /// Streams that the peer reset and that are still being taken down, and resets of ours, before the connection is ended
@@ -29,16 +30,12 @@ const HTTP1_BUFFER: usize = 64 << 10;
 /// What streams get after they were told that an old connection ends.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) async fn http2<IO, S>(
-    stream: IO,
-    service: S,
-    info: ConnInfo,
-    limits: &HttpLimits,
-    draining: &CancellationToken,
-) where
+pub(super) async fn http2<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
+    let limits = &bounds.limits;
     let mut builder = http2::Builder::new(Together);
     builder
         .timer(TokioTimer::new())
@@ -51,28 +48,41 @@ pub(super) async fn http2<IO, S>(
         .max_send_buf_size(MAX_SEND_BUFFER)
         // No gRPC implementation sends or reads it.
         .auto_date_header(false);
-    let connection = builder.serve_connection(TokioIo::new(stream), service.connection(info.clone()));
-    run(Driven::new(connection), &info, limits, draining).await;
+    let ledger = Ledger::of(&bounds.unsent);
+    let service = CountedService::new(service.connection(info.clone()), &ledger);
+    let connection = Driven::new(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        biased;
+        () = ledger.evicted.cancelled() => too_slow(&info),
+        () = run(connection, &info, limits, draining) => {}
+    }
 }
 
-pub(super) async fn http1<IO, S>(
-    stream: IO,
-    service: S,
-    info: ConnInfo,
-    limits: &HttpLimits,
-    draining: &CancellationToken,
-) where
+pub(super) async fn http1<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
+    let limits = &bounds.limits;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    run(builder.serve_connection(TokioIo::new(stream), service.connection(info.clone())), &info, limits, draining)
-        .await;
+    let ledger = Ledger::of(&bounds.unsent);
+    let service = CountedService::new(service.connection(info.clone()), &ledger);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        biased;
+        () = ledger.evicted.cancelled() => too_slow(&info),
+        () = run(connection, &info, limits, draining) => {}
+    }
+}
+
+fn too_slow(info: &ConnInfo) {
+    let peer = info.peer;
+    tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed");
 }
 
 /// What both versions' connections have in common.

@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::first_bytes::{Opening, read_opening};
 use self::rewind::Rewind;
+use super::unsent::Account;
 use super::{Closing, ConnInfo, Connection, Door, Permit};
 
+mod counted;
 mod drive;
 mod first_bytes;
 mod refuse;
@@ -24,6 +26,10 @@ mod service;
 mod together;
 
 pub use service::{HttpService, Tower};
+
+/// What all responses of a door that are made and not yet on the wire may come to. Beyond it, the connection of the one that waits
+/// longest is closed.
+const MAX_UNSENT_BYTES: usize = 256 << 20;
 
 /// What the connections of an HTTP door may take, and how long.
 #[derive(Clone, Debug)]
@@ -53,50 +59,57 @@ pub type SharedTls = Arc<ArcSwap<ServerConfig>>;
 pub struct HttpDoor<S> {
     service: S,
     tls: Option<SharedTls>,
-    limits: Arc<HttpLimits>,
+    bounds: Arc<Bounds>,
+}
+
+/// What the connections of a door are held to.
+struct Bounds {
+    limits: HttpLimits,
+    unsent: Arc<Account>,
 }
 
 impl<S: HttpService> HttpDoor<S> {
     /// A door that answers with `service`.
     pub fn new(service: S, tls: Option<SharedTls>, limits: HttpLimits) -> Self {
-        Self { service, tls, limits: Arc::new(limits) }
+        let bounds = Bounds { limits, unsent: Account::new(MAX_UNSENT_BYTES) };
+        Self { service, tls, bounds: Arc::new(bounds) }
     }
 }
 
 impl<S: HttpService> Door for HttpDoor<S> {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let service = self.service.clone();
-        let limits = Arc::clone(&self.limits);
+        let bounds = Arc::clone(&self.bounds);
         match &self.tls {
-            Some(tls) => Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, limits)),
-            None => Box::pin(serve_plain(connection, service, limits)),
+            Some(tls) => Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, bounds)),
+            None => Box::pin(serve_plain(connection, service, bounds)),
         }
     }
 }
 
-async fn serve_plain<S: HttpService>(connection: Connection, service: S, limits: Arc<HttpLimits>) {
+async fn serve_plain<S: HttpService>(connection: Connection, service: S, bounds: Arc<Bounds>) {
     let Connection { mut stream, peer, local, permit, draining } = connection;
     let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
-    let deadline = Instant::now() + limits.first_bytes;
+    let deadline = Instant::now() + bounds.limits.first_bytes;
     let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
     if opening.is_tls() {
         tracing::debug!(%peer, "closed: it speaks TLS, and this port does not");
         return refuse::tls_on_plain_port(stream).await;
     }
-    serve_opened(Opened { stream, opening, info, permit, draining }, service, &limits).await;
+    serve_opened(Opened { stream, opening, info, permit, draining }, service, &bounds).await;
 }
 
-async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, limits: Arc<HttpLimits>) {
+async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, bounds: Arc<Bounds>) {
     let Connection { mut stream, peer, local, permit, draining } = connection;
     let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
-    let deadline = Instant::now() + limits.handshake;
+    let deadline = Instant::now() + bounds.limits.handshake;
     let mut first = [0];
     let speaks_tls = tokio::select! {
         peeked = timeout_at(deadline, stream.peek(&mut first)) => match peeked {
             Ok(Ok(1..)) => first_bytes::is_tls(&first),
             Ok(Ok(0)) => return tracing::debug!(%peer, "closed before it said anything"),
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "the connection failed"),
-            Err(_) => return tracing::debug!(%peer, "closed: silent for {:?}", limits.handshake),
+            Err(_) => return tracing::debug!(%peer, "closed: silent for {:?}", bounds.limits.handshake),
         },
         () = draining.cancelled() => return,
     };
@@ -109,7 +122,7 @@ async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor
         shaken = timeout_at(deadline, acceptor.accept(stream)) => match shaken {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "the TLS handshake failed"),
-            Err(_) => return tracing::debug!(%peer, "closed: no TLS handshake within {:?}", limits.handshake),
+            Err(_) => return tracing::debug!(%peer, "closed: no TLS handshake within {:?}", bounds.limits.handshake),
         },
         () = draining.cancelled() => return,
     };
@@ -118,7 +131,7 @@ async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor
         .1
         .peer_certificates()
         .map(|chain| Arc::new(chain.iter().map(|c| c.clone().into_owned()).collect()));
-    serve_decrypted(stream, info, permit, draining, service, &limits).await;
+    serve_decrypted(stream, info, permit, draining, service, &bounds).await;
 }
 
 async fn serve_decrypted<S: HttpService>(
@@ -127,13 +140,13 @@ async fn serve_decrypted<S: HttpService>(
     permit: Permit,
     draining: CancellationToken,
     service: S,
-    limits: &HttpLimits,
+    bounds: &Bounds,
 ) {
     // The stream is large: boxed, it is not moved about with the future.
     let mut stream = Box::new(stream);
-    let deadline = Instant::now() + limits.first_bytes;
+    let deadline = Instant::now() + bounds.limits.first_bytes;
     let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
-    serve_opened(Opened { stream, opening, info, permit, draining }, service, limits).await;
+    serve_opened(Opened { stream, opening, info, permit, draining }, service, bounds).await;
 }
 
 /// The first bytes, if they come in time and the server is not about to stop.
@@ -173,7 +186,7 @@ struct Opened<IO> {
     draining: CancellationToken,
 }
 
-async fn serve_opened<IO, S>(opened: Opened<IO>, service: S, limits: &HttpLimits)
+async fn serve_opened<IO, S>(opened: Opened<IO>, service: S, bounds: &Bounds)
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
@@ -183,8 +196,8 @@ where
     let http2 = opening.is_http2();
     let stream = Rewind::new(stream, opening.into_bytes());
     if http2 {
-        drive::http2(stream, service, info, limits, &draining).await;
+        drive::http2(stream, service, info, bounds, &draining).await;
     } else {
-        drive::http1(stream, service, info, limits, &draining).await;
+        drive::http1(stream, service, info, bounds, &draining).await;
     }
 }

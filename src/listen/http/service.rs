@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -14,11 +15,18 @@ use crate::listen::ConnInfo;
 /// Answers the requests of all connections of a door.
 pub trait HttpService: Clone + Send + Sync + 'static {
     /// The body of its responses.
-    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static;
+    type ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 
     /// Answers those of one connection, so that what is known of a connection is found out once.
-    type Connection: Service<Request<Incoming>, Response = Response<Self::ResponseBody>, Error = Infallible, Future: Send + 'static>
-        + Send
+    type Connection: Service<
+            Request<Incoming>,
+            Response = Response<Self::ResponseBody>,
+            Error = Infallible,
+            Future: Send + Unpin + 'static,
+        > + Send
         + 'static;
 
     /// What answers the requests of a new connection.
@@ -36,7 +44,7 @@ where
         + Send
         + Sync
         + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     type ResponseBody = B;
     type Connection = WithInfo<S>;
@@ -55,14 +63,14 @@ pub struct WithInfo<S> {
 
 impl<S> Service<Request<Incoming>> for WithInfo<S>
 where
-    S: tower::Service<Request<Incoming>> + Clone,
+    S: tower::Service<Request<Incoming>, Future: Send + 'static> + Clone + Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = <TowerToHyperService<S> as Service<Request<Incoming>>>::Future;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.info.clone());
-        self.service.call(request)
+        Box::pin(self.service.call(request))
     }
 }

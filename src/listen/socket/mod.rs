@@ -1,38 +1,48 @@
 //! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by the service.
 //!
 //! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, which a
-//! `handshake` comes before, `datagram` UDP. None of them knows a dialect: that is the codec's.
+//! `handshake` comes before, `datagram` UDP; `share` is what keeps a few greedy clients from taking the threads or the memory of the
+//! rest. None of them knows a dialect: that is the codec's.
 
 mod datagram;
 mod handshake;
 mod member;
 mod room;
+mod share;
 mod stream;
 mod websocket;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use self::member::Member;
+use self::share::Pace;
 use super::{Connection, Door};
+use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Dialect, Transport};
 use crate::service::Service;
 use crate::service::metrics::DoorCalls;
 
 pub use datagram::serve as serve_datagrams;
+pub use share::Share;
 
 /// What a client gets to take a reply from the system's buffers: one that reads nothing must not hold the reply for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is read from after the last reply: closing with bytes unread would reset it, and lose the reply.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What the system keeps of a reply for a client that does not read: without a bound, up to 4 MiB a connection.
+const SEND_BUFFER: usize = 128 << 10;
 
 /// What the connections of a dialect's door may take, and how long.
 #[derive(Clone, Debug)]
@@ -55,23 +65,28 @@ pub struct SocketDoor {
     calls: Arc<DoorCalls>,
     dialect: &'static Dialect,
     limits: Arc<SocketLimits>,
+    share: Arc<Share>,
 }
 
 impl SocketDoor {
     /// A door to `service`. A dialect of datagrams has none: its connections are closed at once.
-    pub fn new(service: Arc<Service>, dialect: &'static Dialect, limits: SocketLimits) -> Self {
+    pub fn new(service: Arc<Service>, dialect: &'static Dialect, limits: SocketLimits, share: Arc<Share>) -> Self {
         let calls = Arc::new(service.metrics().door(dialect.name));
-        Self { service, calls, dialect, limits: Arc::new(limits) }
+        Self { service, calls, dialect, limits: Arc::new(limits), share }
     }
 }
 
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
+        if let Err(error) = SockRef::from(&connection.stream).set_send_buffer_size(SEND_BUFFER) {
+            tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
+        }
+        let pace = Pace::new(Arc::clone(&self.share));
         let member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
-            Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits)),
-            Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits)),
+            Transport::Tcp(open) => Box::pin(stream::serve(connection, open(), member, limits, pace)),
+            Transport::WebSocket(open) => Box::pin(websocket::serve(connection, open(), member, limits, pace)),
             Transport::Udp(_) => Box::pin(std::future::ready(())),
         };
         let door = self.dialect.name;
@@ -81,6 +96,18 @@ impl Door for SocketDoor {
                 tracing::error!(door, %peer, "serving a connection panicked; it was closed");
             }
         })
+    }
+}
+
+/// Runs one action; while it waits for somebody else, the connection's turn is another's.
+async fn run(member: &mut Member, action: Action, pace: &mut Pace) -> Answer {
+    let mut running = pin!(member.run(action));
+    match running.as_mut().now_or_never() {
+        Some(answer) => answer,
+        None => {
+            pace.pause();
+            running.await
+        }
     }
 }
 

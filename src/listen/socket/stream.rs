@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::room::told;
-use super::{Member, SocketLimits, WRITE_TIMEOUT, close};
+use super::share::Pace;
+use super::{Member, SocketLimits, close, run};
 use crate::dialect::codec::{Decoded, Input, Next, QUIET, StreamCodec};
 use crate::listen::Connection;
 
@@ -33,9 +35,10 @@ pub(super) async fn serve(
     codec: Box<dyn StreamCodec>,
     member: Member,
     limits: Arc<SocketLimits>,
+    pace: Pace,
 ) {
     let now = Instant::now();
-    let mut talk = Talk { connection, codec, member, input: BytesMut::new(), last_request: now, last_read: now };
+    let mut talk = Talk { connection, codec, member, pace, input: BytesMut::new(), last_request: now, last_read: now };
     let (door, peer) = (talk.member.door(), talk.member.peer());
     match talk.run(limits.idle).await {
         // The session is over before the client can see that the connection is.
@@ -53,6 +56,7 @@ struct Talk {
     connection: Connection,
     codec: Box<dyn StreamCodec>,
     member: Member,
+    pace: Pace,
     /// Empty, it owns no memory: an idle connection holds no buffer.
     input: BytesMut,
     last_request: Instant,
@@ -78,7 +82,7 @@ impl Talk {
                 biased;
                 () = self.connection.draining.cancelled() => return Ok(After::Close),
                 () = over => return Ok(After::Close),
-                read = read(&self.connection.stream, &mut self.input) => match read? {
+                read = read(&self.connection.stream, &mut self.input, &mut self.pace) => match read? {
                     0 => Input::End,
                     _ => Input::Bytes,
                 },
@@ -105,6 +109,7 @@ impl Talk {
     /// Answers every request that is complete.
     async fn work(&mut self, event: Input) -> io::Result<After> {
         loop {
+            self.pace.before(self.input.len()).await?;
             match self.codec.decode(&mut self.input, event) {
                 Decoded::Pending { quiet } => return Ok(After::Wait { quiet }),
                 Decoded::Close => return Ok(After::Drop),
@@ -116,15 +121,17 @@ impl Talk {
                 return Ok(After::Close);
             }
             // Many requests in one segment leave the thread to others in between.
-            tokio::task::consume_budget().await;
+            self.pace.end().await?;
         }
     }
 
     async fn answer(&mut self) -> io::Result<Next> {
         let mut out = BytesMut::new();
         while let Some(action) = self.codec.next(&mut out) {
-            let answer = self.member.run(action).await;
+            let before = out.len();
+            let answer = run(&mut self.member, action, &mut self.pace).await;
             self.codec.answer(answer, &mut out);
+            self.pace.step(out.len().saturating_sub(before)).await?;
         }
         let next = self.codec.finish(&mut out);
         self.write(&out).await?;
@@ -132,17 +139,24 @@ impl Talk {
     }
 
     async fn write(&mut self, out: &[u8]) -> io::Result<()> {
-        if !out.is_empty() {
-            timeout(WRITE_TIMEOUT, self.connection.stream.write_all(out)).await??;
+        if out.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let share = self.pace.share();
+        share.send(out.len(), &mut self.pace, self.connection.stream.write_all(out)).await
     }
 }
 
-/// Reads what has come; 0 is the end. Takes memory only when there is something.
-async fn read(stream: &TcpStream, input: &mut BytesMut) -> io::Result<usize> {
+/// Reads what has come; 0 is the end. Takes memory only when there is something, and rests when there is nothing.
+async fn read(stream: &TcpStream, input: &mut BytesMut, pace: &mut Pace) -> io::Result<usize> {
     loop {
-        stream.readable().await?;
+        match stream.readable().now_or_never() {
+            Some(ready) => ready?,
+            None => {
+                pace.rest();
+                stream.readable().await?;
+            }
+        }
         input.reserve(READ_BYTES);
         match stream.try_read_buf(input) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

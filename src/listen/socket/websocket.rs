@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -14,9 +14,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::handshake::{Shaken, shake};
-use super::{LINGER, Member, SocketLimits, WRITE_TIMEOUT, close};
+use super::share::Pace;
+use super::{LINGER, Member, SocketLimits, close, run};
 use crate::dialect::codec::{self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload};
 use crate::listen::Connection;
+use crate::model::Reply;
 
 /// Above what a codec takes, so that the codec answers what is too long; beyond this the connection is closed unread.
 const MOST_RECEIVED: usize = 4 * MAX_MESSAGE_BYTES;
@@ -35,6 +37,7 @@ pub(super) async fn serve(
     codec: Box<dyn MessageCodec>,
     member: Member,
     limits: Arc<SocketLimits>,
+    pace: Pace,
 ) {
     let Connection { stream, peer, permit, draining, .. } = connection;
     let door = member.door();
@@ -51,7 +54,7 @@ pub(super) async fn serve(
         () = draining.cancelled() => return,
     };
     permit.spoke();
-    let mut talk = Talk { socket, codec, member };
+    let mut talk = Talk { socket, codec, member, pace };
     let close_with = match talk.run(&limits, &draining).await {
         Ok(close_with) => Some(close_with),
         Err(error) => {
@@ -97,6 +100,7 @@ struct Talk {
     socket: Socket,
     codec: Box<dyn MessageCodec>,
     member: Member,
+    pace: Pace,
 }
 
 impl Talk {
@@ -113,7 +117,7 @@ impl Talk {
             let message = tokio::select! {
                 biased;
                 () = draining.cancelled() => return Ok((CloseCode::Away, "the server is shutting down")),
-                message = self.socket.next() => message.ok_or(Error::ConnectionClosed)??,
+                message = next_message(&mut self.socket, &mut self.pace) => message.ok_or(Error::ConnectionClosed)??,
                 () = sleep_until(silence.end) => {
                     if silence.pinged {
                         return Ok((CloseCode::Away, "no answer to a ping"));
@@ -138,17 +142,23 @@ impl Talk {
             if next == Next::Close || self.member.is_over() {
                 return Ok((CloseCode::Normal, ""));
             }
-            tokio::task::consume_budget().await;
+            self.pace.end().await?;
         }
     }
 
     async fn answer(&mut self, message: Payload<'_>) -> Result<Next, Error> {
+        self.pace.before(message.as_bytes().len()).await?;
         if self.codec.decode(message) == Decoded::Close {
             return Ok(Next::Close);
         }
         while let Some(action) = self.codec.next() {
-            let answer = self.member.run(action).await;
+            let answer = run(&mut self.member, action, &mut self.pace).await;
+            let grown = match &answer {
+                Ok(Some(Reply::Entry(entry))) => entry.value.as_bytes().len(),
+                Ok(_) | Err(_) => 0,
+            };
             self.codec.answer(answer);
+            self.pace.step(grown).await?;
         }
         let (reply, next) = self.codec.finish();
         match reply {
@@ -160,11 +170,19 @@ impl Talk {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
-        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
-            Ok(sent) => sent,
-            Err(elapsed) => Err(Error::Io(elapsed.into())),
-        }
+        let share = self.pace.share();
+        share.send(message.len(), &mut self.pace, self.socket.send(message)).await
     }
+}
+
+/// The next message; a connection whose client has said nothing yet rests.
+async fn next_message(socket: &mut Socket, pace: &mut Pace) -> Option<Result<Message, Error>> {
+    let mut next = socket.next();
+    if let Some(message) = (&mut next).now_or_never() {
+        return message;
+    }
+    pace.rest();
+    next.await
 }
 
 /// How long the client may say nothing.

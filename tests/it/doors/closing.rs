@@ -26,6 +26,24 @@ async fn a_web_pages_request_runs_nothing() {
 }
 
 #[tokio::test]
+async fn a_web_pages_request_is_no_member_of_the_room() {
+    let server = server(&["chat"], "").await;
+    let mut member = OldClient::connect(&server, "chat").await;
+    member.send("anuran\n").await;
+    for opening in ["POST / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut page = OldClient::connect(&server, "chat").await;
+        page.send(format!("{opening}I speak for you\r\n")).await;
+        assert_eq!(read_all(&mut page.0).await, b"", "{opening}");
+    }
+    let mut other = OldClient::connect(&server, "chat").await;
+    other.send("amartya\n").await;
+    assert_eq!(member.receive().await, b"amartya has joined the chat.\n", "the first that it hears of anyone");
+    // To say so is nothing but talk.
+    other.send("GET / HTTP/1.1\n").await;
+    assert_eq!(member.receive().await, b"amartya: GET / HTTP/1.1\n");
+}
+
+#[tokio::test]
 async fn what_is_too_long_is_answered_and_closed_and_the_answer_is_not_lost() {
     let server = server(&["encode", "text", "pickle"], "").await;
     // More than the system's buffers hold: closing at once would reset the connection while the client still sends.

@@ -1,9 +1,14 @@
 //! gRPC-Web: browsers of the origins that are allowed, and nobody else's.
 
 use base64::Engine as _;
+use kvrpc::pb::v1;
 use kvrpc::service::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::harness::{Server, exchange};
+use super::people::sign_in;
+use super::raw::Raw;
+use crate::harness::{Server, connect, exchange, within};
 
 /// A gRPC-Web message of no bytes: flags, and a length of four bytes.
 const EMPTY: &[u8] = &[0; 5];
@@ -58,4 +63,34 @@ async fn whoever_comes_by_mistake_is_told_what_is_spoken_here() {
     let server = Server::start().await;
     let page = exchange(server.grpc(), b"GET / HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n").await;
     assert!(page.starts_with("HTTP/1.1 404") && page.contains("grpcurl"), "{page}");
+}
+
+/// Browsers have no streams of requests: Subscribe and Send are their chat.
+#[tokio::test]
+async fn a_browser_hears_what_is_said_in_a_room() {
+    let server = Server::builder().flag("--allow-origin", "https://app.example").start().await;
+    let nobody = Raw::new(server.channel());
+    let (page, other) = (sign_in(&nobody, "page").await, sign_in(&nobody, "other").await);
+    let say = async |text: &str| {
+        let said = v1::SendRequest { text: text.to_owned(), ..Default::default() };
+        other.call::<_, v1::SendResponse>(Method::Send.path(), &said).await.unwrap();
+    };
+    say("is anybody here?").await;
+    let headers = format!(
+        "content-type: application/grpc-web+proto\r\norigin: https://app.example\r\nauthorization: {}\r\n",
+        page.authorization.unwrap()
+    );
+    let mut stream = connect(server.grpc()).await;
+    stream.write_all(&post(Method::Subscribe.path(), &headers, EMPTY)).await.unwrap();
+    let mut heard = Vec::new();
+    read_until(&mut stream, &mut heard, "is anybody here?").await;
+    say("hello, browser").await;
+    read_until(&mut stream, &mut heard, "hello, browser").await;
+}
+
+async fn read_until(stream: &mut TcpStream, heard: &mut Vec<u8>, word: &str) {
+    while !String::from_utf8_lossy(heard).contains(word) {
+        let read = within("the stream goes on", stream.read_buf(heard)).await.unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(heard));
+    }
 }

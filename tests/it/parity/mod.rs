@@ -113,7 +113,9 @@ async fn every_door_does_the_same() {
         let plan = Plan::new(seed, STEPS);
         for policy in ["managers", "open"] {
             let (wanted, left) = run(&plan, "grpc", policy).await;
-            kinds.extend(wanted.iter().map(|outcome| (policy, outcome.kind())));
+            if SEEDS.contains(&seed) {
+                kinds.extend(wanted.iter().map(|outcome| (policy, outcome.kind())));
+            }
             for door in DOORS.iter().filter(|door| **door != "grpc") {
                 let (got, state) = run(&plan, door, policy).await;
                 for (number, step) in plan.steps.iter().enumerate() {
@@ -124,7 +126,7 @@ async fn every_door_does_the_same() {
             }
         }
     }
-    // Nothing that can come of a command was left out.
+    // Nothing that can come of a command was left out by the plans that are always the same.
     let missing: Vec<_> = ["managers", "open"]
         .into_iter()
         .flat_map(|policy| Outcome::KINDS.iter().map(move |kind| (policy, *kind)))

@@ -105,8 +105,8 @@ fn ask(random: &mut StdRng, user: usize, number: usize, steps: usize) -> Ask<usi
         0..10 => Ask::Put { key, value },
         10..18 => Ask::Get { key },
         18..28 => Ask::GetOther { user: whom, key },
-        28..36 => Ask::PutOther { user: other, key, value },
-        36..38 => Ask::Upgrade,
-        _ => Ask::Auth { password: if number * 3 < steps || random.random_bool(0.5) { "wrong" } else { "bill" } },
+        28..35 => Ask::PutOther { user: other, key, value },
+        35..37 => Ask::Upgrade,
+        _ => Ask::Auth { password: if number * 4 < steps || random.random_bool(0.5) { "wrong" } else { "bill" } },
     }
 }

@@ -1,0 +1,57 @@
+"""The table: on the terminal, and in docs/faults.md."""
+
+import os
+import platform
+
+from server import ROOT
+
+HEAD = ("| attack | door | load | p50 before, during (ms) | p99 before, during (ms) | p99 grew | newcomer (ms) | memory before, peak, after (MiB) "
+        "| processor | verdict |\n|---|---|---|---|---|---|---|---|---|---|")
+ATTACKS = [
+    ("silent", "10,000 connections that say nothing, and 100 new ones a second in place of the oldest"),
+    ("slow", "1,000 connections that send a byte a second each, of a request that does not end"),
+    ("long", "40 connections a second, each with a frame, line, message, name or header over the limit"),
+    ("unread", "400 connections that ask for as much as the door gives, and read nothing of it"),
+    ("flood", "20,000 datagrams a second from one address, among them some too long and some that are answers"),
+    ("descriptors", "a server with 128 descriptors and 300 clients that speak"),
+    ("starved", "a server whose limit of descriptors falls below what it has open, so that each accept fails"),
+]
+
+
+def load(row):
+    return ", ".join(f"{value:,} {key}" for key, value in row.load.items())
+
+
+def line(row):
+    (p50, p99), (p50_during, p99_during) = row.before, row.during
+    grew = p99_during / p99 if p99 else 0
+    memory = ", ".join(f"{value:.0f}" for value in row.rss)
+    return (f"| {row.attack} | `{row.door}` | {load(row)} | {p50:.2f}, {p50_during:.2f} | {p99:.2f}, {p99_during:.2f} | {grew:.1f} × "
+            f"| {row.newcomer:.1f} | {memory} | {row.cpu:.0%} | {row.failure or 'answers'} |")
+
+
+def write(rows, refused, seconds):
+    cores = os.cpu_count()
+    text = f"""# Faults
+
+What hostile clients do to a server, and to a well-behaved client of the same door. Measured by `tests/faults/run` ({seconds:.0f} s) on a machine with {cores} cores
+({platform.system()}), which the server, the attack and the measuring client share; `tests/faults/run --quick` is part of CI, and fails if the server
+does not live, does not answer rightly afterwards, or takes more memory than it may.
+
+Each row is a new server with one door beside gRPC and the default limits. The well-behaved client asks each 2 ms on a connection that it had before the attack; p50 and
+p99 are medians of 4 windows of half a second, so a p99 is the third longest of some 200 and varies by half from run to run. *Newcomer* is the time from a new connection to its first answer during the
+attack. *Processor* is the server's time as a share of one core, its work for the well-behaved client among it.
+
+"""
+    for name, what in ATTACKS:
+        text += f"- **{name}**: {what}.\n"
+    text += f"\n{HEAD}\n" + "\n".join(line(row) for row in rows) + "\n"
+    text += """
+## Web pages
+
+A page can make its visitor's browser send requests to doors on the visitor's own machine. What a door ran is told by `kvrpc_calls`.
+
+| door | request | result | answer |
+|---|---|---|---|
+""" + "\n".join(refused) + "\n"
+    (ROOT / "docs/faults.md").write_text(text)

@@ -1,0 +1,132 @@
+//! Clients that take more than their share: of memory, of turns, of other people's browsers.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use kvrpc::pb::v1;
+use kvrpc::service::Method;
+use prost::Message as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::grpc::people::sign_in;
+use crate::grpc::raw::Raw;
+use crate::harness::{Server, connect, eventually, exchange, http2_full, read_all, within};
+
+async fn server(doors: &[&str]) -> Server {
+    let open = |builder: crate::harness::Builder, door: &&str| builder.flag("--compat", format!("{door}=127.0.0.1:0"));
+    doors.iter().fold(Server::builder(), open).start().await
+}
+
+async fn connections(server: &Server, door: &str) -> usize {
+    let page = exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let head = format!("kvrpc_connections{{door=\"{door}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&head)).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn replies_that_nobody_reads_have_a_limit_together() {
+    let server = server(&["text"]).await;
+    let address = server.addresses.of("text").unwrap();
+    // Replies of 4 MiB, 48 of them: three times the limit of 64 MiB.
+    let words = format!("put b {}\n{}\n", "b".repeat(60_000), "get b ".repeat(69));
+    let (mut deaf, since) = (Vec::new(), Instant::now());
+    for _ in 0..48 {
+        let mut stream = connect(address).await;
+        stream.write_all(words.as_bytes()).await.unwrap();
+        deaf.push(stream);
+    }
+    eventually("those that waited longest are closed", || async { connections(&server, "text").await <= 24 }).await;
+    // Each would have been closed by then for its own silence.
+    assert!(since.elapsed() < Duration::from_secs(10), "not for the memory's sake");
+    // The latest still gets all of its reply.
+    let mut last = deaf.pop().unwrap();
+    let mut length = 0;
+    let mut part = vec![0; 64 << 10];
+    while length < 69 * 60_000 {
+        let read = within("more of the reply", last.read(&mut part)).await.unwrap();
+        assert!(read > 0, "closed after {length} bytes");
+        length += read;
+    }
+    let mut new = connect(address).await;
+    new.write_all(b"put a b get a\n").await.unwrap();
+    let mut answer = [0; 25];
+    within("an answer", new.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"Successfully set a as b\nb");
+}
+
+#[tokio::test]
+async fn responses_that_nobody_reads_have_a_limit_together() {
+    let server = server(&[]).await;
+    let me = sign_in(&Raw::new(server.channel()), "anuran").await;
+    let value = v1::put_request::Data::Value("b".repeat(1 << 20));
+    let put = v1::PutRequest { key: "b".to_owned(), data: Some(value), ..v1::PutRequest::default() };
+    me.call::<_, v1::PutResponse>(Method::Put.path(), &put).await.unwrap();
+    let message = v1::GetRequest { key: "b".to_owned() }.encode_to_vec();
+    let framed = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    let get = || {
+        http::Request::post(format!("http://{}{}", server.grpc(), Method::Get.path()))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", me.authorization.clone().unwrap())
+            .body(Full::new(Bytes::from(framed.clone())))
+            .unwrap()
+    };
+    // Three connections of 100 responses of 1 MiB: more than the 256 MiB that are kept.
+    let (mut deaf, mut bodies) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let (mut sender, driver) = http2_full(connect(server.grpc()).await).await;
+        for _ in 0..100 {
+            // The first connection may be gone before its last request.
+            if sender.ready().await.is_ok() {
+                bodies.push(sender.send_request(get()));
+            }
+        }
+        deaf.push((sender, driver));
+    }
+    // Four with that of the calls above, and somebody must go.
+    eventually("the one that waited longest is closed", || async { connections(&server, "grpc").await < 4 }).await;
+    let got: v1::GetResponse = me.call(Method::Get.path(), &v1::GetRequest { key: "b".to_owned() }).await.unwrap();
+    assert!(got.data.is_some(), "others are answered");
+}
+
+#[tokio::test]
+async fn who_works_without_a_pause_does_not_keep_others_waiting() {
+    let server = server(&["hello"]).await;
+    let address = server.addresses.of("hello").unwrap();
+    let mut busy = Vec::new();
+    for _ in 0..16 {
+        let (mut reader, mut writer) = connect(address).await.into_split();
+        busy.push(tokio::spawn(async move { while writer.write_all(&b"x\n".repeat(4_096)).await.is_ok() {} }));
+        busy.push(tokio::spawn(async move {
+            let mut part = vec![0; 64 << 10];
+            while reader.read(&mut part).await.is_ok_and(|read| read > 0) {}
+        }));
+    }
+    let mut calm = connect(address).await;
+    let mut answer = [0; 13];
+    for _ in 0..20 {
+        calm.write_all(b"knock\n").await.unwrap();
+        within("an answer between the others'", calm.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"Whose there?\n");
+    }
+    for task in busy {
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_gets_no_user_and_says_nothing_in_the_room() {
+    let server = server(&["pickle", "chat", "calc"]).await;
+    let page = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n\r\nhello\n";
+    for door in ["pickle", "chat", "calc"] {
+        let mut stream = connect(server.addresses.of(door).unwrap()).await;
+        stream.write_all(page).await.unwrap();
+        assert_eq!(read_all(&mut stream).await, b"", "{door}");
+    }
+    let metrics = exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(
+        !metrics.contains("calls_total{door=\"chat\"") && !metrics.contains("calls_total{door=\"pickle\""),
+        "{metrics}"
+    );
+}
