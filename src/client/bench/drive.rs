@@ -140,15 +140,15 @@ impl Run {
 }
 
 /// The CPU time, of the user and of the system, that a process of this machine has used.
-fn cpu_time(pid: u32) -> Result<Duration> {
+fn cpu_time(number: u32) -> Result<Duration> {
     let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
     let mut system = System::new().map_err(unknown)?;
-    let pid = Pid::from_u32(pid);
+    let pid = Pid::from_u32(number);
     let wanted = ProcessRefreshKind::nothing().with_cpu();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
     match system.process(pid) {
         Some(process) => Ok(Duration::from_millis(process.accumulated_cpu_time())),
-        None => Err(Failure::usage(format!("--pid: there is no process {pid} on this machine"))),
+        None => Err(Failure::usage(format!("--pid: there is no process {number} on this machine"))),
     }
 }
 
