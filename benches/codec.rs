@@ -17,7 +17,7 @@ use kvrpc::pb::v1::operation::Operation as Kind;
 use kvrpc::pb::v1::{BatchRequest, GetOperation, GetResponse, Operation, PutRequest, get_response, put_request};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const KEY: &str = "key:000000000001";
 

@@ -15,7 +15,7 @@ use kvrpc::service::{Caller, Limits, Method, Options, Service};
 use kvrpc::store::Clock;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn nobody() -> Caller {
     Caller { session: None, door: "grpc", source: IpAddr::from([127, 0, 0, 1]) }

@@ -12,7 +12,7 @@ use kvrpc::model::{Key, Prefix, Value};
 use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Step, Store, Write};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const NO_LIMITS: Limits =
     Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 /// As in kvrpc-server, so that the two differ in nothing but what they do.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 struct Echo;
 

@@ -1,11 +1,11 @@
 //! The server.
 
 use kvrpc::server::{Exit, run};
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 // Measured: 11 % less CPU a call than the system's allocator.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> Exit {
     run(std::env::args_os())

@@ -123,6 +123,14 @@ class Chat:
 
     def ask(self):
         self.said += 1
+        # Who says something is told what the others say, and must read it.
+        self.speaker.setblocking(False)
+        try:
+            while self.speaker.recv(65536):
+                pass
+        except BlockingIOError:
+            pass
+        self.speaker.settimeout(PATIENCE)
         self.speaker.sendall(b"line %d\n" % self.said)
         self.hear(b"%s: line %d" % (self.name.encode(), self.said))
 

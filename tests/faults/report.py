@@ -30,12 +30,12 @@ def line(row):
             f"| {row.newcomer:.1f} | {memory} | {row.cpu:.0%} | {row.failure or 'answers'} |")
 
 
-def write(rows, refused, seconds):
+def write(rows, refused, seconds, load):
     cores = os.cpu_count()
     text = f"""# Faults
 
 What hostile clients do to a server, and to a well-behaved client of the same door. Measured by `tests/faults/run` ({seconds:.0f} s) on a machine with {cores} cores
-({platform.system()}), which the server, the attack and the measuring client share; `tests/faults/run --quick` is part of CI, and fails if the server
+({platform.system()}), which the server, the attack and the measuring client share, and at a load average of {load:.1f} before it began; `tests/faults/run --quick` is part of CI, and fails if the server
 does not live, does not answer rightly afterwards, or takes more memory than it may.
 
 Each row is a new server with one door beside gRPC and the default limits. The well-behaved client asks each 2 ms on a connection that it had before the attack; p50 and
@@ -47,6 +47,10 @@ attack. *Processor* is the server's time as a share of one core, its work for th
         text += f"- **{name}**: {what}.\n"
     text += f"\n{HEAD}\n" + "\n".join(line(row) for row in rows) + "\n"
     text += """
+A full door sends the longest silent away: those are among the closed of *silent*, with the hundred a second that the attack itself ends; the client that has spoken keeps its place. At gRPC, silence ends after 3 s.
+At *unread*, gRPC has 48,000 calls of 60 KB to begin with, and works on those of each connection until 2 MiB of it are unread: that burst is in front of everybody's next call. This row does not hold its bounds yet, neither in memory nor in time, and is not in `--quick`.
+What is kept of replies that nobody takes is at most 256 MiB for gRPC and 64 MiB for all socket doors; then whoever has waited longest to be read is closed.
+
 ## Web pages
 
 A page can make its visitor's browser send requests to doors on the visitor's own machine. What a door ran is told by `kvrpc_calls`.

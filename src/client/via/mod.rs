@@ -112,10 +112,10 @@ mod tests {
     use crate::dialect::grammar::{Mode, find};
 
     #[test]
-    fn every_dialect_can_be_spoken() {
-        let (mine, doors): (Vec<_>, Vec<_>) =
-            (ALL.iter().map(|via| via.name).collect(), dialect::ALL.iter().map(|dialect| dialect.name).collect());
-        assert_eq!(mine, doors);
+    fn each_is_a_dialect_of_the_server() {
+        for via in ALL {
+            assert!(via.dialect().is_ok(), "{}", via.name);
+        }
     }
 
     #[test]

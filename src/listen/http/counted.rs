@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::listen::unsent::{Account, Held};
@@ -19,16 +22,33 @@ use crate::listen::unsent::{Account, Held};
 /// Frames below it are not worth the count.
 const SMALL: usize = 1 << 10;
 
-/// The account, and the way to tell this connection to go.
+/// What one connection may have of responses that it does not take, before more are made for it.
+const MOST_OF_ONE: usize = 2 << 20;
+/// How long a request waits for its client to take the responses to others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One connection's part of the account.
 pub(super) struct Ledger {
     account: Arc<Account>,
     pub(super) evicted: CancellationToken,
+    bytes: AtomicUsize,
+    freed: Notify,
 }
 
 /// Bytes on the account: HTTP/2 drops them when they are written.
 struct OnAccount {
     data: Bytes,
+    ledger: Arc<Ledger>,
     _held: Held,
+}
+
+impl Drop for OnAccount {
+    fn drop(&mut self) {
+        let before = self.ledger.bytes.fetch_sub(self.data.len(), Ordering::Relaxed);
+        if before > MOST_OF_ONE {
+            self.ledger.freed.notify_waiters();
+        }
+    }
 }
 
 impl AsRef<[u8]> for OnAccount {
@@ -39,79 +59,118 @@ impl AsRef<[u8]> for OnAccount {
 
 impl Ledger {
     pub(super) fn of(account: &Arc<Account>) -> Arc<Self> {
-        Arc::new(Self { account: Arc::clone(account), evicted: CancellationToken::new() })
+        let evicted = CancellationToken::new();
+        Arc::new(Self { account: Arc::clone(account), evicted, bytes: AtomicUsize::new(0), freed: Notify::new() })
     }
 
-    fn count(&self, data: Bytes) -> Bytes {
+    /// Whether no more is to be made for the client before it has taken some.
+    fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > MOST_OF_ONE
+    }
+
+    /// Waits until the client has taken some of what it has asked for, if that is much; not for ever.
+    async fn room(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let freed = self.freed.notified();
+            if !self.is_full() || timeout_at(end, freed).await.is_err() {
+                break;
+            }
+        }
+        if self.evicted.is_cancelled() {
+            // Nobody hears the answer: the connection takes the request with it.
+            std::future::pending().await
+        }
+    }
+
+    fn count(self: &Arc<Self>, data: Bytes) -> Bytes {
         if data.len() < SMALL {
             return data;
         }
+        self.bytes.fetch_add(data.len(), Ordering::Relaxed);
         let held = self.account.hold(data.len(), &self.evicted);
-        Bytes::from_owner(OnAccount { data, _held: held })
-    }
-
-    /// Waits for room on the account.
-    async fn room(self: Arc<Self>) {
-        self.account.room().await;
-        if self.evicted.is_cancelled() {
-            // Nobody hears the answer: the connection takes this with it.
-            std::future::pending::<()>().await;
-        }
+        Bytes::from_owner(OnAccount { data, ledger: Arc::clone(self), _held: held })
     }
 }
 
 /// A connection's service whose responses are on the account.
 pub(super) struct CountedService<S> {
-    inner: S,
+    inner: Arc<S>,
     ledger: Arc<Ledger>,
 }
 
 impl<S> CountedService<S> {
     pub(super) fn new(inner: S, ledger: &Arc<Ledger>) -> Self {
-        Self { inner, ledger: Arc::clone(ledger) }
+        Self { inner: Arc::new(inner), ledger: Arc::clone(ledger) }
     }
 }
 
 impl<S, B> Service<Request<Incoming>> for CountedService<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin>
+        + Send
+        + Sync
+        + 'static,
 {
     type Response = Response<Counted<B>>;
     type Error = Infallible;
-    type Future = Counting<S::Future>;
+    type Future = Counting<S, S::Future, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let room =
-            if self.ledger.account.has_room() { None } else { Some(Box::pin(Arc::clone(&self.ledger).room()) as _) };
-        Counting { room, answering: self.inner.call(request), ledger: Arc::clone(&self.ledger) }
+        let asked = Some((Arc::clone(&self.inner), request));
+        Counting { answering: Answering::Asked(asked), ledger: Arc::clone(&self.ledger) }
     }
 }
 
 /// An answer on its way.
-pub(super) struct Counting<F> {
-    /// What is waited for first.
-    room: Option<BoxFuture<'static, ()>>,
-    answering: F,
+pub(super) struct Counting<S, F, B> {
+    answering: Answering<S, F, B>,
     ledger: Arc<Ledger>,
 }
 
-impl<F, B> Future for Counting<F>
+#[allow(
+    clippy::large_enum_variant,
+    reason = "all but a few requests are answered at once, and boxing each would cost them an allocation"
+)]
+enum Answering<S, F, B> {
+    /// Not begun: what arrived with it may be answered, and counted, first.
+    Asked(Option<(Arc<S>, Request<Incoming>)>),
+    Begun(F),
+    Later(BoxFuture<'static, Result<Response<B>, Infallible>>),
+}
+
+impl<S, B> Future for Counting<S, S::Future, B>
 where
-    F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin>
+        + Send
+        + Sync
+        + 'static,
 {
     type Output = Result<Response<Counted<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Some(room) = &mut this.room {
-            if room.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            this.room = None;
+        if let Answering::Asked(asked) = &mut this.answering {
+            let Some((service, request)) = asked.take() else { return Poll::Pending };
+            this.answering = if this.ledger.is_full() {
+                let ledger = Arc::clone(&this.ledger);
+                Answering::Later(Box::pin(async move {
+                    ledger.room().await;
+                    service.call(request).await
+                }))
+            } else {
+                Answering::Begun(service.call(request))
+            };
         }
-        let Poll::Ready(response) = Pin::new(&mut this.answering).poll(context) else { return Poll::Pending };
-        let ledger = Arc::clone(&this.ledger);
-        Poll::Ready(response.map(|response| response.map(|inner| Counted { inner, ledger })))
+        let polled = match &mut this.answering {
+            Answering::Asked(_) => Poll::Pending,
+            Answering::Begun(answering) => Pin::new(answering).poll(context),
+            Answering::Later(answering) => answering.as_mut().poll(context),
+        };
+        let ledger = &this.ledger;
+        polled.map(|response| {
+            response.map(|response| response.map(|inner| Counted { inner, ledger: Arc::clone(ledger) }))
+        })
     }
 }
 

@@ -27,6 +27,7 @@ pub trait HttpService: Clone + Send + Sync + 'static {
             Error = Infallible,
             Future: Send + Unpin + 'static,
         > + Send
+        + Sync
         + 'static;
 
     /// What answers the requests of a new connection.
@@ -63,7 +64,7 @@ pub struct WithInfo<S> {
 
 impl<S> Service<Request<Incoming>> for WithInfo<S>
 where
-    S: tower::Service<Request<Incoming>, Future: Send + 'static> + Clone + Send + 'static,
+    S: tower::Service<Request<Incoming>, Future: Send + 'static> + Clone + Send + Sync + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;

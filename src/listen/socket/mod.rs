@@ -13,7 +13,6 @@ mod stream;
 mod websocket;
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +100,8 @@ impl Door for SocketDoor {
 
 /// Runs one action; while it waits for somebody else, the connection's turn is another's.
 async fn run(member: &mut Member, action: Action, pace: &mut Pace) -> Answer {
-    let mut running = pin!(member.run(action));
+    // Boxed: it is large, and an idle connection has no room for it in its own future.
+    let mut running = Box::pin(member.run(action));
     match running.as_mut().now_or_never() {
         Some(answer) => answer,
         None => {
