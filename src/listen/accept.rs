@@ -91,7 +91,8 @@ impl Acceptor {
         };
         let job = Job { stream, peer: canonical(peer), local: canonical(local), permit, door: Arc::clone(&self.door) };
         if !self.workers.deal(job).await {
-            self.complaints.warn(self.gate.name(), &"no worker took up a connection for a second; closed a new connection");
+            self.complaints
+                .warn(self.gate.name(), &"no worker took up a connection for a second; closed a new connection");
         }
     }
 }
