@@ -126,3 +126,41 @@ async fn serve(job: Job, draining: CancellationToken) {
         () = evicted.cancelled() => tracing::debug!(%peer, "closed, having never spoken, for somebody new"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::Gate;
+    use super::*;
+
+    struct Nowhere;
+
+    impl Door for Nowhere {
+        fn serve(&self, _: Connection) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    fn job(listener: &std::net::TcpListener, gate: &Arc<Gate>) -> Job {
+        let local = listener.local_addr().unwrap();
+        let stream = std::net::TcpStream::connect(local).unwrap();
+        let peer = stream.local_addr().unwrap();
+        Job { stream, peer, local, permit: gate.admit(peer).ok().unwrap(), door: Arc::new(Nowhere) }
+    }
+
+    /// Once, what came while every queue was full was closed at once.
+    #[tokio::test]
+    async fn a_burst_waits_for_a_worker_and_is_not_closed() {
+        let (queue, mut jobs) = mpsc::channel(1);
+        let mut workers = Workers { queues: vec![queue], next: 0 };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let gate = Gate::new("test", 10);
+        assert!(workers.deal(job(&listener, &gate)).await);
+        let mut second = Box::pin(workers.deal(job(&listener, &gate)));
+        assert_eq!(second.as_mut().now_or_never(), None, "it waits");
+        let first = jobs.recv().await;
+        assert!(second.await && first.is_some());
+        assert!(jobs.recv().await.is_some());
+    }
+}
