@@ -5,7 +5,8 @@
 //! Read in this order:
 //!
 //! - [`model`]: what can be asked and answered (`Command`, `Reply`), names, keys, values, errors. No I/O, no async, no protobuf.
-//! - [`store`]: who keeps it. `trait Store` is one user's store, of any engine; `memory` is the embedded one; `feed` carries events to many followers.
+//! - [`store`]: who keeps it. `trait Store` is one user's store, of any engine; `memory` is the embedded one, `redis` the one that servers share; `feed` carries
+//!   events to many followers.
 //!   Only `store::Clock` reads the time. Knows `model` alone.
 //! - [`service`]: what a command does, for whom: users, sessions, roles, quotas, the access log, the table of RPCs (`method.rs`). No door, no socket, no protobuf.
 //! - [`pb`]: the generated messages, their conversion from and to the model, and the one map from errors to gRPC codes.
@@ -17,7 +18,8 @@
 //!
 //! One Put, at any door: bytes → codec → `Command::Put` → [`service::Service::execute`] → `authorize` → `Store::put` → `Reply` → the same codec → bytes.
 //!
-//! Each core has a thread with a runtime of its own; one acceptor deals the connections to them in turn.
+//! Each core has a thread with a runtime of its own; one acceptor deals the connections to them in turn. What reads or writes a key in this process's memory is
+//! answered as soon as it is read from the wire (`grpc/at_once.rs`); everything else comes by the generated services.
 //!
 //! Absent on purpose: `unsafe`, global state, a door that can do what the service does not know of, a type of the wire behind the doors.
 

@@ -50,7 +50,7 @@ impl Acceptor {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.hand_over(stream, peer),
+                Ok((stream, peer)) => self.hand_over(stream, peer).await,
                 Err(error) if is_of_the_connection(&error) => {
                     tracing::debug!(%error, "a connection failed before it was accepted")
                 }
@@ -65,7 +65,7 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr) {
+    async fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr) {
         let permit = match self.gate.admit(peer) {
             Ok(permit) => permit,
             Err(Refusal::Full) => {
@@ -90,8 +90,9 @@ impl Acceptor {
             Err(error) => return tracing::debug!(%peer, %error, "a connection could not be handed over"),
         };
         let job = Job { stream, peer: canonical(peer), local: canonical(local), permit, door: Arc::clone(&self.door) };
-        if !self.workers.deal(job) {
-            self.complaints.warn(self.gate.name(), &"every worker's queue is full; closed a new connection");
+        if !self.workers.deal(job).await {
+            self.complaints
+                .warn(self.gate.name(), &"no worker took up a connection for a second; closed a new connection");
         }
     }
 }

@@ -7,11 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +21,8 @@ use super::{Connection, Door, Permit};
 
 /// Accepted connections that wait for one worker. A worker this far behind is skipped.
 const QUEUE: usize = 256;
+/// How long the accept loop waits for a worker when all are that far behind.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What goes on beside the connections, once on each worker.
 pub type Beside = fn() -> BoxFuture<'static, ()>;
@@ -68,8 +72,9 @@ impl Workers {
         Ok((Self { queues, next: 0 }, finished))
     }
 
-    /// Gives a connection to the next worker with room; false, and the connection is closed, if none has any.
-    pub(super) fn deal(&mut self, mut job: Job) -> bool {
+    /// Gives a connection to the next worker with room. If none has any, waits a while for the one whose turn it is: in a burst the system keeps the
+    /// connections behind this one. False, and the connection is closed, if that took too long.
+    pub(super) async fn deal(&mut self, mut job: Job) -> bool {
         for _ in 0..self.queues.len() {
             self.next = (self.next + 1) % self.queues.len();
             let Some(queue) = self.queues.get(self.next) else { return false };
@@ -78,7 +83,8 @@ impl Workers {
                 Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => job = back,
             }
         }
-        false
+        let Some(queue) = self.queues.get(self.next) else { return false };
+        matches!(timeout(PATIENCE, queue.send(job)).await, Ok(Ok(())))
     }
 }
 

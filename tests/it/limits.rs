@@ -146,3 +146,26 @@ async fn connections_are_dealt_evenly_to_the_workers() {
         assert_eq!(&status, b"HTTP/1.1 200");
     }
 }
+
+/// Once, a burst that came faster than a worker took it up was closed for the most part.
+#[tokio::test]
+async fn a_burst_of_connections_is_taken_up() {
+    let server = Server::builder().toml("threads = 1\n").flag("--compat", "hello=127.0.0.1:0").start().await;
+    let address = server.addresses.of("hello").unwrap();
+    let burst = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+
+        let mut all: Vec<_> = (0..900).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for stream in &mut all {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.write_all(b"knock knock").unwrap();
+        }
+        let mut answered = 0;
+        for stream in &mut all {
+            let mut answer = [0; 12];
+            answered += usize::from(stream.read_exact(&mut answer).is_ok() && &answer == b"Whose there?");
+        }
+        answered
+    });
+    assert_eq!(within("all are answered", burst).await.unwrap(), 900);
+}

@@ -12,6 +12,7 @@ from subjects import VALUE, need
 
 # Connections and calls in flight on each.
 SHAPES = {"8 × 16": (8, 16), "50 × 1": (50, 1)}
+STREAMS = {"8 × 1": (8, 1)}
 REDIS_CLIENTS = 50
 
 
@@ -24,7 +25,7 @@ def client(*command):
 
 def h2load(row, server, shape, calls, more=()):
     """One run of a gRPC row: seconds of the server's CPU, and calls a second."""
-    connections, streams = SHAPES[shape]
+    connections, streams = (SHAPES | STREAMS)[shape]
     known = row.probe(server.address)
     with tempfile.NamedTemporaryFile() as body:
         body.write(row.body())

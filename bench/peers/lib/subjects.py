@@ -52,7 +52,7 @@ class Grpc:
         """One call by another client, checked: grpc-status 0, and the value's bytes."""
         with grpc.insecure_channel(address) as channel:
             metadata = tuple(self.headers.items())
-            if self.messages == 1 and self.operations == 1 or not self.path.endswith("Pipeline"):
+            if self.messages == 1:
                 answer = channel.unary_unary(self.path)(self.message, metadata=metadata, timeout=10)
             else:
                 stream = channel.stream_stream(self.path)(iter([self.message]), metadata=metadata, timeout=10)
@@ -127,38 +127,47 @@ def put_total(revision, calls):
     return total
 
 
-def batch(name, count, headers):
-    """Gets, together in one unary call."""
-    message = field(1, field(1, field(1, READ))) * count
+# Batches that a Pipeline's stream has.
+IN_A_STREAM = 64
+
+
+def gets(name, count, headers, pipeline=False):
+    """Gets, together in one unary call, or batch after batch on a stream."""
+    message = field(2 if pipeline else 1, field(1, field(1, READ))) * count
+    results_field, batches = (2, IN_A_STREAM) if pipeline else (1, 1)
 
     def check(answer):
-        results = [dict(fields(data)) for number, data in fields(answer) if number == 1]
-        need(len(results) == count, f"{name} answered {len(results)} results")
+        results = [dict(fields(data)) for number, data in fields(answer) if number == results_field]
+        need(len(results) == count, f"{name} answered {answer!r}")
         for result in results:
             need(VALUE.encode() in dict(fields(result[1])).values(), f"{name} answered {result}")
         return len(answer)
 
-    return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, lambda length, calls: calls * (5 + length), count, headers)
+    def expected(length, calls):
+        return calls * batches * (5 + length)
+
+    path = KEY_VALUE + ("Pipeline" if pipeline else "Batch")
+    return Grpc(name, "kvrpc", path, message, check, expected, count * batches, headers, batches)
 
 
-def batch_put(name, count, headers):
-    """Puts, together in one unary call. The answers grow with their revisions: the length of each call's is worked out."""
-    message = field(1, field(2, field(1, KEY) + field(2, VALUE))) * count
+def puts(name, count, headers, pipeline=False):
+    """Puts in the same ways. The answers grow with their revisions: the length of each is worked out."""
+    message = field(2 if pipeline else 1, field(2, field(1, KEY) + field(2, VALUE))) * count
+    results_field, batches = (2, IN_A_STREAM) if pipeline else (1, 1)
 
     def answer_of(revision):
-        results = (field(1, field(2, number_field(1, at))) for at in range(revision - count + 1, revision + 1))
-        return b"".join(results) + number_field(2, revision) + number_field(3, 1)
+        results = (field(results_field, field(2, number_field(1, at))) for at in range(revision - count + 1, revision + 1))
+        return b"".join(results) + number_field(results_field + 1, revision) + number_field(results_field + 2, 1)
 
     def check(answer):
-        revision = dict(fields(answer))[2]
+        revision = dict(fields(answer)).get(results_field + 1, 0)
         need(answer == answer_of(revision), f"{name} answered {answer!r}")
         return revision
 
     def expected(revision, calls):
-        lengths = {}
-        total = 0
-        for call in range(1, calls + 1):
-            last = revision + call * count
+        lengths, total = {}, 0
+        for number in range(1, calls * batches + 1):
+            last = revision + number * count
             # All answers between two growths of a varint are as long.
             span = (len(varint(last - count + 1)), len(varint(last)))
             if span[0] != span[1] or span not in lengths:
@@ -166,7 +175,8 @@ def batch_put(name, count, headers):
             total += 5 + lengths[span]
         return total
 
-    return Grpc(name, "kvrpc", KEY_VALUE + "Batch", message, check, expected, count, headers, writes=True)
+    path = KEY_VALUE + ("Pipeline" if pipeline else "Batch")
+    return Grpc(name, "kvrpc", path, message, check, expected, count * batches, headers, batches, writes=True)
 
 
 def all_of(servers):
@@ -178,8 +188,9 @@ def all_of(servers):
         dataclasses.replace(put, message=field(1, READ) + field(2, VALUE)).probe(server.address)
         length = lambda size, calls: calls * (5 + size)
         rows += [Grpc("kvrpc Get", "kvrpc", KEY_VALUE + "Get", field(1, READ), get("Get"), length, headers=headers), put]
-        rows += [batch(f"kvrpc Batch of {count} Gets", count, headers) for count in (16, 128)]
-        rows += [batch_put(f"kvrpc Batch of {count} Puts", count, headers) for count in (16, 128)]
+        for kind, pipeline in (("Batch", False), ("Pipeline", True)):
+            rows += [gets(f"kvrpc {kind} of {count} Gets", count, headers, pipeline) for count in (16, 128)]
+            rows += [puts(f"kvrpc {kind} of {count} Puts", count, headers, pipeline) for count in (16, 128)]
     for server, name in ECHOES.items():
         if server in servers:
             rows.append(echo(name, server))

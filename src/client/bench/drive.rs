@@ -24,6 +24,8 @@ use crate::dialect::grammar::{BenchCall, BenchMode};
 const LONGEST: u64 = 3_600_000_000_000;
 /// Three digits of each time are right.
 const DIGITS: u8 = 3;
+/// As many lanes as the largest load has.
+const MOST_LANES: usize = 10_000 * 128;
 const TICK: Duration = Duration::from_millis(100);
 
 /// What came of a load.
@@ -138,15 +140,15 @@ impl Run {
 }
 
 /// The CPU time, of the user and of the system, that a process of this machine has used.
-fn cpu_time(pid: u32) -> Result<Duration> {
+fn cpu_time(number: u32) -> Result<Duration> {
     let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
     let mut system = System::new().map_err(unknown)?;
-    let pid = Pid::from_u32(pid);
+    let pid = Pid::from_u32(number);
     let wanted = ProcessRefreshKind::nothing().with_cpu();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
     match system.process(pid) {
         Some(process) => Ok(Duration::from_millis(process.accumulated_cpu_time())),
-        None => Err(Failure::usage(format!("--pid: there is no process {pid} on this machine"))),
+        None => Err(Failure::usage(format!("--pid: there is no process {number} on this machine"))),
     }
 }
 
@@ -233,7 +235,7 @@ impl Turns {
             number = number.saturating_add((until - number).min(1 << 20));
         }
         // One for each lane to see that there is no more.
-        self.due.add_permits(1 << 20);
+        self.due.add_permits(MOST_LANES);
     }
 
     fn bar(&self) -> ProgressBar {

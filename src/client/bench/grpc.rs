@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::Request;
 use tonic::transport::Channel;
 
+use super::each;
 use super::lane::wrong;
 use super::load::{Load, Operation as Planned};
 use super::people::Person;
@@ -66,6 +67,9 @@ pub(super) async fn lanes(
             pipe: pipe.clone(),
         }));
     }
+    // A connection opens with its first call, which is not the load's.
+    let first = lanes.iter_mut().step_by(call.in_flight).map(|lane| lane.request(0));
+    each(first).await?;
     Ok(lanes)
 }
 

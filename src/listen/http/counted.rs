@@ -107,56 +107,80 @@ impl<S> CountedService<S> {
 
 impl<S, B> Service<Request<Incoming>> for CountedService<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin>
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin + 'static>
         + Send
         + Sync
         + 'static,
 {
     type Response = Response<Counted<B>>;
     type Error = Infallible;
-    type Future = Counting<S::Future, B>;
+    type Future = Counting<S, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let ledger = Arc::clone(&self.ledger);
-        let answering = if ledger.is_full() {
-            let (inner, ledger) = (Arc::clone(&self.inner), Arc::clone(&ledger));
-            Answering::Later(Box::pin(async move {
-                ledger.room().await;
-                inner.call(request).await
-            }))
-        } else {
-            Answering::Begun(self.inner.call(request))
-        };
-        Counting { answering, ledger }
+        let asked = Box::new((Arc::clone(&self.inner), request));
+        Counting { state: State::Asked(asked), ledger: Arc::clone(&self.ledger) }
     }
 }
 
-/// An answer on its way.
-pub(super) struct Counting<F, B> {
-    answering: Answering<F, B>,
+/// An answer on its way. Small, since hyper moves it about; what is in boxes stays where it is.
+pub(super) struct Counting<S, B> {
+    state: State<S, B>,
     ledger: Arc<Ledger>,
 }
 
-enum Answering<F, B> {
-    Begun(F),
-    Later(BoxFuture<'static, Result<Response<B>, Infallible>>),
+enum State<S, B> {
+    /// Not begun: what arrived with it may be answered, and counted, first.
+    Asked(Box<(Arc<S>, Request<Incoming>)>),
+    Waiting(BoxFuture<'static, Result<Response<B>, Infallible>>),
+    Done,
 }
 
-impl<F, B> Future for Counting<F, B>
+impl<S, B> Future for Counting<S, B>
 where
-    F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin + 'static>
+        + Send
+        + Sync
+        + 'static,
 {
     type Output = Result<Response<Counted<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = match &mut self.answering {
-            Answering::Begun(answering) => Pin::new(answering).poll(context),
-            Answering::Later(answering) => answering.as_mut().poll(context),
+        let this = &mut *self;
+        let polled = match std::mem::replace(&mut this.state, State::Done) {
+            State::Asked(asked) => {
+                let (service, request) = *asked;
+                let mut waiting: BoxFuture<'static, _> = if this.ledger.is_full() {
+                    let ledger = Arc::clone(&this.ledger);
+                    Box::pin(async move {
+                        ledger.room().await;
+                        service.call(request).await
+                    })
+                } else {
+                    let mut answering = service.call(request);
+                    match Pin::new(&mut answering).poll(context) {
+                        Poll::Ready(response) => return Poll::Ready(this.counted(response)),
+                        Poll::Pending => Box::pin(answering),
+                    }
+                };
+                let polled = waiting.as_mut().poll(context);
+                this.state = State::Waiting(waiting);
+                polled
+            }
+            State::Waiting(mut waiting) => {
+                let polled = waiting.as_mut().poll(context);
+                this.state = State::Waiting(waiting);
+                polled
+            }
+            State::Done => Poll::Pending,
         };
-        let ledger = &self.ledger;
-        polled.map(|response| {
-            response.map(|response| response.map(|inner| Counted { inner, ledger: Arc::clone(ledger) }))
-        })
+        polled.map(|response| this.counted(response))
+    }
+}
+
+impl<S, B> Counting<S, B> {
+    fn counted(&mut self, response: Result<Response<B>, Infallible>) -> Result<Response<Counted<B>>, Infallible> {
+        self.state = State::Done;
+        response.map(|response| response.map(|inner| Counted { inner, ledger: Arc::clone(&self.ledger) }))
     }
 }
 

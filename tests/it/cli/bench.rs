@@ -35,6 +35,7 @@ async fn every_mode_runs_and_counts() {
     for (line, operations, timed) in [
         ("unary --operations 200", 200, 200),
         ("unary --operations 200 --connections 2 --in-flight 4 --writes 100", 200, 200),
+        ("unary --operations 50 --users 5 --keys 3", 50, 50),
         ("unary --operations 50 --manager", 50, 50),
         ("unary --operations 50 --manager --other", 50, 50),
         ("unary --operations 3 --value-size 1048576 --keys 5", 3, 3),
@@ -81,6 +82,10 @@ async fn people_read_a_table_and_a_plot() {
     let server = server().await;
     let cli = Cli::new(&server, "anuran");
     let text = cli.run("bench text --operations 20 --plot latency.svg").ok();
+    let id = std::process::id();
+    assert!(
+        load(&cli, &format!("batch --operations 16000 --pid {id}"))["server_cpu_us_per_operation"].as_f64() > Some(0.0)
+    );
     for part in ["text as guest: 8 connections", "20 operations in ", "every answer was right", "p99.9  "] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
@@ -108,6 +113,8 @@ async fn what_cannot_be_run_is_refused() {
         ("bench text", 2, "the server has no door `text`; start it with --compat text=127.0.0.1:PORT, or give --door"),
         ("bench text --door 127.0.0.1:1", 8, "cannot connect to 127.0.0.1:1"),
         ("bench unary --other", 5, "only a manager may read another user's store"),
+        ("bench text --users 2", 2, "`bench text` has no use for it; it is for guests over gRPC"),
+        ("bench unary --pid 4294967295", 2, "--pid: there is no process 4294967295 on this machine"),
         ("bench unary --manager", 2, "there is no terminal to ask for the password on"),
     ] {
         let error = cli.run(line).error(code);
