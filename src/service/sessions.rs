@@ -36,6 +36,16 @@ impl Sessions {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Whether there is room for one more, for now.
+    pub(super) fn has_room(&self) -> Result<()> {
+        if self.len() >= self.max { Err(self.full()) } else { Ok(()) }
+    }
+
+    fn full(&self) -> Error {
+        let sentence = format!("the server has {} sessions, as many as it may; try again later", self.max);
+        Error::new(Reason::ServerFull, sentence).retry_after(std::time::Duration::from_secs(60))
+    }
+
     /// Takes one in; gives the one that is there already, if it is.
     ///
     /// # Errors
@@ -43,11 +53,7 @@ impl Sessions {
     pub(super) fn insert(&self, session: Arc<Session>) -> Result<Arc<Session>> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
             self.count.fetch_sub(1, Ordering::AcqRel);
-            return Err(Error::new(
-                Reason::ServerFull,
-                format!("the server has {} sessions, as many as it may; try again later", self.max),
-            )
-            .retry_after(std::time::Duration::from_secs(60)));
+            return Err(self.full());
         }
         if let Some(shard) = self.shard(session.token) {
             let (bits, token) = (session.token.bits(), session.token);

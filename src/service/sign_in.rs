@@ -127,6 +127,7 @@ impl Service {
         now: Millis,
     ) -> Result<Arc<Session>> {
         if let Some(shared) = &self.shared {
+            self.sessions.has_room()?;
             let user = shared.open_guest(name, hash, life, now).await?;
             return self.open(&user, hash, life, now);
         }

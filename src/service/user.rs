@@ -1,6 +1,6 @@
 //! A user: its name, its standing, its store, and who else used that store.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -59,6 +59,8 @@ pub struct User {
     /// Its store.
     pub store: Backend,
     standing: AtomicU8,
+    /// Whether the engine that servers share no longer knows it.
+    gone: AtomicBool,
     accesses: Mutex<Accesses>,
     sessions: Mutex<Vec<Weak<Session>>>,
     /// What it takes of the rooms.
@@ -74,6 +76,7 @@ impl User {
             account,
             store,
             standing: AtomicU8::new(standing as u8),
+            gone: AtomicBool::new(false),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
             talk: Talk::default(),
@@ -83,6 +86,16 @@ impl User {
     /// How it came by its role, without what its sessions were granted.
     pub fn standing(&self) -> Standing {
         Standing::from_bits(self.standing.load(Ordering::Acquire))
+    }
+
+    /// The engine no longer knows it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Notes that the engine no longer knows it.
+    pub(super) fn went(&self) {
+        self.gone.store(true, Ordering::Release);
     }
 
     /// Takes the standing that the engine says.

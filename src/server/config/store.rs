@@ -20,6 +20,7 @@ pub(super) fn read(s: &mut Sources) -> StoreEngine {
         answer: s.one("redis.answer-timeout", &length, default.answer),
         replicas: s.one("redis.replicas-timeout", &length, default.replicas),
     };
+    let namespace = s.one("redis.namespace", &Namespace, "kvrpc".to_owned());
     let Named::Redis(url) = store else {
         if promise.is_some_and(|promise| promise != Promise::Local) {
             let rule = "needs --store redis://… or redis-cluster://…; memory promises local alone";
@@ -30,6 +31,7 @@ pub(super) fn read(s: &mut Sources) -> StoreEngine {
     let mut options = RedisOptions::new(url);
     options.promise = promise.unwrap_or(options.promise);
     options.patience = patience;
+    options.namespace = namespace;
     StoreEngine::Redis(options)
 }
 
@@ -66,6 +68,25 @@ impl Kind<Named> for Store {
             Named::Memory => quoted("memory"),
             Named::Redis(url) => quoted(&url.to_string()),
         }
+    }
+}
+
+/// What all keys begin with.
+struct Namespace;
+
+impl Kind<String> for Namespace {
+    fn rule(&self) -> String {
+        "1 to 32 letters, digits and -".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, String> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let fits = plain && (1..=32).contains(&text.len());
+        if fits { Ok(text.to_owned()) } else { Err(format!("must be {}", self.rule())) }
+    }
+
+    fn show(&self, value: &String) -> String {
+        quoted(value)
     }
 }
 

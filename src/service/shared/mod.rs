@@ -212,6 +212,17 @@ impl Shared {
         self.user(found.id, &found.name, found.account).map(Some)
     }
 
+    /// Asks beside the calls whether a user is still there, and notes if not.
+    pub(super) fn look_whether_gone(&self, user: &Arc<User>) {
+        let (engine, user) = (self.engine.clone(), Arc::clone(user));
+        self.engine.in_background(async move {
+            if engine.find_user(user.id).await?.is_none() {
+                user.went();
+            }
+            Ok(())
+        });
+    }
+
     /// The user with this id, as it is known here or else from now on.
     fn user(&self, id: u64, name: &str, account: bool) -> Result<Arc<User>> {
         if let Some(known) = self.users.lock().get(&id).and_then(Weak::upgrade) {

@@ -14,7 +14,7 @@ pub(crate) use certificates::Authority;
 pub(crate) use clients::{connect, exchange, http2, http2_full, read_all, tls_connect};
 pub(crate) use probe::probe;
 pub(crate) use process::ServerProcess;
-pub(crate) use redis::{RedisCluster, RedisProcess, shared_cluster, shared_redis};
+pub(crate) use redis::{RedisCluster, RedisProcess, new_namespace, shared_cluster, shared_redis};
 pub(crate) use server::{Builder, Server};
 
 /// How long a test waits for what must happen. Long: a busy machine is no failure.

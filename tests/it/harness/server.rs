@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
-use super::within;
+use super::{new_namespace, shared_redis, within};
 
 /// A running server. Dropped, it ends at once, and its threads with it.
 pub(crate) struct Server {
@@ -46,8 +46,16 @@ impl Builder {
     /// The checked configuration.
     pub(crate) fn config(&self) -> Config {
         let file = NamedTempFile::new().unwrap();
-        std::fs::write(&file, &self.file).unwrap();
         let mut arguments = self.arguments.clone();
+        let mut lines = self.file.clone();
+        // The same tests on the other engine; each server has it for itself.
+        if std::env::var_os("KVRPC_TEST_STORE").is_some_and(|store| store == "redis")
+            && !arguments.contains(&"--store".to_owned())
+        {
+            arguments.extend(["--store".to_owned(), shared_redis().url()]);
+            lines.push_str(&format!("[redis]\nnamespace = \"{}\"\nanswer-timeout = \"20s\"\n", new_namespace()));
+        }
+        std::fs::write(&file, &lines).unwrap();
         // Tests that run at the same time must not all want the text door's usual port.
         if !arguments.iter().any(|argument| argument.ends_with("compat")) && !self.file.contains("compat") {
             arguments.push("--no-compat".to_owned());

@@ -1,7 +1,6 @@
 //! The Redis engine under the tests of all engines, on one server and on a cluster.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
@@ -10,9 +9,7 @@ use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
 use kvrpc::store::{Clock, Limits, RedisEngine, RedisStore, Usage};
 
 use super::{Engine, START, Tested};
-use crate::harness::{PATIENCE, shared_cluster, shared_redis};
-
-static NAMESPACES: AtomicU64 = AtomicU64::new(0);
+use crate::harness::{PATIENCE, new_namespace, shared_cluster, shared_redis};
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -36,7 +33,7 @@ impl Opened {
         options.promise = Promise::Local;
         options.patience.connect = PATIENCE;
         options.patience.answer = PATIENCE;
-        options.namespace = format!("t{}-{}", std::process::id(), NAMESPACES.fetch_add(1, Ordering::Relaxed));
+        options.namespace = new_namespace();
         let engine = RedisEngine::start(options, clock.clone(), limits).unwrap();
         (Self { engine, stores: Mutex::default() }, clock)
     }
