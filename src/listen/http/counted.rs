@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// Waits until the client has taken some of what it has asked for, if that is much; not for ever.
-    async fn room(&self) {
+    async fn room(self: Arc<Self>) {
         let end = Instant::now() + PATIENCE;
         loop {
             let freed = self.freed.notified();
@@ -118,21 +118,39 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let asked = Box::new((Arc::clone(&self.inner), request));
-        Counting { state: State::Asked(asked), ledger: Arc::clone(&self.ledger) }
+        Counting { state: State::Asked(asked), room: None, ledger: Arc::clone(&self.ledger) }
     }
 }
 
 /// An answer on its way. Small, since hyper moves it about; what is in boxes stays where it is.
 pub(super) struct Counting<S, B> {
     state: State<S, B>,
+    /// Waited for before anything more is done.
+    room: Option<BoxFuture<'static, ()>>,
     ledger: Arc<Ledger>,
 }
 
 enum State<S, B> {
     /// Not begun: what arrived with it may be answered, and counted, first.
     Asked(Box<(Arc<S>, Request<Incoming>)>),
-    Waiting(BoxFuture<'static, Result<Response<B>, Infallible>>),
+    Begun(BoxFuture<'static, Result<Response<B>, Infallible>>),
     Done,
+}
+
+impl<S, B> Counting<S, B> {
+    /// At each poll: between two of them, other calls of the connection may have made much.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.room.is_none() && self.ledger.is_full() {
+            self.room = Some(Box::pin(Arc::clone(&self.ledger).room()));
+        }
+        if let Some(room) = &mut self.room {
+            if room.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.room = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl<S, B> Future for Counting<S, B>
@@ -146,41 +164,32 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let polled = match std::mem::replace(&mut this.state, State::Done) {
+        if this.poll_room(context).is_pending() {
+            return Poll::Pending;
+        }
+        let response = match std::mem::replace(&mut this.state, State::Done) {
             State::Asked(asked) => {
                 let (service, request) = *asked;
-                let mut waiting: BoxFuture<'static, _> = if this.ledger.is_full() {
-                    let ledger = Arc::clone(&this.ledger);
-                    Box::pin(async move {
-                        ledger.room().await;
-                        service.call(request).await
-                    })
-                } else {
-                    let mut answering = service.call(request);
-                    match Pin::new(&mut answering).poll(context) {
-                        Poll::Ready(response) => return Poll::Ready(this.counted(response)),
-                        Poll::Pending => Box::pin(answering),
+                let mut answering = service.call(request);
+                match Pin::new(&mut answering).poll(context) {
+                    Poll::Ready(response) => response,
+                    Poll::Pending => {
+                        this.state = State::Begun(Box::pin(answering));
+                        return Poll::Pending;
                     }
-                };
-                let polled = waiting.as_mut().poll(context);
-                this.state = State::Waiting(waiting);
-                polled
+                }
             }
-            State::Waiting(mut waiting) => {
-                let polled = waiting.as_mut().poll(context);
-                this.state = State::Waiting(waiting);
-                polled
-            }
-            State::Done => Poll::Pending,
+            State::Begun(mut answering) => match answering.as_mut().poll(context) {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    this.state = State::Begun(answering);
+                    return Poll::Pending;
+                }
+            },
+            State::Done => return Poll::Pending,
         };
-        polled.map(|response| this.counted(response))
-    }
-}
-
-impl<S, B> Counting<S, B> {
-    fn counted(&mut self, response: Result<Response<B>, Infallible>) -> Result<Response<Counted<B>>, Infallible> {
-        self.state = State::Done;
-        response.map(|response| response.map(|inner| Counted { inner, ledger: Arc::clone(&self.ledger) }))
+        let ledger = Arc::clone(&this.ledger);
+        Poll::Ready(response.map(|response| response.map(|inner| Counted { inner, ledger })))
     }
 }
 
