@@ -1,11 +1,12 @@
 //! Measures what a delivery costs a chat server: its CPU time while every message of one sender goes to all subscribers of a room.
 //!
-//! `fanout ADDRESS PID [SUBSCRIBERS] [CONNECTIONS] [MESSAGES] [WINDOW]` prints microseconds of the process PID for each delivery. WINDOW messages are on their way at a
-//! time: the next one is sent when all subscribers have one more.
+//! `fanout ADDRESS PID [SUBSCRIBERS] [CONNECTIONS] [MESSAGES] [WINDOW] [RATE]` prints microseconds of the process PID for each delivery. WINDOW messages are on their way
+//! at a time: the next one is sent when all subscribers have one more. With RATE, so many are sent a second instead, whether or not those before have arrived.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kvrpc::pb::v1::auth_service_client::AuthServiceClient;
 use kvrpc::pb::v1::chat_service_client::ChatServiceClient;
@@ -105,7 +106,7 @@ async fn main() -> Result<(), Failure> {
     let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |text| text.parse());
     let (address, pid) = (arguments.get(1).ok_or("no address")?, arguments.get(2).ok_or("no process id")?);
     let (subscribers, connections) = (number(3, 2_000)?, number(4, 20)?);
-    let (messages, window) = (number(5, 200)?, number(6, 1)?);
+    let (messages, window, rate) = (number(5, 200)?, number(6, 1)?, number(7, 0)?);
 
     let opened = Client::connect(address, None).await?;
     let sign_in = SignInRequest { user: "bench".to_owned() };
@@ -128,8 +129,11 @@ async fn main() -> Result<(), Failure> {
     arrived.wait(history).await;
 
     let (before, start) = (ticks(pid)?, arrived.count.load(Ordering::Acquire));
+    let mut pace = tokio::time::interval(Duration::from_micros(1_000_000 / rate.max(1) as u64));
     for sent in 0..messages {
-        if sent >= window {
+        if rate > 0 {
+            pace.tick().await;
+        } else if sent >= window {
             arrived.wait(start + (sent + 1 - window) * subscribers).await;
         }
         sender.send().await?;
