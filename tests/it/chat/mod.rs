@@ -15,7 +15,7 @@ use crate::grpc::people::{People, Who, sign_in};
 use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{eventually, within};
 
-async fn members(raw: &Raw, room: &str) -> Result<Vec<String>, Failure> {
+pub(crate) async fn members(raw: &Raw, room: &str) -> Result<Vec<String>, Failure> {
     let request = v1::ListMembersRequest { room: room.to_owned(), ..Default::default() };
     let listed: v1::ListMembersResponse = raw.call(Method::ListMembers.path(), &request).await?;
     Ok(listed.members.into_iter().map(|user| user.name).collect())

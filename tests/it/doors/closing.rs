@@ -7,7 +7,8 @@ use kvrpc::model::Reason;
 use tokio::io::AsyncWriteExt;
 
 use super::client::{OldClient, get_other, manager, server};
-use crate::harness::{exchange, read_all, within};
+use crate::chat::members;
+use crate::harness::{eventually, exchange, read_all, within};
 
 #[tokio::test]
 async fn a_web_pages_request_runs_nothing() {
@@ -30,6 +31,8 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
     let server = server(&["chat"], "").await;
     let mut member = OldClient::connect(&server, "chat").await;
     member.send("anuran\n").await;
+    let adam = manager(&server).await;
+    eventually("anuran is a member", || async { members(&adam, "lobby").await.is_ok_and(|all| !all.is_empty()) }).await;
     for opening in ["POST / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let mut page = OldClient::connect(&server, "chat").await;
         page.send(format!("{opening}I speak for you\r\n")).await;
