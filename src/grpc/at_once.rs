@@ -14,13 +14,10 @@ use prost::Message;
 use super::body::{ReadAhead, ReplyBody};
 use super::call::Call;
 use super::native::panicked;
-use super::stream::{GRPC_CONTENT_TYPE, frame};
+use super::stream::{GRPC_CONTENT_TYPE, PREFIX, frame};
 use crate::model::{Command, Error, MAX_MESSAGE_BYTES, Reply};
 use crate::pb::v1;
 use crate::service::Method;
-
-/// A flag, 0: not compressed, and the length (gRPC over HTTP/2, Length-Prefixed-Message).
-const PREFIX: usize = 5;
 
 /// The answer; or the body, to be read by somebody else.
 pub(super) fn answer<B>(call: &Call, body: B) -> Result<Response<ReplyBody>, ReadAhead<B>>

@@ -6,7 +6,7 @@ use prost::Message;
 /// Several messages go out together up to this size.
 const TOGETHER: usize = 16 << 10;
 /// A flag, 0: not compressed, and the length (gRPC over HTTP/2, Length-Prefixed-Message).
-const PREFIX: usize = 5;
+pub(in crate::grpc) const PREFIX: usize = 5;
 
 /// A message with its prefix.
 pub(in crate::grpc) fn frame(message: &impl Message) -> Bytes {

@@ -20,7 +20,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
 use self::events::{Events, Source};
-pub(super) use self::frame::frame;
+pub(super) use self::frame::{PREFIX, frame};
 use super::body::ReplyBody;
 use super::call::Call;
 use super::native::Handling;
