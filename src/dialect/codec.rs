@@ -2,8 +2,8 @@
 //!
 //! A door decodes, with the same event again, until it gets [`Decoded::Pending`]. For each [`Decoded::Request`] it takes
 //! the actions from `next`, one at a time, and hands the answer to each to `answer` before it takes another, so that no more
-//! than one is held; `finish` completes the reply, which goes out in one write. Only then does it decode again: a codec
-//! remembers how the request in hand is to be answered.
+//! than one is held; `finish` completes the reply, which goes out in one write, or if it is longer than [`PIECE_BYTES`] in several. Only then does it
+//! decode again: a codec remembers how the request in hand is to be answered.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub const MAX_DATAGRAM_BYTES: usize = 1 << 10;
 /// Where the reply to a request of many commands ends, in bytes, an error for each of the rest put aside: a request of
 /// 64 KiB may ask thousands of times for a value of 1 MiB. Once it is there, nothing that reads more is run.
 pub const MAX_REPLY_BYTES: usize = 4 << 20;
+/// So much of a reply on a stream is sent before the rest of it is made: more than a client of these protocols takes at a time.
+pub const PIECE_BYTES: usize = 64 << 10;
 /// How long bytes without a terminator must be quiet to be a request.
 pub const QUIET: Duration = Duration::from_millis(20);
 
@@ -104,7 +106,7 @@ pub trait StreamCodec: Send {
     /// The cutting of the stream into calls with [`Input::Bytes`] does not matter, and the work is linear in the bytes.
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded;
 
-    /// The next action of the request in hand. `out` was empty at the request's start, and holds the reply so far.
+    /// The next action of the request in hand. `out` was empty at the request's start, and holds the reply so far, less what the door has already sent of it.
     fn next(&mut self, out: &mut BytesMut) -> Option<Action>;
 
     /// Takes the answer to the action that was last given.

@@ -28,33 +28,66 @@ async fn connections(server: &Server, door: &str) -> usize {
     page.lines().find_map(|line| line.strip_prefix(&head)).unwrap().parse().unwrap()
 }
 
-#[tokio::test]
-async fn replies_that_nobody_reads_have_a_limit_together() {
-    let server = server(&["text"]).await;
-    let address = server.addresses.of("text").unwrap();
-    // Replies of 4 MiB, 48 of them: three times the limit of 64 MiB.
-    let words = format!("put b {}\n{}\n", "b".repeat(60_000), "get b ".repeat(69));
-    let (mut deaf, since) = (Vec::new(), Instant::now());
-    for _ in 0..48 {
-        let mut stream = connect(address).await;
-        stream.write_all(words.as_bytes()).await.unwrap();
-        deaf.push(stream);
-    }
-    eventually("those that waited longest are closed", || async { connections(&server, "text").await <= 24 }).await;
-    // Each would have been closed by then for its own silence.
-    assert!(since.elapsed() < Duration::from_secs(10), "not for the memory's sake");
-    // Who comes now waits for less long than all of them, and gets all of its reply.
-    let mut last = connect(address).await;
-    last.write_all(words.as_bytes()).await.unwrap();
-    let mut length = 0;
-    let mut part = vec![0; 64 << 10];
-    while length < 69 * 60_000 {
-        let read = within("more of the reply", last.read(&mut part)).await.unwrap();
+async fn calls(server: &Server, door: &str, method: &str) -> usize {
+    let page = metrics(server).await;
+    let wanted = [format!("door=\"{door}\""), format!("method=\"{method}\"")];
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("kvrpc_calls_total") && wanted.iter().all(|wanted| line.contains(wanted)));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+async fn speak(address: std::net::SocketAddr, words: &[u8]) -> tokio::net::TcpStream {
+    let mut stream = connect(address).await;
+    stream.write_all(words).await.unwrap();
+    stream
+}
+
+/// Reads so many bytes.
+async fn take(stream: &mut tokio::net::TcpStream, all: usize) {
+    let (mut length, mut part) = (0, vec![0; 64 << 10]);
+    while length < all {
+        let read = within("more of the reply", stream.read(&mut part)).await.unwrap();
         assert!(read > 0, "closed after {length} bytes");
         length += read;
     }
-    let mut new = connect(address).await;
-    new.write_all(b"put a b get a\n").await.unwrap();
+}
+
+#[tokio::test]
+async fn replies_that_nobody_reads_have_a_limit_together() {
+    let server = server(&["encode"]).await;
+    let address = server.addresses.of("encode").unwrap();
+    // Replies of 590 kB, 160 of them: more than the limit of 64 MiB, of which half may be taken by those who do not read.
+    let words = [&65_536_u32.to_be_bytes()[..], &[b'a'; 65_536]].concat();
+    let (mut deaf, since) = (Vec::new(), Instant::now());
+    for _ in 0..160 {
+        deaf.push(speak(address, &words).await);
+    }
+    eventually("those that waited longest are closed", || async { connections(&server, "encode").await <= 60 }).await;
+    // Each would have been closed by then for its own silence.
+    assert!(since.elapsed() < Duration::from_secs(10), "not for the memory's sake");
+    // Who comes now waits for less long than all of them, and gets all of its reply.
+    let mut last = speak(address, &words).await;
+    take(&mut last, 4 + 65_536 * 9 - 1).await;
+}
+
+#[tokio::test]
+async fn a_text_client_that_reads_nothing_has_no_more_made() {
+    let server = server(&["text"]).await;
+    let address = server.addresses.of("text").unwrap();
+    let words = format!("put b {}\n{}\n", "b".repeat(60_000), "get b ".repeat(69));
+    let mut deaf = Vec::new();
+    for _ in 0..48 {
+        deaf.push(speak(address, words.as_bytes()).await);
+    }
+    let mut last = speak(address, words.as_bytes()).await;
+    take(&mut last, 69 * 60_000).await;
+    let made = calls(&server, "text", "Get").await;
+    assert!(made < 69 + 48 * 69 / 2, "{made} values were made ready for clients that read none");
+    assert_eq!(connections(&server, "text").await, 49, "nobody has to go for it");
+    // Who begins to read gets the whole.
+    take(&mut deaf[0], 69 * 60_000).await;
+    let mut new = speak(address, b"put a b get a\n").await;
     let mut answer = [0; 25];
     within("an answer", new.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"Successfully set a as b\nb");
@@ -83,11 +116,7 @@ async fn a_client_that_reads_no_responses_has_no_more_made() {
         within("room for a request", sender.ready()).await.unwrap();
         asked.push(sender.send_request(get()));
     }
-    let gets = || async {
-        let page = metrics(&server).await;
-        let line = page.lines().find(|line| line.starts_with("kvrpc_calls_total") && line.contains("\"Get\""));
-        line.unwrap().rsplit(' ').next().unwrap().parse::<usize>().unwrap()
-    };
+    let gets = || calls(&server, "grpc", "Get");
     eventually("some are answered", || async { gets().await >= 3 }).await;
     let got: v1::GetResponse = me.call(Method::Get.path(), &v1::GetRequest { key: "b".to_owned() }).await.unwrap();
     assert!(got.data.is_some(), "others are answered");

@@ -54,6 +54,8 @@ pub(in crate::dialect) struct Session {
     list: bool,
     // Whether the reply in hand has come to its limit.
     full: bool,
+    // How long it is so far.
+    said: usize,
     next: Next,
 }
 
@@ -116,8 +118,8 @@ impl Session {
     pub(in crate::dialect) fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
         loop {
             match self.slots.pop_front()? {
-                Slot::Words(words) => say(&words, out),
-                Slot::Run(command) if self.full && words::is_read(&command) => say_too_long(out),
+                Slot::Words(words) => self.say(&words, out),
+                Slot::Run(command) if self.full && words::is_read(&command) => self.say_too_long(out),
                 Slot::Run(command) => return Some(Action::Run(command)),
                 Slot::Silent(action) => return Some(action),
             }
@@ -134,8 +136,8 @@ impl Session {
             // Of a line for the log.
             (_, Ok(None)) => {}
             (_, Ok(Some(Reply::Entry(entry)))) => self.say_value(&entry.value, out),
-            (_, Ok(Some(reply))) => say(reply_words(&reply), out),
-            (_, Err(error)) => say(&error_words(&error), out),
+            (_, Ok(Some(reply))) => self.say(reply_words(&reply), out),
+            (_, Err(error)) => self.say(&error_words(&error), out),
         }
     }
 
@@ -144,20 +146,40 @@ impl Session {
         // An idle connection keeps no room for thousands of requests.
         self.slots = VecDeque::new();
         if self.list {
-            begin(out);
+            self.begin(out);
             write::end_list(out);
         }
+        self.said = 0;
         self.next
     }
 
     /// Adds a value to the list, unless that would make the reply too long.
     fn say_value(&mut self, value: &Value, out: &mut BytesMut) {
         let text = String::from_utf8_lossy(value.as_bytes());
-        if out.len() + text.len() > MAX_REPLY_BYTES {
+        if self.said + text.len() > MAX_REPLY_BYTES {
             self.full = true;
-            return say_too_long(out);
+            return self.say_too_long(out);
         }
-        say(&text, out);
+        self.say(&text, out);
+    }
+
+    fn say_too_long(&mut self, out: &mut BytesMut) {
+        self.say(&format!("{PREFIX}{}", words::REPLY_TOO_LONG), out);
+    }
+
+    /// Adds a string to the list.
+    fn say(&mut self, words: &str, out: &mut BytesMut) {
+        self.begin(out);
+        self.said += words.len();
+        write::string(words, out);
+    }
+
+    fn begin(&mut self, out: &mut BytesMut) {
+        if self.said == 0 {
+            let before = out.len();
+            write::begin_list(out);
+            self.said = out.len() - before;
+        }
     }
 }
 
@@ -172,20 +194,4 @@ fn reply_words(reply: &Reply) -> &'static str {
 
 fn error_words(error: &Error) -> Cow<'static, str> {
     words::for_error(error, WORDS, PREFIX)
-}
-
-fn begin(out: &mut BytesMut) {
-    if out.is_empty() {
-        write::begin_list(out);
-    }
-}
-
-fn say_too_long(out: &mut BytesMut) {
-    say(&format!("{PREFIX}{}", words::REPLY_TOO_LONG), out);
-}
-
-/// Adds a string to the list.
-fn say(words: &str, out: &mut BytesMut) {
-    begin(out);
-    write::string(words, out);
 }

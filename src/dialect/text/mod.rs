@@ -30,6 +30,8 @@ pub(super) struct Text {
     listing: Listing,
     // Whether the reply in hand has begun: the first command's part may be empty.
     begun: bool,
+    // How long it is so far.
+    said: usize,
     // Whether it has come to its limit.
     full: bool,
     next: Next,
@@ -61,7 +63,7 @@ impl Text {
 
     /// Adds what a command read to the reply, unless that would make it too long.
     fn say_read(&mut self, part: &[u8], out: &mut BytesMut) {
-        if out.len() + part.len() > MAX_REPLY_BYTES {
+        if self.said + part.len() > MAX_REPLY_BYTES {
             self.full = true;
             return self.say_too_long(out);
         }
@@ -76,8 +78,10 @@ impl Text {
     fn say(&mut self, part: &[u8], out: &mut BytesMut) {
         if self.begun {
             out.extend_from_slice(b"\n");
+            self.said += 1;
         }
         self.begun = true;
+        self.said += part.len();
         out.extend_from_slice(part);
     }
 
@@ -134,12 +138,13 @@ impl StreamCodec for Text {
     }
 
     fn finish(&mut self, out: &mut BytesMut) -> Next {
+        let said = std::mem::take(&mut self.said);
         (self.begun, self.full) = (false, false);
         // A line may have had ten thousand commands: an idle connection keeps no room for them.
         self.slots = VecDeque::new();
         self.lines.end(out);
         // A client that sent no newline waits for a reply all the same.
-        if out.is_empty() {
+        if said == 0 && out.is_empty() {
             out.extend_from_slice(b"\n");
         }
         self.next

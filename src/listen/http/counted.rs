@@ -17,13 +17,15 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::unsent::{Account, Held};
+use crate::listen::unsent::{Account, Held, Tally};
 
 /// Frames below it are not worth the count.
 const SMALL: usize = 1 << 10;
 
-/// What one connection may have of responses that it does not take, before more are made for it.
+/// What one connection may have of responses that it does not take, before more are made for it, while the account is empty.
 const MOST_OF_ONE: usize = 2 << 20;
+/// The same, however full the account is.
+const LEAST_OF_ONE: usize = 128 << 10;
 /// How long a request waits for its client to take the responses to others.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,8 @@ pub(super) struct Ledger {
     account: Arc<Account>,
     pub(super) evicted: CancellationToken,
     bytes: AtomicUsize,
+    /// How many requests wait for it to be less.
+    waiting: AtomicUsize,
     freed: Notify,
 }
 
@@ -44,8 +48,9 @@ struct OnAccount {
 
 impl Drop for OnAccount {
     fn drop(&mut self) {
-        let before = self.ledger.bytes.fetch_sub(self.data.len(), Ordering::Relaxed);
-        if before > MOST_OF_ONE {
+        self.ledger.bytes.fetch_sub(self.data.len(), Ordering::SeqCst);
+        // Whatever the allowance was when they began to wait: it changes with what others take.
+        if self.ledger.waiting.load(Ordering::SeqCst) > 0 {
             self.ledger.freed.notify_waiters();
         }
     }
@@ -60,17 +65,20 @@ impl AsRef<[u8]> for OnAccount {
 impl Ledger {
     pub(super) fn of(account: &Arc<Account>) -> Arc<Self> {
         let evicted = CancellationToken::new();
-        Arc::new(Self { account: Arc::clone(account), evicted, bytes: AtomicUsize::new(0), freed: Notify::new() })
+        let (bytes, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { account: Arc::clone(account), evicted, bytes, waiting, freed: Notify::new() })
     }
 
     /// Whether no more is to be made for the client before it has taken some.
     fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > MOST_OF_ONE
+        let bytes = self.bytes.load(Ordering::SeqCst);
+        bytes > LEAST_OF_ONE && bytes > self.account.allowance(LEAST_OF_ONE, MOST_OF_ONE)
     }
 
     /// Waits until the client has taken some of what it has asked for, if that is much; not for ever.
     async fn room(self: Arc<Self>) {
         let end = Instant::now() + PATIENCE;
+        let _waiting = Tally::one(&self.waiting);
         loop {
             let freed = self.freed.notified();
             if !self.is_full() || timeout_at(end, freed).await.is_err() {
@@ -87,7 +95,7 @@ impl Ledger {
         if data.len() < SMALL {
             return data;
         }
-        self.bytes.fetch_add(data.len(), Ordering::Relaxed);
+        self.bytes.fetch_add(data.len(), Ordering::SeqCst);
         let held = self.account.hold(data.len(), &self.evicted);
         Bytes::from_owner(OnAccount { data, ledger: Arc::clone(self), _held: held })
     }

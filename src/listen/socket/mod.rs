@@ -40,8 +40,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is read from after the last reply: closing with bytes unread would reset it, and lose the reply.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What the system keeps of a reply for a client that does not read: without a bound, up to 4 MiB a connection.
+/// What the system keeps of replies for a client that does not read: without a bound, up to 4 MiB a connection.
 const SEND_BUFFER: usize = 128 << 10;
+/// What of it may be beyond the client's window: these clients ask for little, and who asks for much and reads nothing is to stop soon.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MAX_NOT_SENT: u32 = 16 << 10;
 
 /// What the connections of a dialect's door may take, and how long.
 #[derive(Clone, Debug)]
@@ -78,7 +81,7 @@ impl SocketDoor {
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
-        if let Err(error) = SockRef::from(&connection.stream).set_send_buffer_size(SEND_BUFFER) {
+        if let Err(error) = bound_buffers(&connection.stream) {
             tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
         }
         let pace = Pace::new(Arc::clone(&self.share));
@@ -108,6 +111,13 @@ impl Door for SocketDoor {
             }
         })
     }
+}
+
+fn bound_buffers(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(MAX_NOT_SENT)?;
+    socket.set_send_buffer_size(SEND_BUFFER)
 }
 
 /// Runs one action; while it waits for somebody else, the connection's turn is another's.

@@ -2,7 +2,8 @@
 //!
 //! A connection that asks little and then waits needs neither. One that asks for much without a pause works on in a turn, of which
 //! there are as many as threads: however many such clients there are, no other waits for more than a few of their steps, and no more than
-//! a few long replies are in the making. What a client does not take at once is on the account of [`Share::send`].
+//! a few long replies are in the making. What a client does not take at once is on the account of [`Share::send`], and while that
+//! is half full, turns wait too.
 
 use std::io;
 use std::pin::pin;
@@ -132,8 +133,13 @@ impl Pace {
 
     async fn take_turn(&mut self) -> io::Result<()> {
         if self.turn.is_none() {
-            let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.share.turns).acquire_owned()).await?;
-            self.turn = Some(turn.map_err(io::Error::other)?);
+            let share = &self.share;
+            let turn = async {
+                let turn = Arc::clone(&share.turns).acquire_owned().await.map_err(io::Error::other)?;
+                share.unsent.room().await;
+                Ok::<_, io::Error>(turn)
+            };
+            self.turn = Some(timeout(TURN_TIMEOUT, turn).await??);
         }
         Ok(())
     }

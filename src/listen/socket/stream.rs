@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::room::told;
 use super::share::Pace;
 use super::{Member, SocketLimits, close, run};
-use crate::dialect::codec::{Decoded, Input, Next, QUIET, StreamCodec};
+use crate::dialect::codec::{Decoded, Input, Next, PIECE_BYTES, QUIET, StreamCodec};
 use crate::listen::Connection;
 
 /// The most that is read at a time.
@@ -132,6 +132,11 @@ impl Talk {
             let answer = run(&mut self.member, action, &mut self.pace).await;
             self.codec.answer(answer, &mut out);
             self.pace.step(out.len().saturating_sub(before)).await?;
+            if out.len() >= PIECE_BYTES {
+                // Who does not read what it asked for gets no more made.
+                self.write(&out).await?;
+                out.clear();
+            }
         }
         let next = self.codec.finish(&mut out);
         self.write(&out).await?;

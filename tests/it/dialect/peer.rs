@@ -247,6 +247,15 @@ pub fn stream_codec(name: &str) -> Box<dyn StreamCodec> {
 
 /// A TCP door.
 pub fn stream(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -> Heard {
+    heard(name, policy, feeds, false)
+}
+
+/// A TCP door that sends what is there of a reply before it has the rest.
+pub fn stream_in_pieces(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -> Heard {
+    heard(name, policy, feeds, true)
+}
+
+fn heard(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>], in_pieces: bool) -> Heard {
     let (mut codec, mut peer, mut heard) = (stream_codec(name), Peer::new("48106", policy), Heard::default());
     let mut input = BytesMut::new();
     for feed in feeds {
@@ -258,7 +267,7 @@ pub fn stream(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -> Heard {
             Feed::Quiet => Input::Quiet,
             Feed::End => Input::End,
         };
-        heard.closed = drain(codec.as_mut(), &mut peer, &mut input, event, &mut heard.writes);
+        heard.closed = drain(codec.as_mut(), &mut peer, &mut input, event, &mut heard.writes, in_pieces);
         if heard.closed {
             break;
         }
@@ -273,6 +282,7 @@ fn drain(
     input: &mut BytesMut,
     event: Input,
     writes: &mut Vec<Vec<u8>>,
+    in_pieces: bool,
 ) -> bool {
     loop {
         match codec.decode(input, event) {
@@ -280,14 +290,18 @@ fn drain(
             Decoded::Close => return true,
             Decoded::Request => {}
         }
-        let mut out = BytesMut::new();
+        let (mut out, mut reply) = (BytesMut::new(), Vec::new());
         while let Some(action) = codec.next(&mut out) {
             codec.answer(peer.run(action), &mut out);
+            if in_pieces {
+                reply.extend_from_slice(&out.split());
+            }
         }
         let next = codec.finish(&mut out);
-        assert!(out.len() < 2 * MAX_REPLY_BYTES, "a reply of {} bytes", out.len());
-        if !out.is_empty() {
-            writes.push(out.into());
+        reply.extend_from_slice(&out);
+        assert!(reply.len() < 2 * MAX_REPLY_BYTES, "a reply of {} bytes", reply.len());
+        if !reply.is_empty() {
+            writes.push(reply);
         }
         if next == Next::Close {
             return true;

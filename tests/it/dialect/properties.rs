@@ -5,7 +5,7 @@ use kvrpc::dialect::{ALL, Transport};
 use kvrpc::model::{UpgradePolicy, decode_bits, encode_bits};
 use proptest::prelude::*;
 
-use super::peer::{self, Feed, messages, stream};
+use super::peer::{self, Feed, messages, stream, stream_in_pieces};
 use super::pickle::corpus;
 
 fn stream_dialect() -> impl Strategy<Value = &'static str> {
@@ -71,7 +71,8 @@ proptest! {
             pieces.push(end);
         }
         let whole = stream(name, UpgradePolicy::Open, &whole);
-        prop_assert_eq!(stream(name, UpgradePolicy::Open, &pieces), whole);
+        prop_assert_eq!(&stream(name, UpgradePolicy::Open, &pieces), &whole);
+        prop_assert_eq!(&stream_in_pieces(name, UpgradePolicy::Open, &pieces), &whole);
     }
 
     #[test]
