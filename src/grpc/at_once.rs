@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
 use http_body::Body as HttpBody;
@@ -14,9 +14,10 @@ use prost::Message;
 use super::body::{ReadAhead, ReplyBody};
 use super::call::Call;
 use super::native::panicked;
-use super::stream::{GRPC_CONTENT_TYPE, PREFIX, frame};
+use super::stream::{GRPC_CONTENT_TYPE, PREFIX, frame, put_prefix};
 use crate::model::{Command, Error, MAX_MESSAGE_BYTES, Reply};
-use crate::pb::v1;
+use crate::pb::wire::Unusual;
+use crate::pb::{self, v1, wire};
 use crate::service::Method;
 
 /// The answer; or the body, to be read by somebody else.
@@ -26,12 +27,12 @@ where
 {
     #[allow(clippy::wildcard_enum_match_arm, reason = "what is not listed goes the long way")]
     let run = match call.method {
-        Method::Get => run::<v1::GetRequest, v1::GetResponse>,
-        Method::Put => run::<v1::PutRequest, v1::PutResponse>,
+        Method::Get => get,
+        Method::Put => put,
         Method::Delete => run::<v1::DeleteRequest, v1::DeleteResponse>,
         Method::GetOther => run::<v1::GetOtherRequest, v1::GetOtherResponse>,
         Method::PutOther => run::<v1::PutOtherRequest, v1::PutOtherResponse>,
-        Method::Batch => run::<v1::BatchRequest, v1::BatchResponse>,
+        Method::Batch => batch,
         _ => return Err(ReadAhead::new(body)),
     };
     if !call.service().answers_at_once() {
@@ -68,26 +69,83 @@ fn whole<B: HttpBody<Data = Bytes> + Unpin>(body: B) -> Result<(Bytes, B), ReadA
     Err(ahead)
 }
 
-/// The answer to a framed message; `None`: it is none that is understood here.
-fn run<M, R>(call: &Call, mut framed: Bytes) -> Option<Response<ReplyBody>>
+fn get(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
+    run_with(call, framed, read_as::<v1::GetRequest>(wire::read_get), |reply| match reply {
+        Reply::Entry(entry) => Ok(written(|out| wire::write_get(&entry, out, put_prefix))),
+        other => Err(pb::mismatch(&other)),
+    })
+}
+
+fn put(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
+    run_with(call, framed, read_as::<v1::PutRequest>(wire::read_put), framed_as::<v1::PutResponse>)
+}
+
+fn batch(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
+    run_with(call, framed, read_as::<v1::BatchRequest>(wire::read_batch), |reply| match reply {
+        Reply::Batch { outcomes, revision, durability } => {
+            let answer = wire::Answer { outcomes: &outcomes, revision, durability };
+            Ok(written(|out| wire::write_batch(answer, out, put_prefix)))
+        }
+        other => Err(pb::mismatch(&other)),
+    })
+}
+
+/// An RPC of the generated messages.
+fn run<M, R>(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>>
 where
     M: Message + Default,
     Command: TryFrom<M, Error = Error>,
     R: Message + TryFrom<Reply, Error = Error>,
 {
+    run_with(call, framed, generated::<M>, framed_as::<R>)
+}
+
+/// Reads a message as the generated code does; `None`: it is no such message.
+fn generated<M: Message + Default>(message: Bytes) -> Option<Result<Command, Error>>
+where
+    Command: TryFrom<M, Error = Error>,
+{
+    M::decode(message).ok().map(Command::try_from)
+}
+
+/// Reads a message the short way, and if it is none for that, as the generated code does.
+fn read_as<M: Message + Default>(
+    short: fn(&Bytes) -> Result<Result<Command, Error>, Unusual>,
+) -> impl Fn(Bytes) -> Option<Result<Command, Error>>
+where
+    Command: TryFrom<M, Error = Error>,
+{
+    move |message| short(&message).ok().or_else(|| generated::<M>(message))
+}
+
+fn framed_as<R: Message + TryFrom<Reply, Error = Error>>(reply: Reply) -> Result<Bytes, Error> {
+    R::try_from(reply).map(|response| frame(&response))
+}
+
+fn written(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out.freeze()
+}
+
+/// The answer to a framed message; `None`: it is none that is understood here.
+fn run_with(
+    call: &Call,
+    mut framed: Bytes,
+    read: impl Fn(Bytes) -> Option<Result<Command, Error>>,
+    write: impl Fn(Reply) -> Result<Bytes, Error>,
+) -> Option<Response<ReplyBody>> {
     let length = framed.len().checked_sub(PREFIX).filter(|length| *length <= MAX_MESSAGE_BYTES)?;
     if framed.try_get_u8().ok()? != 0 || framed.try_get_u32().ok()? as usize != length {
         return None;
     }
-    let message = M::decode(framed).ok()?;
-    let answered = Command::try_from(message)
-        .and_then(|command| call.service().execute_at_once(&call.caller, command))
-        .and_then(R::try_from);
+    let answered =
+        read(framed)?.and_then(|command| call.service().execute_at_once(&call.caller, command)).and_then(write);
     Some(match answered {
-        Ok(reply) => {
+        Ok(message) => {
             let mut headers = HeaderMap::with_capacity(1);
             headers.insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
-            let mut response = Response::new(ReplyBody::message(frame(&reply)));
+            let mut response = Response::new(ReplyBody::message(message));
             *response.headers_mut() = headers;
             response
         }

@@ -32,6 +32,22 @@ impl Value {
         Self::checked(bytes.into(), false)
     }
 
+    /// A value of text that is a part of a message.
+    ///
+    /// # Errors
+    /// `INVALID_VALUE` for one over 1 MiB.
+    ///
+    /// # Panics
+    /// If it is no part of it.
+    pub(crate) fn text_of(message: &Bytes, part: &str) -> Result<Self> {
+        Self::checked(message.slice_ref(part.as_bytes()), true)
+    }
+
+    /// A value that was one before: `text` tells how it was put.
+    pub(crate) const fn kept(bytes: Bytes, text: bool) -> Self {
+        Self { bytes, text }
+    }
+
     /// A value that the store kept: `text` tells how it was put. Bytes that are no UTF-8 are a blob whatever it says.
     pub fn stored(bytes: Bytes, text: bool) -> Self {
         let text = text && std::str::from_utf8(&bytes).is_ok();

@@ -28,7 +28,7 @@ fn put(key: String, value: Value, expiry: Option<Expiry>, if_revision: Option<u6
     Ok(Put { key: Key::new(key)?, value, expiry, if_revision })
 }
 
-fn no_value() -> Error {
+pub(super) fn no_value() -> Error {
     Error::new(Reason::InvalidValue, "no value; set `value` (text) or `blob` (bytes)").in_field("value")
 }
 

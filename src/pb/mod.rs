@@ -5,9 +5,11 @@ mod event;
 mod reply;
 mod status;
 mod time;
+pub(crate) mod wire;
 
 pub(crate) use command::user_or_caller;
 pub use event::{change, room_event, welcome};
+pub(crate) use reply::mismatch;
 pub use status::{DOMAIN, code, status};
 pub(crate) use time::duration;
 

@@ -28,7 +28,7 @@ pub(super) fn text_or_bytes(value: Value) -> std::result::Result<String, bytes::
 
 pub(super) use data;
 
-fn mismatch(reply: &Reply) -> Error {
+pub(crate) fn mismatch(reply: &Reply) -> Error {
     Error::internal(format!("the service answered with another reply: {reply:?}"))
 }
 
@@ -166,7 +166,7 @@ impl From<Access> for v1::Access {
     }
 }
 
-fn durability(durability: Durability) -> i32 {
+pub(super) fn durability(durability: Durability) -> i32 {
     match durability {
         Durability::Local => v1::Durability::Local,
         Durability::Replicated => v1::Durability::Replicated,

@@ -10,13 +10,18 @@ pub(in crate::grpc) const PREFIX: usize = 5;
 
 /// A message with its prefix.
 pub(in crate::grpc) fn frame(message: &impl Message) -> Bytes {
-    let len = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(PREFIX + len);
-    bytes.put_u8(0);
-    // No message of ours comes near 4 GiB.
-    bytes.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+    let mut bytes = BytesMut::new();
+    put_prefix(message.encoded_len(), &mut bytes);
     message.encode_raw(&mut bytes);
     bytes.freeze()
+}
+
+/// Adds the prefix of a message of this length, and makes room for the message.
+pub(in crate::grpc) fn put_prefix(length: usize, bytes: &mut BytesMut) {
+    bytes.reserve(PREFIX + length);
+    bytes.put_u8(0);
+    // No message of ours comes near 4 GiB.
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
 }
 
 /// What goes out at once. One message alone is not copied: all streams share its bytes.
@@ -28,19 +33,20 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn push(&mut self, frame: Bytes) {
-        if self.more.is_empty() {
-            match self.one.take() {
-                None => {
-                    self.one = Some(frame);
-                    return;
-                }
-                Some(first) => {
-                    self.more.reserve(first.len() + frame.len());
-                    self.more.put(first);
-                }
-            }
+        if self.is_empty() {
+            self.one = Some(frame);
+        } else {
+            self.room().put(frame);
         }
-        self.more.put(frame);
+    }
+
+    /// Where messages that are this stream's alone are written, framed.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        if let Some(first) = self.one.take() {
+            self.more.reserve(TOGETHER);
+            self.more.put(first);
+        }
+        &mut self.more
     }
 
     pub(super) fn is_empty(&self) -> bool {

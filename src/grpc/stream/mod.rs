@@ -16,11 +16,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use prost::Message;
 use tonic::body::Body;
+use tonic::codec::Decoder;
 use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 
 use self::events::{Events, Source};
-pub(super) use self::frame::{PREFIX, frame};
+pub(super) use self::frame::{PREFIX, frame, put_prefix};
 use super::body::ReplyBody;
 use super::call::Call;
 use super::native::Handling;
@@ -50,7 +51,7 @@ pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Handling {
 
 /// Answers Pipeline.
 pub(super) fn pipeline(call: Arc<Call>, request: Request<Body>) -> Handling {
-    let answer = requests(request).map(|requests| pipeline::Pipeline::new(Arc::clone(&call), requests));
+    let answer = decoded(request, pipeline::Batches).map(|batches| pipeline::Pipeline::new(Arc::clone(&call), batches));
     Box::pin(async move { respond(&call, answer) })
 }
 
@@ -85,6 +86,13 @@ fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -
 
 /// The requests of a call, decoded as they come.
 fn requests<M: Message + Default + 'static>(request: Request<Body>) -> std::result::Result<Streaming<M>, Status> {
+    decoded(request, ProstDecoder::default())
+}
+
+fn decoded<D>(request: Request<Body>, decoder: D) -> std::result::Result<Streaming<D::Item>, Status>
+where
+    D: Decoder<Error = Status> + Send + 'static,
+{
     let encoding = request.headers().get("grpc-encoding");
     if encoding.is_some_and(|encoding| encoding != "identity") {
         let mut status =
@@ -92,7 +100,6 @@ fn requests<M: Message + Default + 'static>(request: Request<Body>) -> std::resu
         status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
         return Err(status);
     }
-    let decoder = ProstDecoder::default();
     Ok(Streaming::new_request(decoder, request.into_body(), None, Some(MAX_MESSAGE_BYTES)))
 }
 

@@ -4,24 +4,45 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::Stream as _;
 use futures_util::future::BoxFuture;
-use tonic::Streaming;
+use prost::Message as _;
+use tonic::codec::{DecodeBuf, Decoder};
+use tonic::{Status, Streaming};
 
 use super::events::{Outcome, Source};
-use super::frame::{Batch, frame};
+use super::frame::{Batch, frame, put_prefix};
 use crate::grpc::call::Call;
 use crate::grpc::native;
 use crate::model::{Command, Error, Reason, Reply, Result};
-use crate::pb;
-use crate::pb::v1;
+use crate::pb::{self, v1, wire};
 use crate::service::StreamGuard;
+
+/// A batch as it came: its number in the stream, and what is to be done.
+pub(super) type Asked = (u64, Result<Command>);
+
+/// Reads the batches of a stream.
+pub(super) struct Batches;
+
+impl Decoder for Batches {
+    type Item = Asked;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> std::result::Result<Option<Asked>, Status> {
+        let message = from.copy_to_bytes(from.remaining());
+        if let Ok(asked) = wire::read_pipeline(&message) {
+            return Ok(Some(asked));
+        }
+        let request = v1::PipelineRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Some((request.id, Command::try_from(request))))
+    }
+}
 
 /// The batches of one stream.
 pub(super) struct Pipeline {
     call: Arc<Call>,
-    requests: Streaming<v1::PipelineRequest>,
+    requests: Streaming<Asked>,
     /// The number of a batch that waits for the store.
     running: Option<(u64, BoxFuture<'static, Result<Reply>>)>,
     /// How the stream ends, once the answers before it have gone out.
@@ -30,61 +51,62 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(call: Arc<Call>, requests: Streaming<v1::PipelineRequest>) -> Self {
+    pub(super) fn new(call: Arc<Call>, requests: Streaming<Asked>) -> Self {
         let session = call.caller.session.clone();
         let guard = session.map(|session| StreamGuard::new(session, call.service().clock().clone()));
         Self { call, requests, running: None, end: None, _guard: guard }
     }
 
-    /// The next answer; `None`: there is none any more, and `end` tells why.
-    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let (id, done) = match &mut self.running {
-            Some((id, running)) => {
+    /// Adds the next answer; `None`: there is none any more, and `end` tells why.
+    fn poll_answer(&mut self, context: &mut Context<'_>, answers: &mut Batch) -> Poll<Option<()>> {
+        let Poll::Ready(next) = self.poll_done(context) else { return Poll::Pending };
+        let Some((id, done)) = next else { return Poll::Ready(None) };
+        match done {
+            Ok(Reply::Batch { outcomes, revision, durability }) => {
+                let answer = wire::Answer { outcomes: &outcomes, revision, durability };
+                wire::write_pipeline(id, answer, answers.room(), put_prefix);
+            }
+            Ok(other) => self.end = Some(Outcome::Failed(pb::mismatch(&other))),
+            Err(error) if ends_the_stream(&error) => self.end = Some(Outcome::Failed(error)),
+            Err(error) => answers.push(rejected(id, &error)),
+        }
+        Poll::Ready(self.end.is_none().then_some(()))
+    }
+
+    /// The next batch that is done, with its number.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<(u64, Result<Reply>)>> {
+        loop {
+            if let Some((id, running)) = &mut self.running {
                 let Poll::Ready(done) = running.as_mut().poll(context) else { return Poll::Pending };
                 let id = *id;
                 self.running = None;
-                (id, done)
+                return Poll::Ready(Some((id, done)));
             }
-            None => {
-                let Poll::Ready(request) = Pin::new(&mut self.requests).poll_next(context) else {
-                    return Poll::Pending;
-                };
-                match request {
-                    Some(Ok(request)) => {
-                        let id = request.id;
-                        match self.begin(request) {
-                            Some(done) => (id, done),
-                            None => return self.poll_answer(context),
-                        }
-                    }
-                    Some(Err(status)) => {
-                        self.end = Some(match native::unreadable(&status) {
-                            Some(error) => Outcome::Failed(error),
-                            None => Outcome::Refused(status),
-                        });
-                        return Poll::Ready(None);
-                    }
-                    None => {
-                        self.end = Some(Outcome::End);
-                        return Poll::Ready(None);
+            let Poll::Ready(request) = Pin::new(&mut self.requests).poll_next(context) else { return Poll::Pending };
+            match request {
+                Some(Ok((id, command))) => {
+                    if let Some(done) = self.begin(id, command) {
+                        return Poll::Ready(Some((id, done)));
                     }
                 }
+                Some(Err(status)) => {
+                    self.end = Some(match native::unreadable(&status) {
+                        Some(error) => Outcome::Failed(error),
+                        None => Outcome::Refused(status),
+                    });
+                    return Poll::Ready(None);
+                }
+                None => {
+                    self.end = Some(Outcome::End);
+                    return Poll::Ready(None);
+                }
             }
-        };
-        match done.and_then(v1::PipelineResponse::try_from) {
-            Ok(response) => Poll::Ready(Some(frame(&v1::PipelineResponse { id, ..response }))),
-            Err(error) if ends_the_stream(&error) => {
-                self.end = Some(Outcome::Failed(error));
-                Poll::Ready(None)
-            }
-            Err(error) => Poll::Ready(Some(rejected(id, &error))),
         }
     }
 
     /// Does a batch, or has it wait for the store and gives `None`.
-    fn begin(&mut self, request: v1::PipelineRequest) -> Option<Result<Reply>> {
-        let id = request.id;
-        let command = match Command::try_from(request) {
+    fn begin(&mut self, id: u64, command: Result<Command>) -> Option<Result<Reply>> {
+        let command = match command {
             Ok(command) => command,
             Err(error) => return Some(Err(error)),
         };
@@ -115,8 +137,8 @@ impl Source for Pipeline {
     fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<Outcome> {
         let mut answers = Batch::default();
         while self.end.is_none() && !answers.is_full() {
-            match self.poll_answer(context) {
-                Poll::Ready(Some(answer)) => answers.push(answer),
+            match self.poll_answer(context, &mut answers) {
+                Poll::Ready(Some(())) => {}
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }

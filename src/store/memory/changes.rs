@@ -97,7 +97,7 @@ impl Changes {
 impl Change {
     pub(super) fn of(write: &Write) -> Self {
         // A copy: what was received may be a slice of something much larger.
-        let value = Value::stored(Bytes::copy_from_slice(write.value.as_bytes()), write.value.is_text());
+        let value = Value::kept(Bytes::copy_from_slice(write.value.as_bytes()), write.value.is_text());
         Self { key: write.key.clone(), kind: ChangeKind::Put { value, expire_time: write.expire_time } }
     }
 

@@ -100,7 +100,7 @@ impl Entry {
     /// A copy of the value.
     pub(super) fn to_value(&self) -> Value {
         let [flags, ..] = self.header();
-        Value::stored(Bytes::copy_from_slice(self.value()), flags & TEXT != 0)
+        Value::kept(Bytes::copy_from_slice(self.value()), flags & TEXT != 0)
     }
 
     /// What a read of the key answers.
