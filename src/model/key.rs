@@ -60,8 +60,8 @@ fn check(text: &str, what: &'static str) -> Result<()> {
         return Err(invalid(format!("{what} has {} bytes; at most 1,024 are allowed", text.len()), what));
     }
     // Only bytes below 0x20, 0x7f and those of U+0080..U+009F (0xc2 0x80..0x9f) are control characters: most keys are
-    // plain ASCII and are done after one look at each byte.
-    let plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    // plain ASCII and are done after one look at each byte; without a way out of the loop, at several at a time.
+    let plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
     if !plain && let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(invalid(
             format!("{what} has the control character U+{:04X}; none is allowed", control as u32),

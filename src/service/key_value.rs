@@ -68,6 +68,7 @@ impl Service {
         Ok(Reply::Batch { outcomes, revision, durability })
     }
 
+    #[inline]
     fn write(&self, put: Put) -> Result<Write> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
         let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
@@ -75,12 +76,15 @@ impl Service {
     }
 
     fn steps(&self, operations: Vec<Operation>) -> Result<Vec<Step>> {
-        let step = |(index, operation)| match operation {
-            Operation::Get { key } => Ok(Step::Get { key }),
-            Operation::Delete(delete) => Ok(Step::Delete(delete)),
-            Operation::Put(put) => self.write(put).map(Step::Put).map_err(|error| error.in_operation(index)),
-        };
-        operations.into_iter().enumerate().map(step).collect()
+        let mut steps = Vec::with_capacity(operations.len());
+        for (index, operation) in operations.into_iter().enumerate() {
+            steps.push(match operation {
+                Operation::Get { key } => Step::Get { key },
+                Operation::Delete(delete) => Step::Delete(delete),
+                Operation::Put(put) => Step::Put(self.write(put).map_err(|error| error.in_operation(index))?),
+            });
+        }
+        Ok(steps)
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.

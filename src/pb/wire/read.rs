@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost::encoding::decode_varint;
 
-use crate::model::{Command, Delete, Key, Operation, Put, RequestId, Result as Checked, Value};
+use crate::model::{Command, Delete, Key, MAX_BATCH_OPERATIONS, Operation, Put, RequestId, Result as Checked, Value};
 use crate::pb::command::no_value;
 use crate::pb::v1;
 
@@ -13,6 +13,9 @@ use crate::pb::v1;
 pub(crate) struct Unusual;
 
 type Result<T> = std::result::Result<T, Unusual>;
+
+/// The bytes of a get of a key of one byte.
+const LEAST_OPERATION: usize = 5;
 
 /// A message's bytes, and the part of them that was not read.
 struct Reader<'a> {
@@ -39,6 +42,7 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(None) } else { self.varint().map(Some) }
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
@@ -100,7 +104,13 @@ fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>)
     let mut wrong = None;
     while let Some(tag) = from.tag()? {
         if tag == operation {
-            match read_operation(from.message()?)? {
+            let message = from.message()?;
+            if operations.is_empty() {
+                // Most batches have operations of one size.
+                let more = from.rest.len() / message.rest.len().max(LEAST_OPERATION);
+                operations.reserve(1 + more.min(MAX_BATCH_OPERATIONS));
+            }
+            match read_operation(message)? {
                 Ok(operation) => operations.push(operation),
                 Err(error) if wrong.is_none() => wrong = Some(error.in_operation(operations.len())),
                 Err(_) => {}
@@ -120,6 +130,7 @@ fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>)
     Ok((number.unwrap_or_default(), command))
 }
 
+#[inline]
 fn read_operation(mut from: Reader<'_>) -> Result<Checked<Operation>> {
     const GET: u64 = bytes(1);
     const PUT: u64 = bytes(2);
@@ -154,6 +165,7 @@ fn get(mut from: Reader<'_>) -> Result<Checked<Key>> {
 }
 
 /// A put, and its request id if it is one of its own.
+#[inline]
 fn put(mut from: Reader<'_>) -> Result<(Checked<Put>, &str)> {
     const KEY: u64 = bytes(1);
     const TEXT: u64 = bytes(2);

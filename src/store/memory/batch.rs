@@ -15,18 +15,18 @@ const WARM_FROM_KEYS: usize = 10_000;
 
 impl State {
     /// Takes out those keys of the steps that have expired.
-    pub(super) fn touch_all(&mut self, steps: &[(u64, Step)], now: Millis) {
+    pub(super) fn touch_all(&mut self, hashes: &[u64], steps: &[Step], now: Millis) {
         if self.expiries.next() > now {
             return;
         }
-        for (hash, step) in steps {
+        for (hash, step) in hashes.iter().zip(steps) {
             self.touch(*hash, key_of(step), now);
         }
     }
 
     /// Does `changes`, or undoes those of them that it did before it failed.
-    pub(super) fn atomically<T>(&mut self, changes: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.open_journal();
+    pub(super) fn atomically<T>(&mut self, steps: usize, changes: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.open_journal(steps);
         let done = changes(self);
         if done.is_ok() || seeded::on(Bug::BatchHalfApplied) {
             self.commit();
@@ -36,14 +36,14 @@ impl State {
         done
     }
 
-    /// Does the steps; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
-    pub(super) fn run(&mut self, steps: &[(u64, Step)], now: Millis, shared: &Shared) -> Result<Vec<Outcome>> {
+    /// Does the steps, whose keys have these hashes; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
+    pub(super) fn run(&mut self, hashes: &[u64], steps: &[Step], now: Millis, shared: &Shared) -> Result<Vec<Outcome>> {
         if self.table.len() >= WARM_FROM_KEYS {
-            self.table.warm(steps.iter().map(|(hash, _)| *hash));
+            self.table.warm(hashes.iter().copied());
         }
         let mut outcomes = Vec::with_capacity(steps.len());
         let mut reply_bytes = 0;
-        for (index, (hash, step)) in steps.iter().enumerate() {
+        for (index, (hash, step)) in hashes.iter().zip(steps).enumerate() {
             let outcome = self.step(*hash, step, now, shared).map_err(|error| error.in_operation(index))?;
             reply_bytes += OUTCOME_BYTES;
             if let Outcome::Get(Some(entry)) = &outcome {

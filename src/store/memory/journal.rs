@@ -10,6 +10,8 @@ pub(super) struct Journal {
     /// The store's revision before the batch.
     pub(super) revision: u64,
     bytes: u64,
+    /// How many rows there may be.
+    steps: usize,
     rows: Vec<Row>,
     /// For those who watch, once it is done.
     pub(super) changes: Vec<Change>,
@@ -25,24 +27,31 @@ enum Row {
 }
 
 impl Journal {
+    fn push(&mut self, row: Row) {
+        if self.rows.is_empty() {
+            self.rows.reserve(self.steps);
+        }
+        self.rows.push(row);
+    }
+
     pub(super) fn inserted(&mut self, hash: u64, revision: u64) {
-        self.rows.push(Row::Inserted { hash, revision });
+        self.push(Row::Inserted { hash, revision });
     }
 
     pub(super) fn replaced(&mut self, hash: u64, revision: u64, old: Entry) {
-        self.rows.push(Row::Replaced { hash, revision, old });
+        self.push(Row::Replaced { hash, revision, old });
     }
 
     pub(super) fn removed(&mut self, hash: u64, old: Entry) {
-        self.rows.push(Row::Removed { hash, old });
+        self.push(Row::Removed { hash, old });
     }
 }
 
 impl State {
-    /// From now on, changes can be undone. No key that the batch touches may have expired: expiries are not for it to undo.
-    pub(super) fn open_journal(&mut self) {
-        self.journal =
-            Some(Journal { revision: self.revision, bytes: self.bytes, rows: Vec::new(), changes: Vec::new() });
+    /// From now on, changes can be undone, of about so many steps. No key that the batch touches may have expired: expiries are not for it to undo.
+    pub(super) fn open_journal(&mut self, steps: usize) {
+        let (rows, changes) = (Vec::new(), Vec::new());
+        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, steps, rows, changes });
     }
 
     /// The changes stand.

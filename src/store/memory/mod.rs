@@ -88,9 +88,10 @@ impl MemoryStore {
         locked.state.read(hash, key.as_str())
     }
 
-    /// Does one write, at most once if `once` says so.
+    /// Does a write of so many steps, at most once if `once` says so.
     fn change<T: Remembered>(
         &self,
+        steps: usize,
         once: Option<Once<'_, Self>>,
         touch: impl Fn(&mut State, Millis),
         write: impl Fn(&mut State, Millis) -> Result<T>,
@@ -112,7 +113,7 @@ impl MemoryStore {
             return Ok(answer);
         }
         let done = locked.state.with_room(now, |state| {
-            state.atomically(|state| {
+            state.atomically(steps, |state| {
                 let answer = write(state, now)?;
                 ids.remember(&once, answer.to_answer(), asked, &caller.shared)?;
                 Ok(answer)
@@ -136,6 +137,7 @@ impl Store for MemoryStore {
 
         let hash = this.0.hash(write.key.as_str());
         this.change(
+            1,
             once,
             |state, now| state.touch(hash, write.key.as_str(), now),
             |state, now| {
@@ -148,6 +150,7 @@ impl Store for MemoryStore {
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         let hash = self.0.hash(delete.key.as_str());
         self.change(
+            1,
             once,
             |state, now| state.touch(hash, delete.key.as_str(), now),
             |state, _| {
@@ -158,17 +161,19 @@ impl Store for MemoryStore {
     }
 
     async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
-        let steps: Vec<_> = steps.into_iter().map(|step| (self.0.hash(batch::key_of(&step)), step)).collect();
+        // Beside the steps, which are large, and stay where they are.
+        let hashes: Vec<_> = steps.iter().map(|step| self.0.hash(batch::key_of(step))).collect();
         let atomically_too = once.is_none();
         self.change(
+            steps.len(),
             once,
-            |state, now| state.touch_all(&steps, now),
+            |state, now| state.touch_all(&hashes, &steps, now),
             |state, now| {
                 let run = |state: &mut State| {
-                    let outcomes = state.run(&steps, now, &self.0.shared)?;
+                    let outcomes = state.run(&hashes, &steps, now, &self.0.shared)?;
                     Ok(Batched { outcomes, revision: state.revision, durability: Durability::Local })
                 };
-                if atomically_too { state.atomically(run) } else { run(state) }
+                if atomically_too { state.atomically(steps.len(), run) } else { run(state) }
             },
         )
     }
