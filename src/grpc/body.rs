@@ -80,7 +80,12 @@ impl HttpBody for ReplyBody {
         match &self.0 {
             Kind::Tonic(body) => body.size_hint(),
             // An exact one would become a content-length, which gRPC has no use for.
-            Kind::Stream(_) | Kind::Message(_) | Kind::Ok | Kind::Done => SizeHint::default(),
+            Kind::Message(framed) => {
+                let mut least = SizeHint::new();
+                least.set_lower(framed.len() as u64);
+                least
+            }
+            Kind::Stream(_) | Kind::Ok | Kind::Done => SizeHint::default(),
         }
     }
 }

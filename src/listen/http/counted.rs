@@ -1,11 +1,13 @@
 //! Responses whose bytes are on the account of what is not taken, until the wire has them.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -48,11 +50,7 @@ struct OnAccount {
 
 impl Drop for OnAccount {
     fn drop(&mut self) {
-        self.ledger.bytes.fetch_sub(self.data.len(), Ordering::SeqCst);
-        // Whatever the allowance was when they began to wait: it changes with what others take.
-        if self.ledger.waiting.load(Ordering::SeqCst) > 0 {
-            self.ledger.freed.notify_waiters();
-        }
+        self.ledger.give_back(self.data.len());
     }
 }
 
@@ -91,6 +89,14 @@ impl Ledger {
         }
     }
 
+    fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        // Whatever the allowance was when they began to wait: it changes with what others take.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+
     fn count(self: &Arc<Self>, data: Bytes) -> Bytes {
         if data.len() < SMALL {
             return data;
@@ -119,33 +125,58 @@ where
         + Send
         + Sync
         + 'static,
+    B: Body + Unpin,
 {
     type Response = Response<Counted<B>>;
     type Error = Infallible;
     type Future = Counting<S, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let asked = Box::new((Arc::clone(&self.inner), request));
-        Counting { state: State::Asked(asked), room: None, ledger: Arc::clone(&self.ledger) }
+        let ledger = &self.ledger;
+        let state = if ledger.is_full() {
+            State::Asked(Box::new((Arc::clone(&self.inner), request)))
+        } else {
+            // Most are answered by the call itself. What is not is polled again, for somebody who can be woken. A panic is the request's, not
+            // the connection's, which is under way here.
+            let begin = || State::begun(self.inner.call(request), ledger, &mut Context::from_waker(Waker::noop()));
+            catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(State::Panicked)
+        };
+        Counting { state, room: None, ledger: Arc::clone(ledger) }
     }
 }
 
-/// An answer on its way. Small, since hyper moves it about; what is in boxes stays where it is.
-pub(super) struct Counting<S, B> {
+/// An answer on its way.
+pub(super) struct Counting<S: Service<Request<Incoming>>, B> {
     state: State<S, B>,
     /// Waited for before anything more is done.
     room: Option<BoxFuture<'static, ()>>,
     ledger: Arc<Ledger>,
 }
 
-enum State<S, B> {
-    /// Not begun: what arrived with it may be answered, and counted, first.
+enum State<S: Service<Request<Incoming>>, B> {
+    /// Not begun: there is no room for the answer.
     Asked(Box<(Arc<S>, Request<Incoming>)>),
-    Begun(BoxFuture<'static, Result<Response<B>, Infallible>>),
+    Begun(Box<S::Future>),
+    Answered(Response<Counted<B>>),
+    Panicked(Box<dyn Any + Send>),
     Done,
 }
 
-impl<S, B> Counting<S, B> {
+impl<S, B> State<S, B>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin>,
+    B: Body,
+{
+    fn begun(mut answering: S::Future, ledger: &Arc<Ledger>, context: &mut Context<'_>) -> Self {
+        match Pin::new(&mut answering).poll(context) {
+            Poll::Ready(Ok(response)) => Self::Answered(response.map(|body| Counted::new(body, ledger))),
+            Poll::Ready(Err(never)) => match never {},
+            Poll::Pending => Self::Begun(Box::new(answering)),
+        }
+    }
+}
+
+impl<S: Service<Request<Incoming>>, B> Counting<S, B> {
     /// At each poll: between two of them, other calls of the connection may have made much.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.room.is_none() && self.ledger.is_full() {
@@ -163,48 +194,64 @@ impl<S, B> Counting<S, B> {
 
 impl<S, B> Future for Counting<S, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin + 'static>
-        + Send
-        + Sync
-        + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin>,
+    B: Body + Unpin,
 {
     type Output = Result<Response<Counted<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.poll_room(context).is_pending() {
+        if !matches!(this.state, State::Answered(_)) && this.poll_room(context).is_pending() {
             return Poll::Pending;
         }
-        let response = match std::mem::replace(&mut this.state, State::Done) {
+        let state = match std::mem::replace(&mut this.state, State::Done) {
             State::Asked(asked) => {
                 let (service, request) = *asked;
-                let mut answering = service.call(request);
-                match Pin::new(&mut answering).poll(context) {
-                    Poll::Ready(response) => response,
-                    Poll::Pending => {
-                        this.state = State::Begun(Box::pin(answering));
-                        return Poll::Pending;
-                    }
-                }
+                State::begun(service.call(request), &this.ledger, context)
             }
-            State::Begun(mut answering) => match answering.as_mut().poll(context) {
-                Poll::Ready(response) => response,
-                Poll::Pending => {
-                    this.state = State::Begun(answering);
-                    return Poll::Pending;
-                }
-            },
-            State::Done => return Poll::Pending,
+            State::Begun(answering) => State::begun(*answering, &this.ledger, context),
+            State::Panicked(panic) => resume_unwind(panic),
+            state @ (State::Answered(_) | State::Done) => state,
         };
-        let ledger = Arc::clone(&this.ledger);
-        Poll::Ready(response.map(|response| response.map(|inner| Counted { inner, ledger })))
+        if let State::Answered(response) = state {
+            return Poll::Ready(Ok(response));
+        }
+        this.state = state;
+        Poll::Pending
     }
 }
 
 /// A body on the account.
 pub(super) struct Counted<B> {
     inner: B,
+    /// Bytes that were made with the response, until they are asked for.
+    made: usize,
     ledger: Arc<Ledger>,
+}
+
+impl<B: Body> Counted<B> {
+    fn new(inner: B, ledger: &Arc<Ledger>) -> Self {
+        let least = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
+        let made = if least < SMALL { 0 } else { least };
+        if made > 0 {
+            ledger.bytes.fetch_add(made, Ordering::SeqCst);
+        }
+        Self { inner, made, ledger: Arc::clone(ledger) }
+    }
+}
+
+impl<B> Counted<B> {
+    fn settle(&mut self) {
+        if self.made > 0 {
+            self.ledger.give_back(std::mem::take(&mut self.made));
+        }
+    }
+}
+
+impl<B> Drop for Counted<B> {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
@@ -214,7 +261,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         let frame = Pin::new(&mut this.inner).poll_frame(context);
-        frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.ledger.count(data)))))
+        let frame =
+            frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.ledger.count(data)))));
+        // Only now: what it was made for is counted.
+        this.settle();
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
