@@ -5,7 +5,7 @@ import statistics
 HEAD = """# kvrpc beside other servers
 
 Made by `bench/peers/run`; the raw rounds are in `peers.json`. {date}, {cores} cores ({processor}), a load of {load} from elsewhere.
-Each server ran on core 0 alone, its client on core 1; medians of {rounds} interleaved rounds of about {seconds} s. CPU is the server process's own, user and system. kvrpc's limits, roles
+Each server ran on core 0 alone, its client on core 1; medians of {rounds} interleaved rounds of about {seconds} s. CPU is what the server's threads ran for, in user space and in the kernel. kvrpc's limits, roles
 and metrics were at their defaults; its calls carry a session's token and are authorised. Keys have 16 bytes, values and echoed texts 100. Every run's answers were checked: a call before and after it by another client for
 grpc-status 0 and the value's bytes, and all bytes of DATA of all answers against what right ones have; at Redis the number of hits and of errors. Versions: {versions}.
 """

@@ -13,7 +13,6 @@ import time
 
 from install import ECHO, RELEASE, ROOT, TOOLS
 
-TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, CLIENT_CORE = "0", "1"
 START_SECONDS = 30
 
@@ -64,9 +63,9 @@ class Server:
         sys.exit(f"{self.name} does not accept on {self.address}")
 
     def cpu(self):
-        """Seconds of CPU, user and system, that the process has used with all its threads (proc_pid_stat(5), fields 14 and 15)."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Seconds of CPU that the process's threads have used: the scheduler's count, since that of user and system time is in hundredths."""
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     def resident(self):
         """Resident bytes."""
