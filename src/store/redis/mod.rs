@@ -20,6 +20,7 @@ mod people;
 mod refusal;
 mod reply;
 mod request;
+pub mod rooms;
 mod settings;
 mod store;
 mod tail;
