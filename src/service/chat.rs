@@ -36,12 +36,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`join`](Self::join), and `ROOM_NOT_FOUND`.
-    pub async fn subscribe(
-        &self,
-        caller: &Caller,
-        room: &RoomName,
-        after: Option<Position>,
-    ) -> Result<Conversation> {
+    pub async fn subscribe(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
         let user = self.authorize_own(caller, Method::Subscribe)?;
         self.conversation(caller, self.rooms.join_existing(&user, room, after).await?)
     }

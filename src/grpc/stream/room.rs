@@ -131,10 +131,7 @@ impl Room {
         Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(Outcome::Failed))
     }
 
-    fn poll_joining(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
+    fn poll_joining(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
         if self.joining.is_none() {
             let Poll::Ready(request) = self.poll_request(context) else { return Poll::Pending };
             let join = match request {

@@ -76,12 +76,7 @@ impl Membership {
         Self { place: Place::Own { room, user }, follower, welcome, quiet_until }
     }
 
-    pub(super) fn shared(
-        seated: Seated,
-        follower: Follower<RoomEvent>,
-        welcome: Welcome,
-        quiet_until: u64,
-    ) -> Self {
+    pub(super) fn shared(seated: Seated, follower: Follower<RoomEvent>, welcome: Welcome, quiet_until: u64) -> Self {
         Self { place: Place::Shared(seated), follower, welcome, quiet_until }
     }
 

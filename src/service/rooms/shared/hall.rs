@@ -106,7 +106,7 @@ impl Hall {
         }
     }
 
-    /// Waits until the feed has all that was before somebody came.
+    /// Waits until the feed has all up to somebody's coming.
     pub(super) async fn reach(&self, rooms: &Rooms, attended: &Attended) -> Result<Arc<Life>> {
         self.learn(rooms, attended.epoch, attended.from);
         let reached = async {
@@ -115,7 +115,7 @@ impl Hall {
                 told.as_mut().enable();
                 if let Some(life) = self.life()
                     && life.epoch == attended.epoch
-                    && life.feed.last() >= attended.before
+                    && life.feed.last() >= attended.sequence
                 {
                     return life;
                 }

@@ -72,7 +72,8 @@ async fn give_up(rooms: &Rooms, hall: &Hall) -> Result<()> {
         let seats: Vec<u64> = leaving.iter().map(|leaving| leaving.seat).collect();
         let vacated = rooms.engine.depart(&hall.keys, rooms.front, &seats, &rooms.of_room).await?;
         hall.left(leaving.len());
-        let never_came = leaving.into_iter().filter_map(|Leaving { seat, listed }| Some(Vacated { user: listed?, seat }));
+        let never_came =
+            leaving.into_iter().filter_map(|Leaving { seat, listed }| Some(Vacated { user: listed?, seat }));
         rooms.unlist(hall.name.folded(), vacated.into_iter().chain(never_came).collect()).await;
     }
 }

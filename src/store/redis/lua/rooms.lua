@@ -102,7 +102,7 @@ local function attend(keys, args)
   redis.call('ZADD', keys[5], now + tonumber(args[7]), args[5])
   save_room(r, args[8])
   local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[12]) - 1)
-  return { '+', r.epoch, before, r.from, r.name, redis.call('ZCARD', keys[4]), redis.call('HMGET', keys[3], unpack(some)) }
+  return { '+', r.epoch, before, r.sequence, r.from, r.name, redis.call('ZCARD', keys[4]), redis.call('HMGET', keys[3], unpack(some)) }
 end
 
 -- Takes seats from their members; who has none left has left. Adds those to the reply, with their latest seats.

@@ -186,7 +186,8 @@ fn in_chat(error: Error) -> Error {
     if error.reason() != Reason::OutcomeUnknown {
         return error;
     }
-    let message = "the store did not say whether this was said; the same message with the same client_message_id finds out";
+    let message =
+        "the store did not say whether this was said; the same message with the same client_message_id finds out";
     Error::new(Reason::OutcomeUnknown, message).with_source(format!("{error:?}"))
 }
 

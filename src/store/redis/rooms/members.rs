@@ -22,6 +22,8 @@ pub struct Attended {
     pub epoch: u64,
     /// Its latest event before the user came.
     pub before: u64,
+    /// Its latest event: that the user came, if it was not there.
+    pub sequence: u64,
     /// The event that those which are kept come behind.
     pub from: u64,
     /// The room's name, as it was first written.
@@ -82,14 +84,14 @@ impl RedisEngine {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (epoch, before, from) = (parts.epoch()?, parts.number()?, parts.number()?);
+        let (epoch, before, sequence, from) = (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
         let (name, member_count) = (parts.text()?, count(parts.number()?));
         let mut records = array(parts.next())?;
         let mut members = Vec::new();
         while let Some(record) = records.next() {
             members.push(member(record)?);
         }
-        Ok(Ok(Attended { epoch, before, from, name, member_count, members }))
+        Ok(Ok(Attended { epoch, before, sequence, from, name, member_count, members }))
     }
 
     /// Seats are given up, [`SEATS_AT_ONCE`] at most; gives who has left.

@@ -9,8 +9,8 @@ mod registry;
 
 use std::time::Duration;
 
-pub use events::{Happening, Happened, RoomRead, Listening};
 pub(super) use events::Ears;
+pub use events::{Happened, Happening, Listening, RoomRead};
 pub use members::{Attended, Held, SEATS_AT_ONCE, Vacated};
 pub use registry::{Claim, RoomList, Struck};
 

@@ -1,0 +1,149 @@
+//! Rooms that several servers share, when servers or the engine fail.
+
+use std::time::{Duration, Instant};
+
+use kvrpc::model::Reason;
+use rustix::process::Signal;
+use tonic::transport::Endpoint;
+
+use super::Fronts;
+use super::rooms::rooms;
+use crate::chat::talker::Talk;
+use crate::chat::{members, send};
+use crate::grpc::people::sign_in;
+use crate::grpc::raw::Raw;
+use crate::harness::{RedisProcess, ServerProcess, eventually};
+
+/// What a server that died keeps its members in a room.
+const LEASE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn those_at_a_server_that_is_killed_leave_with_its_lease() {
+    let fronts = Fronts::start(1, "").await;
+    let url = fronts.redis.url();
+    let other = ServerProcess::start(&["--listen", "127.0.0.1:0", "--store", &url]);
+    let channel = Endpoint::from_shared(format!("http://{}", other.address("grpc"))).unwrap().connect_lazy();
+    let ann = sign_in(&fronts.nobody(0), "ann").await;
+    let tom = sign_in(&Raw::new(channel), "tom").await;
+    let mut one = Talk::join(&ann, "r", None).await;
+    assert_eq!(one.hear_all(2).await, ["r: ann", "+ann"]);
+    let mut two = Talk::join(&tom, "r", None).await;
+    assert_eq!(two.hear_all(2).await, ["r: ann tom", "+tom"]);
+    assert_eq!(one.hear().await, "+tom");
+    let mut alone = Talk::join(&tom, "empty", None).await;
+    alone.hear_all(2).await;
+    let killed = Instant::now();
+    other.signal(Signal::KILL);
+    assert_eq!(one.hear().await, "-tom");
+    let took = killed.elapsed();
+    assert!(took > LEASE - Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(members(&ann, "r").await.unwrap(), ["ann"]);
+    // Where nobody is left to look, some server does.
+    eventually("it has left the other room", || async { rooms(&ann).await == ["r 1", "empty 0"] }).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn streams_go_on_when_the_engine_comes_back() {
+    let mut fronts =
+        Fronts::on(RedisProcess::start(&["--appendonly", "yes"]), 2, "[redis]\nanswer-timeout = \"300ms\"\n").await;
+    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let mut one = Talk::join(&ann, "r", None).await;
+    one.hear_all(2).await;
+    let mut two = Talk::join(&tom, "r", None).await;
+    two.hear_all(2).await;
+    assert_eq!(one.hear().await, "+tom");
+    let epoch = one.position.unwrap().epoch;
+
+    fronts.redis.signal(Signal::STOP);
+    let refused = eventually_refused(&tom).await;
+    assert!([Some(Reason::StoreUnavailable), Some(Reason::OutcomeUnknown)].contains(&refused), "{refused:?}");
+    fronts.redis.signal(Signal::CONT);
+    hear_each_other(&mut one, &mut two, "after a pause").await;
+
+    fronts.redis.signal(Signal::KILL);
+    one.say("while it is away", "away").await;
+    assert!(one.hear().await.starts_with("rejected away "));
+    fronts.redis.revive();
+    hear_each_other(&mut one, &mut two, "after a restart").await;
+    assert_eq!(one.position.unwrap().epoch, epoch, "it is the room that it was");
+    assert_eq!(members(&ann, "r").await.unwrap(), ["ann", "tom"]);
+}
+
+async fn eventually_refused(raw: &Raw) -> Option<Reason> {
+    loop {
+        if let Err(failure) = send(raw, "r", "does it come?", "does it").await {
+            return failure.reason;
+        }
+    }
+}
+
+/// A message of each reaches the other, sent again until it is taken; whatever else is heard before.
+async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
+    for (from, to) in [(0, 1), (1, 0)] {
+        let both = [&mut *one, &mut *two];
+        let id = format!("{text} {from}");
+        both[from].say(text, &id).await;
+        loop {
+            let heard = both[from].hear().await;
+            assert_ne!(heard, "gap");
+            if heard == format!("ack {id}") {
+                break;
+            }
+            if heard.starts_with(&format!("rejected {id}")) {
+                both[from].say(text, &id).await;
+            }
+        }
+        loop {
+            let heard = both[to].hear().await;
+            assert_ne!(heard, "gap");
+            if heard.ends_with(&format!(": {text}")) {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
+    let fronts = Fronts::start(2, "").await;
+    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let mut one = Talk::join(&ann, "r", None).await;
+    one.hear_all(2).await;
+    let mut two = Talk::join(&tom, "r", None).await;
+    two.hear_all(2).await;
+    one.hear().await;
+    let epoch = one.position.unwrap().epoch;
+    let keys = fronts.redis.cli(&["KEYS", "kvrpc:{r:*"]);
+    let keys: Vec<&str> = keys.lines().collect();
+    assert!(keys.len() >= 6, "{keys:?}");
+    fronts.redis.cli(&[&["DEL"], &keys[..]].concat());
+    for talk in [&mut one, &mut two] {
+        while talk.hear().await != "gap" {}
+    }
+    eventually("both are back", || async { members(&ann, "r").await.is_ok_and(|all| all == ["ann", "tom"]) }).await;
+    one.say("still here?", "1").await;
+    while two.hear().await != "ann: still here?" {}
+    while one.hear().await != "ack 1" {}
+    assert_eq!(one.position.unwrap().epoch, two.position.unwrap().epoch);
+    assert_ne!(one.position.unwrap().epoch, epoch);
+    assert_eq!(rooms(&tom).await, ["r 2"]);
+
+    // Some of its events: what a node with less than another comes to, when it takes that one's place.
+    let before = one.position.unwrap();
+    let restored = fronts.redis.cli(&["COPY", "kvrpc:{r:72}:room", "kvrpc:{r:72}:old"]);
+    assert_eq!(restored.trim(), "1");
+    one.say("this is lost", "2").await;
+    while one.hear().await != "ack 2" {}
+    while two.hear().await != "ann: this is lost" {}
+    fronts.redis.cli(&["XTRIM", "kvrpc:{r:72}:events", "MAXLEN", "0"]);
+    fronts.redis.cli(&["RENAME", "kvrpc:{r:72}:old", "kvrpc:{r:72}:room"]);
+    for talk in [&mut one, &mut two] {
+        while talk.hear().await != "gap" {}
+    }
+    two.say("and now?", "3").await;
+    while one.hear().await != "tom: and now?" {}
+    assert_ne!(one.position.unwrap().epoch, before.epoch);
+}
