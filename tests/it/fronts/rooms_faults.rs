@@ -12,7 +12,7 @@ use crate::chat::talker::Talk;
 use crate::chat::{members, send};
 use crate::grpc::people::sign_in;
 use crate::grpc::raw::Raw;
-use crate::harness::{RedisProcess, ServerProcess, eventually};
+use crate::harness::{RedisProcess, ServerProcess, eventually, within};
 
 /// What a server that died keeps its members in a room.
 const LEASE: Duration = Duration::from_secs(15);
@@ -105,6 +105,11 @@ async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
     }
 }
 
+/// Whatever else is heard before.
+async fn until(talk: &mut Talk, wanted: &str) {
+    within(wanted, async { while talk.hear().await != wanted {} }).await;
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
@@ -121,29 +126,32 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     assert!(keys.len() >= 6, "{keys:?}");
     fronts.redis.cli(&[&["DEL"], &keys[..]].concat());
     for talk in [&mut one, &mut two] {
-        while talk.hear().await != "gap" {}
+        until(talk, "gap").await;
     }
     eventually("both are back", || async { members(&ann, "r").await.is_ok_and(|all| all == ["ann", "tom"]) }).await;
     one.say("still here?", "1").await;
-    while two.hear().await != "ann: still here?" {}
-    while one.hear().await != "ack 1" {}
+    until(&mut two, "ann: still here?").await;
+    until(&mut one, "ack 1").await;
     assert_eq!(one.position.unwrap().epoch, two.position.unwrap().epoch);
     assert_ne!(one.position.unwrap().epoch, epoch);
     assert_eq!(rooms(&tom).await, ["r 2"]);
 
     // Some of its events: what a node with less than another comes to, when it takes that one's place.
     let before = one.position.unwrap();
-    let restored = fronts.redis.cli(&["COPY", "kvrpc:{r:72}:room", "kvrpc:{r:72}:old"]);
-    assert_eq!(restored.trim(), "1");
+    let keys = ["room", "events"].map(|key| (format!("kvrpc:{{r:72}}:{key}"), format!("kvrpc:{{r:72}}:old-{key}")));
+    for (key, old) in &keys {
+        assert_eq!(fronts.redis.cli(&["COPY", key, old]).trim(), "1");
+    }
     one.say("this is lost", "2").await;
-    while one.hear().await != "ack 2" {}
-    while two.hear().await != "ann: this is lost" {}
-    fronts.redis.cli(&["XTRIM", "kvrpc:{r:72}:events", "MAXLEN", "0"]);
-    fronts.redis.cli(&["RENAME", "kvrpc:{r:72}:old", "kvrpc:{r:72}:room"]);
+    until(&mut one, "ack 2").await;
+    until(&mut two, "ann: this is lost").await;
+    for (key, old) in &keys {
+        fronts.redis.cli(&["RENAME", old, key]);
+    }
     for talk in [&mut one, &mut two] {
-        while talk.hear().await != "gap" {}
+        until(talk, "gap").await;
     }
     two.say("and now?", "3").await;
-    while one.hear().await != "tom: and now?" {}
+    until(&mut one, "tom: and now?").await;
     assert_ne!(one.position.unwrap().epoch, before.epoch);
 }

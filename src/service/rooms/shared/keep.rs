@@ -124,7 +124,8 @@ async fn settle(rooms: &Rooms, hall: &Hall) -> Result<()> {
     }
     // If the room has gone, it is on no list either.
     let nobody = Struck { maker: 0, mark: 0 };
-    drop(rooms.engine.claim_room(hall.name.folded(), nobody, rooms.limits.rooms).await?);
+    let (most, is_new) = (rooms.limits.rooms, rooms.claim_is_new());
+    drop(rooms.engine.claim_room(hall.name.folded(), nobody, most, is_new).await?);
     let new = NewRoom { epoch: rand::random(), name: hall.name.as_str() };
     let come = iter(lacking).map(|(seat, user)| come_back(rooms, hall, seat, user, new));
     let came: Vec<Result<()>> = come.buffered(AT_ONCE).collect().await;

@@ -11,7 +11,7 @@ use crate::store::redis::rooms::{Claim, Refusal, RoomList, Struck};
 
 /// How often a room's name is claimed before it is given up: each time somebody else was there before.
 const TRIES: usize = 4;
-/// For how long a name that leads to no room is left to who claimed it.
+/// For how long at most a name that leads to no room is left to who claimed it.
 const CLAIM_IS_NEW: Millis = 10_000;
 
 impl Rooms {
@@ -71,7 +71,7 @@ impl Rooms {
                 return Err(refusal::too_many_made(&self.limits));
             };
             let maker = Struck { maker: user.id, mark };
-            let claimed = self.engine.claim_room(name.folded(), maker, self.limits.rooms).await?;
+            let claimed = self.engine.claim_room(name.folded(), maker, self.limits.rooms, self.claim_is_new()).await?;
             if claimed == Ok(Claim::New) {
                 if !is_new {
                     // The mark on the list was that of an earlier room of this name.
@@ -83,12 +83,17 @@ impl Rooms {
                 self.engine.delist(user.id, RoomList::Made, name.folded(), mark).await?;
             }
             match claimed {
-                Ok(Claim::Old) => self.strike(name.folded(), CLAIM_IS_NEW).await?,
+                Ok(Claim::Old) => self.strike(name.folded(), self.claim_is_new()).await?,
                 Ok(Claim::New | Claim::Known) => return Ok(()),
                 Err(refused) => return Err(self.refused(refused, name)),
             }
         }
         Err(Error::new(Reason::StoreUnavailable, "the room is being made and ended at once; try again"))
+    }
+
+    /// A room lives for its idle time at least: whatever was claimed earlier and is not there has ended.
+    pub(super) fn claim_is_new(&self) -> Millis {
+        u64::try_from(self.limits.room_idle.as_millis()).unwrap_or(u64::MAX).min(CLAIM_IS_NEW)
     }
 
     /// Takes a name that leads to no room off the list of rooms, if it has been there for so long.

@@ -21,8 +21,6 @@ local JOINED, LEFT, MESSAGE = 1, 2, 3
 local EVENT_BYTES = 160
 -- How many ids of a user are remembered.
 local MAX_SAID = 1000
--- Whoever claimed a room's name so short a time ago may be about to make the room.
-local CLAIM_IS_NEW = 10000
 
 local function open_room(keys)
   local record = redis.call('GET', keys[1])
@@ -253,13 +251,13 @@ local function say(keys, args)
 end
 
 -- The rooms that there are, or were a moment ago. KEYS: 1 list (hash name -> id, time, maker, mark), 2 their order (zset name, by id),
--- 3 the last id. ARGV: now, name, maker, mark, most. Gives an entry that is not old, made if there is none.
+-- 3 the last id. ARGV: now, name, maker, mark, most, for how long an entry that leads to no room is left to who made it.
 local CLAIM = '<I8I8c8c8'
 local function claim_room(keys, args)
   local now, claimed = clock({ given = args[1], seen = 0 }), redis.call('HGET', keys[1], args[2])
   if claimed then
     local _, time = struct.unpack(CLAIM, claimed)
-    return { '+', now - time > CLAIM_IS_NEW and 'old' or 'known' }
+    return { '+', now - time >= tonumber(args[6]) and 'old' or 'known' }
   end
   if redis.call('HLEN', keys[1]) >= tonumber(args[5]) then return { '!', 'rooms' } end
   local id = redis.call('INCR', keys[3])

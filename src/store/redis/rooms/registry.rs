@@ -42,15 +42,15 @@ pub enum RoomList {
 }
 
 impl RedisEngine {
-    /// Claims a room's name for its maker, if there are fewer rooms than so many.
+    /// Claims a room's name for its maker, if there are fewer rooms than so many. An earlier claim is left to its maker for so long.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
-    pub async fn claim_room(&self, folded: &str, maker: Struck, most: u32) -> Result<Done<Claim>> {
+    pub async fn claim_room(&self, folded: &str, maker: Struck, most: u32, is_new: Millis) -> Result<Done<Claim>> {
         let (slot, keys) = self.rooms_keys();
         let mut claim = call("claim_room", &keys.each_ref().map(String::as_str));
         claim.arg(self.0.now()).arg(folded).arg(maker.maker.to_be_bytes().as_slice());
-        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most);
+        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most).arg(is_new);
         let mut parts = match self.call_room(slot, &claim, Effect::WritesOnce).await? {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
