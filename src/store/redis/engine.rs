@@ -1,7 +1,7 @@
 //! What all stores of the Redis engine share.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
 
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) tails: Arc<Tails>,
     /// Who is told of rooms that change.
     pub(super) ears: Arc<Ears>,
+    /// The highest id of a user that was made here.
+    pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
     health: watch::Receiver<bool>,
     /// Dropped, it ends the engine's thread.
@@ -165,6 +167,7 @@ async fn serve(
         cluster: options.url.cluster,
         tails,
         ears,
+        last_id: AtomicU64::new(0),
         runtime,
         health,
         _running: running,

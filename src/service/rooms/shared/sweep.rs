@@ -19,7 +19,8 @@ const CLAIMED_FOR: Millis = 60_000;
 impl Rooms {
     /// Looks at some rooms, beside everything else.
     pub(in crate::service::rooms) fn sweep(self: &Arc<Self>) {
-        if self.asked.fetch_add(1, Ordering::Relaxed) % EVERY != 0 || self.sweeping.swap(true, Ordering::AcqRel) {
+        let is_time = self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY);
+        if !is_time || self.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
         let this = Arc::clone(self);

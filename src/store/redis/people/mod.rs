@@ -6,6 +6,7 @@
 mod sessions;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use redis::{Cmd, Value, cmd};
 
@@ -74,7 +75,10 @@ pub const FOR_EVER: Millis = 0;
 impl RedisEngine {
     /// An id for a new user: rising with time, and no other server's.
     pub fn new_id(&self) -> u64 {
-        (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43)
+        let id = (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43);
+        // Of two in one millisecond the later one is higher too.
+        let last = self.0.last_id.fetch_max(id, Ordering::Relaxed);
+        if last < id { id } else { self.0.last_id.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
     /// Takes a name for a user, or tells who has it.
