@@ -19,6 +19,7 @@ local EVENT = '<BBc8I8H'
 local EVENT_HEAD = 20
 local JOINED, LEFT, MESSAGE = 1, 2, 3
 local EVENT_BYTES = 160
+local SLACK = 64
 -- How many ids of a user are remembered.
 local MAX_SAID = 1000
 
@@ -37,33 +38,37 @@ local function make_room(keys, epoch, name)
 end
 
 -- Without members it lives on for so long; with some, for ever.
-local function save_room(r, idle)
+local function save_room(r, idle, came)
   local record = struct.pack(ROOM, r.epoch, r.sequence, r.from, r.counted, r.bytes) .. r.name
   if redis.call('EXISTS', r.keys[4]) == 1 then
     redis.call('SET', r.keys[1], record)
-    redis.call('PERSIST', r.keys[2])
+    if came then redis.call('PERSIST', r.keys[2]) end
   else
     redis.call('SET', r.keys[1], record, 'PX', idle)
     redis.call('PEXPIRE', r.keys[2], idle)
   end
 end
 
--- Puts an event on the stream, and takes the oldest off it while there are more messages or bytes than are to be kept.
+-- Takes the oldest events off the stream until there are no more messages and bytes than are to be kept.
+local function trim(r, most, most_bytes)
+  local some = redis.call('XRANGE', r.keys[2], '-', '+', 'COUNT', 2 * SLACK)
+  for _, old in ipairs(some) do
+    if r.sequence - r.from <= 1 or (r.counted <= most and r.bytes <= most_bytes) then break end
+    r.bytes = r.bytes - EVENT_BYTES - 2 * (#old[2][2] - EVENT_HEAD)
+    if string.byte(old[2][2]) == MESSAGE then r.counted = r.counted - 1 end
+    r.from = tonumber(string.match(old[1], '%d+'))
+  end
+  redis.call('XTRIM', r.keys[2], 'MINID', string.format('%.0f-0', r.from + 1))
+end
+
+-- Puts an event on the stream. A few more are kept than are to be, so that not each of them has one taken off.
 local function happen(r, now, kind, user, role, name, text, most, most_bytes)
   r.sequence = r.sequence + 1
   local event = struct.pack(EVENT, kind, tonumber(role), user, now, #name) .. name .. text
   redis.call('XADD', r.keys[2], string.format('%.0f-0', r.sequence), 'e', event)
   r.bytes = r.bytes + EVENT_BYTES + 2 * (#event - EVENT_HEAD)
   if kind == MESSAGE then r.counted = r.counted + 1 end
-  while r.sequence - r.from > 1 and (r.counted > most or r.bytes > most_bytes) do
-    local first = redis.call('XRANGE', r.keys[2], '-', '+', 'COUNT', 1)[1]
-    if not first then break end
-    redis.call('XDEL', r.keys[2], first[1])
-    local old = first[2][2]
-    r.bytes = r.bytes - EVENT_BYTES - 2 * (#old - EVENT_HEAD)
-    if string.byte(old) == MESSAGE then r.counted = r.counted - 1 end
-    r.from = tonumber(string.match(first[1], '%d+'))
-  end
+  if r.counted >= most + SLACK or r.bytes >= most_bytes + most_bytes / 16 then trim(r, most, most_bytes) end
 end
 
 local MEMBER = '<I8c8B'
@@ -98,7 +103,7 @@ local function attend(keys, args)
     end
   end
   redis.call('ZADD', keys[5], now + tonumber(args[7]), args[5])
-  save_room(r, args[8])
+  save_room(r, args[8], true)
   local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[12]) - 1)
   return { '+', r.epoch, before, r.sequence, r.from, r.name, redis.call('ZCARD', keys[4]), redis.call('HMGET', keys[3], unpack(some)) }
 end
@@ -238,13 +243,12 @@ local function say(keys, args)
   happen(r, now, MESSAGE, args[2], args[3], args[4], args[5], tonumber(args[7]), tonumber(args[8]))
   save_room(r, args[6])
   if said then
-    local number = said.next
-    said.next = number + 1
-    forget_said(keys[6], said, now, MAX_SAID)
     redis.call('HSET', keys[6],
-      numbered('n', number), struct.pack('<I8I8', now, r.sequence) .. args[10] .. id,
-      'i' .. id, string.format('%.0f', number),
-      '', struct.pack(SAID, r.epoch, said.first, said.next))
+      numbered('n', said.next), struct.pack('<I8I8', now, r.sequence) .. args[10] .. id,
+      'i' .. id, string.format('%.0f', said.next))
+    said.next = said.next + 1
+    forget_said(keys[6], said, now, MAX_SAID)
+    redis.call('HSET', keys[6], '', struct.pack(SAID, r.epoch, said.first, said.next))
     redis.call('PEXPIRE', keys[6], ID_WINDOW)
   end
   return { '+', r.epoch, r.sequence }
