@@ -155,3 +155,33 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     until(&mut one, "tom: and now?").await;
     assert_ne!(one.position.unwrap().epoch, before.epoch);
 }
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn what_too_few_replicas_have_is_not_known_until_it_is_sent_again() {
+    let redis = RedisProcess::start(&["--repl-diskless-sync-delay", "0"]);
+    let replica = RedisProcess::start(&["--replicaof", &format!("127.0.0.1 {}", redis.port)]);
+    eventually("the replica is there", || async { redis.cli(&["INFO", "replication"]).contains("state=online") }).await;
+    eventually("it follows", || async { replica.cli(&["INFO", "replication"]).contains("link_status:up") }).await;
+    let fronts = Fronts::on(redis, 2, "durability = \"replicated:1\"\n").await;
+    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let mut talk = Talk::join(&tom, "r", None).await;
+    talk.hear_all(2).await;
+    assert_eq!(send(&ann, "r", "held by two", "1").await.unwrap(), 2);
+    assert_eq!(talk.hear().await, "ann: held by two");
+
+    replica.signal(Signal::STOP);
+    let failure = send(&ann, "r", "held by one", "2").await.unwrap_err();
+    assert_eq!(failure.reason, Some(Reason::OutcomeUnknown), "{failure:?}");
+    assert!(failure.message.contains("client_message_id"), "{failure:?}");
+    talk.say("mine", "3").await;
+    // The message may come first: it was said, and may be lost.
+    let heard = talk.hear_all(3).await;
+    assert!(heard.contains(&"rejected 3 OUTCOME_UNKNOWN".to_owned()), "{heard:?}");
+    let again = send(&fronts.at(&ann, 1), "r", "held by one", "2").await.unwrap_err();
+    assert_eq!(again.reason, Some(Reason::OutcomeUnknown), "what is answered again is held to the same");
+    replica.signal(Signal::CONT);
+    assert_eq!(send(&fronts.at(&ann, 1), "r", "held by one", "2").await.unwrap(), 3);
+    talk.say("mine", "3").await;
+    assert_eq!(talk.hear().await, "ack 3");
+}
