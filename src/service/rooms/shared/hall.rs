@@ -179,7 +179,8 @@ impl Hall {
 
     /// These are given up; the first of those that were to be.
     pub(super) fn left(&self, count: usize) {
-        self.state.lock().leaving.drain(..count);
+        let leaving = &mut self.state.lock().leaving;
+        leaving.drain(..count.min(leaving.len()));
     }
 
     /// How many seats the engine is to know of.
