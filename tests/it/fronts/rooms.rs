@@ -10,7 +10,7 @@ use crate::chat::talker::{Talk, in_words};
 use crate::chat::{members, send};
 use crate::grpc::people::{accounts, sign_in};
 use crate::grpc::raw::Raw;
-use crate::harness::{Server, eventually, new_namespace, shared_cluster};
+use crate::harness::{Server, eventually, new_namespace, shared_cluster, within};
 
 pub(super) async fn rooms(raw: &Raw) -> Vec<String> {
     let request = v1::ListRoomsRequest::default();
@@ -182,7 +182,7 @@ async fn limits_hold_at_all_servers_together() {
     }
     let refused = |raw: Raw, room: &'static str| async move {
         let mut talk = Talk::join(&raw, room, None).await;
-        talk.end().await.1.unwrap_err().reason
+        within("it is refused", talk.end()).await.1.unwrap_err().reason
     };
     assert_eq!(refused(fronts.at(&eve, 0), "a").await, Some(Reason::ServerFull), "two members");
     assert_eq!(refused(there.clone(), "c").await, Some(Reason::QuotaExceeded), "in two");

@@ -35,7 +35,7 @@ async fn those_at_a_server_that_is_killed_leave_with_its_lease() {
     alone.hear_all(2).await;
     let killed = Instant::now();
     other.signal(Signal::KILL);
-    assert_eq!(one.hear().await, "-tom");
+    until(&mut one, "-tom").await;
     let took = killed.elapsed();
     assert!(took > LEASE - Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(members(&ann, "r").await.unwrap(), ["ann"]);
@@ -95,13 +95,16 @@ async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
                 both[from].say(text, &id).await;
             }
         }
-        loop {
-            let heard = both[to].hear().await;
-            assert_ne!(heard, "gap");
-            if heard.ends_with(&format!(": {text}")) {
-                break;
+        let said = async {
+            loop {
+                let heard = both[to].hear().await;
+                assert_ne!(heard, "gap");
+                if heard.ends_with(&format!(": {text}")) {
+                    break;
+                }
             }
-        }
+        };
+        within(text, said).await;
     }
 }
 
