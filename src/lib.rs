@@ -8,7 +8,8 @@
 //! - [`store`]: who keeps it. `trait Store` is one user's store, of any engine; `memory` is the embedded one, `redis` the one that servers share; `feed` carries
 //!   events to many followers.
 //!   Only `store::Clock` reads the time. Knows `model` alone.
-//! - [`service`]: what a command does, for whom: users, sessions, roles, quotas, the access log, the table of RPCs (`method.rs`). No door, no socket, no protobuf.
+//! - [`service`]: what a command does, for whom: users, sessions, roles, quotas, the access log, the chat's rooms (in memory, or in the engine that servers
+//!   share), the table of RPCs (`method.rs`). No door, no socket, no protobuf.
 //! - [`pb`]: the generated messages, their conversion from and to the model, and the one map from errors to gRPC codes.
 //! - [`dialect`]: the command grammar and the codecs of the older socket protocols: bytes in, commands out. Knows `model` alone.
 //! - [`grpc`]: the gRPC door. Lets calls in, times them, answers; decides nothing.

@@ -26,19 +26,19 @@ impl Service {
     /// Joins a room, and makes it if it is not there. Behind `after` all that was missed follows, without one the room's history.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `QUOTA_EXCEEDED`, `SERVER_FULL`.
-    pub fn join(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
+    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; those of the engine.
+    pub async fn join(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
         let user = self.authorize_own(caller, Method::Chat)?;
-        self.conversation(caller, self.rooms.join(&user, room, after)?)
+        self.conversation(caller, self.rooms.join(&user, room, after).await?)
     }
 
     /// Joins a room that is there.
     ///
     /// # Errors
     /// As [`join`](Self::join), and `ROOM_NOT_FOUND`.
-    pub fn subscribe(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
+    pub async fn subscribe(&self, caller: &Caller, room: &RoomName, after: Option<Position>) -> Result<Conversation> {
         let user = self.authorize_own(caller, Method::Subscribe)?;
-        self.conversation(caller, self.rooms.join_existing(&user, room, after)?)
+        self.conversation(caller, self.rooms.join_existing(&user, room, after).await?)
     }
 
     fn conversation(&self, caller: &Caller, membership: Membership) -> Result<Conversation> {
@@ -55,28 +55,28 @@ impl Service {
         user.talk.may_say(&self.limits)
     }
 
-    pub(super) fn send(&self, caller: &Caller, room: &RoomName, saying: &Saying) -> Result<Reply> {
+    pub(super) async fn send(&self, caller: &Caller, room: &RoomName, saying: &Saying) -> Result<Reply> {
         let user = self.authorize_own(caller, Method::Send)?;
         self.may_say(&user).map_err(|wait| rates::limited("too many messages", wait))?;
-        Ok(Reply::Sent { position: self.rooms.say(&user, room, saying)? })
+        Ok(Reply::Sent { position: self.rooms.say(&user, room, saying).await? })
     }
 
-    pub(super) fn list_members(&self, caller: &Caller, room: &RoomName, page: &Page) -> Result<Reply> {
+    pub(super) async fn list_members(&self, caller: &Caller, room: &RoomName, page: &Page) -> Result<Reply> {
         self.authorize_own(caller, Method::ListMembers)?;
         let question = Question { method: Method::ListMembers.name(), owner: 0, prefix: room.folded() };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
-        let mut found = self.rooms.members(room, after, size + 1)?;
+        let mut found = self.rooms.members(room, after, size + 1).await?;
         let next_page_token = self.next_token(&question, &mut found, size)?;
         Ok(Reply::Members { members: found.into_iter().map(|(_, member)| member).collect(), next_page_token })
     }
 
-    pub(super) fn list_rooms(&self, caller: &Caller, page: &Page) -> Result<Reply> {
+    pub(super) async fn list_rooms(&self, caller: &Caller, page: &Page) -> Result<Reply> {
         self.authorize_own(caller, Method::ListRooms)?;
         let question = Question { method: Method::ListRooms.name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(page);
-        let mut found = self.rooms.page(after, size + 1);
+        let mut found = self.rooms.page(after, size + 1).await?;
         let next_page_token = self.next_token(&question, &mut found, size)?;
         Ok(Reply::Rooms { rooms: found.into_iter().map(|(_, room)| room).collect(), next_page_token })
     }

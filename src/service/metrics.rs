@@ -132,8 +132,8 @@ impl Metrics {
         registry.register("stored_bytes", "What all stores count against the total", bytes.clone());
         let (change_bytes, rooms, history_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register("kept_change_bytes", "What is kept of the stores' changes for watches", change_bytes.clone());
-        registry.register("rooms", "Rooms of the chat", rooms.clone());
-        registry.register("history_bytes", "What all rooms keep", history_bytes.clone());
+        registry.register("rooms", "Rooms of the chat; of shared ones those with a member here", rooms.clone());
+        registry.register("history_bytes", "What is kept here of all rooms", history_bytes.clone());
         let families = Families { counts, durations, errors };
         let grpc = DoorCalls::new(GRPC, families.clone());
         for method in Method::ALL {

@@ -112,6 +112,7 @@ impl Service {
             None => page_token::PageTokens::new(),
             Some(shared) => page_token::PageTokens::with_key(shared.secret()?),
         };
+        let rooms = rooms::Rooms::new(limits.clone(), clock.clone(), &engine);
         let service = Self {
             directory: directory::Directory::default(),
             sessions: sessions::Sessions::new(limits.sessions),
@@ -120,7 +121,7 @@ impl Service {
             page_tokens,
             engine,
             shared,
-            rooms: rooms::Rooms::new(limits.clone(), clock.clone()),
+            rooms,
             upgrade_policy,
             limits,
             clock,
@@ -217,9 +218,9 @@ impl Service {
             Command::SignOut => self.sign_out(caller).await,
             Command::ListUsers { page } => self.list_users(caller, &page).await,
             Command::ListAccesses { page } => self.list_accesses(caller, &page).await,
-            Command::Send { room, saying } => self.send(caller, &room, &saying),
-            Command::ListMembers { room, page } => self.list_members(caller, &room, &page),
-            Command::ListRooms { page } => self.list_rooms(caller, &page),
+            Command::Send { room, saying } => self.send(caller, &room, &saying).await,
+            Command::ListMembers { room, page } => self.list_members(caller, &room, &page).await,
+            Command::ListRooms { page } => self.list_rooms(caller, &page).await,
             Command::GetServerInfo => Ok(self.server_info()),
             Command::Encode { text } => tools::encode(&text),
             Command::Decode { bits } => tools::decode(&bits),

@@ -33,18 +33,17 @@ use crate::pb::{self, v1};
 pub(super) fn chat(call: Arc<Call>, request: Request<Body>) -> Handling {
     // The headers go out before the first request: a client may wait for them before it sends one.
     let patience = call.service().limits().call_timeout;
-    let answer = requests(request).map(|requests| room::Room::chat(requests, patience));
+    let answer = requests(request).map(|requests| room::Room::chat(Arc::clone(&call), requests, patience));
     Box::pin(async move { respond(&call, answer) })
 }
 
 /// Answers Subscribe.
 pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Handling {
     Box::pin(async move {
-        let answer = only(&call, request).await.and_then(|request: v1::SubscribeRequest| {
-            let conversation = RoomName::new(request.room)
-                .and_then(|room| call.service().subscribe(&call.caller, &room, request.after.map(Into::into)));
-            conversation.map(room::Room::subscribe).map_err(|error| call.fail(&error))
-        });
+        let answer = match only(&call, request).await {
+            Ok(request) => open_room(&call, request).await.map_err(|error| call.fail(&error)),
+            Err(status) => Err(status),
+        };
         respond(&call, answer)
     })
 }
@@ -64,6 +63,15 @@ pub(super) fn watch(call: Arc<Call>, request: Request<Body>) -> Handling {
         };
         respond(&call, answer)
     })
+}
+
+async fn open_room(call: &Arc<Call>, request: v1::SubscribeRequest) -> Result<room::Room> {
+    let room = RoomName::new(request.room)?;
+    let joining = call.service().subscribe(&call.caller, &room, request.after.map(Into::into));
+    match tokio::time::timeout(call.service().limits().call_timeout, joining).await {
+        Ok(joined) => Ok(room::Room::subscribe(Arc::clone(call), joined?)),
+        Err(_) => Err(deadline::exceeded()),
+    }
 }
 
 async fn open_watch(call: &Call, request: v1::WatchRequest) -> Result<watch::Watch> {

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream as _};
 use tokio::time::{Sleep, sleep};
 use tonic::Streaming;
 
@@ -15,10 +17,10 @@ use super::events::{Outcome, Source};
 use super::frame::{Batch, frame};
 use crate::grpc::call::Call;
 use crate::grpc::{deadline, native};
-use crate::model::{Error, Reason, Result, RoomName, Saying};
+use crate::model::{Error, Position, Reason, Result, RoomName, Saying};
 use crate::pb;
 use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
-use crate::service::rooms::RoomEvent;
+use crate::service::rooms::{RoomEvent, Said};
 use crate::service::{Conversation, Next};
 
 /// Answers of this stream's own that wait to go out; with so many, no more requests are read.
@@ -26,18 +28,23 @@ const MAX_WAITING: usize = 64;
 
 /// A stream in a room, or on its way into one.
 pub(super) struct Room {
+    call: Arc<Call>,
     /// `None`: Subscribe, or the client has ended its side.
     requests: Option<Streaming<v1::ChatRequest>>,
     /// Whether the stream ends with its requests.
     ends: bool,
     /// `None`: it has not joined yet.
     conversation: Option<Conversation>,
+    /// It is about to have joined.
+    joining: Option<BoxFuture<'static, Result<Conversation>>>,
     /// What it gets to join.
     patience: Option<Pin<Box<Sleep>>>,
     /// Answers that go out before any more events.
     out: VecDeque<Bytes>,
     /// Messages that were taken, with their places: each is acknowledged once the stream has come to that place, so that positions rise.
-    taken: VecDeque<(u64, String)>,
+    taken: VecDeque<(Position, String)>,
+    /// The id of a message that the store has yet to take, and what becomes of it.
+    saying: Option<(String, BoxFuture<'static, Result<Position>>)>,
     /// A message that has to wait for its user's rate.
     held: Option<Saying>,
     rest: Option<Pin<Box<Sleep>>>,
@@ -45,26 +52,29 @@ pub(super) struct Room {
 
 impl Room {
     /// A stream that joins with its first request, within `patience`.
-    pub(super) fn chat(requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
+    pub(super) fn chat(call: Arc<Call>, requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
         let patience = Some(Box::pin(sleep(patience)));
-        Self { requests: Some(requests), ends: true, conversation: None, patience, ..Self::empty() }
+        Self { requests: Some(requests), ends: true, patience, ..Self::empty(call) }
     }
 
     /// A stream that has joined, and says nothing.
-    pub(super) fn subscribe(conversation: Conversation) -> Self {
-        let mut this = Self::empty();
+    pub(super) fn subscribe(call: Arc<Call>, conversation: Conversation) -> Self {
+        let mut this = Self::empty(call);
         this.begin(conversation);
         this
     }
 
-    fn empty() -> Self {
+    fn empty(call: Arc<Call>) -> Self {
         Self {
+            call,
             requests: None,
             ends: false,
             conversation: None,
+            joining: None,
             patience: None,
             out: VecDeque::new(),
             taken: VecDeque::new(),
+            saying: None,
             held: None,
             rest: None,
         }
@@ -109,27 +119,51 @@ impl Room {
     }
 
     /// Waits for the first request, and joins.
-    fn poll_join(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<std::result::Result<(), Outcome>> {
-        let Poll::Ready(request) = self.poll_request(context) else {
-            let late = self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready());
-            return if late { Poll::Ready(Err(Outcome::Failed(deadline::exceeded()))) } else { Poll::Pending };
-        };
-        let joined = match request {
-            Ok(Some(Request::Join(join))) => RoomName::new(join.room)
-                .and_then(|room| call.service().join(&call.caller, &room, join.after.map(Into::into))),
-            Ok(Some(Request::Message(_)) | None) => {
-                Err(Error::new(Reason::InvalidMessage, "the first request is no join; send one before any message"))
+    fn poll_join(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<(), Outcome>> {
+        let joined = match self.poll_joining(context) {
+            Poll::Ready(Ok(joined)) => joined,
+            Poll::Ready(Err(outcome)) => return Poll::Ready(Err(outcome)),
+            Poll::Pending => {
+                let late = self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready());
+                return if late { Poll::Ready(Err(Outcome::Failed(deadline::exceeded()))) } else { Poll::Pending };
             }
-            Err(outcome) => return Poll::Ready(Err(outcome)),
         };
         Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(Outcome::Failed))
     }
 
+    fn poll_joining(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
+        if self.joining.is_none() {
+            let Poll::Ready(request) = self.poll_request(context) else { return Poll::Pending };
+            let join = match request {
+                Ok(Some(Request::Join(join))) => join,
+                Ok(Some(Request::Message(_)) | None) => {
+                    let what = "the first request is no join; send one before any message";
+                    return Poll::Ready(Ok(Err(Error::new(Reason::InvalidMessage, what))));
+                }
+                Err(outcome) => return Poll::Ready(Err(outcome)),
+            };
+            let call = Arc::clone(&self.call);
+            self.joining = Some(Box::pin(async move {
+                let room = RoomName::new(join.room)?;
+                call.service().join(&call.caller, &room, join.after.map(Into::into)).await
+            }));
+        }
+        let Some(joining) = &mut self.joining else { return Poll::Pending };
+        let joined = joining.poll_unpin(context);
+        if joined.is_ready() {
+            self.joining = None;
+        }
+        joined.map(Ok)
+    }
+
     /// Takes the requests that are there, as long as there is room for their answers and the rate allows.
-    fn take_requests(&mut self, context: &mut Context<'_>, call: &Call) -> std::result::Result<(), Outcome> {
+    fn take_requests(&mut self, context: &mut Context<'_>) -> std::result::Result<(), Outcome> {
         while self.out.len() + self.taken.len() < MAX_WAITING {
+            if self.poll_said(context).is_pending() {
+                return Ok(());
+            }
             if let Some(saying) = self.held.take() {
-                if self.say(context, call, saying).is_pending() {
+                if self.say(context, saying).is_pending() {
                     return Ok(());
                 }
                 continue;
@@ -157,7 +191,7 @@ impl Room {
     }
 
     /// Says it, or keeps it until its user may: until then nothing more is read, and the client's sending comes to a halt.
-    fn say(&mut self, context: &mut Context<'_>, call: &Call, saying: Saying) -> Poll<()> {
+    fn say(&mut self, context: &mut Context<'_>, saying: Saying) -> Poll<()> {
         if let Some(rest) = &mut self.rest
             && rest.as_mut().poll(context).is_pending()
         {
@@ -166,7 +200,7 @@ impl Room {
         }
         self.rest = None;
         let Some(conversation) = &self.conversation else { return Poll::Ready(()) };
-        if let Err(wait) = call.service().may_say(&conversation.session.user) {
+        if let Err(wait) = self.call.service().may_say(&conversation.session.user) {
             let mut rest = Box::pin(sleep(wait));
             // It registers the task to be woken, and is not over yet.
             if rest.as_mut().poll(context).is_pending() {
@@ -178,10 +212,27 @@ impl Room {
         let said = conversation.membership.say(&saying);
         let id = saying.into_parts().1.unwrap_or_default();
         match said {
-            Ok(position) => self.taken.push_back((position.sequence, id)),
-            Err(error) => self.reject(&id, &error),
+            Said::Now(said) => self.said(id, said),
+            Said::Later(said) => self.saying = Some((id, said)),
         }
         Poll::Ready(())
+    }
+
+    /// Waits until it is known what became of the latest message: they are said one after another.
+    fn poll_said(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some((_, saying)) = &mut self.saying else { return Poll::Ready(()) };
+        let Poll::Ready(said) = saying.poll_unpin(context) else { return Poll::Pending };
+        if let Some((id, _)) = self.saying.take() {
+            self.said(id, said);
+        }
+        Poll::Ready(())
+    }
+
+    fn said(&mut self, id: String, said: Result<Position>) {
+        match said {
+            Ok(position) => self.taken.push_back((position, id)),
+            Err(error) => self.reject(&id, &error),
+        }
     }
 
     fn reject(&mut self, id: &str, error: &Error) {
@@ -199,11 +250,12 @@ impl Room {
     fn acknowledge(&mut self, batch: &mut Batch) {
         let Some(conversation) = &self.conversation else { return };
         let place = conversation.membership.position();
-        while let Some((sequence, _)) = self.taken.front()
-            && *sequence <= place.sequence
+        // In a room that is another by now, the place never comes.
+        while let Some((taken, _)) = self.taken.front()
+            && (taken.epoch != place.epoch || taken.sequence <= place.sequence)
         {
-            let Some((sequence, client_message_id)) = self.taken.pop_front() else { return };
-            let position = crate::model::Position { sequence, ..place };
+            let Some((taken, client_message_id)) = self.taken.pop_front() else { return };
+            let position = if taken.epoch == place.epoch { taken } else { place };
             let ack = Event::Ack(v1::Ack { client_message_id });
             batch.push(frame(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }));
         }
@@ -212,7 +264,7 @@ impl Room {
     fn encoded(&self, next: Next<RoomEvent>) -> Option<Bytes> {
         let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
         let position = self.conversation.as_ref()?.membership.position();
-        let at = |sequence| crate::model::Position { sequence, ..position };
+        let at = |sequence| Position { sequence, ..position };
         Some(event.encoded(|event| frame(&pb::room_event(at(event.sequence), &event.body))).clone())
     }
 
@@ -242,21 +294,22 @@ impl Room {
 }
 
 impl Source for Room {
-    fn poll_next(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<Outcome> {
+    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<Outcome> {
         if self.conversation.is_none() {
-            match self.poll_join(context, call) {
+            match self.poll_join(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
                 Poll::Ready(Ok(())) => {}
             }
         }
-        if let Err(outcome) = self.take_requests(context, call) {
+        if let Err(outcome) = self.take_requests(context) {
             return Poll::Ready(outcome);
         }
         if let Some(bytes) = self.collect(context).finish() {
             return Poll::Ready(Outcome::Messages(bytes));
         }
-        let over = self.ends && self.requests.is_none() && self.held.is_none() && self.taken.is_empty();
+        let waiting = self.held.is_some() || self.saying.is_some() || !self.taken.is_empty();
+        let over = self.ends && self.requests.is_none() && !waiting;
         if over { Poll::Ready(Outcome::End) } else { Poll::Pending }
     }
 

@@ -122,7 +122,7 @@ impl Member {
 
     async fn join(&mut self, name: UserName) -> Result<()> {
         self.sign_in(name).await?;
-        match Room::join(&self.service, &self.caller()) {
+        match Room::join(&self.service, &self.caller()).await {
             Ok(room) => self.room = Some(room),
             Err(error) => {
                 // Who is in no room has no name either: the client may try again.

@@ -15,8 +15,8 @@ pub(super) struct Room {
 
 impl Room {
     /// Joins `lobby`.
-    pub(super) fn join(service: &Service, caller: &Caller) -> Result<Self> {
-        let conversation = service.join(caller, &RoomName::new("")?, None)?;
+    pub(super) async fn join(service: &Service, caller: &Caller) -> Result<Self> {
+        let conversation = service.join(caller, &RoomName::new("")?, None).await?;
         let joined_at = conversation.membership.welcome().latest.sequence;
         Ok(Self { conversation, joined_at })
     }
@@ -28,7 +28,7 @@ impl Room {
         while let Err(wait) = service.may_say(&self.conversation.session.user) {
             tokio::time::sleep(wait).await;
         }
-        self.conversation.membership.say(&saying).map(|_| ())
+        self.conversation.membership.say(&saying).known().await.map(|_| ())
     }
 
     /// What happens next that the client is to be told.

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Size, Switch, quoted};
 use super::sources::{RawConfig, Sources, Wrong};
-use super::{Config, Limits, Log, LogFormat, ServiceConfig, StoreEngine, TlsFiles, accounts, doors, store};
+use super::{Config, Limits, Log, LogFormat, ServiceConfig, TlsFiles, accounts, doors, store};
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::UpgradePolicy;
@@ -70,11 +70,6 @@ impl RawConfig {
         }
         if upgrade_policy == UpgradePolicy::Open {
             warnings.push("the upgrade policy is open: every guest can read the stores of other guests".to_owned());
-        }
-        if matches!(store, StoreEngine::Redis(_)) {
-            warnings.push(
-                "the chat's rooms are each server's own: who is in a room at one does not see it at another".to_owned(),
-            );
         }
         let service = ServiceConfig { store, upgrade_policy, accounts, limits };
         let effective = sources.finish()?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::model::{Error, Reason};
 use crate::service::limits::Limits;
 
 /// A user's share: most users never talk, and pay two counters.
@@ -38,11 +37,6 @@ pub(super) fn count(counter: &AtomicU32, limit: u32) -> bool {
     counter
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count.saturating_add(1)))
         .is_ok()
-}
-
-pub(super) fn too_many_joined(limits: &Limits) -> Error {
-    let message = format!("you are in {} rooms, as many as you may; leave one first", limits.rooms_per_user);
-    Error::new(Reason::QuotaExceeded, message)
 }
 
 /// Counts one less.

@@ -1,7 +1,7 @@
 //! What all stores of the Redis engine share.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
 
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
@@ -10,9 +10,10 @@ use tokio::sync::{oneshot, watch};
 use super::check;
 use super::link::Link;
 use super::node::Making;
+use super::rooms::Ears;
 use super::settings::{Promise, RedisOptions};
 use super::store::RedisStore;
-use super::tail::Tails;
+use super::tail::{Changed, Tails};
 use super::topology::Topology;
 use crate::model::Durability;
 use crate::store::{Clock, Limits};
@@ -37,6 +38,10 @@ pub(super) struct Shared {
     promise: Promise,
     cluster: bool,
     pub(super) tails: Arc<Tails>,
+    /// Who is told of rooms that change.
+    pub(super) ears: Arc<Ears>,
+    /// The highest id of a user that was made here.
+    pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
     health: watch::Receiver<bool>,
     /// Dropped, it ends the engine's thread.
@@ -124,13 +129,18 @@ async fn serve(
 ) {
     let runtime = Handle::current();
     let tails = Arc::<Tails>::default();
-    let hearing = Arc::clone(&tails);
+    let ears = Arc::<Ears>::default();
+    let (of_stores, of_rooms) = (Arc::clone(&tails), Arc::clone(&ears));
     let replicas = if let Promise::Replicated(replicas) = options.promise { replicas } else { 0 };
     let making = Making {
         patience: options.patience,
         runtime: runtime.clone(),
         replicas,
-        pushes: Arc::new(move |push| hearing.hear(push)),
+        pushes: Arc::new(move |push| {
+            let changed = Changed::of(push);
+            of_stores.hear(&changed);
+            of_rooms.hear(&changed);
+        }),
     };
     let started = async {
         let nodes = options.url.nodes();
@@ -156,6 +166,8 @@ async fn serve(
         promise: options.promise,
         cluster: options.url.cluster,
         tails,
+        ears,
+        last_id: AtomicU64::new(0),
         runtime,
         health,
         _running: running,

@@ -3,20 +3,21 @@
 use redis::{Cmd, cmd};
 
 /// Their version. A change of the functions, or of how anything is kept, is another one.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// What the libraries of all versions begin with.
 const FAMILY: &str = "kvrpc_";
 /// What the functions of this version begin with.
-pub(super) const PREFIX: &str = "kvrpc_1_";
+pub(super) const PREFIX: &str = "kvrpc_2_";
 
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");
 const STORE: &str = include_str!("lua/store.lua");
 const PEOPLE: &str = include_str!("lua/people.lua");
+const ROOMS: &str = include_str!("lua/rooms.lua");
 
 /// The library's source.
 pub(super) fn source() -> String {
-    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PEOPLE}")
+    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PEOPLE}\n{ROOMS}")
 }
 
 /// Loads the library where it is not there, or is that of another build.

@@ -46,21 +46,38 @@ struct Tail {
 
 impl Tails {
     /// Hears what a connection was told.
-    pub(super) fn hear(&self, push: &PushInfo) {
+    pub(super) fn hear(&self, changed: &Changed) {
+        let tails = self.stores.lock();
+        match changed {
+            Changed::Keys(keys) => {
+                let named = keys.iter().filter_map(|key| tails.get(key)).flatten();
+                named.filter_map(Weak::upgrade).for_each(|tail| tail.look());
+            }
+            Changed::Anything => {
+                tails.values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
+            }
+            Changed::Nothing => {}
+        }
+    }
+}
+
+/// What a push says of the keys that its connection has read.
+pub(super) enum Changed {
+    /// These changed.
+    Keys(Vec<String>),
+    /// Any of them may have.
+    Anything,
+    Nothing,
+}
+
+impl Changed {
+    pub(super) fn of(push: &PushInfo) -> Self {
         match (&push.kind, push.data.as_slice()) {
             (PushKind::Invalidate, [Value::Array(keys)]) => {
-                let tails = self.stores.lock();
-                let named = keys.iter().filter_map(super::topology::text);
-                named
-                    .filter_map(|key| tails.get(&key))
-                    .flatten()
-                    .filter_map(Weak::upgrade)
-                    .for_each(|tail| tail.look());
+                Self::Keys(keys.iter().filter_map(super::topology::text).collect())
             }
-            (PushKind::Invalidate | PushKind::Disconnection, _) => {
-                self.stores.lock().values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
-            }
-            _ => {}
+            (PushKind::Invalidate | PushKind::Disconnection, _) => Self::Anything,
+            _ => Self::Nothing,
         }
     }
 }

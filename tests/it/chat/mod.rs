@@ -21,7 +21,7 @@ pub(crate) async fn members(raw: &Raw, room: &str) -> Result<Vec<String>, Failur
     Ok(listed.members.into_iter().map(|user| user.name).collect())
 }
 
-async fn send(raw: &Raw, room: &str, text: &str, id: &str) -> Result<u64, Failure> {
+pub(crate) async fn send(raw: &Raw, room: &str, text: &str, id: &str) -> Result<u64, Failure> {
     let (room, text, client_message_id) = (room.to_owned(), text.to_owned(), id.to_owned());
     let request = v1::SendRequest { room, text, client_message_id };
     let sent: v1::SendResponse = raw.call(Method::Send.path(), &request).await?;

@@ -1,5 +1,8 @@
 //! Several servers on one engine: any of them answers for any user.
 
+mod rooms;
+mod rooms_faults;
+
 use std::time::{Duration, Instant};
 
 use kvrpc::model::Reason;
@@ -22,7 +25,10 @@ struct Fronts {
 
 impl Fronts {
     async fn start(count: usize, config: &str) -> Self {
-        let redis = RedisProcess::start(&[]);
+        Self::on(RedisProcess::start(&[]), count, config).await
+    }
+
+    async fn on(redis: RedisProcess, count: usize, config: &str) -> Self {
         let mut fronts = Self { redis, servers: Vec::new() };
         for _ in 0..count {
             fronts.add(config).await;

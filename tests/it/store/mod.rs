@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod redis;
 mod request_ids;
+mod rooms;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod starts;

@@ -6,6 +6,7 @@
 mod sessions;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use redis::{Cmd, Value, cmd};
 
@@ -74,7 +75,10 @@ pub const FOR_EVER: Millis = 0;
 impl RedisEngine {
     /// An id for a new user: rising with time, and no other server's.
     pub fn new_id(&self) -> u64 {
-        (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43)
+        let id = (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43);
+        // Of two in one millisecond the later one is higher too.
+        let last = self.0.last_id.fetch_max(id, Ordering::Relaxed);
+        if last < id { id } else { self.0.last_id.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
     /// Takes a name for a user, or tells who has it.
@@ -281,7 +285,7 @@ impl RedisEngine {
     }
 
     /// Runs a function; `None` if it refused.
-    async fn done(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Option<Parts>> {
+    pub(super) async fn done(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Option<Parts>> {
         Ok(reply::outcome(self.0.link.run(slot, command, effect).await?)?.ok())
     }
 
@@ -312,27 +316,31 @@ impl RedisEngine {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The keys of what is one user's own.
-struct UserKeys {
-    slot: u16,
+pub(super) struct UserKeys {
+    pub(super) slot: u16,
     entries: String,
     order: String,
     expiries: String,
     changes: String,
     answers: String,
     foreign: String,
-    user: String,
+    pub(super) user: String,
     sessions: String,
     accesses: String,
     accessed: String,
+    /// The rooms in which it is.
+    pub(super) joined: String,
+    /// The rooms that it made.
+    pub(super) made: String,
 }
 
 impl UserKeys {
-    fn new(namespace: &str, id: u64) -> Self {
+    pub(super) fn new(namespace: &str, id: u64) -> Self {
         let key = |name: &str| format!("{namespace}:{{{id}}}:{name}");
         Self {
             slot: slot_of(&id.to_string()),
@@ -346,10 +354,12 @@ impl UserKeys {
             sessions: key("sessions"),
             accesses: key("accesses"),
             accessed: key("accessed"),
+            joined: key("joined"),
+            made: key("made"),
         }
     }
 
-    fn all(&self) -> [&str; 10] {
+    fn all(&self) -> [&str; 12] {
         [
             &self.entries,
             &self.order,
@@ -361,6 +371,8 @@ impl UserKeys {
             &self.sessions,
             &self.accesses,
             &self.accessed,
+            &self.joined,
+            &self.made,
         ]
     }
 }

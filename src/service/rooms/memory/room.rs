@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::event::{RoomEvent, Someone};
-use super::membership::{Membership, Welcome};
 use super::recent::Recent;
-use super::{Shared, talk};
-use crate::model::{Error, Millis, Position, Reason, Result, Room as RoomView, RoomName, Saying, User as UserView};
+use super::{Shared, refusal, talk};
+use crate::model::{Millis, Position, Result, Room as RoomView, RoomName, Saying, User as UserView};
+use crate::service::rooms::{Membership, RoomEvent, Someone, Welcome};
 use crate::service::user::User;
 use crate::store::feed::{Capacity, Feed};
 
@@ -21,7 +20,7 @@ const WELCOMED_MEMBERS: usize = 1_000;
 const RECENT_WHEN_CROWDED: usize = 100;
 
 /// A room: its events, and who is in it.
-pub(super) struct Room {
+pub(in crate::service::rooms) struct Room {
     pub(super) id: u64,
     pub(super) name: RoomName,
     maker: Arc<User>,
@@ -93,7 +92,7 @@ impl Room {
         // Who resumes hears all that happened; who is new does not want to know who came and went before.
         let resumes = after.is_some() && !gap;
         let quiet_until = if resumes { 0 } else { before };
-        Ok(Some(Membership::new(self, Arc::clone(user), follower, welcome, quiet_until)))
+        Ok(Some(Membership::own(self, Arc::clone(user), follower, welcome, quiet_until)))
     }
 
     /// Behind which event a follower starts that has seen those up to `after`, and whether it missed some that nobody can tell it.
@@ -114,18 +113,17 @@ impl Room {
             return Ok(false);
         }
         if state.members.len() >= limits.members_per_room as usize {
-            let message = format!("the room has {} members, as many as it may; try again later", state.members.len());
-            return Err(Error::new(Reason::ServerFull, message).retry_after(std::time::Duration::from_secs(60)));
+            return Err(refusal::too_many_members(limits));
         }
         if !talk::count(&user.talk.joined, limits.rooms_per_user) {
-            return Err(talk::too_many_joined(limits));
+            return Err(refusal::too_many_joined(limits));
         }
         state.members.insert(user.id, Member { user: view.clone(), streams: 1 });
         Ok(true)
     }
 
     /// Counts one stream less of a member; with the last one it has left.
-    pub(super) fn leave(&self, user: &User) {
+    pub(in crate::service::rooms) fn leave(&self, user: &User) {
         let mut state = self.state.lock();
         let Some(member) = state.members.get_mut(&user.id) else { return };
         member.streams -= 1;
@@ -139,7 +137,7 @@ impl Room {
     }
 
     /// Says something, once; gives its place. `None`: the room has ended.
-    pub(super) fn say(&self, user: &User, saying: &Saying) -> Result<Option<Position>> {
+    pub(in crate::service::rooms) fn say(&self, user: &User, saying: &Saying) -> Result<Option<Position>> {
         let sender = Someone { id: user.id, user: user.view() };
         let mut state = self.state.lock();
         if state.ended {
@@ -247,7 +245,7 @@ impl Room {
         RoomView { name: self.name.as_str().to_owned(), member_count: u32::try_from(members).unwrap_or(u32::MAX) }
     }
 
-    pub(super) fn position(&self, sequence: u64) -> Position {
+    pub(in crate::service::rooms) fn position(&self, sequence: u64) -> Position {
         Position { epoch: self.epoch, sequence }
     }
 }

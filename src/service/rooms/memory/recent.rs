@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::model::{Error, Millis, Reason, Result, Saying};
+use super::refusal;
+use crate::model::{Millis, Result, Saying};
 use crate::store::REQUEST_ID_WINDOW;
 
 /// How many ids of a user are remembered in a room.
@@ -40,11 +41,7 @@ impl Recent {
         if said.text == self.hasher.hash_one(saying.text()) {
             return Ok(Some(said.sequence));
         }
-        Err(Error::new(
-            Reason::RequestIdReused,
-            "client_message_id was used for another text within 5 minutes; choose a new one",
-        )
-        .in_field("client_message_id"))
+        Err(refusal::id_reused())
     }
 
     /// Remembers a message.

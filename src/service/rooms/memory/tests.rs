@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::UserName;
+use crate::model::{Reason, UserName};
+use crate::service::rooms::{RoomEvent, talk::Talk};
 use crate::service::user::Standing;
 use crate::store::feed::Next;
 use crate::store::{Backend, MemoryEngine};
