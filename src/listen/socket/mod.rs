@@ -90,14 +90,14 @@ impl Door for SocketDoor {
             Transport::Tcp(open) => {
                 let codec = open();
                 Box::pin(async move {
-                    member.begin().await;
+                    begin(&mut member).await;
                     stream::serve(connection, codec, member, limits, pace).await;
                 })
             }
             Transport::WebSocket(open) => {
                 let codec = open();
                 Box::pin(async move {
-                    member.begin().await;
+                    begin(&mut member).await;
                     websocket::serve(connection, codec, member, limits, pace).await;
                 })
             }
@@ -111,6 +111,12 @@ impl Door for SocketDoor {
             }
         })
     }
+}
+
+/// Opens the session of a client that its port names. Boxed: opening one may take a server's help, for which an idle connection
+/// keeps no room.
+fn begin(member: &mut Member) -> BoxFuture<'_, ()> {
+    Box::pin(member.begin())
 }
 
 fn bound_buffers(stream: &TcpStream) -> std::io::Result<()> {
@@ -137,7 +143,8 @@ async fn run(member: &mut Member, action: Action, pace: &mut Pace) -> Answer {
 async fn close(mut stream: TcpStream) {
     let goodbye = async {
         stream.shutdown().await?;
-        let mut dropped = [0; 4 << 10];
+        // Not in the future, of which every connection keeps one.
+        let mut dropped = vec![0; 4 << 10];
         while stream.read(&mut dropped).await? > 0 {}
         std::io::Result::Ok(())
     };
