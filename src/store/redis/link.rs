@@ -179,8 +179,11 @@ fn here(address: &str, node: Option<&Arc<Node>>) -> String {
     }
 }
 
-/// Whether a function refused, so that nothing has changed.
+/// Whether nothing has changed: a function refused, or gave nothing.
 fn is_refusal(value: &Value) -> bool {
-    let Value::Array(parts) = value else { return false };
-    matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!")
+    match value {
+        Value::Nil => true,
+        Value::Array(parts) => matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!"),
+        _ => false,
+    }
 }

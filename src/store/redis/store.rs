@@ -1,6 +1,7 @@
 //! One user's store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::{Cmd, Value, cmd};
 
@@ -20,6 +21,8 @@ const CLOCKS_APART: Millis = 5_000;
 /// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a few.
 const LISTED_ROWS: usize = 1_000;
 const LISTED_BYTES: usize = 4 << 20;
+/// How many puts of a store go the longer way after one that had to: it costs a round trip to find out.
+const DETOURS: u32 = 16;
 /// How many expired keys an operation takes out before it does its own work.
 const PURGE: usize = 64;
 
@@ -38,6 +41,8 @@ pub(super) struct Inner {
     foreign: String,
     /// That of the store if this operation makes it; empty: it must be there.
     epoch: Vec<u8>,
+    /// How many puts are not tried as plain ones, since the last that was could not be.
+    detours: AtomicU32,
 }
 
 /// Where a store stands, and how much is in it.
@@ -57,7 +62,8 @@ impl RedisStore {
         let key = |name: &str| format!("{}:{{{id}}}:{name}", shared.namespace);
         let keys = [key("entries"), key("order"), key("expiries"), key("changes")];
         let (answers, foreign) = (key("answers"), key("foreign"));
-        Self(Arc::new(Inner { slot: topology::slot_of(&id.to_string()), id, keys, answers, foreign, epoch, shared }))
+        let (slot, detours) = (topology::slot_of(&id.to_string()), AtomicU32::new(0));
+        Self(Arc::new(Inner { slot, id, keys, answers, foreign, epoch, shared, detours }))
     }
 
     /// What is in the store.
@@ -172,6 +178,38 @@ impl RedisStore {
         self.0.shared.durability()
     }
 
+    /// A put as most are, with as little work for the engine as can be. `None`: something expires in the store or somebody watches it, and nothing
+    /// was done.
+    async fn put_plainly(&self, write: &Write) -> Result<Option<u64>> {
+        let this = &self.0;
+        let detours = this.detours.load(Ordering::Relaxed);
+        if detours > 0 {
+            this.detours.store(detours - 1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let [entries, order, ..] = &this.keys;
+        let limits = &this.shared.limits;
+        let mut command = call("put", &[entries, order]);
+        command.arg(write.key.as_str()).arg(write.value.as_bytes()).arg(&[reply::flags(&write.value)]);
+        command.arg(limits.max_bytes_per_user).arg(limits.max_keys_per_user);
+        if let Some(revision) = write.if_revision {
+            command.arg(revision);
+        }
+        match this.run(&command, Effect::Writes).await? {
+            // The store is not there yet.
+            Value::Int(0) => Ok(None),
+            Value::Int(revision) => Ok(Some(u64::try_from(revision).map_err(Error::internal)?)),
+            Value::Nil => {
+                this.detours.store(DETOURS, Ordering::Relaxed);
+                Ok(None)
+            }
+            refused => match reply::outcome(refused)? {
+                Ok(_) => Err(reply::strange("a revision")),
+                Err(refused) => Err(refusal::read(refused, limits, false)),
+            },
+        }
+    }
+
     async fn get_batch(&self, steps: &[Step]) -> Result<Option<Batched>> {
         let mut command = cmd("HMGET");
         command.arg(self.0.entries()).arg("");
@@ -216,6 +254,12 @@ impl Store for RedisStore {
 
     async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
         let durability = self.durability();
+        if once.is_none()
+            && write.expire_time.is_none()
+            && let Some(revision) = self.put_plainly(&write).await?
+        {
+            return Ok(Written { revision, durability });
+        }
         self.change(Kind::Put, &[Step::Put(write)], once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
