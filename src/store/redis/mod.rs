@@ -12,6 +12,7 @@ mod check;
 mod circuit;
 mod engine;
 mod failure;
+mod foreign;
 mod lane;
 mod library;
 mod link;
@@ -26,6 +27,7 @@ mod tail;
 mod topology;
 
 pub use engine::{RedisEngine, StartError};
+pub use foreign::{Claim, Visit};
 pub use people::{AccessRecord, FOR_EVER, NameRecord, SessionRecord, UserRecord};
 pub use settings::{Patience, Promise, RedisOptions, RedisUrl};
 pub use store::RedisStore;

@@ -57,7 +57,8 @@ pub(super) fn outcome(answer: Answer) -> Result<std::result::Result<Parts, Vec<A
     let mut parts = Parts::new(parts);
     match parts.bytes()?.as_slice() {
         b"+" => Ok(Ok(parts)),
-        b"!" => Ok(Err(parts.0.collect())),
+        // With '-', the refusal itself was put on record.
+        b"!" | b"-" => Ok(Err(parts.0.collect())),
         _ => Err(strange("an outcome")),
     }
 }

@@ -1,5 +1,7 @@
 //! Several servers on one engine: any of them answers for any user.
 
+mod trips;
+
 use std::time::{Duration, Instant};
 
 use kvrpc::model::Reason;

@@ -68,13 +68,21 @@ pub struct AccessRecord {
     pub last: Millis,
 }
 
+/// Above this bit, a user's id is the time at which it was made.
+const ID_TIME_BIT: u32 = 21;
+
+/// When the user of this id was made.
+pub(super) fn made_at(id: u64) -> Millis {
+    id >> ID_TIME_BIT
+}
+
 /// A life without end.
 pub const FOR_EVER: Millis = 0;
 
 impl RedisEngine {
     /// An id for a new user: rising with time, and no other server's.
     pub fn new_id(&self) -> u64 {
-        (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43)
+        (self.0.clock.now() << ID_TIME_BIT) | (rand::random::<u64>() >> 43)
     }
 
     /// Takes a name for a user, or tells who has it.
@@ -317,7 +325,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The keys of what is one user's own.
-struct UserKeys {
+pub(super) struct UserKeys {
     slot: u16,
     entries: String,
     order: String,
@@ -332,7 +340,7 @@ struct UserKeys {
 }
 
 impl UserKeys {
-    fn new(namespace: &str, id: u64) -> Self {
+    pub(super) fn new(namespace: &str, id: u64) -> Self {
         let key = |name: &str| format!("{namespace}:{{{id}}}:{name}");
         Self {
             slot: slot_of(&id.to_string()),
@@ -347,6 +355,11 @@ impl UserKeys {
             accesses: key("accesses"),
             accessed: key("accessed"),
         }
+    }
+
+    /// Those that an access of somebody else is put down under.
+    pub(super) fn of_accesses(&self) -> [&str; 3] {
+        [&self.accesses, &self.accessed, &self.user]
     }
 
     fn all(&self) -> [&str; 10] {
