@@ -12,11 +12,12 @@ pub(super) const PREFIX: &str = "kvrpc_1_";
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");
 const STORE: &str = include_str!("lua/store.lua");
+const PUTS: &str = include_str!("lua/puts.lua");
 const PEOPLE: &str = include_str!("lua/people.lua");
 
 /// The library's source.
 pub(super) fn source() -> String {
-    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PEOPLE}")
+    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PUTS}\n{PEOPLE}")
 }
 
 /// Loads the library where it is not there, or is that of another build.

@@ -10,6 +10,7 @@
 
 mod check;
 mod circuit;
+mod commits;
 mod engine;
 mod failure;
 mod foreign;

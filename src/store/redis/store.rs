@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::{Cmd, Value, cmd};
 
+use super::commits::PlainPut;
 use super::engine::Shared;
 use super::foreign::Visit;
 use super::library::call;
@@ -164,22 +165,15 @@ impl RedisStore {
 
     /// A put as most are, with as little work for the engine as can be. `None`: something expires in the store or somebody watches it, and nothing
     /// was done.
-    async fn put_plainly(&self, write: &Write) -> Result<Option<u64>> {
+    async fn put_plainly(&self, write: &Arc<Write>) -> Result<Option<u64>> {
         let this = &self.0;
         let detours = this.detours.load(Ordering::Relaxed);
         if detours > 0 {
             this.detours.store(detours - 1, Ordering::Relaxed);
             return Ok(None);
         }
-        let [entries, order, ..] = &this.keys;
-        let limits = &this.shared.limits;
-        let mut command = call("put", &[entries, order]);
-        command.arg(write.key.as_str()).arg(write.value.as_bytes()).arg(&[reply::flags(&write.value)]);
-        command.arg(limits.max_bytes_per_user).arg(limits.max_keys_per_user);
-        if let Some(revision) = write.if_revision {
-            command.arg(revision);
-        }
-        match this.run(&command, Effect::Writes).await? {
+        let put = PlainPut { store: Arc::clone(this), write: Arc::clone(write) };
+        match this.shared.link.put(&put).await? {
             // The store is not there yet.
             Value::Int(0) => Ok(None),
             Value::Int(revision) => Ok(Some(u64::try_from(revision).map_err(Error::internal)?)),
@@ -189,7 +183,7 @@ impl RedisStore {
             }
             refused => match reply::outcome(refused)? {
                 Ok(_) => Err(reply::strange("a revision")),
-                Err(refused) => Err(refusal::read(refused, limits, false)),
+                Err(refused) => Err(refusal::read(refused, &this.shared.limits, false)),
             },
         }
     }
@@ -238,13 +232,14 @@ impl Store for RedisStore {
 
     async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
         let durability = self.durability();
+        let write = Arc::new(write);
         if once.is_none()
             && write.expire_time.is_none()
             && let Some(revision) = self.put_plainly(&write).await?
         {
             return Ok(Written { revision, durability });
         }
-        self.change(Kind::Put, &[Step::Put(write)], once, |mut parts| {
+        self.change(Kind::Put, &[Step::Put(Arc::unwrap_or_clone(write))], once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
         .await
@@ -319,6 +314,12 @@ impl Store for RedisStore {
 impl Inner {
     pub(super) async fn run(&self, command: &Cmd, effect: Effect) -> Result<Value> {
         self.shared.link.run(self.slot, command, effect).await
+    }
+
+    /// What a plain put touches.
+    pub(super) fn plain_keys(&self) -> [&str; 2] {
+        let [entries, order, ..] = &self.keys;
+        [entries, order]
     }
 
     fn entries(&self) -> &str {

@@ -15,6 +15,7 @@ mod request_ids;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod starts;
+mod together;
 mod watching;
 
 use std::future::Future;

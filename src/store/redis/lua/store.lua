@@ -167,47 +167,6 @@ local function touch_all(s, args, at)
   end
 end
 
--- The put of most: of one key, without an expiry or a request id, in a store where nothing expires and that nobody watches. As `write`, with as few
--- calls and strings as can be, which are what a put costs. Gives the revision, or nothing where the store is not such, and 0 where it is not there: then
--- nothing was done.
--- KEYS: 1 entries, 2 order. ARGV: key, value, flags as a byte, most bytes, most keys, the wanted revision if there is one.
-local LARGE = 1024
-local function put_plainly(keys, args)
-  local key, value, wanted = args[1], args[2], args[6]
-  local record, old, size
-  if #value > LARGE and not wanted then
-    record, size = redis.call('HGET', keys[1], ''), redis.call('HSTRLEN', keys[1], key)
-  else
-    local found = redis.call('HMGET', keys[1], '', key)
-    record, old = found[1], found[2]
-    size = old and #old or 0
-  end
-  if not record then return 0 end
-  if #record ~= PLAIN_BYTES then return false end
-  local refused = wanted and check({ revision = old and header(old) }, wanted)
-  if refused then return refused end
-  local epoch, revision, bytes, life = struct.unpack(PLAIN_RECORD, record)
-  local all = bytes + #value
-  if size > 0 then
-    all = all + 9 - size
-  else
-    all = all + #key + OVERHEAD
-    local keys_there = count({ keys = keys })
-    if keys_there >= tonumber(args[5]) then return { '!', 'keys', string.format('%.0f', keys_there) } end
-  end
-  if all > tonumber(args[4]) then
-    return { '!', 'bytes', string.format('%.0f', #key + #value + OVERHEAD), string.format('%.0f', all) }
-  end
-  revision = revision + 1
-  redis.call('HSET', keys[1], '', struct.pack(PLAIN_RECORD, epoch, revision, all, life),
-    key, args[3] .. struct.pack('<I8', revision) .. value)
-  if size == 0 then
-    redis.call('ZADD', keys[2], 0, key)
-    if bytes == 0 then made({ life = life }, keys[2]) end
-  end
-  return revision
-end
-
 -- ARGV: now, epoch, most keys, most bytes, kind (p, d, b); with five KEYS then id, fingerprint, bytes of the record; then the steps.
 local function write(keys, args)
   local s = open(keys, args[1], args[2])
@@ -318,7 +277,6 @@ local function register(name, callback, flags)
   redis.register_function({ function_name = PREFIX .. name, callback = callback, flags = flags })
 end
 
-register('put', put_plainly, {})
 register('write', write, {})
 -- What frees memory is not refused for want of it.
 register('delete', write, { 'allow-oom' })
