@@ -128,13 +128,15 @@ impl App {
         let Parts { grpc: answers, service, metrics, mut tasks } = parts(hooks).map_err(StartError::Service)?;
         tasks.extend(reloading.map(Reloading::into_task));
 
+        let engine = service.as_ref().and_then(|service| service.engine_health());
         let door: Arc<dyn Door> = Arc::new(HttpDoor::new(answers, tls, config.http.clone()));
         let mut doors = vec![Opening { bound: grpc, door, gate }];
         if let Some(service) = service {
             doors.extend(compat::openings(config, &service, streams, socket_gates));
             tasks.extend(datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())));
         }
-        let admin_door = || Arc::new(HttpDoor::new(Tower(admin::pages(metrics, watched)), None, config.http.clone()));
+        let pages = admin::pages(metrics, watched, engine);
+        let admin_door = || Arc::new(HttpDoor::new(Tower(pages), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Opening {
             bound: admin,
             door: admin_door(),

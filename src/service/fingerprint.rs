@@ -16,6 +16,14 @@ impl Fingerprint {
         this
     }
 
+    /// A payload for the store of the user who has this name.
+    pub(super) fn named(method: &'static str, folded: &str) -> Self {
+        let mut this = Self(Sha256::new());
+        this.bytes(method.as_bytes());
+        this.bytes(folded.as_bytes());
+        this
+    }
+
     pub(super) fn put(mut self, put: &Put) -> Self {
         self.add_put(put);
         self

@@ -3,14 +3,14 @@
 use futures_util::future::join;
 
 use super::accesses::What;
-use super::authorize::Caller;
+use super::authorize::{About, Caller};
 use super::fingerprint::Fingerprint;
 use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
     Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply,
-    RequestId, Result, UserName,
+    RequestId, Result, Role, UserName,
 };
 use crate::store::{Backend, Batched, Deleted, Once, Step, Store, Write, Written};
 
@@ -35,6 +35,11 @@ impl Service {
         request_id: Option<RequestId>,
     ) -> Result<Reply> {
         let method = if user.is_some() { Method::PutOther } else { Method::Put };
+        if let (Some(shared), Some(name)) = (&self.shared, user)
+            && let About::Another { .. } = self.rule(caller, method, user)?
+        {
+            return self.put_other(shared, caller, name, put, request_id).await;
+        }
         let owner = self.authorize(caller, method, user).await?;
         let session = caller.session()?;
         let once = request_id.map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
@@ -69,7 +74,7 @@ impl Service {
     }
 
     #[inline]
-    fn write(&self, put: Put) -> Result<Write> {
+    pub(super) fn write(&self, put: Put) -> Result<Write> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
         let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
         Ok(Write { key: put.key, value: put.value, expire_time, refuse_passed, if_revision: put.if_revision })
@@ -93,14 +98,21 @@ impl Service {
         if session.user.id == owner.id {
             return Ok(());
         }
+        let (what, role) = Self::access(caller, method, key)?;
+        match &self.shared {
+            None => owner.accesses().record(what, role, self.clock.now()),
+            Some(shared) => shared.record_access(owner, &what, role).await?,
+        }
+        Ok(())
+    }
+
+    /// What an owner is told of a call.
+    pub(super) fn access(caller: &Caller, method: Method, key: &str) -> Result<(What, Role)> {
+        let session = caller.session()?;
         let view = session.view();
         let account = session.account_used().map(|account| account.name.as_str().to_owned()).unwrap_or_default();
         let what = What { user: view.name, account, door: caller.door, method: method.name(), key: key.to_owned() };
-        match &self.shared {
-            None => owner.accesses().record(what, view.role, self.clock.now()),
-            Some(shared) => shared.record_access(owner, &what, view.role).await?,
-        }
-        Ok(())
+        Ok((what, view.role))
     }
 }
 

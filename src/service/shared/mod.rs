@@ -3,6 +3,7 @@
 //! A session that is used is asked for again after two seconds, beside its calls; one that was not is asked for before the next call. So what
 //! another server changed (a role, an end) holds here within five seconds, and a call on one's own store is one command.
 
+mod others;
 mod sessions;
 
 use std::collections::HashMap;
@@ -301,8 +302,7 @@ impl Shared {
 
     /// Puts an access on record.
     pub(super) async fn record_access(&self, owner: &User, what: &What, role: Role) -> Result<()> {
-        let packed = json!([what.user, what.account, what.door, what.method, what.key]).to_string();
-        self.engine.witness(owner.id, packed.as_bytes(), role.as_str()).await
+        self.engine.witness(owner.id, &what.packed(), role.as_str()).await
     }
 
     /// The latest accesses to a user's store before a place, with that of the last if there are more.
@@ -334,6 +334,13 @@ impl Shared {
             });
         }
         Ok((accesses, last))
+    }
+}
+
+impl What {
+    /// As the engine keeps it.
+    fn packed(&self) -> Vec<u8> {
+        json!([self.user, self.account, self.door, self.method, self.key]).to_string().into_bytes()
     }
 }
 

@@ -12,12 +12,15 @@ pub(super) const PREFIX: &str = "kvrpc_2_";
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");
 const STORE: &str = include_str!("lua/store.lua");
+const PUTS: &str = include_str!("lua/puts.lua");
 const PEOPLE: &str = include_str!("lua/people.lua");
 const ROOMS: &str = include_str!("lua/rooms.lua");
 
 /// The library's source.
 pub(super) fn source() -> String {
-    format!("#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PEOPLE}\n{ROOMS}")
+    format!(
+        "#!lua name={FAMILY}{VERSION}\nlocal PREFIX = '{PREFIX}'\n{RECORD}\n{ANSWERS}\n{STORE}\n{PUTS}\n{PEOPLE}\n{ROOMS}"
+    )
 }
 
 /// Loads the library where it is not there, or is that of another build.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::{Cmd, ServerError, ServerErrorKind, Value};
 
+use super::commits::{Pending, PlainPut};
 use super::failure::{self, Failure};
 use super::library;
 use super::node::Node;
@@ -28,6 +29,13 @@ pub(super) enum Effect {
     Writes,
     /// It writes what nobody has to wait for: as `WritesOnce`, at the node alone.
     WritesLocally,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Command(&'a Cmd),
+    Put(&'a PlainPut),
 }
 
 /// The way to the nodes.
@@ -53,6 +61,18 @@ impl Link {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `SERVER_FULL`, `INTERNAL`: nothing was done. `OUTCOME_UNKNOWN`: nobody knows, or too few replicas have it.
     pub(super) async fn run(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Value> {
+        self.send_until_done(slot, Request::Command(command), effect).await
+    }
+
+    /// The same of a put that may go out with others of its store.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub(super) async fn put(&self, put: &PlainPut) -> Result<Value> {
+        self.send_until_done(put.store.slot, Request::Put(put), Effect::Writes).await
+    }
+
+    async fn send_until_done(&self, slot: u16, request: Request<'_>, effect: Effect) -> Result<Value> {
         let mut waits = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(10))
             .with_max_delay(Duration::from_millis(400))
@@ -64,7 +84,7 @@ impl Link {
         let mut may_be_done = false;
         loop {
             let sent = match &target {
-                Some(node) => self.send(node, command, asking, effect).await,
+                Some(node) => self.send(node, request, asking, effect).await,
                 None => Err(Failure::NotSent("no node is known to have the slot".to_owned())),
             };
             let next = match sent {
@@ -113,15 +133,16 @@ impl Link {
     async fn send(
         &self,
         node: &Node,
-        command: &Cmd,
+        request: Request<'_>,
         asking: bool,
         effect: Effect,
     ) -> std::result::Result<(Value, i64), Failure> {
-        match effect {
-            Effect::WritesOnce | Effect::Writes if self.replicas > 0 => node.commit(command, asking).await,
-            Effect::Reads | Effect::WritesOnce | Effect::Writes | Effect::WritesLocally => {
-                Ok((node.ask(command, asking).await?, i64::MAX))
+        match (request, effect) {
+            (Request::Put(put), _) => node.commit(Pending::Put(put.clone()), asking).await,
+            (Request::Command(command), Effect::WritesOnce | Effect::Writes) if self.replicas > 0 => {
+                node.commit(Pending::Command(command.clone()), asking).await
             }
+            (Request::Command(command), _) => Ok((node.ask(command, asking).await?, i64::MAX)),
         }
     }
 
@@ -179,8 +200,11 @@ fn here(address: &str, node: Option<&Arc<Node>>) -> String {
     }
 }
 
-/// Whether a function refused, so that nothing has changed.
+/// Whether nothing has changed: a function refused, or gave nothing.
 fn is_refusal(value: &Value) -> bool {
-    let Value::Array(parts) = value else { return false };
-    matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!")
+    match value {
+        Value::Nil => true,
+        Value::Array(parts) => matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!"),
+        _ => false,
+    }
 }

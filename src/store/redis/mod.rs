@@ -10,8 +10,10 @@
 
 mod check;
 mod circuit;
+mod commits;
 mod engine;
 mod failure;
+mod foreign;
 mod lane;
 mod library;
 mod link;
@@ -27,6 +29,7 @@ mod tail;
 mod topology;
 
 pub use engine::{RedisEngine, StartError};
+pub use foreign::{Claim, Visit};
 pub use people::{AccessRecord, FOR_EVER, NameRecord, SessionRecord, UserRecord};
 pub use settings::{Patience, Promise, RedisOptions, RedisUrl};
 pub use store::RedisStore;

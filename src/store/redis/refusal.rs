@@ -34,13 +34,7 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
             Reason::InvalidBatch,
             format!("the batch's gets come to more than {MAX_MESSAGE_BYTES} bytes with this one"),
         ),
-        "reused" => {
-            return Error::new(
-                Reason::RequestIdReused,
-                "this request_id was used for another request; a new request needs a new id",
-            )
-            .in_field("request_id");
-        }
+        "reused" => return reused(),
         "gone" => return Error::new(Reason::SessionExpired, "the session has ended, and its store with it"),
         _ => return Error::internal(format!("a function refused with {code}")),
     };
@@ -48,4 +42,10 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
         Some(index) if batch => error.in_operation(index),
         Some(_) | None => error,
     }
+}
+
+/// A request id that was used for something else.
+pub(super) fn reused() -> Error {
+    Error::new(Reason::RequestIdReused, "this request_id was used for another request; a new request needs a new id")
+        .in_field("request_id")
 }

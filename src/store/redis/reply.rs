@@ -57,7 +57,8 @@ pub(super) fn outcome(answer: Answer) -> Result<std::result::Result<Parts, Vec<A
     let mut parts = Parts::new(parts);
     match parts.bytes()?.as_slice() {
         b"+" => Ok(Ok(parts)),
-        b"!" => Ok(Err(parts.0.collect())),
+        // With '-', the refusal itself was put on record.
+        b"!" | b"-" => Ok(Err(parts.0.collect())),
         _ => Err(strange("an outcome")),
     }
 }
@@ -97,11 +98,15 @@ pub(super) fn strange(wanted: &str) -> Error {
     Error::internal(format!("Redis answered something else than {wanted}"))
 }
 
-/// The revision and the next expiry of a store's record: epoch, revision, bytes, next expiry, and more.
+/// The length of the record of a store where nothing expires.
+const PLAIN_RECORD: usize = 32;
+
+/// The revision and the next expiry of a store's record: epoch, revision, bytes, next expiry, and more; the next expiry is not in a plain one.
 pub(super) fn revision_and_next(record: &[u8]) -> Option<(u64, Millis)> {
+    let plain = record.len() == PLAIN_RECORD;
     let (_, rest) = record.split_first_chunk::<8>()?;
     let (revision, rest) = rest.split_first_chunk::<8>()?;
     let (_, rest) = rest.split_first_chunk::<8>()?;
     let (next, _) = rest.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*revision), u64::from_le_bytes(*next)))
+    Some((u64::from_le_bytes(*revision), if plain { 0 } else { u64::from_le_bytes(*next) }))
 }

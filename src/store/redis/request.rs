@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::reply;
-use crate::model::{Key, Outcome, Prefix};
+use crate::model::{Key, Millis, Outcome, Prefix};
 use crate::store::{Batched, Step};
 
 /// What kind of write a request id stands for.
@@ -32,6 +32,14 @@ impl Kind {
     }
 }
 
+/// What a record of a request id counts beside the id and what a batch's answer holds.
+const RECORD_BYTES: usize = 160;
+
+/// What a record of this id counts, without the values that the answer has.
+pub(super) fn record_bytes(id: &str, kind: Kind, steps: usize) -> usize {
+    RECORD_BYTES + id.len() + kind.answer_bytes(steps)
+}
+
 /// A request id, and where it is remembered.
 pub(super) struct RememberedId<'a> {
     pub(super) key: &'a str,
@@ -40,9 +48,14 @@ pub(super) struct RememberedId<'a> {
     pub(super) record: usize,
 }
 
-pub(super) fn is_claimed(answer: &Value) -> bool {
-    let Value::Array(parts) = answer else { return false };
-    matches!(parts.as_slice(), [Value::BulkString(sign)] if sign == b"?")
+/// Whether an id was claimed, and when it was first, if that was before.
+pub(super) fn claimed(answer: &Value) -> Option<Option<Millis>> {
+    let Value::Array(parts) = answer else { return None };
+    match parts.as_slice() {
+        [Value::BulkString(sign)] if sign == b"?" => Some(None),
+        [Value::BulkString(sign), Value::Int(first)] if sign == b"?" => Some(u64::try_from(*first).ok()),
+        _ => None,
+    }
 }
 
 pub(super) fn add_step(command: &mut Cmd, step: &Step) {

@@ -1,43 +1,49 @@
 //! One user's store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::{Cmd, Value, cmd};
 
+use super::commits::PlainPut;
 use super::engine::Shared;
+use super::foreign::Visit;
 use super::library::call;
 use super::link::Effect;
+use super::people::UserKeys;
 use super::reply::{self, Parts};
-use super::request::{Kind, RememberedId, add_step, is_claimed, range};
+use super::request::{Kind, RememberedId, add_step, range, record_bytes};
 use super::{refusal, topology};
 use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Result};
 use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written};
 
-/// What a record of a request id counts beside the id and what a batch's answer holds.
-const RECORD_BYTES: usize = 160;
 /// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the engine decides.
 const CLOCKS_APART: Millis = 5_000;
 /// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a few.
 const LISTED_ROWS: usize = 1_000;
 const LISTED_BYTES: usize = 4 << 20;
+/// How many puts of a store go the longer way after one that had to: it costs a round trip to find out.
+const DETOURS: u32 = 16;
 /// How many expired keys an operation takes out before it does its own work.
 const PURGE: usize = 64;
 
 /// One user's store in Redis. Clones are the same store.
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
+pub struct RedisStore(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
-    id: u64,
+    pub(super) id: u64,
     pub(super) slot: u16,
     /// Entries, order, expiries, changes.
     keys: [String; 4],
-    answers: String,
+    pub(super) answers: String,
     /// Answers to request ids of those who are not the owner.
-    foreign: String,
+    pub(super) foreign: String,
     /// That of the store if this operation makes it; empty: it must be there.
     epoch: Vec<u8>,
+    /// How many puts are not tried as plain ones, since the last that was could not be.
+    detours: AtomicU32,
 }
 
 /// Where a store stands, and how much is in it.
@@ -57,7 +63,8 @@ impl RedisStore {
         let key = |name: &str| format!("{}:{{{id}}}:{name}", shared.namespace);
         let keys = [key("entries"), key("order"), key("expiries"), key("changes")];
         let (answers, foreign) = (key("answers"), key("foreign"));
-        Self(Arc::new(Inner { slot: topology::slot_of(&id.to_string()), id, keys, answers, foreign, epoch, shared }))
+        let (slot, detours) = (topology::slot_of(&id.to_string()), AtomicU32::new(0));
+        Self(Arc::new(Inner { slot, id, keys, answers, foreign, epoch, shared, detours }))
     }
 
     /// What is in the store.
@@ -100,57 +107,41 @@ impl RedisStore {
         once: Option<Once<'_, Self>>,
         read: impl Fn(Parts) -> Result<T>,
     ) -> Result<T> {
-        let Some(once) = once else { return self.write(kind, steps, None, &read).await };
-        let record = RECORD_BYTES + once.id.as_str().len() + kind.answer_bytes(steps.len());
+        let Some(once) = once else { return self.write(kind, steps, None, None, &read).await };
         if once.caller.0.id == self.0.id {
-            let id =
-                RememberedId { key: &self.0.answers, id: once.id.as_str(), fingerprint: &once.fingerprint, record };
-            return self.write(kind, steps, Some(id), &read).await;
-        }
-        // The caller's ids lie elsewhere: the id is claimed there, and what was answered to it is kept here.
-        let caller = &once.caller.0;
-        let mut claim = call("claim", &[&caller.answers]);
-        claim.arg(self.0.shared.now()).arg(once.id.as_str()).arg(&once.fingerprint).arg(record).arg(kind.letter());
-        let claimed = caller.run(&claim, Effect::WritesOnce).await?;
-        if !is_claimed(&claimed) {
-            return match reply::outcome(claimed)? {
-                Ok(_) => Err(reply::strange("a claim")),
-                Err(refused) => Err(refusal::read(refused, &self.0.shared.limits, false)),
+            let id = RememberedId {
+                key: &self.0.answers,
+                id: once.id.as_str(),
+                fingerprint: &once.fingerprint,
+                record: record_bytes(once.id.as_str(), kind, steps.len()),
             };
+            return self.write(kind, steps, Some(id), None, &read).await;
         }
-        let name = format!("{}:{}", caller.id, once.id.as_str());
-        let id = RememberedId { key: &self.0.foreign, id: &name, fingerprint: &once.fingerprint, record };
-        let done = self.write(kind, steps, Some(id), &read).await;
-        let mut settle = call("settle", &[&caller.answers]);
-        settle.arg(once.id.as_str());
-        match &done {
-            Err(error) if error.reason() == crate::model::Reason::OutcomeUnknown => return done,
-            // Failures are not remembered.
-            Err(_) => {}
-            Ok(_) if kind == Kind::Batch => {
-                settle.arg(self.0.remembered(&name).await?);
-            }
-            Ok(_) => return done,
-        }
-        // The claim goes by itself after five minutes if this fails.
-        let _ = caller.run(&settle, Effect::WritesOnce).await;
-        done
+        let claim = once.caller.claim_for(&once.id, &once.fingerprint, kind, steps.len()).await?;
+        self.write_claimed(kind, steps, (claim, once.fingerprint), None, &read).await
     }
 
-    async fn write<T>(
+    pub(super) async fn write<T>(
         &self,
         kind: Kind,
         steps: &[Step],
         id: Option<RememberedId<'_>>,
+        visit: Option<&Visit>,
         read: &impl Fn(Parts) -> Result<T>,
     ) -> Result<T> {
         let this = &self.0;
-        let [entries, order, expiries, changes] = &this.keys;
-        let function = if kind == Kind::Delete { "delete" } else { "write" };
-        let mut command = match &id {
-            None => call(function, &[entries, order, expiries, changes]),
-            Some(id) => call(function, &[entries, order, expiries, changes, id.key]),
+        let function = match (visit, kind) {
+            (Some(_), _) => "visit",
+            (None, Kind::Delete) => "delete",
+            (None, Kind::Put | Kind::Batch) => "write",
         };
+        let visited = visit.map(|_| UserKeys::new(&this.shared.namespace, this.id));
+        let mut keys: Vec<&str> = visited.iter().flat_map(UserKeys::of_accesses).collect();
+        keys.extend(this.keys.iter().map(String::as_str).chain(id.as_ref().map(|id| id.key)));
+        let mut command = call(function, &keys);
+        if let Some(visit) = visit {
+            command.arg(visit.what.as_slice()).arg(visit.role);
+        }
         let limits = &this.shared.limits;
         command.arg(this.shared.now()).arg(this.epoch.as_slice());
         command.arg(limits.max_keys_per_user).arg(limits.max_bytes_per_user).arg(kind.letter());
@@ -168,8 +159,33 @@ impl RedisStore {
         }
     }
 
-    fn durability(&self) -> Durability {
+    pub(super) fn durability(&self) -> Durability {
         self.0.shared.durability()
+    }
+
+    /// A put as most are, with as little work for the engine as can be. `None`: something expires in the store or somebody watches it, and nothing
+    /// was done.
+    async fn put_plainly(&self, write: &Arc<Write>) -> Result<Option<u64>> {
+        let this = &self.0;
+        let detours = this.detours.load(Ordering::Relaxed);
+        if detours > 0 {
+            this.detours.store(detours - 1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let put = PlainPut { store: Arc::clone(this), write: Arc::clone(write) };
+        match this.shared.link.put(&put).await? {
+            // The store is not there yet.
+            Value::Int(0) => Ok(None),
+            Value::Int(revision) => Ok(Some(u64::try_from(revision).map_err(Error::internal)?)),
+            Value::Nil => {
+                this.detours.store(DETOURS, Ordering::Relaxed);
+                Ok(None)
+            }
+            refused => match reply::outcome(refused)? {
+                Ok(_) => Err(reply::strange("a revision")),
+                Err(refused) => Err(refusal::read(refused, &this.shared.limits, false)),
+            },
+        }
     }
 
     async fn get_batch(&self, steps: &[Step]) -> Result<Option<Batched>> {
@@ -216,7 +232,14 @@ impl Store for RedisStore {
 
     async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
         let durability = self.durability();
-        self.change(Kind::Put, &[Step::Put(write)], once, |mut parts| {
+        let write = Arc::new(write);
+        if once.is_none()
+            && write.expire_time.is_none()
+            && let Some(revision) = self.put_plainly(&write).await?
+        {
+            return Ok(Written { revision, durability });
+        }
+        self.change(Kind::Put, &[Step::Put(Arc::unwrap_or_clone(write))], once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
         .await
@@ -293,6 +316,12 @@ impl Inner {
         self.shared.link.run(self.slot, command, effect).await
     }
 
+    /// What a plain put touches.
+    pub(super) fn plain_keys(&self) -> [&str; 2] {
+        let [entries, order, ..] = &self.keys;
+        [entries, order]
+    }
+
     fn entries(&self) -> &str {
         let [entries, ..] = &self.keys;
         entries
@@ -316,12 +345,5 @@ impl Inner {
         let (next, from, purged) = (parts.number()?, parts.number()?, parts.number()?);
         let usage = Usage { keys: parts.number()?, bytes: parts.number()?, request_id_bytes: parts.number()? };
         Ok(Stand { position, next, from, purged, usage })
-    }
-
-    /// What the answer to a foreign id counts beside its record.
-    async fn remembered(&self, name: &str) -> Result<u64> {
-        let mut command = call("weigh", &[&self.foreign]);
-        command.arg(name);
-        Parts::new(vec![self.run(&command, Effect::Reads).await?]).number()
     }
 }

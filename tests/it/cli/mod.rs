@@ -24,14 +24,14 @@ const ADAM: &str = "[users.adam]\n\
     role = \"manager\"\n";
 
 /// A person with a command line: a name, a home, and a server.
-struct Cli {
+pub(crate) struct Cli {
     home: TempDir,
     server: String,
     user: String,
 }
 
 /// How a command ended, and what it printed.
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     stdout: Vec<u8>,
     stderr: String,
@@ -42,7 +42,7 @@ impl Cli {
         Self::at(server.grpc().to_string(), user)
     }
 
-    fn at(server: impl Into<String>, user: &str) -> Self {
+    pub(crate) fn at(server: impl Into<String>, user: &str) -> Self {
         Self { home: TempDir::new().unwrap(), server: server.into(), user: user.to_owned() }
     }
 
@@ -56,7 +56,7 @@ impl Cli {
     }
 
     /// Runs words that blanks part.
-    fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         finish(self.command(line.split_whitespace()).spawn().unwrap(), b"")
     }
 
@@ -64,7 +64,7 @@ impl Cli {
         finish(self.command(words).spawn().unwrap(), b"")
     }
 
-    fn run_with_input(&self, line: &str, stdin: &[u8]) -> Ran {
+    pub(crate) fn run_with_input(&self, line: &str, stdin: &[u8]) -> Ran {
         finish(self.command(line.split_whitespace()).stdin(Stdio::piped()).spawn().unwrap(), stdin)
     }
 
@@ -85,7 +85,7 @@ impl Ran {
 
     /// The output of a command that must have gone well.
     #[track_caller]
-    fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.text());
         String::from_utf8(self.stdout).unwrap()
     }

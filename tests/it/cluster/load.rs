@@ -26,6 +26,8 @@ pub(super) struct Seen {
     pub(super) acknowledged: AtomicU64,
     /// Tries that failed, by code and reason.
     pub(super) failures: Mutex<BTreeMap<String, u64>>,
+    /// The most tries that a write took, since that was last asked.
+    tries: AtomicU64,
     /// The longest that a writer waited for an acknowledgement, since that was last asked.
     longest: Mutex<Duration>,
     stop: AtomicBool,
@@ -34,6 +36,8 @@ pub(super) struct Seen {
 /// The writers.
 pub(super) struct Load {
     pub(super) seen: Arc<Seen>,
+    /// The first writer, at each front end.
+    pub(super) first: Vec<Raw>,
     running: Vec<tokio::task::JoinHandle<Writer>>,
 }
 
@@ -57,17 +61,20 @@ impl Load {
     /// Starts so many writers, each a user of its own, that go to the front ends in turn.
     pub(super) async fn start(writers: usize, fronts: &[Channel]) -> Self {
         let seen = Arc::<Seen>::default();
-        let mut running = Vec::new();
+        let (mut running, mut first) = (Vec::new(), Vec::new());
         for number in 0..writers {
             let name = format!("writer {number}");
             let client = crate::grpc::people::sign_in(&Raw::new(fronts[0].clone()), &name).await;
             let at = |front: &Channel| Raw { channel: front.clone(), authorization: client.authorization.clone() };
             let mut clients: Vec<Raw> = fronts.iter().map(at).collect();
+            if number == 0 {
+                first.clone_from(&clients);
+            }
             clients.rotate_left(number % fronts.len());
             let writer = Writer { clients, name, done: 0, seen: Arc::clone(&seen) };
             running.push(tokio::spawn(writer.run()));
         }
-        Self { seen, running }
+        Self { seen, first, running }
     }
 
     /// Waits until every writer has had so many more acknowledged, about.
@@ -86,6 +93,11 @@ impl Load {
     /// The failures and the longest wait since the last time.
     pub(super) fn take(&self) -> (BTreeMap<String, u64>, Duration) {
         (std::mem::take(&mut *self.seen.failures.lock()), std::mem::take(&mut *self.seen.longest.lock()))
+    }
+
+    /// The most tries that a write took since the last time.
+    pub(super) fn take_tries(&self) -> u64 {
+        self.seen.tries.swap(0, Ordering::Relaxed)
     }
 
     /// Stops the writers, and compares what they were told with what is there.
@@ -125,7 +137,8 @@ impl Writer {
         };
         let mut pause = tokio::time::interval(Duration::from_millis(20));
         pause.tick().await;
-        loop {
+        for tries in 1.. {
+            self.seen.tries.fetch_max(tries, Ordering::Relaxed);
             let [client, ..] = &self.clients[..] else { panic!("no front end") };
             let call = client.call::<_, v1::PutResponse>(Method::Put.path(), &request);
             let failure = match tokio::time::timeout(TRY, call).await {
@@ -133,6 +146,7 @@ impl Writer {
                     assert_eq!(written.durability, v1::Durability::Replicated as i32);
                     return;
                 }
+                Ok(Err(failure)) if failure.was_not_sent() => "not sent".to_owned(),
                 Ok(Err(failure)) => {
                     format!("{:?} {}", failure.code, failure.reason.map_or("-", |reason| reason.as_str()))
                 }

@@ -2,7 +2,9 @@
 //!
 //! `cargo test --test it cluster -- --ignored --nocapture` prints a row for each fault.
 
+mod backup;
 mod load;
+mod rolling;
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,12 @@ struct Town {
 
 impl Town {
     async fn start() -> Self {
-        let cluster = RedisCluster::start(1);
+        Self::with(&[]).await
+    }
+
+    /// With more settings for the nodes.
+    async fn with(settings: &[&str]) -> Self {
+        let cluster = RedisCluster::with(1, settings);
         let url = cluster.url();
         let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--store", &url];
         let fronts: Vec<_> = (0..2).map(|_| ServerProcess::start(&flags)).collect();

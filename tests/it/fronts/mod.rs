@@ -2,17 +2,19 @@
 
 mod rooms;
 mod rooms_faults;
+mod trips;
 
 use std::time::{Duration, Instant};
 
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::service::Method;
+use rustix::process::Signal;
 
 use crate::doors::client::OldClient;
 use crate::grpc::people::{accounts, auth, sign_in};
 use crate::grpc::raw::{Failure, Raw};
-use crate::harness::{RedisProcess, Server, eventually};
+use crate::harness::{RedisProcess, Server, eventually, exchange};
 use crate::watch::Watch;
 
 /// What an end or a change of role takes at most to hold everywhere.
@@ -218,4 +220,20 @@ async fn a_guest_outlives_its_server_and_a_socket_its_lease() {
         keys.lines().filter(|key| key.ends_with(":entries")).count() == 2
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn readiness_follows_the_engine() {
+    let mut fronts = Fronts::start(1, "").await;
+    let admin = fronts.servers[0].admin();
+    let ready = || async {
+        let answer = exchange(admin, b"GET /readyz HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n").await;
+        answer.starts_with("HTTP/1.1 200")
+    };
+    eventually("it is ready", ready).await;
+    fronts.redis.signal(Signal::KILL);
+    eventually("it is not, without its engine", || async { !ready().await }).await;
+    fronts.redis.revive();
+    eventually("it is again, by itself", ready).await;
 }

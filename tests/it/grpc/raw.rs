@@ -25,7 +25,17 @@ impl From<Status> for Failure {
             assert_eq!(info.domain, "kvrpc");
             Reason::parse(&info.reason).unwrap_or_else(|| panic!("{} is no reason of the contract", info.reason))
         });
-        Self { code: status.code(), reason, message: status.message().to_owned() }
+        let causes = std::iter::successors(std::error::Error::source(&status), |error| error.source());
+        let message = causes.fold(status.message().to_owned(), |message, cause| format!("{message}: {cause}"));
+        Self { code: status.code(), reason, message }
+    }
+}
+
+impl Failure {
+    /// Whether this client's own library gave the call up before it was sent, the connection having just been told to go.
+    pub(crate) fn was_not_sent(&self) -> bool {
+        let causes = ["operation was canceled", "connection error received: not a result of an error"];
+        self.reason.is_none() && causes.iter().any(|cause| self.message.contains(cause))
     }
 }
 

@@ -52,6 +52,22 @@ impl RedisProcess {
         kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), signal).unwrap();
     }
 
+    /// Has it end as a service manager does, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.signal(Signal::TERM);
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while self.cli(&["PING"]).trim() == "PONG" {
+            assert!(std::time::Instant::now() < deadline, "it does not end in time");
+            std::thread::yield_now();
+        }
+        self.revive();
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts it again where it was, after it was killed.
     pub(crate) fn revive(&mut self) {
         drop(self.keeper.stdin.take());
@@ -115,10 +131,18 @@ pub(crate) struct RedisCluster {
 }
 
 impl RedisCluster {
+    /// What every node is started with.
+    pub(crate) const SETTINGS: [&str; 6] =
+        ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
+
     /// Starts one, and waits until it takes commands.
     pub(crate) fn start(replicas: usize) -> Self {
-        let settings =
-            ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
+        Self::with(replicas, &[])
+    }
+
+    /// The same, with more settings.
+    pub(crate) fn with(replicas: usize, settings: &[&str]) -> Self {
+        let settings = [&Self::SETTINGS[..], settings].concat();
         let nodes: Vec<_> = (0..3 * (1 + replicas)).map(|_| RedisProcess::start(&settings)).collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let made = Command::new("redis-cli")

@@ -16,6 +16,7 @@ mod rooms;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod starts;
+mod together;
 mod watching;
 
 use std::future::Future;

@@ -44,13 +44,13 @@ local function forget_old(a, now)
   end
 end
 
--- Gives a refusal, or what is remembered of the request, and the answer.
+-- Gives a refusal, or what is remembered of the request, the answer, and when it was.
 local function answered(a, id, fingerprint, kind)
   local number = redis.call('HGET', a.key, 'i' .. id)
   if not number then return nil end
   local known = cmsgpack.unpack(redis.call('HGET', a.key, 'n' .. number))
   if known[4] ~= fingerprint or known[3] ~= kind then return { '!', 'reused' } end
-  return nil, true, redis.call('HGET', a.key, 'a' .. number)
+  return nil, true, redis.call('HGET', a.key, 'a' .. number), known[1]
 end
 
 local function remember(a, now, id, fingerprint, kind, record, read, answer)
@@ -67,14 +67,15 @@ local function remember(a, now, id, fingerprint, kind, record, read, answer)
   save_answers(a)
 end
 
--- A caller's id, for a write to another's store. KEYS: 1 the caller's answers. ARGV: now, id, fingerprint, bytes of the record, kind.
+-- A caller's id, for a write to another's store. KEYS: 1 the caller's answers. ARGV: now, id, fingerprint, bytes of the record, kind. Gives
+-- when it was first claimed, if it was.
 local function claim(keys, args)
   local a, s = open_answers(keys[1]), { given = args[1], seen = 0 }
   forget_old(a, clock(s))
-  local refused, known = answered(a, args[2], args[3], args[5])
+  local refused, known, _, first = answered(a, args[2], args[3], args[5])
   if refused or known then
     if a.dirty then save_answers(a) end
-    return refused or { '?' }
+    return refused or { '?', first }
   end
   remember(a, clock(s), args[2], args[3], args[5], tonumber(args[4]), 0, nil)
   return { '?' }

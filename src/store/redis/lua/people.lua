@@ -119,6 +119,16 @@ local function witness(keys, args)
   return { '+' }
 end
 
+-- A write by somebody else: on record, and done, or refused with '-', in one step. KEYS: 1 accesses, 2 their order, 3 user, then those of `write`.
+-- ARGV: what, role, then those of `write`.
+local function visit(keys, args)
+  local reply = write({ unpack(keys, 4) }, { unpack(args, 3) })
+  if reply[1] == '!' and reply[2] == 'gone' then return reply end
+  witness(keys, { args[3], args[1], args[2] })
+  if reply[1] == '!' then reply[1] = '-' end
+  return reply
+end
+
 -- The latest accesses before an order. KEYS: 1 accesses, 2 their order. ARGV: before or +inf, how many.
 local function witnessed(keys, args)
   local some = redis.call('ZREVRANGEBYSCORE', keys[2], args[1], '-inf', 'WITHSCORES', 'LIMIT', 0, args[2])
@@ -142,4 +152,5 @@ register('note', note, { 'allow-oom' })
 register('admit', admit, {})
 register('belong', belong, {})
 register('witness', witness, { 'allow-oom' })
+register('visit', visit, {})
 register('witnessed', witnessed, { 'no-writes' })

@@ -14,6 +14,9 @@
 -- Epoch, revision, bytes, next expiry, latest time at which something expired, until when changes are kept, the revision that they
 -- begin behind, their bytes, until when the store lives. Zero: none.
 local RECORD = '<c8I8I8I8I8I8I8I8I8'
+-- The same of a store where nothing expires and that nobody watches, as most are: epoch, revision, bytes, until when it lives.
+local PLAIN_RECORD = '<c8I8I8I8'
+local PLAIN_BYTES = 32
 local OVERHEAD = 64
 local CHANGE_OVERHEAD = 160
 local MAX_CHANGES = 10000
@@ -35,8 +38,14 @@ local function clock(s)
 end
 
 local function save(s)
-  redis.call('HSET', s.keys[1], '',
-    struct.pack(RECORD, s.epoch, s.revision, s.bytes, s.next, s.seen, s.kept, s.from, s.kept_bytes, s.life))
+  local record
+  if s.next == 0 and s.kept == 0 then
+    -- No key is left that had expired by what was seen.
+    record = struct.pack(PLAIN_RECORD, s.epoch, s.revision, s.bytes, s.life)
+  else
+    record = struct.pack(RECORD, s.epoch, s.revision, s.bytes, s.next, s.seen, s.kept, s.from, s.kept_bytes, s.life)
+  end
+  redis.call('HSET', s.keys[1], '', record)
   s.dirty = false
 end
 
@@ -44,7 +53,10 @@ end
 local function open(keys, now, epoch)
   local s = { keys = keys, given = now, seen = 0, view = {}, changes = {}, dirty = false }
   local record = redis.call('HGET', keys[1], '')
-  if record then
+  if record and #record == PLAIN_BYTES then
+    s.epoch, s.revision, s.bytes, s.life = struct.unpack(PLAIN_RECORD, record)
+    s.next, s.kept, s.from, s.kept_bytes = 0, 0, 0, 0
+  elseif record then
     s.epoch, s.revision, s.bytes, s.next, s.seen, s.kept, s.from, s.kept_bytes, s.life =
       struct.unpack(RECORD, record)
   elseif epoch ~= '' then

@@ -167,39 +167,8 @@ local function touch_all(s, args, at)
   end
 end
 
--- The put of most: of one key, without an expiry, in a store where nothing expires and that nobody watches. Gives nothing where it is not that,
--- or is to be refused: then nothing was done. As `write`, with fewer calls, which are what a put costs.
-local NONE = '\0\0\0\0\0\0\0\0'
-local function put_plainly(keys, args)
-  local key, wanted, value = args[7], args[11], args[12]
-  local record, old = unpack(redis.call('HMGET', keys[1], '', key))
-  if not record or args[9] ~= '' or string.sub(record, 25, 32) ~= NONE or string.sub(record, 41, 48) ~= NONE then
-    return nil
-  end
-  local revision, bytes = struct.unpack('<I8I8', record, 9)
-  local all = bytes + #key + #value + OVERHEAD
-  if old then
-    all = all - cost(key, old, 9)
-    if wanted ~= '' and tonumber(wanted) ~= header(old) then return nil end
-  elseif wanted ~= '' and tonumber(wanted) ~= 0 or count({ keys = keys }) >= tonumber(args[3]) then
-    return nil
-  end
-  if all > tonumber(args[4]) then return nil end
-  revision = revision + 1
-  redis.call('HSET', keys[1],
-    '', string.sub(record, 1, 8) .. struct.pack('<I8I8', revision, all) .. string.sub(record, 25),
-    key, struct.pack('<BI8', tonumber(args[8]), revision) .. value)
-  if not old then
-    redis.call('ZADD', keys[2], 0, key)
-    if bytes == 0 then made({ life = struct.unpack('<I8', record, 65) }, keys[2]) end
-  end
-  return { '+', revision, 0, revision }
-end
-
 -- ARGV: now, epoch, most keys, most bytes, kind (p, d, b); with five KEYS then id, fingerprint, bytes of the record; then the steps.
 local function write(keys, args)
-  local plain = args[5] == 'p' and not keys[5] and put_plainly(keys, args)
-  if plain then return plain end
   local s = open(keys, args[1], args[2])
   if not s then return gone() end
   local limits, kind, at, a = { keys = tonumber(args[3]), bytes = tonumber(args[4]) }, args[5], 6, nil

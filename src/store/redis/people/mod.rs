@@ -69,13 +69,21 @@ pub struct AccessRecord {
     pub last: Millis,
 }
 
+/// Above this bit, a user's id is the time at which it was made.
+const ID_TIME_BIT: u32 = 21;
+
+/// When the user of this id was made.
+pub(super) fn made_at(id: u64) -> Millis {
+    id >> ID_TIME_BIT
+}
+
 /// A life without end.
 pub const FOR_EVER: Millis = 0;
 
 impl RedisEngine {
     /// An id for a new user: rising with time, and no other server's.
     pub fn new_id(&self) -> u64 {
-        let id = (self.0.clock.now() << 21) | (rand::random::<u64>() >> 43);
+        let id = (self.0.clock.now() << ID_TIME_BIT) | (rand::random::<u64>() >> 43);
         // Of two in one millisecond the later one is higher too.
         let last = self.0.last_id.fetch_max(id, Ordering::Relaxed);
         if last < id { id } else { self.0.last_id.fetch_add(1, Ordering::Relaxed) + 1 }
@@ -357,6 +365,11 @@ impl UserKeys {
             joined: key("joined"),
             made: key("made"),
         }
+    }
+
+    /// Those that an access of somebody else is put down under.
+    pub(super) fn of_accesses(&self) -> [&str; 3] {
+        [&self.accesses, &self.accessed, &self.user]
     }
 
     fn all(&self) -> [&str; 12] {

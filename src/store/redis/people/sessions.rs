@@ -80,7 +80,7 @@ impl RedisEngine {
     /// The engine cannot be reached, or does not say.
     pub async fn witness(&self, owner: u64, what: &[u8], role: &str) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, owner);
-        let mut witness = call("witness", &[&keys.accesses, &keys.accessed, &keys.user]);
+        let mut witness = call("witness", &keys.of_accesses());
         witness.arg(self.0.now()).arg(what).arg(role);
         self.done(keys.slot, &witness, Effect::WritesOnce).await.map(|_| ())
     }
