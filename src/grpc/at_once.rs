@@ -70,9 +70,9 @@ fn whole<B: HttpBody<Data = Bytes> + Unpin>(body: B) -> Result<(Bytes, B), ReadA
 }
 
 fn get(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
-    run_with(call, framed, read_as::<v1::GetRequest>(wire::read_get), |reply| match reply {
-        Reply::Entry(entry) => Ok(written(|out| wire::write_get(&entry, out, put_prefix))),
-        other => Err(pb::mismatch(&other)),
+    run_with(call, framed, read_as::<v1::GetRequest>(wire::read_get), |reply| {
+        let Reply::Entry(entry) = &reply else { return Err(pb::mismatch(&reply)) };
+        Ok(written(|out| wire::write_get(entry, out, put_prefix)))
     })
 }
 
@@ -81,12 +81,10 @@ fn put(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
 }
 
 fn batch(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
-    run_with(call, framed, read_as::<v1::BatchRequest>(wire::read_batch), |reply| match reply {
-        Reply::Batch { outcomes, revision, durability } => {
-            let answer = wire::Answer { outcomes: &outcomes, revision, durability };
-            Ok(written(|out| wire::write_batch(answer, out, put_prefix)))
-        }
-        other => Err(pb::mismatch(&other)),
+    run_with(call, framed, read_as::<v1::BatchRequest>(wire::read_batch), |reply| {
+        let Reply::Batch { outcomes, revision, durability } = &reply else { return Err(pb::mismatch(&reply)) };
+        let answer = wire::Answer { outcomes, revision: *revision, durability: *durability };
+        Ok(written(|out| wire::write_batch(answer, out, put_prefix)))
     })
 }
 
