@@ -10,7 +10,8 @@
 //!   Only `store::Clock` reads the time. Knows `model` alone.
 //! - [`service`]: what a command does, for whom: users, sessions, roles, quotas, the access log, the chat's rooms (in memory, or in the engine that servers
 //!   share), the table of RPCs (`method.rs`). No door, no socket, no protobuf.
-//! - [`pb`]: the generated messages, their conversion from and to the model, and the one map from errors to gRPC codes.
+//! - [`pb`]: the generated messages, their conversion from and to the model, and the one map from errors to gRPC codes. Gets, puts and batches also have a
+//!   shorter way between wire and model (`pb/wire`), which gives the same.
 //! - [`dialect`]: the command grammar and the codecs of the older socket protocols: bytes in, commands out. Knows `model` alone.
 //! - [`grpc`]: the gRPC door. Lets calls in, times them, answers; decides nothing.
 //! - [`listen`]: sockets, the accept loop, the threads, HTTP with its deadlines. Knows no protocol above HTTP.

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -50,7 +50,7 @@ where
         .auto_date_header(false);
     let ledger = Ledger::of(&bounds.unsent);
     let service = CountedService::new(service.connection(info.clone()), &ledger);
-    let connection = Driven::new(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = Box::pin(Driven::new(builder.serve_connection(TokioIo::new(stream), service)));
     tokio::select! {
         biased;
         () = ledger.evicted.cancelled() => too_slow(&info),
@@ -72,7 +72,7 @@ where
         .max_buf_size(HTTP1_BUFFER);
     let ledger = Ledger::of(&bounds.unsent);
     let service = CountedService::new(service.connection(info.clone()), &ledger);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;
         () = ledger.evicted.cancelled() => too_slow(&info),
@@ -116,8 +116,13 @@ where
     }
 }
 
-async fn run<C: Graceful>(connection: C, info: &ConnInfo, limits: &HttpLimits, draining: &CancellationToken) {
-    let mut connection = pin!(connection);
+/// The connection is boxed: passed by value, each of the futures around it would have room for one.
+async fn run<C: Graceful>(
+    mut connection: Pin<Box<C>>,
+    info: &ConnInfo,
+    limits: &HttpLimits,
+    draining: &CancellationToken,
+) {
     let peer = info.peer;
     let ended = |result: hyper::Result<()>| match result {
         Ok(()) => tracing::trace!(%peer, "the connection ended"),

@@ -94,7 +94,7 @@ async fn serve_plain<S: HttpService>(connection: Connection, service: S, bounds:
     let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
     if opening.is_tls() {
         tracing::debug!(%peer, "closed: it speaks TLS, and this port does not");
-        return refuse::tls_on_plain_port(stream).await;
+        return Box::pin(refuse::tls_on_plain_port(stream)).await;
     }
     serve_opened(Opened { stream, opening, info, permit, draining }, service, &bounds).await;
 }
@@ -119,7 +119,7 @@ async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor
         return refuse::plain_on_tls_port(stream, &opening).await;
     }
     let stream = tokio::select! {
-        shaken = timeout_at(deadline, acceptor.accept(stream)) => match shaken {
+        shaken = timeout_at(deadline, Box::pin(acceptor.accept(stream))) => match shaken {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "the TLS handshake failed"),
             Err(_) => return tracing::debug!(%peer, "closed: no TLS handshake within {:?}", bounds.limits.handshake),
@@ -196,8 +196,8 @@ where
     let http2 = opening.is_http2();
     let stream = Rewind::new(stream, opening.into_bytes());
     if http2 {
-        drive::http2(stream, service, info, bounds, &draining).await;
+        Box::pin(drive::http2(stream, service, info, bounds, &draining)).await;
     } else {
-        drive::http1(stream, service, info, bounds, &draining).await;
+        Box::pin(drive::http1(stream, service, info, bounds, &draining)).await;
     }
 }
