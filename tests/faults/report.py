@@ -27,7 +27,9 @@ def line(row):
     alone = max(p99, p99_beside)
     grew = p99_during / alone if alone else 0
     memory = ", ".join(f"{value:.0f}" for value in row.rss)
-    return (f"| {row.attack} | `{row.door}` | {load(row)} | {p50:.2f}, {p50_beside:.2f}, {p50_during:.2f} | {p99:.2f}, {p99_beside:.2f}, {p99_during:.2f} | {grew:.1f} × "
+    # Those two rows are about one server's descriptors: there is nothing beside.
+    beside = (lambda time: f"{time:.2f}") if p99_beside else (lambda time: "–")
+    return (f"| {row.attack} | `{row.door}` | {load(row)} | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} | {p99:.2f}, {beside(p99_beside)}, {p99_during:.2f} | {grew:.1f} × "
             f"| {row.newcomer:.1f} | {memory} | {row.cpu:.0%} | {row.failure or 'answers'} |")
 
 
