@@ -20,10 +20,6 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
-/// What the system takes of replies before the client's window has room for them: without a bound, up to 4 MiB for each client that does not read. What is on its
-/// way is not counted, so a fast reader far away is not slower for it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const MAX_NOT_SENT: u32 = 64 << 10;
 /// The same complaint is logged once in this time, with how often it was true.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 
@@ -110,10 +106,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY).with_retries(KEEPALIVE_PROBES);
-    let socket = SockRef::from(stream);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(MAX_NOT_SENT)?;
-    socket.set_tcp_keepalive(&keepalive)
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Whether only the one connection failed, so that the next can be accepted at once (accept(2), "Error handling").

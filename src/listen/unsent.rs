@@ -5,34 +5,95 @@
 //! [room](Account::room), so that clients which come again and again cannot keep the server at nothing else.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+/// Bounds what the system keeps of replies before the client's window has room for them: without that, up to 4 MiB for each client that does not
+/// read. What is on its way is not counted, so a fast reader far away is not slower for it.
+///
+/// # Errors
+/// The system's.
+pub(super) fn bound_in_system(stream: &TcpStream, bytes: u32) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(bytes)?;
+    // Elsewhere the system's own bound has to do.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (stream, bytes);
+    Ok(())
+}
 
 /// How long a client has to take a long reply when others want to have theirs made.
 const LEAST_HELD: Duration = Duration::from_millis(100);
 /// Which part of what is free one connection may take.
 const SHARES: usize = 32;
 
+/// A number of bytes, and those who wait for it to fall.
+#[derive(Default)]
+pub(super) struct Level {
+    bytes: AtomicUsize,
+    waiting: AtomicUsize,
+    fallen: Notify,
+}
+
+/// Counts one who waits, for as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Level {
+    /// How high it is.
+    pub(super) fn get(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
+
+    /// So many more.
+    pub(super) fn rise(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// So many fewer.
+    pub(super) fn fall(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.fallen.notify_waiters();
+        }
+    }
+
+    /// Waits: each time that it has fallen, and at the time that `look` gave, that looks again, until it gives none.
+    pub(super) async fn wait(&self, mut look: impl FnMut() -> Option<Instant>) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            let fallen = self.fallen.notified();
+            let Some(next) = look() else { return };
+            // Whichever it was.
+            let _ = timeout_at(next, fallen).await;
+        }
+    }
+}
+
 /// What all connections of some doors keep of replies.
 pub(super) struct Account {
     most: usize,
+    level: Level,
     state: Mutex<State>,
-    /// [`State::bytes`] for those who need no lock to look.
-    bytes: AtomicUsize,
-    /// How many wait for room.
-    wanting: AtomicUsize,
-    freed: Notify,
 }
 
 #[derive(Default)]
 struct State {
     next: u64,
-    bytes: usize,
     /// What waits to be read, the longest first.
     waiting: BTreeMap<u64, Unread>,
 }
@@ -48,46 +109,35 @@ struct Unread {
 impl Account {
     /// An account for at most so many bytes.
     pub(super) fn new(most: usize) -> Arc<Self> {
-        let (bytes, wanting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { most, state: Mutex::default(), bytes, wanting, freed: Notify::new() })
+        Arc::new(Self { most, level: Level::default(), state: Mutex::default() })
     }
 
     /// What one connection may have on it before no more is made for it: a part of what is free below the half. However many take nothing, they
     /// come to rest at half of the account, and nobody has to be closed for them.
     pub(super) fn allowance(&self, least: usize, most: usize) -> usize {
-        let free = (self.most / 2).saturating_sub(self.bytes.load(Ordering::SeqCst));
+        let free = (self.most / 2).saturating_sub(self.level.get());
         (free / SHARES).clamp(least, most)
     }
 
     /// Waits until what nobody takes comes to less than half of the account. Who has had [`LEAST_HELD`] to take what it asked for makes room if it must.
     pub(super) async fn room(&self) {
-        let _wanting = Tally::one(&self.wanting);
-        loop {
-            let freed = self.freed.notified();
-            let Some(next) = self.make_room(Instant::now()) else { return };
-            tokio::select! {
-                () = freed => {}
-                () = sleep_until(next) => {}
-            }
-        }
+        self.level.wait(|| self.make_room(Instant::now())).await;
     }
 
     /// `None`: there is room. Else when to look again.
     fn make_room(&self, now: Instant) -> Option<Instant> {
-        if self.bytes.load(Ordering::SeqCst) < self.most / 2 {
+        if self.level.get() < self.most / 2 {
             return None;
         }
         let mut state = self.state.lock();
-        while state.bytes >= self.most / 2
+        while self.level.get() >= self.most / 2
             && let Some(longest) = state.waiting.first_entry()
         {
             let may_go = longest.get().since + LEAST_HELD;
             if may_go > now {
                 return Some(may_go);
             }
-            let longest = longest.remove();
-            self.give_back(&mut state, longest.bytes);
-            longest.evict.cancel();
+            self.evict(longest.remove());
         }
         None
     }
@@ -98,40 +148,19 @@ impl Account {
         let mut state = self.state.lock();
         let id = state.next;
         state.next += 1;
-        state.bytes += bytes;
+        self.level.rise(bytes);
         state.waiting.insert(id, Unread { bytes, since: Instant::now(), evict: connection.clone() });
-        while state.bytes > self.most && state.waiting.len() > 1 {
+        while self.level.get() > self.most && state.waiting.len() > 1 {
             let Some((_, longest)) = state.waiting.pop_first() else { break };
-            state.bytes -= longest.bytes;
-            longest.evict.cancel();
+            self.evict(longest);
         }
-        self.bytes.store(state.bytes, Ordering::SeqCst);
         drop(state);
         Held { account: Arc::clone(self), id }
     }
 
-    fn give_back(&self, state: &mut State, bytes: usize) {
-        state.bytes -= bytes;
-        self.bytes.store(state.bytes, Ordering::SeqCst);
-        if self.wanting.load(Ordering::SeqCst) > 0 {
-            self.freed.notify_waiters();
-        }
-    }
-}
-
-/// Counts one for as long as it lives.
-pub(super) struct Tally<'a>(&'a AtomicUsize);
-
-impl<'a> Tally<'a> {
-    pub(super) fn one(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Tally<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+    fn evict(&self, unread: Unread) {
+        self.level.fall(unread.bytes);
+        unread.evict.cancel();
     }
 }
 
@@ -143,9 +172,10 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Under the lock, so that nobody is told to go for what is off already.
         let mut state = self.account.state.lock();
         if let Some(unread) = state.waiting.remove(&self.id) {
-            self.account.give_back(&mut state, unread.bytes);
+            self.account.level.fall(unread.bytes);
         }
     }
 }
@@ -167,7 +197,7 @@ mod tests {
         held.push(account.hold(1_000, &tokens[5]));
         assert_eq!(gone(), [true, true, true, true, true, false]);
         drop(held);
-        assert_eq!(account.state.lock().bytes, 0);
+        assert_eq!(account.level.get(), 0);
     }
 
     #[test]
@@ -183,7 +213,7 @@ mod tests {
                 own += 500;
             }
         }
-        assert!(!token.is_cancelled(), "{} bytes", account.state.lock().bytes);
+        assert!(!token.is_cancelled(), "{} bytes", account.level.get());
         let room = account.allowance(1 << 10, 1 << 16);
         held.clear();
         assert!(account.allowance(1 << 10, 1 << 16) > room);

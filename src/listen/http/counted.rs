@@ -6,7 +6,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -15,11 +14,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::unsent::{Account, Held, Tally};
+use crate::listen::unsent::{Account, Held, Level};
 
 /// Frames below it are not worth the count.
 const SMALL: usize = 1 << 10;
@@ -35,10 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Ledger {
     account: Arc<Account>,
     pub(super) evicted: CancellationToken,
-    bytes: AtomicUsize,
-    /// How many requests wait for it to be less.
-    waiting: AtomicUsize,
-    freed: Notify,
+    level: Level,
 }
 
 /// Bytes on the account: HTTP/2 drops them when they are written.
@@ -50,7 +45,7 @@ struct OnAccount {
 
 impl Drop for OnAccount {
     fn drop(&mut self) {
-        self.ledger.give_back(self.data.len());
+        self.ledger.level.fall(self.data.len());
     }
 }
 
@@ -63,37 +58,22 @@ impl AsRef<[u8]> for OnAccount {
 impl Ledger {
     pub(super) fn of(account: &Arc<Account>) -> Arc<Self> {
         let evicted = CancellationToken::new();
-        let (bytes, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { account: Arc::clone(account), evicted, bytes, waiting, freed: Notify::new() })
+        Arc::new(Self { account: Arc::clone(account), evicted, level: Level::default() })
     }
 
     /// Whether no more is to be made for the client before it has taken some.
     fn is_full(&self) -> bool {
-        let bytes = self.bytes.load(Ordering::SeqCst);
+        let bytes = self.level.get();
         bytes > LEAST_OF_ONE && bytes > self.account.allowance(LEAST_OF_ONE, MOST_OF_ONE)
     }
 
     /// Waits until the client has taken some of what it has asked for, if that is much; not for ever.
     async fn room(self: Arc<Self>) {
         let end = Instant::now() + PATIENCE;
-        let _waiting = Tally::one(&self.waiting);
-        loop {
-            let freed = self.freed.notified();
-            if !self.is_full() || timeout_at(end, freed).await.is_err() {
-                break;
-            }
-        }
+        self.level.wait(|| (self.is_full() && Instant::now() < end).then_some(end)).await;
         if self.evicted.is_cancelled() {
             // Nobody hears the answer: the connection takes the request with it.
             std::future::pending().await
-        }
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        // Whatever the allowance was when they began to wait: it changes with what others take.
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.freed.notify_waiters();
         }
     }
 
@@ -101,7 +81,7 @@ impl Ledger {
         if data.len() < SMALL {
             return data;
         }
-        self.bytes.fetch_add(data.len(), Ordering::SeqCst);
+        self.level.rise(data.len());
         let held = self.account.hold(data.len(), &self.evicted);
         Bytes::from_owner(OnAccount { data, ledger: Arc::clone(self), _held: held })
     }
@@ -234,7 +214,7 @@ impl<B: Body> Counted<B> {
         let least = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
         let made = if least < SMALL { 0 } else { least };
         if made > 0 {
-            ledger.bytes.fetch_add(made, Ordering::SeqCst);
+            ledger.level.rise(made);
         }
         Self { inner, made, ledger: Arc::clone(ledger) }
     }
@@ -243,7 +223,7 @@ impl<B: Body> Counted<B> {
 impl<B> Counted<B> {
     fn settle(&mut self) {
         if self.made > 0 {
-            self.ledger.give_back(std::mem::take(&mut self.made));
+            self.ledger.level.fall(std::mem::take(&mut self.made));
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::first_bytes::{Opening, read_opening};
 use self::rewind::Rewind;
-use super::unsent::Account;
+use super::unsent::{Account, bound_in_system};
 use super::{Closing, ConnInfo, Connection, Door, Permit};
 
 mod counted;
@@ -30,6 +30,8 @@ pub use service::{HttpService, Tower};
 /// What all responses of a door that are made and not yet on the wire may come to. Beyond it, the connection of the one that waits
 /// longest is closed.
 const MAX_UNSENT_BYTES: usize = 256 << 20;
+/// What the system keeps of it for one connection, beyond the client's window.
+const MAX_NOT_SENT: u32 = 64 << 10;
 
 /// What the connections of an HTTP door may take, and how long.
 #[derive(Clone, Debug)]
@@ -80,6 +82,9 @@ impl<S: HttpService> Door for HttpDoor<S> {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
         let service = self.service.clone();
         let bounds = Arc::clone(&self.bounds);
+        if let Err(error) = bound_in_system(&connection.stream, MAX_NOT_SENT) {
+            tracing::debug!(peer = %connection.peer, %error, "the send buffer keeps its size");
+        }
         match &self.tls {
             Some(tls) => Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, bounds)),
             None => Box::pin(serve_plain(connection, service, bounds)),

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use self::member::Member;
 use self::share::Pace;
+use super::unsent::bound_in_system;
 use super::{Connection, Door};
 use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Dialect, Transport};
@@ -43,7 +44,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What the system keeps of replies for a client that does not read: without a bound, up to 4 MiB a connection.
 const SEND_BUFFER: usize = 128 << 10;
 /// What of it may be beyond the client's window: these clients ask for little, and who asks for much and reads nothing is to stop soon.
-#[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_NOT_SENT: u32 = 16 << 10;
 
 /// What the connections of a dialect's door may take, and how long.
@@ -120,10 +120,8 @@ fn begin(member: &mut Member) -> BoxFuture<'_, ()> {
 }
 
 fn bound_buffers(stream: &TcpStream) -> std::io::Result<()> {
-    let socket = SockRef::from(stream);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(MAX_NOT_SENT)?;
-    socket.set_send_buffer_size(SEND_BUFFER)
+    bound_in_system(stream, MAX_NOT_SENT)?;
+    SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)
 }
 
 /// Runs one action; while it waits for somebody else, the connection's turn is another's.

@@ -96,6 +96,19 @@ impl Town {
         assert!(failures.keys().all(|failure| again.iter().any(|code| failure.starts_with(code))), "{failures:?}");
         assert!(tries <= TRIES, "{tries} tries");
     }
+
+    /// Nothing was lost or done twice, and the watch saw all; gives how many streams that took.
+    async fn end(self, follower: Follower) -> u64 {
+        let (seen, first) = (Arc::clone(&self.load.seen), self.load.first.clone());
+        let verdict = self.load.end().await;
+        let (changes, streams) = follower.end(revision(&first[0]).await).await;
+        let acknowledged = seen.acknowledged.load(Ordering::Relaxed);
+        eprintln!(
+            "{acknowledged} acknowledged writes: {verdict:?}; a watch saw {changes} changes on {streams} streams"
+        );
+        assert_eq!(verdict, Verdict::default());
+        streams
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,12 +134,7 @@ async fn a_rolling_restart_of_front_ends_fails_no_call_and_loses_no_event() {
         eventually("it serves again", || serves(front.clone())).await;
         town.tried(&format!("front end {at}"), &["Unavailable", "not sent"]).await;
     }
-    let seen = Arc::clone(&town.load.seen);
-    let verdict = town.load.end().await;
-    let (changes, streams) = follower.end(revision(&first[0]).await).await;
-    let acknowledged = seen.acknowledged.load(Ordering::Relaxed);
-    eprintln!("{acknowledged} acknowledged writes: {verdict:?}; a watch saw {changes} changes on {streams} streams");
-    assert_eq!(verdict, Verdict::default());
+    let streams = town.end(follower).await;
     assert!(streams > 2, "the streams were not told to go");
 }
 
@@ -161,10 +169,5 @@ async fn a_rolling_restart_of_nodes_fails_no_call_and_loses_no_event() {
         town.until_all_is_well().await;
         town.tried("the old master is restarted", &["Unavailable", "Unknown OUTCOME_UNKNOWN"]).await;
     }
-    let seen = Arc::clone(&town.load.seen);
-    let verdict = town.load.end().await;
-    let (changes, streams) = follower.end(revision(&first[0]).await).await;
-    let acknowledged = seen.acknowledged.load(Ordering::Relaxed);
-    eprintln!("{acknowledged} acknowledged writes: {verdict:?}; a watch saw {changes} changes on {streams} streams");
-    assert_eq!(verdict, Verdict::default());
+    town.end(follower).await;
 }

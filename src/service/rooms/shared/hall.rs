@@ -195,8 +195,8 @@ impl Hall {
         let state = self.state.lock();
         let lacking = state.seats.iter().filter(|(seat, reserved)| reserved.taken && !known.contains(seat));
         let lacking = lacking.map(|(seat, reserved)| (*seat, Arc::clone(&reserved.user))).collect();
-        let leaving = |seat: u64| state.leaving.iter().any(|leaving| leaving.seat == seat);
-        let nobodys = known.iter().filter(|seat| !state.seats.contains_key(seat) && !leaving(**seat));
+        let leaving: HashSet<u64> = state.leaving.iter().map(|leaving| leaving.seat).collect();
+        let nobodys = known.iter().filter(|seat| !state.seats.contains_key(seat) && !leaving.contains(seat));
         (lacking, nobodys.copied().collect())
     }
 
