@@ -15,6 +15,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
 
@@ -77,18 +78,19 @@ def main():
         assert got == "Kolkata\n", got
         token = subprocess.run([*cli, "token"], check=True, capture_output=True, text=True).stdout.strip()
         bearer = [f"authorization: Bearer {token}"]
+        folder = tempfile.TemporaryDirectory()
         bodies = {
             "echo": frame(field(1, "Kolkata")),
             "get": frame(field(1, "city")),
             "put": frame(field(1, "city") + field(2, "Kolkata")),
         }
         for name, body in bodies.items():
-            pathlib.Path(f"/tmp/kvrpc-bench-{name}").write_bytes(body)
+            (pathlib.Path(folder.name) / name).write_bytes(body)
         service = "/kvrpc.v1.KeyValueService/"
         subjects = {
-            "bare tonic echo": (echo, echo_address, "/kvrpc.v1.CodecService/Encode", "/tmp/kvrpc-bench-echo", []),
-            "Get, authorised": (server, address, service + "Get", "/tmp/kvrpc-bench-get", bearer),
-            "Put, authorised": (server, address, service + "Put", "/tmp/kvrpc-bench-put", bearer),
+            "bare tonic echo": (echo, echo_address, "/kvrpc.v1.CodecService/Encode", f"{folder.name}/echo", []),
+            "Get, authorised": (server, address, service + "Get", f"{folder.name}/get", bearer),
+            "Put, authorised": (server, address, service + "Put", f"{folder.name}/put", bearer),
         }
         rounds = {name: [] for name in subjects}
         for _ in range(options.rounds + 1):

@@ -36,9 +36,7 @@ fn every_file_says_what_it_is_and_is_no_longer_than_a_room() {
     for (path, text) in rust() {
         assert!(text.starts_with("//!"), "{path}: begin with a `//!` line that says what is in it");
         let lines = text.lines().count();
-        // Tables are no rooms.
-        let most = if path == "tests/it/grpc/table.rs" { 600 } else { 400 };
-        assert!(lines <= most, "{path} has {lines} lines; over {most} asks to be split");
+        assert!(lines <= 400, "{path} has {lines} lines; over 400 asks to be split");
     }
 }
 

@@ -1,12 +1,13 @@
 //! The gRPC door.
 
+mod access;
 mod calls;
 mod contract;
+mod errors;
 pub(crate) mod people;
 mod pieces;
 mod pipeline;
 pub(crate) mod raw;
 mod roles;
 mod sessions;
-mod table;
 mod web;
