@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
-use kvrpc::model::{Key, Prefix, Value};
+use kvrpc::model::{Key, Operations, Prefix, Value};
 use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Step, Store, Write};
 
 #[global_allocator]
@@ -78,18 +78,18 @@ fn operations(criterion: &mut Criterion) {
             );
         });
         group.bench_function("batch of 100 gets", |bencher| {
-            let mut steps = || (0..100).map(|_| Step::Get { key: key(next()) }).collect();
+            let mut operations = || (0..100).map(|_| Step::Get { key: key(next()) }).collect();
             bencher.iter_batched(
-                &mut steps,
-                |steps: Vec<Step>| store.batch(steps, None).now_or_never(),
+                &mut operations,
+                |operations: Operations| store.batch(operations, None).now_or_never(),
                 BatchSize::SmallInput,
             );
         });
         group.bench_function("batch of 100 puts", |bencher| {
-            let mut steps = || (0..100).map(|_| Step::Put(write(next()))).collect();
+            let mut operations = || (0..100).map(|_| Step::Put(write(next()))).collect();
             bencher.iter_batched(
-                &mut steps,
-                |steps: Vec<Step>| store.batch(steps, None).now_or_never(),
+                &mut operations,
+                |operations: Operations| store.batch(operations, None).now_or_never(),
                 BatchSize::SmallInput,
             );
         });

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{
-    Durability, Expiry, Key, Millis, Prefix, RequestId, Role, RoomName, Saying, UpgradePolicy, UserName, Value,
+    Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName, Saying, UpgradePolicy, UserName,
+    Value,
 };
 
 /// What a caller asks, whatever door it came by.
@@ -45,7 +46,7 @@ pub enum Command {
         cursor: Option<String>,
     },
     Batch {
-        operations: Vec<Operation>,
+        operations: Operations,
         request_id: Option<RequestId>,
     },
     SignIn {

@@ -16,10 +16,7 @@ impl Key {
     /// `INVALID_KEY` for an empty one, one over 1,024 bytes, or one with a control character (Unicode's Cc).
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        if text.is_empty() {
-            return Err(invalid("key is empty; a key is 1 to 1,024 bytes".to_owned(), "key"));
-        }
-        check(&text, "key")?;
+        check_key(&text)?;
         Ok(Self(text))
     }
 
@@ -53,6 +50,14 @@ impl Prefix {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether it can be a [`Key`].
+pub(super) fn check_key(text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Err(invalid("key is empty; a key is 1 to 1,024 bytes".to_owned(), "key"));
+    }
+    check(text, "key")
 }
 
 fn check(text: &str, what: &'static str) -> Result<()> {

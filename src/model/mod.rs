@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod key;
 mod name;
+mod operations;
 mod request_id;
 mod role;
 mod time;
@@ -22,6 +23,7 @@ pub use command::{
 pub use error::{Error, Reason, Result};
 pub use key::{Key, MAX_KEY_BYTES, Prefix};
 pub use name::{MAX_NAME_CHARACTERS, UserName};
+pub use operations::{OperationRef, Operations, PutRef};
 pub use request_id::{MAX_REQUEST_ID_BYTES, RequestId};
 pub use role::{Durability, Role, UpgradePolicy};
 pub use time::{Expiry, MAX_TTL, MIN_TTL, Millis};

@@ -32,15 +32,16 @@ impl Value {
         Self::checked(bytes.into(), false)
     }
 
-    /// A value of text that is a part of a message.
+    /// A value that is a part of a message: UTF-8 if it is text.
     ///
     /// # Errors
     /// `INVALID_VALUE` for one over 1 MiB.
     ///
     /// # Panics
     /// If it is no part of it.
-    pub(crate) fn text_of(message: &Bytes, part: &str) -> Result<Self> {
-        Self::checked(message.slice_ref(part.as_bytes()), true)
+    pub(crate) fn part_of(message: &Bytes, part: &[u8], text: bool) -> Result<Self> {
+        let value = Self::checked(message.slice_ref(part), text);
+        if text { value } else { value.map_err(|error| error.in_field("blob")) }
     }
 
     /// A value that was one before: `text` tells how it was put.
@@ -55,13 +56,7 @@ impl Value {
     }
 
     fn checked(bytes: Bytes, text: bool) -> Result<Self> {
-        if bytes.len() > MAX_VALUE_BYTES {
-            return Err(Error::new(
-                Reason::InvalidValue,
-                format!("value has {} bytes; at most 1,048,576 (1 MiB) are allowed", bytes.len()),
-            )
-            .in_field("value"));
-        }
+        check(bytes.len())?;
         Ok(Self { bytes, text })
     }
 
@@ -84,4 +79,13 @@ impl Value {
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
+}
+
+/// Whether a value may have so many bytes.
+pub(super) fn check(bytes: usize) -> Result<()> {
+    if bytes > MAX_VALUE_BYTES {
+        let message = format!("value has {bytes} bytes; at most 1,048,576 (1 MiB) are allowed");
+        return Err(Error::new(Reason::InvalidValue, message).in_field("value"));
+    }
+    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::{time, v1};
 use crate::model::{
-    Command, Delete, Error, Expiry, Key, Operation, Page, Position, Prefix, Put, Reason, RequestId, Result, RoomName,
-    Saying, UserName, Value,
+    Command, Delete, Error, Expiry, Key, Operation, Operations, Page, Position, Prefix, Put, Reason, RequestId, Result,
+    RoomName, Saying, UserName, Value,
 };
 
 /// The fields that each kind of put has, under the same names.
@@ -124,7 +124,7 @@ fn batch(operations: Vec<v1::Operation>, request_id: String) -> Result<Command> 
         .into_iter()
         .enumerate()
         .map(|(index, operation)| Operation::try_from(operation).map_err(|error| error.in_operation(index)))
-        .collect::<Result<_>>()?;
+        .collect::<Result<Operations>>()?;
     Ok(Command::Batch { operations, request_id })
 }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Delete, Expiry, Operation, Put, Value};
+use crate::model::{Delete, Expiry, OperationRef, Operations, Put, PutRef};
 
 /// Collects a payload. Each part goes in with its length or at a fixed width, so that no two payloads run together.
 pub(super) struct Fingerprint(Sha256);
@@ -25,29 +25,29 @@ impl Fingerprint {
     }
 
     pub(super) fn put(mut self, put: &Put) -> Self {
-        self.add_put(put);
+        self.add_put(&put.to_ref());
         self
     }
 
     pub(super) fn delete(mut self, delete: &Delete) -> Self {
-        self.add_delete(delete);
+        self.add_delete(delete.key.as_str().as_bytes(), delete.if_revision);
         self
     }
 
-    pub(super) fn operations(mut self, operations: &[Operation]) -> Self {
-        for operation in operations {
+    pub(super) fn operations(mut self, operations: &Operations) -> Self {
+        for operation in operations.iter() {
             match operation {
-                Operation::Get { key } => {
+                OperationRef::Get { key } => {
                     self.number(0);
-                    self.bytes(key.as_str().as_bytes());
+                    self.bytes(key);
                 }
-                Operation::Put(put) => {
+                OperationRef::Put(put) => {
                     self.number(1);
-                    self.add_put(put);
+                    self.add_put(&put);
                 }
-                Operation::Delete(delete) => {
+                OperationRef::Delete { key, if_revision } => {
                     self.number(2);
-                    self.add_delete(delete);
+                    self.add_delete(key, if_revision);
                 }
             }
         }
@@ -60,9 +60,10 @@ impl Fingerprint {
         out
     }
 
-    fn add_put(&mut self, put: &Put) {
-        self.bytes(put.key.as_str().as_bytes());
-        self.value(&put.value);
+    fn add_put(&mut self, put: &PutRef<'_>) {
+        self.bytes(put.key);
+        self.number(u64::from(put.text));
+        self.bytes(put.value);
         match put.expiry {
             None => self.number(0),
             Some(Expiry::After(ttl)) => {
@@ -77,14 +78,9 @@ impl Fingerprint {
         self.condition(put.if_revision);
     }
 
-    fn add_delete(&mut self, delete: &Delete) {
-        self.bytes(delete.key.as_str().as_bytes());
-        self.condition(delete.if_revision);
-    }
-
-    fn value(&mut self, value: &Value) {
-        self.number(u64::from(value.is_text()));
-        self.bytes(value.as_bytes());
+    fn add_delete(&mut self, key: &[u8], if_revision: Option<u64>) {
+        self.bytes(key);
+        self.condition(if_revision);
     }
 
     fn condition(&mut self, if_revision: Option<u64>) {

@@ -9,10 +9,10 @@ use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
-    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operation, Put, Reason, Reply,
+    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put, Reason, Reply,
     RequestId, Result, Role, UserName,
 };
-use crate::store::{Backend, Batched, Deleted, Once, Step, Store, Write, Written};
+use crate::store::{Backend, Batched, Deleted, Once, Store, Write, Written};
 
 impl Service {
     pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
@@ -61,7 +61,7 @@ impl Service {
     pub(super) async fn batch(
         &self,
         caller: &Caller,
-        operations: Vec<Operation>,
+        mut operations: Operations,
         request_id: Option<RequestId>,
     ) -> Result<Reply> {
         let session = caller.session()?;
@@ -69,7 +69,8 @@ impl Service {
         let owner = &session.user;
         let once = request_id
             .map(|id| once(session, id, Fingerprint::of(Method::Batch.name(), owner.id).operations(&operations)));
-        let Batched { outcomes, revision, durability } = owner.store.batch(self.steps(operations)?, once).await?;
+        operations.resolve(|| self.clock.now())?;
+        let Batched { outcomes, revision, durability } = owner.store.batch(operations, once).await?;
         Ok(Reply::Batch { outcomes, revision, durability })
     }
 
@@ -78,18 +79,6 @@ impl Service {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
         let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
         Ok(Write { key: put.key, value: put.value, expire_time, refuse_passed, if_revision: put.if_revision })
-    }
-
-    fn steps(&self, operations: Vec<Operation>) -> Result<Vec<Step>> {
-        let mut steps = Vec::with_capacity(operations.len());
-        for (index, operation) in operations.into_iter().enumerate() {
-            steps.push(match operation {
-                Operation::Get { key } => Step::Get { key },
-                Operation::Delete(delete) => Step::Delete(delete),
-                Operation::Put(put) => Step::Put(self.write(put).map_err(|error| error.in_operation(index))?),
-            });
-        }
-        Ok(steps)
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.
@@ -127,7 +116,7 @@ fn found(entry: Option<Entry>, key: &Key) -> Result<Reply> {
     }
 }
 
-fn check_batch(operations: &[Operation]) -> Result<()> {
+fn check_batch(operations: &Operations) -> Result<()> {
     let invalid = |message: String| Err(Error::new(Reason::InvalidBatch, message).in_field("operations"));
     if operations.is_empty() {
         return invalid("the batch has no operations; it takes 1 to 1,000".to_owned());
@@ -135,14 +124,7 @@ fn check_batch(operations: &[Operation]) -> Result<()> {
     if operations.len() > MAX_BATCH_OPERATIONS {
         return invalid(format!("the batch has {} operations; it takes 1 to 1,000", operations.len()));
     }
-    let bytes: usize = operations
-        .iter()
-        .map(|operation| match operation {
-            Operation::Get { key } => key.as_str().len(),
-            Operation::Put(put) => put.key.as_str().len() + put.value.as_bytes().len(),
-            Operation::Delete(delete) => delete.key.as_str().len(),
-        })
-        .sum();
+    let bytes = operations.bytes();
     if bytes > MAX_MESSAGE_BYTES {
         return invalid(format!(
             "the batch has {bytes} bytes of keys and values; at most 4,194,304 (4 MiB) are allowed"

@@ -1,10 +1,10 @@
 //! The engine that a server was started with.
 
-use crate::model::{Delete, Durability, Entry, Error, Key, Position, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Operations, Position, Result};
 
 use super::memory::{MemoryEngine, MemoryStore, Usage};
 use super::redis::{RedisEngine, RedisStore};
-use super::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
+use super::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
 
 /// The engine that the server was started with.
 #[derive(Clone)]
@@ -123,10 +123,10 @@ impl Store for Backend {
         }
     }
 
-    async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
+    async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
         match self {
-            Self::Memory(store) => store.batch(steps, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.batch(steps, once.map(Once::for_redis).transpose()?).await,
+            Self::Memory(store) => store.batch(operations, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.batch(operations, once.map(Once::for_redis).transpose()?).await,
         }
     }
 

@@ -15,7 +15,10 @@ pub use clock::Clock;
 pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
-use crate::model::{Delete, Durability, Entry, Key, Millis, Outcome, Position, Prefix, RequestId, Result, Value};
+use crate::model::{
+    Delete, Durability, Entry, Expiry, Key, Millis, OperationRef, Operations, Outcome, Position, Prefix, PutRef,
+    RequestId, Result, Value,
+};
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
 pub const ENTRY_OVERHEAD_BYTES: u32 = 64;
@@ -55,12 +58,16 @@ pub trait Store: Sized + Send + Sync {
     /// `REVISION_MISMATCH`; `REQUEST_ID_REUSED`. Nothing has changed then.
     fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Deleted>> + Send;
 
-    /// Runs all of the steps, or none.
+    /// Runs all of the operations, whose expiries were [resolved](Operations::resolve), or none.
     ///
     /// # Errors
-    /// Those of `put` and `delete`, with the step's index put before ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets
+    /// Those of `put` and `delete`, with the operation's index put before ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets
     /// that come to more than [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then.
-    fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Batched>> + Send;
+    fn batch(
+        &self,
+        operations: Operations,
+        once: Option<Once<'_, Self>>,
+    ) -> impl Future<Output = Result<Batched>> + Send;
 
     /// The next rows of a listing in the store's own, fixed order.
     fn list(&self, query: ListQuery<'_>) -> impl Future<Output = Result<Listed>> + Send;
@@ -88,13 +95,41 @@ pub struct Write {
     pub if_revision: Option<u64>,
 }
 
-/// One step of a batch; an [`Operation`](crate::model::Operation) whose expiry is a point in time.
+/// An [`Operation`](crate::model::Operation) whose expiry is a point in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the operation of its name")]
 pub enum Step {
     Get { key: Key },
     Put(Write),
     Delete(Delete),
+}
+
+impl Write {
+    /// The same, without its key and value.
+    pub fn to_ref(&self) -> PutRef<'_> {
+        PutRef {
+            key: self.key.as_str().as_bytes(),
+            value: self.value.as_bytes(),
+            text: self.value.is_text(),
+            expiry: self.expire_time.filter(|_| self.refuse_passed).map(Expiry::At),
+            expire_time: self.expire_time,
+            if_revision: self.if_revision,
+        }
+    }
+}
+
+impl FromIterator<Step> for Operations {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        let mut this = Self::default();
+        for step in steps {
+            this.push(match &step {
+                Step::Get { key } => OperationRef::Get { key: key.as_str().as_bytes() },
+                Step::Put(write) => OperationRef::Put(write.to_ref()),
+                Step::Delete(delete) => delete.to_ref(),
+            });
+        }
+        this
+    }
 }
 
 /// What makes a write happen at most once: the same `id` of the same caller gets the first answer again.
@@ -133,7 +168,7 @@ pub struct Deleted {
 /// A batch that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batched {
-    /// One outcome for each step.
+    /// One outcome for each operation.
     pub outcomes: Vec<Outcome>,
     /// The store's revision afterwards.
     pub revision: u64,

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost::encoding::decode_varint;
 
-use crate::model::{Command, Delete, Key, MAX_BATCH_OPERATIONS, Operation, Put, RequestId, Result as Checked, Value};
+use crate::model::{
+    Command, Key, MAX_BATCH_OPERATIONS, Operation, Operations, Put, RequestId, Result as Checked, Value,
+};
 use crate::pb::command::no_value;
 use crate::pb::v1;
 
@@ -42,17 +44,23 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(None) } else { self.varint().map(Some) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(*byte))
             }
-            _ => decode_varint(&mut self.rest).map_err(|_| Unusual),
+            _ => self.long_varint(),
         }
     }
 
+    #[cold]
+    fn long_varint(&mut self) -> Result<u64> {
+        decode_varint(&mut self.rest).map_err(|_| Unusual)
+    }
+
+    #[inline]
     fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = usize::try_from(self.varint()?).map_err(|_| Unusual)?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Unusual)?;
@@ -77,13 +85,19 @@ fn once<T>(field: &mut Option<T>, content: T) -> Result<()> {
 
 /// Reads a GetRequest.
 pub(crate) fn read_get(message: &Bytes) -> Result<Checked<Command>> {
-    Ok(get(Reader::new(message))?.map(|key| Command::Get { key }))
+    let key = get(Reader::new(message))?;
+    Ok(Key::new(key).map(|key| Command::Get { key }))
 }
 
 /// Reads a PutRequest.
 pub(crate) fn read_put(message: &Bytes) -> Result<Checked<Command>> {
-    let (put, request_id) = put(Reader::new(message))?;
-    Ok(RequestId::new(request_id.to_owned()).and_then(|request_id| Ok(Command::Put { put: put?, request_id })))
+    let PutFields { key, value, if_revision, request_id } = put(Reader::new(message))?;
+    Ok(RequestId::new(request_id.unwrap_or_default().to_owned()).and_then(|request_id| {
+        let (value, text) = value.ok_or_else(no_value)?;
+        let value = Value::part_of(message, value, text)?;
+        let put = Put { key: Key::new(key.unwrap_or_default())?, value, expiry: None, if_revision };
+        Ok(Command::Put { put, request_id })
+    }))
 }
 
 /// Reads a BatchRequest.
@@ -99,7 +113,7 @@ pub(crate) fn read_pipeline(message: &Bytes) -> Result<(u64, Checked<Command>)> 
 }
 
 fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>) -> Result<(u64, Checked<Command>)> {
-    let (mut operations, mut number, mut retry_id) = (Vec::new(), None, None);
+    let (mut operations, mut number, mut retry_id) = (Operations::default(), None, None);
     // The first that is wrong; the message is read to its end all the same, since what cannot be read comes first.
     let mut wrong = None;
     while let Some(tag) = from.tag()? {
@@ -108,12 +122,12 @@ fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>)
             if operations.is_empty() {
                 // Most batches have operations of one size.
                 let more = from.rest.len() / message.rest.len().max(LEAST_OPERATION);
-                operations.reserve(1 + more.min(MAX_BATCH_OPERATIONS));
+                operations = Operations::of(from.whole, 1 + more.min(MAX_BATCH_OPERATIONS));
             }
-            match read_operation(message)? {
-                Ok(operation) => operations.push(operation),
-                Err(error) if wrong.is_none() => wrong = Some(error.in_operation(operations.len())),
-                Err(_) => {}
+            if let Err(error) = add_operation(message, &mut operations)?
+                && wrong.is_none()
+            {
+                wrong = Some(error.in_operation(operations.len()));
             }
         } else if tag == request_id {
             once(&mut retry_id, from.text()?)?;
@@ -130,30 +144,41 @@ fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>)
     Ok((number.unwrap_or_default(), command))
 }
 
-#[inline]
-fn read_operation(mut from: Reader<'_>) -> Result<Checked<Operation>> {
+fn add_operation(mut from: Reader<'_>, to: &mut Operations) -> Result<Checked<()>> {
     const GET: u64 = bytes(1);
     const PUT: u64 = bytes(2);
     const DELETE: u64 = bytes(3);
 
     let all = from.rest;
-    let read = match from.tag()? {
-        Some(GET) => from.message().and_then(get).map(|key| key.map(|key| Operation::Get { key })),
-        Some(PUT) => from.message().and_then(put).and_then(|(put, request_id)| {
-            // An operation has no such field.
-            if request_id.is_empty() { Ok(put.map(Operation::Put)) } else { Err(Unusual) }
-        }),
-        Some(DELETE) => from.message().and_then(delete).map(|delete| delete.map(Operation::Delete)),
+    let tag = from.tag()?;
+    let (Ok(message), true) = (from.message(), from.rest.is_empty()) else { return add_unusual(all, to) };
+    let added = match tag {
+        Some(GET) => get(message).map(|key| to.get(key)),
+        Some(PUT) => match put(message) {
+            // An operation has no request id.
+            Ok(PutFields { key, value: Some((value, text)), if_revision, request_id: None }) => {
+                Ok(to.put(key.unwrap_or_default(), value, text, if_revision))
+            }
+            Ok(_) | Err(Unusual) => Err(Unusual),
+        },
+        Some(DELETE) => delete(message).map(|(key, if_revision)| to.delete(key, if_revision)),
         Some(_) | None => Err(Unusual),
     };
-    match read {
-        Ok(read) if from.rest.is_empty() => Ok(read),
-        // This one alone: the others may be as usual.
-        Ok(_) | Err(Unusual) => v1::Operation::decode(all).map(Operation::try_from).map_err(|_| Unusual),
+    match added {
+        Ok(added) => Ok(added),
+        Err(Unusual) => add_unusual(all, to),
     }
 }
 
-fn get(mut from: Reader<'_>) -> Result<Checked<Key>> {
+/// This one alone: the others may be as usual.
+#[cold]
+fn add_unusual(message: &[u8], to: &mut Operations) -> Result<Checked<()>> {
+    let operation = v1::Operation::decode(message).map_err(|_| Unusual)?;
+    Ok(Operation::try_from(operation).map(|operation| to.push(operation.to_ref())))
+}
+
+#[inline]
+fn get<'a>(mut from: Reader<'a>) -> Result<&'a str> {
     let mut key = None;
     while let Some(tag) = from.tag()? {
         if tag != bytes(1) {
@@ -161,39 +186,43 @@ fn get(mut from: Reader<'_>) -> Result<Checked<Key>> {
         }
         once(&mut key, from.text()?)?;
     }
-    Ok(Key::new(key.unwrap_or_default()))
+    Ok(key.unwrap_or_default())
 }
 
-/// A put, and its request id if it is one of its own.
+/// What a put has, where it has it.
+#[derive(Default)]
+struct PutFields<'a> {
+    key: Option<&'a str>,
+    /// UTF-8 if it is text.
+    value: Option<(&'a [u8], bool)>,
+    if_revision: Option<u64>,
+    request_id: Option<&'a str>,
+}
+
 #[inline]
-fn put(mut from: Reader<'_>) -> Result<(Checked<Put>, &str)> {
+fn put<'a>(mut from: Reader<'a>) -> Result<PutFields<'a>> {
     const KEY: u64 = bytes(1);
     const TEXT: u64 = bytes(2);
     const BLOB: u64 = bytes(3);
     const IF_REVISION: u64 = number(6);
     const REQUEST_ID: u64 = bytes(7);
 
-    let (mut key, mut value, mut if_revision, mut request_id) = (None, None, None, None);
+    let mut fields = PutFields::default();
     while let Some(tag) = from.tag()? {
         match tag {
-            KEY => once(&mut key, from.text()?)?,
-            TEXT => once(&mut value, Value::text_of(from.whole, from.text()?))?,
-            BLOB => once(
-                &mut value,
-                Value::blob(from.whole.slice_ref(from.bytes()?)).map_err(|error| error.in_field("blob")),
-            )?,
-            IF_REVISION => once(&mut if_revision, from.varint()?)?,
-            REQUEST_ID => once(&mut request_id, from.text()?)?,
+            KEY => once(&mut fields.key, from.text()?)?,
+            TEXT => once(&mut fields.value, (from.text()?.as_bytes(), true))?,
+            BLOB => once(&mut fields.value, (from.bytes()?, false))?,
+            IF_REVISION => once(&mut fields.if_revision, from.varint()?)?,
+            REQUEST_ID => once(&mut fields.request_id, from.text()?)?,
             _ => return Err(Unusual),
         }
     }
-    let put = value
-        .unwrap_or_else(|| Err(no_value()))
-        .and_then(|value| Ok(Put { key: Key::new(key.unwrap_or_default())?, value, expiry: None, if_revision }));
-    Ok((put, request_id.unwrap_or_default()))
+    Ok(fields)
 }
 
-fn delete(mut from: Reader<'_>) -> Result<Checked<Delete>> {
+/// A delete's key and its condition.
+fn delete<'a>(mut from: Reader<'a>) -> Result<(&'a str, Option<u64>)> {
     const KEY: u64 = bytes(1);
     const IF_REVISION: u64 = number(2);
 
@@ -205,5 +234,5 @@ fn delete(mut from: Reader<'_>) -> Result<Checked<Delete>> {
             _ => return Err(Unusual),
         }
     }
-    Ok(Key::new(key.unwrap_or_default()).map(|key| Delete { key, if_revision }))
+    Ok((key.unwrap_or_default(), if_revision))
 }

@@ -1,7 +1,6 @@
-//! Batches: all of the steps, or none.
+//! Batches: all of the operations, or none.
 
-use crate::model::{Error, MAX_MESSAGE_BYTES, Millis, Outcome, Reason, Result};
-use crate::store::Step;
+use crate::model::{Error, MAX_MESSAGE_BYTES, Millis, OperationRef, Operations, Outcome, Reason, Result};
 use crate::store::seeded::{self, Bug};
 
 use super::engine::Shared;
@@ -14,13 +13,13 @@ const OUTCOME_BYTES: usize = 64;
 const WARM_FROM_KEYS: usize = 10_000;
 
 impl State {
-    /// Takes out those keys of the steps that have expired.
-    pub(super) fn touch_all(&mut self, hashes: &[u64], steps: &[Step], now: Millis) {
+    /// Takes out those keys of the operations that have expired.
+    pub(super) fn touch_all(&mut self, hashes: &[u64], operations: &Operations, now: Millis) {
         if self.expiries.next() > now {
             return;
         }
-        for (hash, step) in hashes.iter().zip(steps) {
-            self.touch(*hash, key_of(step), now);
+        for (hash, operation) in hashes.iter().zip(operations.iter()) {
+            self.touch(*hash, operation.key(), now);
         }
     }
 
@@ -36,15 +35,21 @@ impl State {
         done
     }
 
-    /// Does the steps, whose keys have these hashes; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
-    pub(super) fn run(&mut self, hashes: &[u64], steps: &[Step], now: Millis, shared: &Shared) -> Result<Vec<Outcome>> {
+    /// Does the operations, whose keys have these hashes; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
+    pub(super) fn run(
+        &mut self,
+        hashes: &[u64],
+        operations: &Operations,
+        now: Millis,
+        shared: &Shared,
+    ) -> Result<Vec<Outcome>> {
         if self.table.len() >= WARM_FROM_KEYS {
             self.table.warm(hashes.iter().copied());
         }
-        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut outcomes = Vec::with_capacity(operations.len());
         let mut reply_bytes = 0;
-        for (index, (hash, step)) in hashes.iter().zip(steps).enumerate() {
-            let outcome = self.step(*hash, step, now, shared).map_err(|error| error.in_operation(index))?;
+        for (index, (hash, operation)) in hashes.iter().zip(operations.iter()).enumerate() {
+            let outcome = self.one(*hash, operation, now, shared).map_err(|error| error.in_operation(index))?;
             reply_bytes += OUTCOME_BYTES;
             if let Outcome::Get(Some(entry)) = &outcome {
                 reply_bytes += entry.value.as_bytes().len();
@@ -59,20 +64,14 @@ impl State {
         Ok(outcomes)
     }
 
-    fn step(&mut self, hash: u64, step: &Step, now: Millis, shared: &Shared) -> Result<Outcome> {
-        match step {
-            Step::Get { key } => Ok(Outcome::Get(self.read(hash, key.as_str()))),
-            Step::Put(write) => Ok(Outcome::Put { revision: self.put(hash, write, now, shared)? }),
-            Step::Delete(delete) => Ok(Outcome::Delete { deleted: self.delete(hash, delete)? }),
+    #[inline]
+    fn one(&mut self, hash: u64, operation: OperationRef<'_>, now: Millis, shared: &Shared) -> Result<Outcome> {
+        match operation {
+            OperationRef::Get { key } => Ok(Outcome::Get(self.read(hash, key))),
+            OperationRef::Put(put) => Ok(Outcome::Put { revision: self.put(hash, &put, now, shared)? }),
+            OperationRef::Delete { key, if_revision } => {
+                Ok(Outcome::Delete { deleted: self.delete(hash, key, if_revision)? })
+            }
         }
-    }
-}
-
-/// The key that a step is about.
-pub(super) fn key_of(step: &Step) -> &str {
-    match step {
-        Step::Get { key } => key.as_str(),
-        Step::Put(write) => write.key.as_str(),
-        Step::Delete(delete) => delete.key.as_str(),
     }
 }

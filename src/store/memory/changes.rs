@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Key, Millis, Value};
+use crate::model::{Millis, PutRef, Value};
 use crate::store::feed::{Feed, Follower, Weight};
-use crate::store::{CHANGES_KEPT_FOR, Change, ChangeKind, KEPT_CHANGES, Write};
+use crate::store::{CHANGES_KEPT_FOR, Change, ChangeKind, KEPT_CHANGES};
 
 use super::engine::Shared;
+use super::entry;
 
 /// What a change counts beside its key and value.
 const CHANGE_BYTES: usize = 160;
@@ -95,13 +96,14 @@ impl Changes {
 }
 
 impl Change {
-    pub(super) fn of(write: &Write) -> Self {
+    pub(super) fn of(put: &PutRef<'_>) -> Option<Self> {
         // A copy: what was received may be a slice of something much larger.
-        let value = Value::kept(Bytes::copy_from_slice(write.value.as_bytes()), write.value.is_text());
-        Self { key: write.key.clone(), kind: ChangeKind::Put { value, expire_time: write.expire_time } }
+        let value = Value::kept(Bytes::copy_from_slice(put.value), put.text);
+        let kind = ChangeKind::Put { value, expire_time: put.expire_time };
+        Some(Self { key: entry::to_key(put.key).ok()?, kind })
     }
 
-    pub(super) fn gone(key: Key, expired: bool) -> Self {
-        Self { key, kind: ChangeKind::Delete { expired } }
+    pub(super) fn gone(key: &[u8], expired: bool) -> Option<Self> {
+        Some(Self { key: entry::to_key(key).ok()?, kind: ChangeKind::Delete { expired } })
     }
 }

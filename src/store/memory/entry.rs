@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::model::{self, Error, Key, Millis, Result, Value};
+use crate::model::{self, Error, Key, Millis, PutRef, Result, Value};
+use crate::store::ENTRY_OVERHEAD_BYTES;
 use crate::store::seeded::{self, Bug};
-use crate::store::{ENTRY_OVERHEAD_BYTES, Write};
 
 const TEXT: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -13,15 +13,17 @@ const EXPIRES: u8 = 2;
 const HEADER: usize = 11;
 const EXPIRY: usize = 8;
 
+/// The longest entry of which a copy is made where another one could be swapped for it.
+const MAX_SAVED: usize = 512;
+
 /// A stored key: header, key and value in one allocation, since a key of 16 bytes with an allocation for each part takes
 /// half as much memory again.
 pub(super) struct Entry(Box<[u8]>);
 
 impl Entry {
     /// An entry of the write; `revision` is the one that it made.
-    pub(super) fn new(write: &Write, revision: u64) -> Self {
-        let key = write.key.as_str().as_bytes();
-        let value = write.value.as_bytes();
+    pub(super) fn new(write: &PutRef<'_>, revision: u64) -> Self {
+        let PutRef { key, value, .. } = *write;
         let expiry = if write.expire_time.is_some() { EXPIRY } else { 0 };
         let mut bytes = Vec::with_capacity(HEADER + expiry + key.len() + value.len());
         bytes.push(flags(write));
@@ -37,9 +39,9 @@ impl Entry {
     }
 
     /// Becomes the entry of a write of the same key, if that has the same size; tells whether it did.
-    pub(super) fn overwrite(&mut self, write: &Write, revision: u64) -> bool {
-        let value = write.value.as_bytes();
-        if self.value().len() != value.len() || self.expire_time().is_some() != write.expire_time.is_some() {
+    pub(super) fn overwrite(&mut self, write: &PutRef<'_>, revision: u64) -> bool {
+        let value = write.value;
+        if !self.is_as_long_as(write) {
             return false;
         }
         let value_at = self.value_at();
@@ -57,6 +59,27 @@ impl Entry {
             bytes.copy_from_slice(value);
         }
         true
+    }
+
+    /// Whether a write of the same key fits into its place.
+    fn is_as_long_as(&self, write: &PutRef<'_>) -> bool {
+        self.value().len() == write.value.len() && (self.expiry_len() > 0) == write.expire_time.is_some()
+    }
+
+    /// Appends its bytes to `saved`, if a write of the same key fits into its place and there are few of them.
+    pub(super) fn save_for(&self, write: &PutRef<'_>, saved: &mut Vec<u8>) -> Option<usize> {
+        if self.0.len() > MAX_SAVED || !self.is_as_long_as(write) {
+            return None;
+        }
+        saved.extend_from_slice(&self.0);
+        Some(self.0.len())
+    }
+
+    /// Becomes what it was when it was saved.
+    pub(super) fn restore(&mut self, saved: &[u8]) {
+        if saved.len() == self.0.len() {
+            self.0.copy_from_slice(saved);
+        }
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -87,6 +110,11 @@ impl Entry {
         self.expire_time().is_some_and(|time| time <= now)
     }
 
+    /// Its own bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// What the entry counts in quotas, in bytes.
     pub(super) fn cost(&self) -> u64 {
         cost(self.key().len(), self.value().len())
@@ -94,7 +122,7 @@ impl Entry {
 
     /// The key, as the outside has it.
     pub(super) fn to_key(&self) -> Result<Key> {
-        Key::new(std::str::from_utf8(self.key()).map_err(Error::internal)?)
+        to_key(self.key())
     }
 
     /// A copy of the value.
@@ -127,14 +155,19 @@ impl Entry {
     }
 }
 
+/// A key, as the outside has it.
+pub(super) fn to_key(bytes: &[u8]) -> Result<Key> {
+    Key::new(std::str::from_utf8(bytes).map_err(Error::internal)?)
+}
+
 /// What a key and a value of these lengths count in quotas, in bytes.
 pub(super) fn cost(key_len: usize, value_len: usize) -> u64 {
     let bytes = u64::try_from(key_len.saturating_add(value_len)).unwrap_or(u64::MAX);
     bytes.saturating_add(u64::from(ENTRY_OVERHEAD_BYTES))
 }
 
-fn flags(write: &Write) -> u8 {
-    let text = if write.value.is_text() { TEXT } else { 0 };
+fn flags(write: &PutRef<'_>) -> u8 {
+    let text = if write.text { TEXT } else { 0 };
     let expires = if write.expire_time.is_some() { EXPIRES } else { 0 };
     text | expires
 }
@@ -143,6 +176,7 @@ fn flags(write: &Write) -> u8 {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::store::Write;
 
     fn write(key: &str, value: &Value, expire_time: Option<Millis>) -> Write {
         Write {
@@ -163,7 +197,7 @@ mod tests {
             ("schlüssel", Value::blob(vec![0, 255]).unwrap(), Some(u64::MAX)),
             (&long_key, Value::blob(vec![7; 1 << 20]).unwrap(), None),
         ] {
-            let entry = Entry::new(&write(key, &value, expire_time), u64::MAX - 1);
+            let entry = Entry::new(&write(key, &value, expire_time).to_ref(), u64::MAX - 1);
             assert_eq!(entry.to_key().unwrap().as_str(), key);
             assert_eq!(entry.to_model(), model::Entry { value, revision: u64::MAX - 1, expire_time }, "{key}");
         }
@@ -181,8 +215,8 @@ mod tests {
             ("expiry gone", (text("abc"), Some(5)), (text("abc"), None), false),
             ("expiry new", (text("abc"), None), (text("abc"), Some(5)), false),
         ] {
-            let mut entry = Entry::new(&write("key", &before.0, before.1), 1);
-            assert_eq!(entry.overwrite(&write("key", &after.0, after.1), 2), fits, "{name}");
+            let mut entry = Entry::new(&write("key", &before.0, before.1).to_ref(), 1);
+            assert_eq!(entry.overwrite(&write("key", &after.0, after.1).to_ref(), 2), fits, "{name}");
             let ((value, expire_time), revision) = if fits { (after, 2) } else { (before, 1) };
             assert_eq!(entry.to_model(), model::Entry { value, revision, expire_time }, "{name}");
             assert_eq!(entry.key(), b"key", "{name}");

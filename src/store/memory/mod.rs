@@ -9,9 +9,9 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::model::{Delete, Durability, Entry, Key, Millis, Position, Result};
+use crate::model::{Delete, Durability, Entry, Key, Millis, Operations, Position, Result};
 use crate::store::seeded::{self, Bug};
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Step, Store, Watched, Write, Written};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
 
 mod agenda;
 mod batch;
@@ -74,18 +74,19 @@ impl MemoryStore {
     }
 
     fn read(&self, key: &Key) -> Option<Entry> {
-        let hash = self.0.hash(key.as_str());
+        let key = key.as_str().as_bytes();
+        let hash = self.0.hash(key);
         {
             // Where nothing expires, a read changes nothing and needs no time.
             let state = self.0.state.lock();
             if state.expiries.next() == Millis::MAX {
-                return state.read(hash, key.as_str());
+                return state.read(hash, key);
             }
         }
         let mut locked = self.0.lock();
         let now = if seeded::on(Bug::ExpiredValueBack) { 0 } else { locked.now };
-        locked.state.touch(hash, key.as_str(), now);
-        locked.state.read(hash, key.as_str())
+        locked.state.touch(hash, key, now);
+        locked.state.read(hash, key)
     }
 
     /// Does a write of so many steps, at most once if `once` says so.
@@ -135,11 +136,12 @@ impl Store for MemoryStore {
         #[cfg(not(feature = "seeded-bugs"))]
         let this = self;
 
-        let hash = this.0.hash(write.key.as_str());
+        let write = write.to_ref();
+        let hash = this.0.hash(write.key);
         this.change(
             1,
             once,
-            |state, now| state.touch(hash, write.key.as_str(), now),
+            |state, now| state.touch(hash, write.key, now),
             |state, now| {
                 let revision = state.put(hash, &write, now, &this.0.shared)?;
                 Ok(Written { revision, durability: Durability::Local })
@@ -148,32 +150,32 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
-        let hash = self.0.hash(delete.key.as_str());
+        let key = delete.key.as_str().as_bytes();
+        let hash = self.0.hash(key);
         self.change(
             1,
             once,
-            |state, now| state.touch(hash, delete.key.as_str(), now),
+            |state, now| state.touch(hash, key, now),
             |state, _| {
-                let deleted = state.delete(hash, &delete)?;
+                let deleted = state.delete(hash, key, delete.if_revision)?;
                 Ok(Deleted { deleted, revision: state.revision, durability: Durability::Local })
             },
         )
     }
 
-    async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
-        // Beside the steps, which are large, and stay where they are.
-        let hashes: Vec<_> = steps.iter().map(|step| self.0.hash(batch::key_of(step))).collect();
+    async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
+        let hashes: Vec<_> = operations.iter().map(|operation| self.0.hash(operation.key())).collect();
         let atomically_too = once.is_none();
         self.change(
-            steps.len(),
+            operations.len(),
             once,
-            |state, now| state.touch_all(&hashes, &steps, now),
+            |state, now| state.touch_all(&hashes, &operations, now),
             |state, now| {
                 let run = |state: &mut State| {
-                    let outcomes = state.run(&hashes, &steps, now, &self.0.shared)?;
+                    let outcomes = state.run(&hashes, &operations, now, &self.0.shared)?;
                     Ok(Batched { outcomes, revision: state.revision, durability: Durability::Local })
                 };
-                if atomically_too { state.atomically(steps.len(), run) } else { run(state) }
+                if atomically_too { state.atomically(operations.len(), run) } else { run(state) }
             },
         )
     }
@@ -208,8 +210,8 @@ impl Store for MemoryStore {
 }
 
 impl Inner {
-    fn hash(&self, key: &str) -> u64 {
-        table::hash(&self.hasher, key.as_bytes())
+    fn hash(&self, key: &[u8]) -> u64 {
+        table::hash(&self.hasher, key)
     }
 
     fn position(&self, state: &State) -> Position {

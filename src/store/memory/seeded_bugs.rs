@@ -25,8 +25,8 @@ pub(super) fn target(store: &MemoryStore) -> MemoryStore {
 /// Looks at the condition of a put before the put does, which then has none.
 pub(super) fn check_unlocked(store: &MemoryStore, mut write: Write) -> Result<Write> {
     if seeded::on(Bug::TwoCasWinners) {
-        let hash = store.0.hash(write.key.as_str());
-        store.0.lock().state.check_key(hash, &write)?;
+        let hash = store.0.hash(write.key.as_str().as_bytes());
+        store.0.lock().state.check_key(hash, &write.to_ref())?;
         std::thread::yield_now();
         write.if_revision = None;
     }

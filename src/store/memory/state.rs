@@ -2,9 +2,9 @@
 
 use foldhash::quality::RandomState;
 
-use crate::model::{self, Delete, Error, Expiry, Millis, Reason, Result};
+use crate::model::{self, Error, Expiry, Millis, PutRef, Reason, Result};
+use crate::store::Change;
 use crate::store::seeded::{self, Bug};
-use crate::store::{Change, Write};
 
 use super::changes::Changes;
 use super::engine::Shared;
@@ -56,10 +56,12 @@ impl State {
 
     /// Every change of the store passes here, in the order of revisions: a put, a delete of a key that was there, an expiry. Gives the
     /// change's revision.
-    fn changed(&mut self, change: impl FnOnce() -> Change) -> u64 {
+    fn changed(&mut self, change: impl FnOnce() -> Option<Change>) -> u64 {
         self.count_change();
-        if self.changes.is_some() {
-            self.keep(change());
+        if self.changes.is_some()
+            && let Some(change) = change()
+        {
+            self.keep(change);
         }
         self.revision
     }
@@ -86,7 +88,7 @@ impl State {
     }
 
     /// Takes out the key if it has expired; before an operation looks at it.
-    pub(super) fn touch(&mut self, hash: u64, key: &str, now: Millis) {
+    pub(super) fn touch(&mut self, hash: u64, key: &[u8], now: Millis) {
         if self.expiries.next() > now {
             return;
         }
@@ -114,15 +116,15 @@ impl State {
     fn expire(&mut self, hash: u64, revision: u64) {
         // The key is copied only for those who watch.
         let watched = self.changes.as_ref().and_then(|_| self.table.find(hash, |entry| entry.revision() == revision));
-        let key = watched.and_then(|entry| entry.to_key().ok());
+        let change = watched.and_then(|entry| Change::gone(entry.key(), true));
         self.remove(hash, revision);
         self.count_change();
-        if let Some(key) = key {
-            self.keep(Change::gone(key, true));
+        if let Some(change) = change {
+            self.keep(change);
         }
     }
 
-    pub(super) fn read(&self, hash: u64, key: &str) -> Option<model::Entry> {
+    pub(super) fn read(&self, hash: u64, key: &[u8]) -> Option<model::Entry> {
         self.find(hash, key).map(Entry::to_model)
     }
 
@@ -142,25 +144,25 @@ impl State {
 
     /// Writes a key that is not there or has not expired, and gives the revision. An expiry that has passed makes it a removal, of
     /// one revision as every put.
-    pub(super) fn put(&mut self, hash: u64, write: &Write, now: Millis, shared: &Shared) -> Result<u64> {
-        let old = self.find(hash, write.key.as_str());
+    pub(super) fn put(&mut self, hash: u64, write: &PutRef<'_>, now: Millis, shared: &Shared) -> Result<u64> {
+        let old = self.find(hash, write.key);
         let old_revision = old.map(Entry::revision);
         self.check(write.if_revision, old_revision)?;
         if seeded::on(Bug::LostCas) && write.if_revision.is_some() && self.revision % 4 == 3 {
             return Ok(self.changed(|| Change::of(write)));
         }
         if write.expire_time.is_some_and(|time| time <= now) {
-            if write.refuse_passed {
+            if write.refuses_passed() {
                 return Err(Expiry::passed());
             }
             if let Some(old) = old_revision {
                 self.remove(hash, old);
             }
-            return Ok(self.changed(|| Change::gone(write.key.clone(), true)));
+            return Ok(self.changed(|| Change::gone(write.key, true)));
         }
 
         let old_cost = old.map_or(0, Entry::cost);
-        let cost = entry::cost(write.key.as_str().len(), write.value.as_bytes().len());
+        let cost = entry::cost(write.key.len(), write.value.len());
         self.charge(old.is_none(), self.bytes.saturating_sub(old_cost).saturating_add(cost), cost, shared)?;
         if old_revision.is_none() && !self.table.has_room(hash) {
             return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
@@ -174,12 +176,12 @@ impl State {
     }
 
     /// Removes a key that has not expired; tells whether it was there.
-    pub(super) fn delete(&mut self, hash: u64, delete: &Delete) -> Result<bool> {
-        let old = self.find(hash, delete.key.as_str()).map(Entry::revision);
-        self.check(delete.if_revision, old)?;
+    pub(super) fn delete(&mut self, hash: u64, key: &[u8], if_revision: Option<u64>) -> Result<bool> {
+        let old = self.find(hash, key).map(Entry::revision);
+        self.check(if_revision, old)?;
         let Some(old) = old else { return Ok(false) };
         self.remove(hash, old);
-        self.changed(|| Change::gone(delete.key.clone(), false));
+        self.changed(|| Change::gone(key, false));
         Ok(true)
     }
 
@@ -196,8 +198,8 @@ impl State {
 
     /// Whether the condition of a put holds now.
     #[cfg(feature = "seeded-bugs")]
-    pub(super) fn check_key(&self, hash: u64, write: &Write) -> Result<()> {
-        self.check(write.if_revision, self.find(hash, write.key.as_str()).map(Entry::revision))
+    pub(super) fn check_key(&self, hash: u64, write: &PutRef<'_>) -> Result<()> {
+        self.check(write.if_revision, self.find(hash, write.key).map(Entry::revision))
     }
 
     /// Tells the engine what an operation changed. A batch gives bytes back only here, when nothing can be undone any more.
@@ -284,11 +286,11 @@ impl State {
         Ok(())
     }
 
-    fn find(&self, hash: u64, key: &str) -> Option<&Entry> {
-        self.table.find(hash, |entry| entry.key() == key.as_bytes())
+    fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.table.find(hash, |entry| entry.key() == key)
     }
 
-    fn replace(&mut self, hash: u64, old: u64, write: &Write, revision: u64) {
+    fn replace(&mut self, hash: u64, old: u64, write: &PutRef<'_>, revision: u64) {
         let Some(entry) = self.table.find_mut(hash, |entry| entry.revision() == old) else { return };
         let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.cost() };
         self.expiries.remove(hash, entry);
@@ -296,8 +298,12 @@ impl State {
             None if entry.overwrite(write, revision) => {}
             None => *entry = Entry::new(write, revision),
             Some(journal) => {
-                let old = std::mem::replace(entry, Entry::new(write, revision));
-                journal.replaced(hash, revision, old);
+                if journal.overwritten(hash, revision, entry, write) {
+                    entry.overwrite(write, revision);
+                } else {
+                    let old = std::mem::replace(entry, Entry::new(write, revision));
+                    journal.replaced(hash, revision, old);
+                }
             }
         }
         self.expiries.add(hash, entry);

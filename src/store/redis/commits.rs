@@ -150,7 +150,7 @@ fn of_puts(puts: &[PlainPut]) -> Cmd {
     let Some(PlainPut { store, .. }) = puts.first() else { return Cmd::new() };
     let (keys, limits) = (store.plain_keys(), &store.shared.limits);
     let add = |command: &mut Cmd, write: &Write| {
-        command.arg(write.key.as_str()).arg(write.value.as_bytes()).arg(&[reply::flags(&write.value)]);
+        command.arg(write.key.as_str()).arg(write.value.as_bytes()).arg(&[reply::flags(write.value.is_text())]);
     };
     if let [PlainPut { write, .. }] = puts {
         let mut command = call("put", &keys);

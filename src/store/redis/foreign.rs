@@ -5,10 +5,10 @@ use super::library::call;
 use super::link::Effect;
 use super::refusal;
 use super::reply::{self, Parts};
-use super::request::{Kind, RememberedId, claimed, record_bytes};
+use super::request::{Kind, RememberedId, claimed, one, record_bytes};
 use super::store::RedisStore;
-use crate::model::{Millis, Reason, RequestId, Result};
-use crate::store::{Step, Write, Written};
+use crate::model::{Millis, OperationRef, Operations, Reason, RequestId, Result};
+use crate::store::{Write, Written};
 
 /// What the owner is told of a write.
 #[derive(Clone, Debug)]
@@ -86,10 +86,10 @@ impl RedisStore {
     pub async fn put_visited(&self, write: Write, visit: &Visit, once: Option<(Claim, [u8; 16])>) -> Result<Written> {
         let durability = self.durability();
         let read = |mut parts: Parts| Ok(Written { revision: parts.number()?, durability });
-        let step = [Step::Put(write)];
+        let operations = one(OperationRef::Put(write.to_ref()));
         match once {
-            None => self.write(Kind::Put, &step, None, Some(visit), &read).await,
-            Some(once) => self.write_claimed(Kind::Put, &step, once, Some(visit), &read).await,
+            None => self.write(Kind::Put, &operations, None, Some(visit), &read).await,
+            Some(once) => self.write_claimed(Kind::Put, &operations, once, Some(visit), &read).await,
         }
     }
 
@@ -97,15 +97,15 @@ impl RedisStore {
     pub(super) async fn write_claimed<T>(
         &self,
         kind: Kind,
-        steps: &[Step],
+        operations: &Operations,
         (claim, fingerprint): (Claim, [u8; 16]),
         visit: Option<&Visit>,
         read: &impl Fn(Parts) -> Result<T>,
     ) -> Result<T> {
         let name = format!("{}:{}", claim.caller.0.id, claim.id.as_str());
-        let record = record_bytes(claim.id.as_str(), kind, steps.len());
+        let record = record_bytes(claim.id.as_str(), kind, operations.len());
         let id = RememberedId { key: &self.0.foreign, id: &name, fingerprint: &fingerprint, record };
-        let done = self.write(kind, steps, Some(id), visit, read).await;
+        let done = self.write(kind, operations, Some(id), visit, read).await;
         match &done {
             Err(error) if error.reason() == Reason::OutcomeUnknown => {}
             // Failures are not remembered.

@@ -89,8 +89,8 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<Entry> {
 }
 
 /// The flags of a value; the functions add that it expires.
-pub(super) fn flags(value: &Value) -> u8 {
-    if value.is_text() { TEXT } else { 0 }
+pub(super) fn flags(text: bool) -> u8 {
+    if text { TEXT } else { 0 }
 }
 
 /// Redis answered something that no function of ours answers.

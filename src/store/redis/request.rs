@@ -3,8 +3,8 @@
 use redis::{Cmd, Value};
 
 use super::reply;
-use crate::model::{Key, Millis, Outcome, Prefix};
-use crate::store::{Batched, Step};
+use crate::model::{Key, Millis, OperationRef, Operations, Outcome, Prefix};
+use crate::store::Batched;
 
 /// What kind of write a request id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,21 +58,28 @@ pub(super) fn claimed(answer: &Value) -> Option<Option<Millis>> {
     }
 }
 
-pub(super) fn add_step(command: &mut Cmd, step: &Step) {
-    match step {
-        Step::Get { key } => {
-            command.arg("g").arg(key.as_str());
+/// An operation alone.
+pub(super) fn one(operation: OperationRef<'_>) -> Operations {
+    let mut operations = Operations::default();
+    operations.push(operation);
+    operations
+}
+
+pub(super) fn add_operation(command: &mut Cmd, operation: OperationRef<'_>) {
+    match operation {
+        OperationRef::Get { key } => {
+            command.arg("g").arg(key);
         }
-        Step::Delete(delete) => {
-            command.arg("d").arg(delete.key.as_str());
-            add_number(command, delete.if_revision);
+        OperationRef::Delete { key, if_revision } => {
+            command.arg("d").arg(key);
+            add_number(command, if_revision);
         }
-        Step::Put(write) => {
-            command.arg("p").arg(write.key.as_str()).arg(reply::flags(&write.value));
-            add_number(command, write.expire_time);
-            command.arg(u8::from(write.refuse_passed));
-            add_number(command, write.if_revision);
-            command.arg(write.value.as_bytes());
+        OperationRef::Put(put) => {
+            command.arg("p").arg(put.key).arg(reply::flags(put.text));
+            add_number(command, put.expire_time);
+            command.arg(u8::from(put.refuses_passed()));
+            add_number(command, put.if_revision);
+            command.arg(put.value);
         }
     }
 }

@@ -12,10 +12,12 @@ use super::library::call;
 use super::link::Effect;
 use super::people::UserKeys;
 use super::reply::{self, Parts};
-use super::request::{Kind, RememberedId, add_step, range, record_bytes};
+use super::request::{Kind, RememberedId, add_operation, one, range, record_bytes};
 use super::{refusal, topology};
-use crate::model::{Delete, Durability, Entry, Error, Key, Millis, Outcome, Position, Result};
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Step, Store, Usage, Watched, Write, Written};
+use crate::model::{
+    Delete, Durability, Entry, Error, Key, Millis, OperationRef, Operations, Outcome, Position, Result,
+};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written};
 
 /// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the engine decides.
 const CLOCKS_APART: Millis = 5_000;
@@ -103,28 +105,28 @@ impl RedisStore {
     async fn change<T>(
         &self,
         kind: Kind,
-        steps: &[Step],
+        operations: &Operations,
         once: Option<Once<'_, Self>>,
         read: impl Fn(Parts) -> Result<T>,
     ) -> Result<T> {
-        let Some(once) = once else { return self.write(kind, steps, None, None, &read).await };
+        let Some(once) = once else { return self.write(kind, operations, None, None, &read).await };
         if once.caller.0.id == self.0.id {
             let id = RememberedId {
                 key: &self.0.answers,
                 id: once.id.as_str(),
                 fingerprint: &once.fingerprint,
-                record: record_bytes(once.id.as_str(), kind, steps.len()),
+                record: record_bytes(once.id.as_str(), kind, operations.len()),
             };
-            return self.write(kind, steps, Some(id), None, &read).await;
+            return self.write(kind, operations, Some(id), None, &read).await;
         }
-        let claim = once.caller.claim_for(&once.id, &once.fingerprint, kind, steps.len()).await?;
-        self.write_claimed(kind, steps, (claim, once.fingerprint), None, &read).await
+        let claim = once.caller.claim_for(&once.id, &once.fingerprint, kind, operations.len()).await?;
+        self.write_claimed(kind, operations, (claim, once.fingerprint), None, &read).await
     }
 
     pub(super) async fn write<T>(
         &self,
         kind: Kind,
-        steps: &[Step],
+        operations: &Operations,
         id: Option<RememberedId<'_>>,
         visit: Option<&Visit>,
         read: &impl Fn(Parts) -> Result<T>,
@@ -148,7 +150,7 @@ impl RedisStore {
         if let Some(id) = &id {
             command.arg(id.id).arg(id.fingerprint.as_slice()).arg(id.record);
         }
-        steps.iter().for_each(|step| add_step(&mut command, step));
+        operations.iter().for_each(|operation| add_operation(&mut command, operation));
         let effect = if id.is_some() { Effect::WritesOnce } else { Effect::Writes };
         match reply::outcome(this.run(&command, effect).await?)? {
             Ok(mut parts) => {
@@ -188,12 +190,12 @@ impl RedisStore {
         }
     }
 
-    async fn get_batch(&self, steps: &[Step]) -> Result<Option<Batched>> {
+    async fn get_batch(&self, operations: &Operations) -> Result<Option<Batched>> {
         let mut command = cmd("HMGET");
         command.arg(self.0.entries()).arg("");
-        for step in steps {
-            let Step::Get { key } = step else { return Ok(None) };
-            command.arg(key.as_str());
+        for operation in operations.iter() {
+            let OperationRef::Get { key } = operation else { return Ok(None) };
+            command.arg(key);
         }
         let Value::Array(values) = self.0.run(&command, Effect::Reads).await? else {
             return Err(reply::strange("values"));
@@ -204,7 +206,7 @@ impl RedisStore {
         if next > 0 && self.is_doubtful(next) {
             return Ok(None);
         }
-        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut outcomes = Vec::with_capacity(operations.len());
         while let Some(value) = values.next() {
             outcomes.push(Outcome::Get(reply::entry(value)?));
         }
@@ -239,7 +241,7 @@ impl Store for RedisStore {
         {
             return Ok(Written { revision, durability });
         }
-        self.change(Kind::Put, &[Step::Put(Arc::unwrap_or_clone(write))], once, |mut parts| {
+        self.change(Kind::Put, &one(OperationRef::Put(write.to_ref())), once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
         .await
@@ -247,7 +249,7 @@ impl Store for RedisStore {
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         let durability = self.durability();
-        self.change(Kind::Delete, &[Step::Delete(delete)], once, |mut parts| {
+        self.change(Kind::Delete, &one(delete.to_ref()), once, |mut parts| {
             let revision = parts.number()?;
             parts.next();
             Ok(Deleted { deleted: parts.number()? == 1, revision, durability })
@@ -255,26 +257,26 @@ impl Store for RedisStore {
         .await
     }
 
-    async fn batch(&self, steps: Vec<Step>, once: Option<Once<'_, Self>>) -> Result<Batched> {
+    async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
         if once.is_none()
-            && steps.len() <= PLAIN_GETS
-            && let Some(read) = self.get_batch(&steps).await?
+            && operations.len() <= PLAIN_GETS
+            && let Some(read) = self.get_batch(&operations).await?
         {
             return Ok(read);
         }
         let durability = self.durability();
-        self.change(Kind::Batch, &steps, once, |mut parts| {
+        self.change(Kind::Batch, &operations, once, |mut parts| {
             let revision = parts.number()?;
             parts.next();
-            let outcome = |step: &Step| match step {
-                Step::Get { .. } => {
+            let outcome = |operation: OperationRef<'_>| match operation {
+                OperationRef::Get { .. } => {
                     let value = parts.next().ok_or_else(|| reply::strange("an outcome for each operation"))?;
                     reply::entry(value).map(Outcome::Get)
                 }
-                Step::Put(_) => parts.number().map(|revision| Outcome::Put { revision }),
-                Step::Delete(_) => parts.number().map(|deleted| Outcome::Delete { deleted: deleted == 1 }),
+                OperationRef::Put(_) => parts.number().map(|revision| Outcome::Put { revision }),
+                OperationRef::Delete { .. } => parts.number().map(|deleted| Outcome::Delete { deleted: deleted == 1 }),
             };
-            let outcomes = steps.iter().map(outcome).collect::<Result<_>>()?;
+            let outcomes = operations.iter().map(outcome).collect::<Result<_>>()?;
             Ok(Batched { outcomes, revision, durability })
         })
         .await

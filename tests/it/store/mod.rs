@@ -162,7 +162,7 @@ fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
 }
 
 fn batch<S: Tested>(store: &S, steps: Vec<Step>) -> Result<Batched> {
-    S::now(store.batch(steps, None))
+    S::now(store.batch(steps.into_iter().collect(), None))
 }
 
 fn once<'a, S>(caller: &'a S, id: &str, payload: u8) -> Option<Once<'a, S>> {

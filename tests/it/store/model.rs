@@ -307,7 +307,7 @@ fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answ
         (false, [Step::Get { key }]) => answer(S::now(store.get(key)), Answer::Entry),
         (false, [Step::Put(write)]) => answer(S::now(store.put(write.clone(), once)), Answer::Written),
         (false, [Step::Delete(delete)]) => answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted),
-        _ => answer(S::now(store.batch(request.steps.clone(), once)), Answer::Batched),
+        _ => answer(S::now(store.batch(request.steps.iter().cloned().collect(), once)), Answer::Batched),
     }
 }
 

@@ -13,7 +13,7 @@ fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
     let (caller, target) = (engine.open(), engine.open());
     let first = put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap();
     let removed = delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap();
-    let get_it = || vec![Step::Put(write("b", "x")), Step::Get { key: key("b") }];
+    let get_it = || [Step::Put(write("b", "x")), Step::Get { key: key("b") }].into_iter().collect();
     let ran = E::Own::now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap();
     delete(&target, removal("b")).unwrap();
 
@@ -61,7 +61,7 @@ fn ids_are_kept_by_number_and_by_size_the_latest_longest<E: Engine>() {
     put(&store, write("large", &"v".repeat(1 << 20))).unwrap();
     let store_of_reader = engine.open();
     for number in 0..10 {
-        let gets = vec![Step::Get { key: key("large") }; 3];
+        let gets = std::iter::repeat_n(Step::Get { key: key("large") }, 3).collect();
         E::Own::now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
         assert!(store_of_reader.usage().request_id_bytes <= 16 << 20);
     }

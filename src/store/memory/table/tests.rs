@@ -39,7 +39,7 @@ fn entry(key: &str, revision: u64) -> Entry {
         refuse_passed: false,
         if_revision: None,
     };
-    Entry::new(&write, revision)
+    Entry::new(&write.to_ref(), revision)
 }
 
 /// Checks that every slot leads to a partition of its bits, and that the partitions, in their order, hold the expected entries.
