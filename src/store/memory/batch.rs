@@ -44,7 +44,7 @@ impl State {
         shared: &Shared,
     ) -> Result<Vec<Outcome>> {
         if self.table.len() >= WARM_FROM_KEYS {
-            self.table.warm(hashes.iter().copied());
+            self.table.warm(hashes);
         }
         let mut outcomes = Vec::with_capacity(operations.len());
         let mut reply_bytes = 0;

@@ -52,13 +52,6 @@ impl Partition {
         self.entries.get(position)
     }
 
-    /// Reads what a search for this hash will read, and gives something that depends on it.
-    pub(super) fn warm(&self, hash: u64) -> u64 {
-        let at = self.index.find(hash, |_| true);
-        let entry = at.and_then(|at| self.entries.get(usize::from(*at)));
-        entry.map_or(0, Entry::revision)
-    }
-
     pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
         let position = self.position(hash, is_it)?;
         self.entries.get_mut(position)

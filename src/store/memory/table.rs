@@ -57,10 +57,11 @@ impl<S: BuildHasher> Table<S> {
     }
 
     /// Brings what searches for these hashes will read into the processor's caches. Here the searches do not wait for each other, as
-    /// they do with the work of a step between them.
-    pub(super) fn warm(&self, hashes: impl Iterator<Item = u64>) {
-        let read = hashes.filter_map(|hash| Some(self.partition(hash)?.warm(hash)));
-        std::hint::black_box(read.fold(0, u64::wrapping_add));
+    /// they do with the work of an operation between them: first what leads to the entries, then the entries.
+    pub(super) fn warm(&self, hashes: &[u64]) {
+        let mut found = Vec::with_capacity(hashes.len());
+        found.extend(hashes.iter().filter_map(|hash| self.partition(*hash)?.find(*hash, |_| true)));
+        std::hint::black_box(found.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
     }
 
     pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
