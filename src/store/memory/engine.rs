@@ -153,9 +153,8 @@ impl Shared {
         self.keys.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// Leaves a table to [`MemoryEngine::sweep`]: to free a million entries takes tens of milliseconds, too long for whoever
-    /// happens to hold the last clone of a store.
-    /// Frees the entries of a store that is gone, a large one's in the sweeps to come.
+    /// Frees the entries of a store that is gone. A large one's are left to [`MemoryEngine::sweep`]: a million take tens of milliseconds, too long for
+    /// whoever happens to hold the last clone of a store.
     pub(super) fn free(&self, table: Table) {
         if table.len() > FREED_AT_ONCE {
             self.dropped.lock().push(table);

@@ -153,10 +153,7 @@ impl RedisStore {
         operations.iter().for_each(|operation| add_operation(&mut command, operation));
         let effect = if id.is_some() { Effect::WritesOnce } else { Effect::Writes };
         match reply::outcome(this.run(&command, effect).await?)? {
-            Ok(mut parts) => {
-                // The store's next expiry stands behind the revision.
-                read(std::mem::replace(&mut parts, Parts::new(Vec::new())))
-            }
+            Ok(parts) => read(parts),
             Err(refused) => Err(refusal::read(refused, limits, kind == Kind::Batch)),
         }
     }
