@@ -3,7 +3,6 @@
 //! Closed loop: a lane's next request follows its answer. Fixed rate: requests are due at equal distances whatever the answers do, a free lane takes the next
 //! one, and its time counts from when it was due, so that a slow answer is not forgiven those that waited behind it.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,11 +11,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::cpu::Used;
 use super::lane::Lane;
 use crate::client::failure::{Failure, Result};
 use crate::dialect::grammar::{BenchCall, BenchMode};
@@ -99,7 +98,7 @@ impl Run {
 
     /// Runs the lanes until the time or the requests are over.
     pub(super) async fn drive(self, lanes: Vec<Lane>) -> Result<Measured> {
-        let used_before = self.pid.map(cpu_time).transpose()?;
+        let used_before = self.pid.map(Used::now).transpose()?;
         let start = Instant::now();
         let end = start + self.duration;
         let by_rate = self
@@ -133,38 +132,10 @@ impl Run {
         let requests = turns.answered.load(Ordering::Acquire);
         let latency = self.times.0.lock().clone();
         let server_cpu = match (self.pid, used_before) {
-            (Some(pid), Some(before)) => Some(cpu_time(pid)?.saturating_sub(before)),
+            (Some(pid), Some(before)) => Used::now(pid)?.since(&before),
             (Some(_) | None, _) => None,
         };
         Ok(Measured { latency, requests, operations: requests * self.batch, elapsed, server_cpu })
-    }
-}
-
-/// The CPU time that a process of this machine has used so far, in whole nanoseconds of its threads that there are (`/proc/PID/task/*/schedstat`); `None`
-/// where the system does not tell it so.
-fn scheduled(pid: u32) -> Option<Duration> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let nanos = threads.flatten().filter_map(|thread| {
-        let told = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        told.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    // A kernel that does not count says zero.
-    Some(Duration::from_nanos(nanos.sum())).filter(|used| !used.is_zero())
-}
-
-/// The CPU time, of the user and of the system, that a process of this machine has used.
-fn cpu_time(number: u32) -> Result<Duration> {
-    if let Some(used) = scheduled(number) {
-        return Ok(used);
-    }
-    let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
-    let mut system = System::new().map_err(unknown)?;
-    let pid = Pid::from_u32(number);
-    let wanted = ProcessRefreshKind::nothing().with_cpu();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
-    match system.process(pid) {
-        Some(process) => Ok(Duration::from_millis(process.accumulated_cpu_time())),
-        None => Err(Failure::usage(format!("--pid: there is no process {number} on this machine"))),
     }
 }
 
