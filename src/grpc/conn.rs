@@ -21,10 +21,28 @@ pub(super) struct Conn {
     last: Mutex<Option<Authorized>>,
 }
 
-/// A caller with a session, and the header that opened it.
+/// The longest header that is kept; one with a token and nothing to spare has 50 bytes.
+const HEADER_BYTES: usize = 55;
+
+/// A caller with a session, and the header that opened it. The header is a copy, beside the rest: kept as it came, it would be somewhere in memory of its own
+/// for each connection.
 struct Authorized {
-    header: HeaderValue,
+    header: [u8; HEADER_BYTES],
+    length: u8,
     caller: Arc<Caller>,
+}
+
+impl Authorized {
+    /// `None`: the header is longer than those that are kept.
+    fn new(header: &HeaderValue, caller: &Arc<Caller>) -> Option<Self> {
+        let mut kept = [0; HEADER_BYTES];
+        kept.get_mut(..header.len())?.copy_from_slice(header.as_bytes());
+        Some(Self { header: kept, length: u8::try_from(header.len()).ok()?, caller: Arc::clone(caller) })
+    }
+
+    fn header(&self) -> &[u8] {
+        self.header.get(..usize::from(self.length)).unwrap_or_default()
+    }
 }
 
 impl Conn {
@@ -52,7 +70,7 @@ impl Conn {
         let session = self.service.authenticate(method, header.map(bearer))?;
         let (Some(header), Some(session)) = (header, session) else { return Ok(Arc::clone(&self.anybody)) };
         let caller = Arc::new(Caller { session: Some(session), ..Caller::clone(&self.anybody) });
-        *self.last.lock() = Some(Authorized { header: header.clone(), caller: Arc::clone(&caller) });
+        *self.last.lock() = Authorized::new(header, &caller);
         Ok(caller)
     }
 
@@ -75,9 +93,7 @@ impl Conn {
     /// The caller of the connection's last call, if this header is the same.
     fn known(&self, header: &HeaderValue) -> Option<Arc<Caller>> {
         let last = self.last.lock();
-        last.as_ref()
-            .filter(|last| same(last.header.as_bytes(), header.as_bytes()))
-            .map(|last| Arc::clone(&last.caller))
+        last.as_ref().filter(|last| same(last.header(), header.as_bytes())).map(|last| Arc::clone(&last.caller))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 /// Connections told to go that have not gone yet; beyond it, newcomers are refused until some have.
 const LEAVING: usize = 64;
@@ -33,7 +33,7 @@ struct State {
     leaving: HashSet<u64>,
     by_source: HashMap<IpAddr, usize>,
     /// Those that never spoke, oldest first, each with its way of being told to go.
-    silent: BTreeMap<u64, CancellationToken>,
+    silent: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 /// Why a newcomer was refused.
@@ -103,9 +103,10 @@ impl Gate {
             Ok(Admitted { id, evicted, told }) => {
                 if let Some(told) = told {
                     self.evicted.fetch_add(1, Ordering::Relaxed);
-                    told.cancel();
+                    // Who hears nothing is just leaving.
+                    let _ = told.send(());
                 }
-                Ok(Permit { gate: Arc::clone(self), id, source, evicted })
+                Ok(Permit { gate: Arc::clone(self), id, source, evicted: Some(evicted) })
             }
             Err(refusal) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
@@ -117,8 +118,8 @@ impl Gate {
 
 struct Admitted {
     id: u64,
-    evicted: CancellationToken,
-    told: Option<CancellationToken>,
+    evicted: oneshot::Receiver<()>,
+    told: Option<oneshot::Sender<()>>,
 }
 
 impl State {
@@ -141,8 +142,8 @@ impl State {
         if let Some(source) = source {
             *self.by_source.entry(source).or_default() += 1;
         }
-        let evicted = CancellationToken::new();
-        self.silent.insert(id, evicted.clone());
+        let (tell, evicted) = oneshot::channel();
+        self.silent.insert(id, tell);
         Ok(Admitted { id, evicted, told })
     }
 
@@ -167,7 +168,7 @@ pub struct Permit {
     gate: Arc<Gate>,
     id: u64,
     source: Option<IpAddr>,
-    evicted: CancellationToken,
+    evicted: Option<oneshot::Receiver<()>>,
 }
 
 impl Permit {
@@ -176,9 +177,10 @@ impl Permit {
         self.gate.state.lock().silent.remove(&self.id);
     }
 
-    /// Cancelled when the place is needed for somebody else.
-    pub(super) fn evicted(&self) -> CancellationToken {
-        self.evicted.clone()
+    /// Tells when the place is needed for somebody else, or, by an error, when that cannot be any more: the peer [spoke](Self::spoke). For the
+    /// first who asks.
+    pub(super) fn evicted(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.evicted.take()
     }
 }
 

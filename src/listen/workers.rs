@@ -115,16 +115,23 @@ fn work(
 }
 
 async fn serve(job: Job, draining: CancellationToken) {
-    let Job { stream, peer, local, permit, door } = job;
+    let Job { stream, peer, local, mut permit, door } = job;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%peer, %error, "a connection could not be registered with its worker"),
     };
     let evicted = permit.evicted();
-    tokio::select! {
-        () = door.serve(Connection { stream, peer, local, permit, draining }) => {}
-        () = evicted.cancelled() => tracing::debug!(%peer, "closed, having never spoken, for somebody new"),
+    let mut serving = door.serve(Connection { stream, peer, local, permit, draining });
+    if let Some(evicted) = evicted {
+        tokio::select! {
+            () = &mut serving => return,
+            evicted = evicted => if evicted.is_ok() {
+                return tracing::debug!(%peer, "closed, having never spoken, for somebody new");
+            }
+        }
     }
+    // It spoke: from now on it is woken for its own sake alone.
+    serving.await;
 }
 
 #[cfg(test)]

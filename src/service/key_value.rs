@@ -16,7 +16,7 @@ use crate::store::{Backend, Batched, Deleted, Once, Store, Write, Written};
 
 impl Service {
     pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
-        found(caller.session()?.user.store.get(&key).await?, &key)
+        found(caller.session()?.store.get(&key).await?, &key)
     }
 
     pub(super) async fn get_other(&self, caller: &Caller, user: &UserName, key: Key) -> Result<Reply> {
@@ -51,10 +51,9 @@ impl Service {
 
     pub(super) async fn delete(&self, caller: &Caller, delete: Delete, request_id: Option<RequestId>) -> Result<Reply> {
         let session = caller.session()?;
-        let owner = &session.user;
-        let once =
-            request_id.map(|id| once(session, id, Fingerprint::of(Method::Delete.name(), owner.id).delete(&delete)));
-        let Deleted { deleted, revision, durability } = owner.store.delete(delete, once).await?;
+        let print = || Fingerprint::of(Method::Delete.name(), session.user.id);
+        let once = request_id.map(|id| once(session, id, print().delete(&delete)));
+        let Deleted { deleted, revision, durability } = session.store.delete(delete, once).await?;
         Ok(Reply::Delete { deleted, revision, durability })
     }
 
@@ -66,11 +65,10 @@ impl Service {
     ) -> Result<Reply> {
         let session = caller.session()?;
         check_batch(&operations)?;
-        let owner = &session.user;
-        let once = request_id
-            .map(|id| once(session, id, Fingerprint::of(Method::Batch.name(), owner.id).operations(&operations)));
+        let print = || Fingerprint::of(Method::Batch.name(), session.user.id);
+        let once = request_id.map(|id| once(session, id, print().operations(&operations)));
         operations.resolve(|| self.clock.now())?;
-        let Batched { outcomes, revision, durability } = owner.store.batch(operations, once).await?;
+        let Batched { outcomes, revision, durability } = session.store.batch(operations, once).await?;
         Ok(Reply::Batch { outcomes, revision, durability })
     }
 
@@ -106,7 +104,7 @@ impl Service {
 }
 
 fn once(session: &Session, id: RequestId, payload: Fingerprint) -> Once<'_, Backend> {
-    Once { caller: &session.user.store, id, fingerprint: payload.finish() }
+    Once { caller: &session.store, id, fingerprint: payload.finish() }
 }
 
 fn found(entry: Option<Entry>, key: &Key) -> Result<Reply> {

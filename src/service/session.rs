@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::token::TokenHash;
 use super::user::{Standing, User};
 use crate::model::{Millis, User as UserView};
+use crate::store::Backend;
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +35,19 @@ struct Shared {
 }
 
 /// An open session.
+///
+/// What every call looks at comes first, together: with many users it comes from far away, so it has few lines to come by.
+#[repr(C)]
 pub struct Session {
+    pub(super) token: TokenHash,
+    /// Its user's store, so that the way to a key is not by the user.
+    pub(super) store: Backend,
+    last_use: AtomicU64,
+    life: Life,
+    ended: AtomicBool,
+    streams: AtomicU32,
     /// Whose it is.
     pub user: Arc<User>,
-    pub(super) token: TokenHash,
-    life: Life,
-    last_use: AtomicU64,
-    streams: AtomicU32,
-    ended: AtomicBool,
     /// Tells its open streams that it ended; only sessions that had one have it.
     told: Mutex<Option<CancellationToken>>,
     /// The account whose password was given in this session.
@@ -52,12 +58,13 @@ pub struct Session {
 impl Session {
     pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: Millis) -> Self {
         Self {
-            user,
             token,
-            life,
+            store: user.store.clone(),
             last_use: AtomicU64::new(now),
-            streams: AtomicU32::new(0),
+            life,
             ended: AtomicBool::new(false),
+            streams: AtomicU32::new(0),
+            user,
             told: Mutex::new(None),
             grant: Mutex::new(None),
             shared: Shared::default(),

@@ -11,11 +11,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::cpu::Used;
 use super::lane::Lane;
 use crate::client::failure::{Failure, Result};
 use crate::dialect::grammar::{BenchCall, BenchMode};
@@ -98,7 +98,7 @@ impl Run {
 
     /// Runs the lanes until the time or the requests are over.
     pub(super) async fn drive(self, lanes: Vec<Lane>) -> Result<Measured> {
-        let used_before = self.pid.map(cpu_time).transpose()?;
+        let used_before = self.pid.map(Used::now).transpose()?;
         let start = Instant::now();
         let end = start + self.duration;
         let by_rate = self
@@ -132,23 +132,10 @@ impl Run {
         let requests = turns.answered.load(Ordering::Acquire);
         let latency = self.times.0.lock().clone();
         let server_cpu = match (self.pid, used_before) {
-            (Some(pid), Some(before)) => Some(cpu_time(pid)?.saturating_sub(before)),
+            (Some(pid), Some(before)) => Used::now(pid)?.since(&before),
             (Some(_) | None, _) => None,
         };
         Ok(Measured { latency, requests, operations: requests * self.batch, elapsed, server_cpu })
-    }
-}
-
-/// The CPU time, of the user and of the system, that a process of this machine has used.
-fn cpu_time(number: u32) -> Result<Duration> {
-    let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
-    let mut system = System::new().map_err(unknown)?;
-    let pid = Pid::from_u32(number);
-    let wanted = ProcessRefreshKind::nothing().with_cpu();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
-    match system.process(pid) {
-        Some(process) => Ok(Duration::from_millis(process.accumulated_cpu_time())),
-        None => Err(Failure::usage(format!("--pid: there is no process {number} on this machine"))),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod chat;
 mod compare;
+mod cpu;
 mod door;
 mod drive;
 mod grpc;

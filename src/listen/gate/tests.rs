@@ -1,5 +1,7 @@
 //! Who gets in, and who goes.
 
+use tokio::sync::oneshot::error::TryRecvError;
+
 use super::*;
 
 fn peer(text: &str) -> SocketAddr {
@@ -29,11 +31,13 @@ fn a_quarter_is_the_share_of_a_source() {
 #[test]
 fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
     let gate = Gate::new("test", 3);
-    let [spoke, silent, later] = [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
+    let [mut spoke, mut silent, mut later] = [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
     spoke.spoke();
-    let newcomer = gate.admit(peer("127.0.0.1")).unwrap();
-    let told = |permit: &Permit| permit.evicted.is_cancelled();
-    assert_eq!([&spoke, &silent, &later, &newcomer].map(told), [false, true, false, false]);
+    let mut newcomer = gate.admit(peer("127.0.0.1")).unwrap();
+    let told = |permit: &mut Permit| permit.evicted().unwrap().try_recv();
+    let (safe, not_yet) = (Err(TryRecvError::Closed), Err(TryRecvError::Empty));
+    let all = [&mut spoke, &mut silent, &mut later, &mut newcomer].map(told);
+    assert_eq!(all, [safe, Ok(()), not_yet.clone(), not_yet]);
     assert_eq!(gate.stats(), Stats { open: 4, admitted: 4, refused: 0, evicted: 1 });
 
     later.spoke();

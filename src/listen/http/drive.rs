@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -11,13 +12,14 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::HttpService as HyperService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::counted::{CountedService, Ledger};
+use super::seldom::Seldom;
 use super::together::{Driven, Together};
-use super::{Bounds, HttpLimits, HttpService};
-use crate::listen::ConnInfo;
+use super::{Bounds, HttpService};
+use crate::listen::{ConnInfo, Permit};
 
 /// Streams that the peer reset and that are still being taken down, and resets of ours, before the connection is ended
 /// as a rapid-reset attack (CVE-2023-44487 and its kin).
@@ -30,12 +32,21 @@ const HTTP1_BUFFER: usize = 64 << 10;
 /// What streams get after they were told that an old connection ends.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) async fn http2<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+/// A connection that is about to begin, and what holds it to its bounds.
+pub(super) struct Begun {
+    pub(super) info: ConnInfo,
+    /// Its place, given back when it has ended.
+    pub(super) permit: Permit,
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) draining: CancellationToken,
+}
+
+pub(super) fn http2<IO, S>(stream: IO, service: &S, begun: Begun) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let limits = &bounds.limits;
+    let limits = &begun.bounds.limits;
     let mut builder = http2::Builder::new(Together);
     builder
         .timer(TokioTimer::new())
@@ -48,41 +59,28 @@ where
         .max_send_buf_size(MAX_SEND_BUFFER)
         // No gRPC implementation sends or reads it.
         .auto_date_header(false);
-    let ledger = Ledger::of(&bounds.unsent);
-    let service = CountedService::new(service.connection(info.clone()), &ledger);
+    let ledger = Ledger::of(&begun.bounds.unsent);
+    let service = CountedService::new(service.connection(begun.info.clone()), &ledger);
     let connection = Box::pin(Driven::new(builder.serve_connection(TokioIo::new(stream), service)));
-    tokio::select! {
-        biased;
-        () = ledger.evicted.cancelled() => too_slow(&info),
-        () = run(connection, &info, limits, draining) => {}
-    }
+    run(connection, ledger, begun)
 }
 
-pub(super) async fn http1<IO, S>(stream: IO, service: S, info: ConnInfo, bounds: &Bounds, draining: &CancellationToken)
+pub(super) fn http1<IO, S>(stream: IO, service: &S, begun: Begun) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let limits = &bounds.limits;
+    let limits = &begun.bounds.limits;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    let ledger = Ledger::of(&bounds.unsent);
-    let service = CountedService::new(service.connection(info.clone()), &ledger);
+    let ledger = Ledger::of(&begun.bounds.unsent);
+    let service = CountedService::new(service.connection(begun.info.clone()), &ledger);
     let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        biased;
-        () = ledger.evicted.cancelled() => too_slow(&info),
-        () = run(connection, &info, limits, draining) => {}
-    }
-}
-
-fn too_slow(info: &ConnInfo) {
-    let peer = info.peer;
-    tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed");
+    run(connection, ledger, begun)
 }
 
 /// What both versions' connections have in common.
@@ -116,40 +114,86 @@ where
     }
 }
 
-/// The connection is boxed: passed by value, each of the futures around it would have room for one.
-async fn run<C: Graceful>(
-    mut connection: Pin<Box<C>>,
-    info: &ConnInfo,
-    limits: &HttpLimits,
+/// What happens to a connection.
+enum Happened {
+    Ended(hyper::Result<()>),
+    /// The client does not take its responses.
+    TooSlow,
+    /// The server stops.
+    Draining,
+    /// So much time went by.
+    Passed,
+}
+
+/// What happens first, the end of the connection or one of the things beside it, which are not looked at until they happen.
+async fn first<C: Graceful>(
+    connection: Pin<&mut C>,
+    ledger: &Ledger,
     draining: &CancellationToken,
-) {
-    let peer = info.peer;
-    let ended = |result: hyper::Result<()>| match result {
-        Ok(()) => tracing::trace!(%peer, "the connection ended"),
-        Err(error) => tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended"),
-    };
-    let age = limits.age.mul_f64(rand::random_range(0.9..1.1));
+    time: Duration,
+) -> Happened {
+    let beside = Seldom::new(async {
+        tokio::select! {
+            biased;
+            () = ledger.evicted.cancelled() => Happened::TooSlow,
+            () = draining.cancelled() => Happened::Draining,
+            () = sleep(time) => Happened::Passed,
+        }
+    });
     tokio::select! {
-        result = connection.as_mut() => return ended(result),
-        () = draining.cancelled() => {}
-        () = sleep(age) => {
-            tracing::debug!(%peer, "the connection is old; the client is asked to open another");
+        biased;
+        happened = beside => happened,
+        result = connection => Happened::Ended(result),
+    }
+}
+
+/// The connection is boxed: passed by value, each of the futures around it would have room for one.
+async fn run<C: Graceful>(mut connection: Pin<Box<C>>, ledger: Arc<Ledger>, begun: Begun) {
+    let Begun { info, permit: _permit, bounds, draining } = begun;
+    let (peer, limits) = (info.peer, &bounds.limits);
+    let age = limits.age.mul_f64(rand::random_range(0.9..1.1));
+    let mut happened = first(connection.as_mut(), &ledger, &draining, age).await;
+    if let Happened::Passed = happened {
+        tracing::debug!(%peer, "the connection is old; the client is asked to open another");
+        connection.as_mut().graceful();
+        happened = first(connection.as_mut(), &ledger, &draining, limits.closing_notice).await;
+    }
+    // What it has is cut after a second if it is old; if the whole server stops, whoever waits for the connections cuts it when the grace period is over.
+    let most = match happened {
+        Happened::Passed => Some(CUT_AFTER),
+        Happened::Draining => {
             connection.as_mut().graceful();
-            tokio::select! {
-                result = connection.as_mut() => return ended(result),
-                () = draining.cancelled() => {}
-                () = sleep(limits.closing_notice) => {
-                    info.closing.cancel();
-                    return match timeout(CUT_AFTER, connection).await {
-                        Ok(result) => ended(result),
-                        Err(_) => tracing::debug!(%peer, "the connection was cut: old, with streams still open"),
-                    };
-                }
-            }
+            None
+        }
+        Happened::Ended(_) | Happened::TooSlow => return tell(&info, happened),
+    };
+    info.closing.cancel();
+    let cut = async {
+        match most {
+            Some(most) => sleep(most).await,
+            None => std::future::pending().await,
+        }
+    };
+    let happened = tokio::select! {
+        biased;
+        () = ledger.evicted.cancelled() => Happened::TooSlow,
+        result = connection => Happened::Ended(result),
+        () = cut => Happened::Passed,
+    };
+    tell(&info, happened);
+}
+
+/// How a connection ended.
+fn tell(info: &ConnInfo, happened: Happened) {
+    let peer = info.peer;
+    match happened {
+        Happened::Ended(Ok(())) => tracing::trace!(%peer, "the connection ended"),
+        Happened::Ended(Err(error)) => {
+            tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended");
+        }
+        Happened::TooSlow => tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed"),
+        Happened::Draining | Happened::Passed => {
+            tracing::debug!(%peer, "the connection was cut: old, with streams still open");
         }
     }
-    // The whole server stops: whoever waits for the connections cuts it when the grace period is over.
-    connection.as_mut().graceful();
-    info.closing.cancel();
-    ended(connection.await);
 }

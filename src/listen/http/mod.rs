@@ -10,18 +10,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use self::drive::Begun;
 use self::first_bytes::{Opening, read_opening};
 use self::rewind::Rewind;
 use super::unsent::{Account, bound_in_system};
-use super::{Closing, ConnInfo, Connection, Door, Permit};
+use super::{Closing, ConnInfo, Connection, Door};
 
 mod counted;
 mod drive;
 mod first_bytes;
 mod refuse;
 mod rewind;
+mod seldom;
 mod service;
 mod together;
 
@@ -93,65 +96,91 @@ impl<S: HttpService> Door for HttpDoor<S> {
 }
 
 async fn serve_plain<S: HttpService>(connection: Connection, service: S, bounds: Arc<Bounds>) {
+    // Boxed, as what it gives: the connection keeps only what it is woken for.
+    if let Some(opened) = Box::pin(open_plain(connection, bounds)).await {
+        serve_opened(opened, &service).await;
+    }
+}
+
+async fn open_plain(connection: Connection, bounds: Arc<Bounds>) -> Option<Opened<TcpStream>> {
     let Connection { mut stream, peer, local, permit, draining } = connection;
     let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.first_bytes;
-    let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
+    let opening = opening(&mut stream, deadline, &info, &draining).await?;
     if opening.is_tls() {
         tracing::debug!(%peer, "closed: it speaks TLS, and this port does not");
-        return Box::pin(refuse::tls_on_plain_port(stream)).await;
+        refuse::tls_on_plain_port(stream).await;
+        return None;
     }
-    serve_opened(Opened { stream, opening, info, permit, draining }, service, &bounds).await;
+    Some(Opened { stream, opening, begun: Begun { info, permit, bounds, draining } })
 }
 
 async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, bounds: Arc<Bounds>) {
+    if let Some(opened) = Box::pin(open_tls(connection, acceptor, bounds)).await {
+        serve_opened(opened, &service).await;
+    }
+}
+
+async fn open_tls(
+    connection: Connection,
+    acceptor: TlsAcceptor,
+    bounds: Arc<Bounds>,
+) -> Option<Opened<Box<TlsStream<TcpStream>>>> {
     let Connection { mut stream, peer, local, permit, draining } = connection;
     let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.handshake;
-    let mut first = [0];
-    let speaks_tls = tokio::select! {
-        peeked = timeout_at(deadline, stream.peek(&mut first)) => match peeked {
-            Ok(Ok(1..)) => first_bytes::is_tls(&first),
-            Ok(Ok(0)) => return tracing::debug!(%peer, "closed before it said anything"),
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "the connection failed"),
-            Err(_) => return tracing::debug!(%peer, "closed: silent for {:?}", bounds.limits.handshake),
-        },
-        () = draining.cancelled() => return,
-    };
-    if !speaks_tls {
+    if !speaks_tls(&stream, deadline, &info, &bounds.limits, &draining).await? {
         tracing::debug!(%peer, "closed: no TLS on a TLS port");
-        let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
-        return refuse::plain_on_tls_port(stream, &opening).await;
+        let opening = opening(&mut stream, deadline, &info, &draining).await?;
+        refuse::plain_on_tls_port(stream, &opening).await;
+        return None;
     }
     let stream = tokio::select! {
-        shaken = timeout_at(deadline, Box::pin(acceptor.accept(stream))) => match shaken {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "the TLS handshake failed"),
-            Err(_) => return tracing::debug!(%peer, "closed: no TLS handshake within {:?}", bounds.limits.handshake),
-        },
-        () = draining.cancelled() => return,
+        shaken = timeout_at(deadline, Box::pin(acceptor.accept(stream))) => shaken,
+        () = draining.cancelled() => return None,
+    };
+    // The stream is large: boxed, it is not moved about with the future.
+    let mut stream = match stream {
+        Ok(Ok(stream)) => Box::new(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "the TLS handshake failed");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "closed: no TLS handshake within {:?}", bounds.limits.handshake);
+            return None;
+        }
     };
     info.peer_certificates = stream
         .get_ref()
         .1
         .peer_certificates()
         .map(|chain| Arc::new(chain.iter().map(|c| c.clone().into_owned()).collect()));
-    serve_decrypted(stream, info, permit, draining, service, &bounds).await;
+    let deadline = Instant::now() + bounds.limits.first_bytes;
+    let opening = opening(&mut stream, deadline, &info, &draining).await?;
+    Some(Opened { stream, opening, begun: Begun { info, permit, bounds, draining } })
 }
 
-async fn serve_decrypted<S: HttpService>(
-    stream: tokio_rustls::server::TlsStream<TcpStream>,
-    info: ConnInfo,
-    permit: Permit,
-    draining: CancellationToken,
-    service: S,
-    bounds: &Bounds,
-) {
-    // The stream is large: boxed, it is not moved about with the future.
-    let mut stream = Box::new(stream);
-    let deadline = Instant::now() + bounds.limits.first_bytes;
-    let Some(opening) = opening(&mut stream, deadline, &info, &draining).await else { return };
-    serve_opened(Opened { stream, opening, info, permit, draining }, service, bounds).await;
+/// Whether the first byte is one of TLS; `None`: none came.
+async fn speaks_tls(
+    stream: &TcpStream,
+    deadline: Instant,
+    info: &ConnInfo,
+    limits: &HttpLimits,
+    draining: &CancellationToken,
+) -> Option<bool> {
+    let (peer, mut first) = (info.peer, [0]);
+    let peeked = tokio::select! {
+        peeked = timeout_at(deadline, stream.peek(&mut first)) => peeked,
+        () = draining.cancelled() => return None,
+    };
+    match peeked {
+        Ok(Ok(1..)) => return Some(first_bytes::is_tls(&first)),
+        Ok(Ok(0)) => tracing::debug!(%peer, "closed before it said anything"),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "the connection failed"),
+        Err(_) => tracing::debug!(%peer, "closed: silent for {:?}", limits.handshake),
+    }
+    None
 }
 
 /// The first bytes, if they come in time and the server is not about to stop.
@@ -186,23 +215,17 @@ async fn opening<IO: AsyncRead + Unpin>(
 struct Opened<IO> {
     stream: IO,
     opening: Opening,
-    info: ConnInfo,
-    permit: Permit,
-    draining: CancellationToken,
+    begun: Begun,
 }
 
-async fn serve_opened<IO, S>(opened: Opened<IO>, service: S, bounds: &Bounds)
+fn serve_opened<IO, S>(opened: Opened<IO>, service: &S) -> BoxFuture<'static, ()>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let Opened { stream, opening, info, permit, draining } = opened;
-    permit.spoke();
+    let Opened { stream, opening, begun } = opened;
+    begun.permit.spoke();
     let http2 = opening.is_http2();
     let stream = Rewind::new(stream, opening.into_bytes());
-    if http2 {
-        Box::pin(drive::http2(stream, service, info, bounds, &draining)).await;
-    } else {
-        Box::pin(drive::http1(stream, service, info, bounds, &draining)).await;
-    }
+    if http2 { Box::pin(drive::http2(stream, service, begun)) } else { Box::pin(drive::http1(stream, service, begun)) }
 }

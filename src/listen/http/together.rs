@@ -19,6 +19,8 @@ type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
 thread_local! {
     /// What the connection that is polled on this thread has got; `None`: none is.
     static ARRIVED: RefCell<Option<Arrived>> = const { RefCell::new(None) };
+    /// An empty list, for its memory: all connections of the thread have the same, which the processor's caches hold.
+    static SPARE: RefCell<Arrived> = const { RefCell::new(Vec::new()) };
 }
 
 /// Keeps what the connection under way on this thread hands over; spawns everything else.
@@ -35,15 +37,11 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Together {
 }
 
 /// A connection whose executor is [`Together`].
-pub(super) struct Driven<C> {
-    connection: C,
-    /// Empty between polls; kept for its capacity.
-    arrived: Arrived,
-}
+pub(super) struct Driven<C>(C);
 
 impl<C> Driven<C> {
     pub(super) fn new(connection: C) -> Self {
-        Self { connection, arrived: Vec::new() }
+        Self(connection)
     }
 }
 
@@ -71,24 +69,24 @@ impl<C: Future + Unpin> Future for Driven<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let collecting = Collecting::into(std::mem::take(&mut this.arrived));
-        let polled = Pin::new(&mut this.connection).poll(context);
-        this.arrived = collecting.take();
+        let collecting = Collecting::into(SPARE.take());
+        let polled = Pin::new(&mut self.0).poll(context);
+        let mut arrived = collecting.take();
         // What has to wait becomes a task, which polls it once more: from then on it is that one which is woken.
         let mut nobody = Context::from_waker(Waker::noop());
-        for mut request in this.arrived.drain(..) {
+        for mut request in arrived.drain(..) {
             // As in a task of its own, a panic ends this request alone.
             if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody))) {
                 tokio::spawn(request);
             }
         }
+        SPARE.set(arrived);
         polled
     }
 }
 
 impl<C: Graceful + Unpin> Graceful for Driven<C> {
     fn graceful(mut self: Pin<&mut Self>) {
-        Pin::new(&mut self.connection).graceful();
+        Pin::new(&mut self.0).graceful();
     }
 }

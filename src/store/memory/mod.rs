@@ -42,12 +42,14 @@ const PURGE_PER_SWEEP: usize = 256;
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
+/// What every operation reads comes first, together: of many stores, each line comes from far away.
+#[repr(C)]
 pub(super) struct Inner {
-    shared: Arc<Shared>,
     hasher: RandomState,
-    epoch: u64,
-    ticket: Ticket,
     state: Mutex<State>,
+    ticket: Ticket,
+    shared: Arc<Shared>,
+    epoch: u64,
     ids: Mutex<Ids>,
 }
 

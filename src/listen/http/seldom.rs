@@ -1,0 +1,109 @@
+//! A future that is seldom woken, beside one that often is.
+//!
+//! Whoever is woken for one of several futures polls them all, since nothing says which it was. On a connection that is woken for each request, that would
+//! be a look at every timer and token that may end it, each in memory of its own: with thousands of connections, none of it is in the processor's caches.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+
+/// Polls its future when that was woken, and else not.
+pub(super) struct Seldom<F> {
+    future: Pin<Box<F>>,
+    bell: Arc<Bell>,
+    /// The task that the bell knows.
+    task: Option<Waker>,
+}
+
+/// Notes that the future was woken, and wakes its task.
+struct Bell {
+    rung: AtomicBool,
+    task: Mutex<Waker>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        // In this order: the task that is woken sees that it was rung.
+        self.task.lock().wake_by_ref();
+    }
+}
+
+impl<F: Future> Seldom<F> {
+    pub(super) fn new(future: F) -> Self {
+        // Rung, for its first poll.
+        let bell = Bell { rung: AtomicBool::new(true), task: Mutex::new(Waker::noop().clone()) };
+        Self { future: Box::pin(future), bell: Arc::new(bell), task: None }
+    }
+}
+
+impl<F: Future> Future for Seldom<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        if !this.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+            // Before the look at the bell: one that rings from now on wakes this task.
+            this.bell.task.lock().clone_from(context.waker());
+            this.task = Some(context.waker().clone());
+        }
+        if !this.bell.rung.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        this.bell.rung.swap(false, Ordering::AcqRel);
+        let waker = Waker::from(Arc::clone(&this.bell));
+        this.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn it_is_polled_when_it_was_woken_and_wakes_the_task_that_polled_it_last() {
+        let (polls, notify) = (AtomicUsize::new(0), Notify::new());
+        let mut notified = Box::pin(notify.notified());
+        let mut seldom = Seldom::new(std::future::poll_fn(|context| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            notified.as_mut().poll(context)
+        }));
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut poll =
+            |task: &Arc<Count>| Pin::new(&mut seldom).poll(&mut Context::from_waker(&Waker::from(Arc::clone(task))));
+        for task in [&first, &first, &second, &second] {
+            assert!(poll(task).is_pending());
+            assert_eq!(polls.load(Ordering::SeqCst), 1);
+        }
+        notify.notify_waiters();
+        assert_eq!((first.get(), second.get()), (0, 1));
+        assert!(poll(&second).is_ready());
+    }
+}
