@@ -36,16 +36,16 @@ impl Expiries {
         if self.next > now { None } else { self.due.first().copied().filter(|due| due.time <= now) }
     }
 
-    /// Takes up an entry, if it expires.
-    pub(super) fn add(&mut self, hash: u64, entry: &Entry) {
-        if let Some(time) = entry.expire_time() {
-            self.due.insert(Due { time, revision: entry.revision(), hash });
+    /// Takes up the entry of this revision, if it expires.
+    pub(super) fn add(&mut self, hash: u64, time: Option<Millis>, revision: u64) {
+        if let Some(time) = time {
+            self.due.insert(Due { time, revision, hash });
             self.next = self.next.min(time);
         }
     }
 
     /// Forgets an entry.
-    pub(super) fn remove(&mut self, hash: u64, entry: &Entry) {
+    pub(super) fn remove(&mut self, hash: u64, entry: Entry<'_>) {
         if let Some(time) = entry.expire_time() {
             self.due.remove(&Due { time, revision: entry.revision(), hash });
             if time == self.next {

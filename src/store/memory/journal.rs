@@ -1,9 +1,8 @@
 //! What undoes a batch.
 
-use crate::model::PutRef;
 use crate::store::Change;
 
-use super::entry::Entry;
+use super::entry::{Entry, MAX_SHARED, Moved};
 use super::state::State;
 
 /// How many bytes are reserved for the entries that a batch may overwrite.
@@ -27,11 +26,11 @@ enum Row {
     /// An entry of this revision came.
     Inserted { hash: u64, revision: u64 },
     /// An entry of this revision came in the place of another.
-    Replaced { hash: u64, revision: u64, old: Entry },
+    Replaced { hash: u64, revision: u64, old: Moved<'static> },
     /// An entry became one of this revision, in its place; its bytes before it were saved, so many.
     Overwritten { hash: u64, revision: u64, saved: usize },
     /// An entry went.
-    Removed { hash: u64, old: Entry },
+    Removed { hash: u64, old: Moved<'static> },
 }
 
 impl Journal {
@@ -46,21 +45,25 @@ impl Journal {
         self.push(Row::Inserted { hash, revision });
     }
 
-    pub(super) fn replaced(&mut self, hash: u64, revision: u64, old: Entry) {
+    pub(super) fn replaced(&mut self, hash: u64, revision: u64, old: Moved<'static>) {
         self.push(Row::Replaced { hash, revision, old });
     }
 
-    /// Saves an entry that is about to become that of a write of this revision, if it can; tells whether it did.
-    pub(super) fn overwritten(&mut self, hash: u64, revision: u64, entry: &Entry, write: &PutRef<'_>) -> bool {
-        if self.saved.is_empty() {
-            self.saved.reserve(self.steps.saturating_mul(entry.len()).min(MAX_RESERVED));
+    /// Saves an entry that is about to become that of a write of this revision, unless it is long; tells whether it did.
+    pub(super) fn overwritten(&mut self, hash: u64, revision: u64, entry: Entry<'_>) -> bool {
+        let slot = entry.slot();
+        if slot.len() > MAX_SHARED {
+            return false;
         }
-        let Some(saved) = entry.save_for(write, &mut self.saved) else { return false };
-        self.push(Row::Overwritten { hash, revision, saved });
+        if self.saved.is_empty() {
+            self.saved.reserve(self.steps.saturating_mul(slot.len()).min(MAX_RESERVED));
+        }
+        self.saved.extend_from_slice(slot);
+        self.push(Row::Overwritten { hash, revision, saved: slot.len() });
         true
     }
 
-    pub(super) fn removed(&mut self, hash: u64, old: Entry) {
+    pub(super) fn removed(&mut self, hash: u64, old: Moved<'static>) {
         self.push(Row::Removed { hash, old });
     }
 }
@@ -87,31 +90,33 @@ impl State {
             match row {
                 Row::Inserted { hash, revision } => {
                     if let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) {
-                        self.expiries.remove(hash, &entry);
+                        self.expiries.remove(hash, entry.as_ref());
                     }
                 }
                 Row::Replaced { hash, revision, old } => {
-                    if let Some(entry) = self.table.find_mut(hash, |entry| entry.revision() == revision) {
-                        self.expiries.remove(hash, entry);
-                        self.expiries.add(hash, &old);
-                        *entry = old;
+                    self.expires_again(hash, old.as_ref());
+                    if let Some(entry) = self.table.replace(hash, |entry| entry.revision() == revision, old) {
+                        self.expiries.remove(hash, entry.as_ref());
                     }
                 }
                 Row::Overwritten { hash, revision, saved } => {
                     let bytes = journal.saved.split_off(journal.saved.len().saturating_sub(saved));
-                    if let Some(entry) = self.table.find_mut(hash, |entry| entry.revision() == revision) {
-                        self.expiries.remove(hash, entry);
+                    self.expires_again(hash, Entry::of(&bytes));
+                    if let Some(mut entry) = self.table.find_mut(hash, |entry| entry.revision() == revision) {
+                        self.expiries.remove(hash, entry.as_ref());
                         entry.restore(&bytes);
-                        self.expiries.add(hash, entry);
                     }
                 }
                 Row::Removed { hash, old } => {
-                    self.expiries.add(hash, &old);
+                    self.expires_again(hash, old.as_ref());
                     self.table.insert(hash, old);
                 }
             }
         }
         self.revision = journal.revision;
         self.bytes = journal.bytes;
+    }
+    fn expires_again(&mut self, hash: u64, entry: Entry<'_>) {
+        self.expiries.add(hash, entry.expire_time(), entry.revision());
     }
 }

@@ -21,12 +21,12 @@ impl State {
         let mut partitions = self.table.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
         while let Some(partition) = partitions.next() {
             let wanted =
-                |entry: &&Entry| entry.key().starts_with(query.prefix.as_str().as_bytes()) && !entry.is_due(now);
-            let place = |entry: &Entry| self.table.order_of(entry.key());
-            let mut found: Vec<(u64, &Entry)> =
-                partition.entries().iter().filter(wanted).map(|entry| (place(entry), entry)).collect();
+                |entry: &Entry<'_>| entry.key().starts_with(query.prefix.as_str().as_bytes()) && !entry.is_due(now);
+            let place = |entry: Entry<'_>| self.table.order_of(entry.key());
+            let mut found: Vec<(u64, Entry<'_>)> =
+                partition.entries().filter(wanted).map(|entry| (place(entry), entry)).collect();
             found.retain(|(order, entry)| after.is_none_or(|after| after < (*order, entry.key())));
-            let order = |(a, one): &(u64, &Entry), (b, other): &(u64, &Entry)| {
+            let order = |(a, one): &(u64, Entry<'_>), (b, other): &(u64, Entry<'_>)| {
                 a.cmp(b).then_with(|| one.key().cmp(other.key()))
             };
             // One more than there is room for tells that there is more.
@@ -43,7 +43,7 @@ impl State {
             }
             examined += partition.len() + 1;
             if examined >= EXAMINED_PER_CALL && partitions.peek().is_some() {
-                let last = partition.entries().iter().max_by_key(|entry| (place(entry), entry.key()));
+                let last = partition.entries().max_by_key(|entry| (place(*entry), entry.key()));
                 if let Some(last) = last {
                     let next = Some(last.to_key()?);
                     return Ok(Listed { rows: page.rows, next, position });
@@ -62,7 +62,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     /// Adds a row, if it has room for it.
-    fn add(&mut self, entry: &Entry) -> Result<bool> {
+    fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
         let value_len = if self.query.keys_only { 0 } else { entry.value().len() };
         let bytes = self.bytes.saturating_add(entry.key().len() + value_len);
         if !self.rows.is_empty() && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes) {
@@ -74,7 +74,7 @@ impl Page<'_> {
         Ok(true)
     }
 
-    fn end(self, position: Position, skipped: Option<&Entry>) -> Listed {
+    fn end(self, position: Position, skipped: Option<Entry<'_>>) -> Listed {
         let last = self.rows.last().map(|(key, ..)| key.clone());
         let next = skipped.and_then(|entry| entry.to_key().ok()).or(last);
         Listed { rows: self.rows, next, position }

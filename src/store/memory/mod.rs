@@ -25,6 +25,7 @@ mod list;
 mod partition;
 #[cfg(feature = "seeded-bugs")]
 mod seeded_bugs;
+mod slab;
 mod state;
 mod table;
 

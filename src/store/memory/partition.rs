@@ -2,19 +2,17 @@
 
 use hashbrown::HashTable;
 
-use super::entry::Entry;
-
-/// The most entries that a partition can hold, since its index counts in 16 bits.
-pub(super) const MAX_ENTRIES: usize = u16::MAX as usize;
+use super::entry::{Entry, EntryMut, IntoSlot, Moved};
+use super::slab::Slab;
 
 /// The entries whose hashes begin alike.
 ///
-/// The entries lie one after another, and the index has two bytes and a tag for each bucket: with the entries in the buckets
-/// themselves, at worst 56 % of 17 bytes each would lie idle, and that worst case is all partitions' at the same time.
+/// The index has two bytes and a tag for each bucket: with the entries in the buckets themselves, at worst 56 % of them would lie
+/// idle, and that worst case is all partitions' at the same time.
 #[derive(Default)]
 pub(super) struct Partition {
     index: HashTable<u16>,
-    entries: Vec<Entry>,
+    slab: Slab,
     /// How many bits of the order all entries have in common.
     pub(super) depth: u32,
     /// Those bits, and zeros behind them.
@@ -22,86 +20,105 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// An empty partition with room for so many entries.
+    /// An empty partition whose index has room for so many entries.
     pub(super) fn new(depth: u32, start: u64, capacity: usize) -> Self {
-        let entries = Vec::with_capacity(capacity);
-        Self { index: HashTable::with_capacity(capacity), entries, depth, start }
+        Self { index: HashTable::with_capacity(capacity), slab: Slab::default(), depth, start }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.slab.len()
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Whether one more entry can be put in.
+    pub(super) fn has_room(&self) -> bool {
+        self.slab.has_room()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.slab.iter()
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.index.capacity()
     }
 
     /// The entries, taken out.
-    pub(super) fn take(&mut self) -> Vec<Entry> {
+    pub(super) fn take(&mut self) -> Slab {
         self.index = HashTable::new();
-        std::mem::take(&mut self.entries)
+        std::mem::take(&mut self.slab)
     }
 
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
-        let position = self.position(hash, is_it)?;
-        self.entries.get(position)
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
+        self.slab.get(self.position(hash, is_it)?)
     }
 
-    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
-        let position = self.position(hash, is_it)?;
-        self.entries.get_mut(position)
+    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<EntryMut<'_>> {
+        self.slab.get_mut(self.position(hash, is_it)?)
     }
 
-    fn position(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let found = self.index.find(hash, |&at| self.entries.get(usize::from(at)).is_some_and(&is_it))?;
-        Some(usize::from(*found))
+    fn position(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<u16> {
+        self.index.find(hash, |&at| self.slab.get(at).is_some_and(&is_it)).copied()
     }
 
-    /// Puts in an entry that is not there yet; one too many is left out, which the caller rules out beforehand.
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry, hash_of: impl Fn(&Entry) -> u64) {
-        let Ok(at) = u16::try_from(self.entries.len()) else { return };
-        if self.entries.len() == self.entries.capacity() {
-            // Doubling would leave up to 16 bytes a key idle; an eighth costs a short copy more often.
-            self.entries.reserve_exact((self.entries.len() / 8).max(4));
-        }
-        self.entries.push(entry);
-        let entries = &self.entries;
-        self.index.insert_unique(hash, at, |&at| entries.get(usize::from(at)).map_or(0, &hash_of));
+    /// Puts in an entry whose key is not there yet, if [there is room](Self::has_room); tells whether it did.
+    pub(super) fn insert(&mut self, hash: u64, entry: impl IntoSlot, hash_of: impl Fn(Entry<'_>) -> u64) -> bool {
+        let Some(at) = self.slab.push(entry) else { return false };
+        let slab = &self.slab;
+        self.index.insert_unique(hash, at, |&at| slab.get(at).map_or(0, &hash_of));
+        true
+    }
+
+    /// Puts an entry of the same key in the place of one that is there, which it gives, if [there is room](Self::has_room).
+    pub(super) fn replace(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(Entry<'_>) -> bool,
+        entry: impl IntoSlot,
+        hash_of: impl Fn(Entry<'_>) -> u64,
+    ) -> Option<Moved<'static>> {
+        let slab = &self.slab;
+        let found = self.index.find_mut(hash, |&at| slab.get(at).is_some_and(&is_it))?;
+        let old = std::mem::replace(found, self.slab.push(entry)?);
+        self.take_at(old, hash_of)
     }
 
     /// Takes out one entry.
     pub(super) fn remove(
         &mut self,
         hash: u64,
-        is_it: impl Fn(&Entry) -> bool,
-        hash_of: impl Fn(&Entry) -> u64,
-    ) -> Option<Entry> {
-        let entries = &self.entries;
-        let found = self.index.find_entry(hash, |&at| entries.get(usize::from(at)).is_some_and(&is_it)).ok()?;
+        is_it: impl Fn(Entry<'_>) -> bool,
+        hash_of: impl Fn(Entry<'_>) -> u64,
+    ) -> Option<Moved<'static>> {
+        let slab = &self.slab;
+        let found = self.index.find_entry(hash, |&at| slab.get(at).is_some_and(&is_it)).ok()?;
         let (at, _) = found.remove();
-        let entry = self.entries.swap_remove(usize::from(at));
-        if let Some(moved) = self.entries.get(usize::from(at)) {
-            let moved_from = self.entries.len();
-            if let Some(slot) = self.index.find_mut(hash_of(moved), |&at| usize::from(at) == moved_from) {
-                *slot = at;
-            }
-        }
+        let entry = self.take_at(at, &hash_of)?;
         self.shrink(hash_of);
         Some(entry)
     }
 
-    /// Gives memory back once three quarters lie idle, half of it, so that a put and a delete in turn do not move it each time.
-    fn shrink(&mut self, hash_of: impl Fn(&Entry) -> u64) {
-        let len = self.entries.len();
-        if self.entries.capacity() >= 32 && len <= self.entries.capacity() / 4 {
-            self.entries.shrink_to(len * 2);
-            let entries = &self.entries;
-            self.index.shrink_to(len * 2, |&at| entries.get(usize::from(at)).map_or(0, &hash_of));
+    /// Takes out the entry at a position of which the index has no more.
+    fn take_at(&mut self, at: u16, hash_of: impl Fn(Entry<'_>) -> u64) -> Option<Moved<'static>> {
+        let (entry, moved_from) = self.slab.take(at)?;
+        if let Some(moved_from) = moved_from
+            && let Some(moved) = self.slab.get(at)
+            && let Some(position) = self.index.find_mut(hash_of(moved), |&at| at == moved_from)
+        {
+            *position = at;
         }
+        Some(entry)
+    }
+
+    /// Gives memory back once three quarters lie idle, half of it, so that a put and a delete in turn do not move it each time.
+    fn shrink(&mut self, hash_of: impl Fn(Entry<'_>) -> u64) {
+        if self.index.capacity() < 32 || self.len() > self.index.capacity() / 4 {
+            return;
+        }
+        let entries = self.take();
+        self.index = HashTable::with_capacity(entries.len() * 2);
+        entries.empty_into(|entry| {
+            self.insert(hash_of(entry.as_ref()), entry, &hash_of);
+        });
     }
 }

@@ -8,7 +8,7 @@ use crate::store::seeded::{self, Bug};
 
 use super::changes::Changes;
 use super::engine::Shared;
-use super::entry::{self, Entry};
+use super::entry::{self, Entry, NewEntry};
 use super::expiries::Expiries;
 use super::journal::Journal;
 use super::table::Table;
@@ -162,17 +162,18 @@ impl State {
         }
 
         let old_cost = old.map_or(0, Entry::cost);
+        let fits = old.is_some_and(|old| old.has_room_for(write));
         let cost = entry::cost(write.key.len(), write.value.len());
         self.charge(old.is_none(), self.bytes.saturating_sub(old_cost).saturating_add(cost), cost, shared)?;
-        if old_revision.is_none() && !self.table.has_room(hash) {
+        if !fits && !self.table.has_room(hash) {
             return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
         }
-        let revision = self.changed(|| Change::of(write));
+        let new = NewEntry { write, revision: self.changed(|| Change::of(write)) };
         match old_revision {
-            Some(old) => self.replace(hash, old, write, revision),
-            None => self.insert(hash, Entry::new(write, revision)),
+            Some(old) => self.replace(hash, old, &new),
+            None => self.insert(hash, &new),
         }
-        Ok(revision)
+        Ok(new.revision)
     }
 
     /// Removes a key that has not expired; tells whether it was there.
@@ -286,44 +287,42 @@ impl State {
         Ok(())
     }
 
-    fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+    fn find(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
         self.table.find(hash, |entry| entry.key() == key)
     }
 
-    fn replace(&mut self, hash: u64, old: u64, write: &PutRef<'_>, revision: u64) {
-        let Some(entry) = self.table.find_mut(hash, |entry| entry.revision() == old) else { return };
-        let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.cost() };
-        self.expiries.remove(hash, entry);
-        match &mut self.journal {
-            None if entry.overwrite(write, revision) => {}
-            None => *entry = Entry::new(write, revision),
-            Some(journal) => {
-                if journal.overwritten(hash, revision, entry, write) {
-                    entry.overwrite(write, revision);
-                } else {
-                    let old = std::mem::replace(entry, Entry::new(write, revision));
-                    journal.replaced(hash, revision, old);
-                }
+    fn replace(&mut self, hash: u64, old: u64, new: &NewEntry<'_>) {
+        let Some(mut entry) = self.table.find_mut(hash, |entry| entry.revision() == old) else { return };
+        let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
+        self.expiries.remove(hash, entry.as_ref());
+        let in_place = entry.as_ref().has_room_for(new.write)
+            && self.journal.as_mut().is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
+        if in_place {
+            entry.overwrite(new);
+        } else {
+            let old = self.table.replace(hash, |entry| entry.revision() == old, new);
+            if let (Some(journal), Some(old)) = (&mut self.journal, old) {
+                journal.replaced(hash, new.revision, old);
             }
         }
-        self.expiries.add(hash, entry);
-        self.bytes = self.bytes.saturating_sub(old_cost).saturating_add(entry.cost());
+        self.expiries.add(hash, new.write.expire_time, new.revision);
+        self.bytes = self.bytes.saturating_sub(old_cost).saturating_add(new.cost());
     }
 
-    fn insert(&mut self, hash: u64, entry: Entry) {
+    fn insert(&mut self, hash: u64, new: &NewEntry<'_>) {
         if let Some(journal) = &mut self.journal {
-            journal.inserted(hash, entry.revision());
+            journal.inserted(hash, new.revision);
         }
-        self.expiries.add(hash, &entry);
-        self.bytes += entry.cost();
-        self.table.insert(hash, entry);
+        self.expiries.add(hash, new.write.expire_time, new.revision);
+        self.bytes += new.cost();
+        self.table.insert(hash, new);
     }
 
     /// Takes out the entry of this revision.
     fn remove(&mut self, hash: u64, revision: u64) {
         let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) else { return };
-        self.expiries.remove(hash, &entry);
-        self.bytes = self.bytes.saturating_sub(entry.cost());
+        self.expiries.remove(hash, entry.as_ref());
+        self.bytes = self.bytes.saturating_sub(entry.as_ref().cost());
         if let Some(journal) = &mut self.journal {
             journal.removed(hash, entry);
         }

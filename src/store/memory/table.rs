@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
 
-use super::entry::Entry;
-use super::partition::{MAX_ENTRIES, Partition};
+use super::entry::{Entry, EntryMut, IntoSlot, Moved};
+use super::partition::Partition;
 
 /// A partition with so many entries is split before it gets another: what an index of 1,024 buckets holds.
 const SPLIT: usize = 896;
@@ -52,7 +52,7 @@ impl<S: BuildHasher> Table<S> {
         order(hash(&self.hasher, key))
     }
 
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
         self.partition(hash)?.find(hash, is_it)
     }
 
@@ -64,18 +64,18 @@ impl<S: BuildHasher> Table<S> {
         std::hint::black_box(found.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
     }
 
-    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<EntryMut<'_>> {
         let id = self.id(hash)?;
         self.partitions.get_mut(id)?.find_mut(hash, is_it)
     }
 
-    /// Whether one more entry of this hash can be put in. It always can, unless somebody found 65,535 keys that collide.
+    /// Whether one more entry of this hash can be put in. It always can, unless somebody found thousands of keys that collide.
     pub(super) fn has_room(&self, hash: u64) -> bool {
-        self.partition(hash).is_none_or(|partition| partition.len() < MAX_ENTRIES)
+        self.partition(hash).is_none_or(Partition::has_room)
     }
 
     /// Puts in an entry whose key is not there yet. [`has_room`](Self::has_room) must hold.
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry) {
+    pub(super) fn insert(&mut self, hash: u64, entry: impl IntoSlot) {
         debug_assert!(self.has_room(hash), "the caller asked for room");
         if self.partitions.is_empty() {
             self.partitions.push(Partition::default());
@@ -87,14 +87,27 @@ impl<S: BuildHasher> Table<S> {
         }
         let Some(id) = self.id(hash) else { return };
         let hasher = &self.hasher;
-        if let Some(partition) = self.partitions.get_mut(id) {
-            partition.insert(hash, entry, |entry| self::hash(hasher, entry.key()));
+        if let Some(partition) = self.partitions.get_mut(id)
+            && partition.insert(hash, entry, |entry| self::hash(hasher, entry.key()))
+        {
             self.len += 1;
         }
     }
 
+    /// Puts an entry of the same key in the place of one that is there, which it gives. [`has_room`](Self::has_room) must hold.
+    pub(super) fn replace(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(Entry<'_>) -> bool,
+        entry: impl IntoSlot,
+    ) -> Option<Moved<'static>> {
+        let id = self.id(hash)?;
+        let hasher = &self.hasher;
+        self.partitions.get_mut(id)?.replace(hash, is_it, entry, |entry| self::hash(hasher, entry.key()))
+    }
+
     /// Takes out the entry of this hash for which `is_it` holds.
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Moved<'static>> {
         let id = self.id(hash)?;
         let hasher = &self.hasher;
         let partition = self.partitions.get_mut(id)?;
@@ -148,11 +161,11 @@ impl<S: BuildHasher> Table<S> {
         let room = len / 2 + len / 16;
         let mut high = Partition::new(depth + 1, start | bit, room);
         let entries = std::mem::replace(low, Partition::new(depth + 1, start, room)).take();
-        for entry in entries {
-            let hash = self::hash(&self.hasher, entry.key());
+        entries.empty_into(|entry| {
+            let hash = self::hash(&self.hasher, entry.as_ref().key());
             let half = if order(hash) & bit == 0 { &mut *low } else { &mut high };
             half.insert(hash, entry, |entry| self::hash(&self.hasher, entry.key()));
-        }
+        });
         if depth + 1 == self.depth {
             self.deepest += 2;
         }
@@ -186,10 +199,10 @@ impl<S: BuildHasher> Table<S> {
 
         let entries = self.partitions.get_mut(high).map(Partition::take).unwrap_or_default();
         if let Some(merged) = self.partitions.get_mut(low) {
-            for entry in entries {
-                let hash = self::hash(&self.hasher, entry.key());
+            entries.empty_into(|entry| {
+                let hash = self::hash(&self.hasher, entry.as_ref().key());
                 merged.insert(hash, entry, |entry| self::hash(&self.hasher, entry.key()));
-            }
+            });
             merged.depth = depth - 1;
         }
         self.point(low);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::{Key, Value};
 use crate::store::Write;
+use crate::store::memory::entry::NewEntry;
 
 /// Gives every key the same order but for its last byte's lowest bit, as far as a directory can reach.
 #[derive(Clone, Default)]
@@ -31,7 +32,7 @@ impl Hasher for Colliding {
     }
 }
 
-fn entry(key: &str, revision: u64) -> Entry {
+fn entry(key: &str, revision: u64) -> Moved<'static> {
     let write = Write {
         key: Key::new(key).unwrap(),
         value: Value::text("v").unwrap(),
@@ -39,7 +40,9 @@ fn entry(key: &str, revision: u64) -> Entry {
         refuse_passed: false,
         if_revision: None,
     };
-    Entry::new(&write.to_ref(), revision)
+    let mut slot = Vec::new();
+    NewEntry { write: &write.to_ref(), revision }.append_to(&mut slot);
+    Moved::new(slot)
 }
 
 /// Checks that every slot leads to a partition of its bits, and that the partitions, in their order, hold the expected entries.
@@ -80,7 +83,7 @@ fn fill<S: BuildHasher>(table: &mut Table<S>, keys: usize) -> BTreeMap<String, u
 fn remove<S: BuildHasher>(table: &mut Table<S>, model: &mut BTreeMap<String, u64>, key: &str) {
     let hash = hash(&table.hasher, key.as_bytes());
     let removed = table.remove(hash, |entry| entry.key() == key.as_bytes());
-    assert_eq!(removed.map(|entry| entry.revision()), model.remove(key), "{key}");
+    assert_eq!(removed.map(|entry| entry.as_ref().revision()), model.remove(key), "{key}");
 }
 
 #[test]
@@ -119,10 +122,14 @@ fn keys_that_collide_do_not_grow_the_directory() {
 #[test]
 fn a_partition_takes_no_more_than_its_index_can_count() {
     let mut table = Table::new(Colliding::default());
-    for number in 0..MAX_ENTRIES {
-        assert!(table.has_room(0));
-        table.insert(0, entry(&format!("{number}0"), number as u64));
+    let mut keys = 0;
+    while table.has_room(0) {
+        table.insert(0, entry(&format!("{keys:06}0"), keys));
+        keys += 1;
+        assert!(keys <= 1 << 16, "there is a limit");
     }
-    assert!(!table.has_room(0));
+    // 4,096 chunks of 16 entries, the last one begun.
+    assert_eq!(keys, 65_521);
+    assert_eq!(table.len() as u64, keys);
     assert!(table.has_room(1 << 40 | 1 << 56), "other hashes have room");
 }
