@@ -22,6 +22,7 @@ use super::{Closing, ConnInfo, Connection, Door};
 mod counted;
 mod drive;
 mod first_bytes;
+mod notice;
 mod refuse;
 mod rewind;
 mod seldom;

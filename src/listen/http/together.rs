@@ -4,15 +4,17 @@
 //! are answered at their first poll. So they are kept until the connection has taken in all that came, then polled once, and only those that have to
 //! wait become tasks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use hyper::rt::Executor;
 
 use super::drive::Graceful;
+use super::notice::Notice;
 
 type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
@@ -21,6 +23,10 @@ thread_local! {
     static ARRIVED: RefCell<Option<Arrived>> = const { RefCell::new(None) };
     /// An empty list, for its memory: all connections of the thread have the same, which the processor's caches hold.
     static SPARE: RefCell<Arrived> = const { RefCell::new(Vec::new()) };
+    /// How often connections were polled.
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+    /// Until how many polls there is a crowd.
+    static CROWDED_UNTIL: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Keeps what the connection under way on this thread hands over; spawns everything else.
@@ -36,12 +42,30 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Together {
     }
 }
 
+/// With so many connections polled before the answers of one are flushed, what flushing them reads is in no near cache any more.
+const CROWD: u64 = 128;
+/// For how many polls it is then done at once, before it is found out again whether that is still so.
+const CROWDED_FOR: u64 = 65_536;
+/// How often a connection is polled at once before others have their turn.
+const MAX_TURNS: usize = 16;
+
 /// A connection whose executor is [`Together`].
-pub(super) struct Driven<C>(C);
+///
+/// The answers wake it, to flush them. With few connections it then waits for its turn: the answers of several go out one after another,
+/// for which a client is woken once. In a crowd it is polled again at once.
+pub(super) struct Driven<C> {
+    connection: C,
+    notice: Arc<Notice>,
+    /// The notice's.
+    waker: Waker,
+    /// The number of the poll since which it has waited for its turn to flush.
+    waits_since: Option<u64>,
+}
 
 impl<C> Driven<C> {
     pub(super) fn new(connection: C) -> Self {
-        Self(connection)
+        let notice = Arc::new(Notice::default());
+        Self { connection, waker: Waker::from(Arc::clone(&notice)), notice, waits_since: None }
     }
 }
 
@@ -65,28 +89,109 @@ impl Drop for Collecting {
     }
 }
 
+/// Runs what arrived.
+fn run(arrived: &mut Arrived) {
+    // What has to wait becomes a task, which polls it once more: from then on it is that one which is woken.
+    let mut nobody = Context::from_waker(Waker::noop());
+    for mut request in arrived.drain(..) {
+        // As in a task of its own, a panic ends this request alone.
+        if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody))) {
+            tokio::spawn(request);
+        }
+    }
+}
+
 impl<C: Future + Unpin> Future for Driven<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let collecting = Collecting::into(SPARE.take());
-        let polled = Pin::new(&mut self.0).poll(context);
-        let mut arrived = collecting.take();
-        // What has to wait becomes a task, which polls it once more: from then on it is that one which is woken.
-        let mut nobody = Context::from_waker(Waker::noop());
-        for mut request in arrived.drain(..) {
-            // As in a task of its own, a panic ends this request alone.
-            if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody))) {
-                tokio::spawn(request);
+        let this = &mut *self;
+        let number = POLLS.get() + 1;
+        POLLS.set(number);
+        if this.waits_since.take().is_some_and(|since| number.wrapping_sub(since) > CROWD) {
+            CROWDED_UNTIL.set(number + CROWDED_FOR);
+        }
+        let turns = if number < CROWDED_UNTIL.get() { MAX_TURNS } else { 1 };
+
+        this.notice.register(context.waker());
+        let mut noted = Context::from_waker(&this.waker);
+        for _ in 0..turns {
+            this.notice.begin();
+            let collecting = Collecting::into(SPARE.take());
+            let polled = Pin::new(&mut this.connection).poll(&mut noted);
+            let mut arrived = collecting.take();
+            run(&mut arrived);
+            SPARE.set(arrived);
+            let woken = this.notice.end();
+            if polled.is_ready() || !woken {
+                return polled;
             }
         }
-        SPARE.set(arrived);
-        polled
+        this.waits_since = Some(number);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
 impl<C: Graceful + Unpin> Graceful for Driven<C> {
     fn graceful(mut self: Pin<&mut Self>) {
-        Pin::new(&mut self.0).graceful();
+        Pin::new(&mut self.connection).graceful();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Has answers at its first poll, and has flushed them after its second.
+    struct Answering {
+        polls: usize,
+    }
+
+    impl Future for Answering {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            self.polls += 1;
+            if self.polls == 1 {
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How often each of so many connections was polled before a second turn, and woke its task.
+    fn first_turn(connections: usize) -> Vec<(usize, usize)> {
+        let mut all: Vec<_> =
+            (0..connections).map(|_| (Driven::new(Answering { polls: 0 }), Arc::new(Wakes::default()))).collect();
+        let mut turn = |(driven, wakes): &mut (Driven<Answering>, Arc<Wakes>)| {
+            let waker = Waker::from(Arc::clone(wakes));
+            assert!(Pin::new(driven).poll(&mut Context::from_waker(&waker)).is_pending());
+        };
+        all.iter_mut().for_each(&mut turn);
+        let found =
+            all.iter().map(|(driven, wakes)| (driven.connection.polls, wakes.0.load(Ordering::SeqCst))).collect();
+        all.iter_mut().filter(|(driven, _)| driven.waits_since.is_some()).for_each(turn);
+        assert!(all.iter().all(|(driven, _)| driven.connection.polls == 2));
+        found
+    }
+
+    #[test]
+    fn in_a_crowd_answers_are_flushed_at_once() {
+        assert_eq!(first_turn(100), [(1, 1); 100]);
+        assert_eq!(first_turn(100), [(1, 1); 100], "100 are no crowd");
+        assert_eq!(first_turn(200), [(1, 1); 200]);
+        assert_eq!(first_turn(200), [(2, 0); 200], "200 are");
     }
 }

@@ -1,0 +1,82 @@
+//! A waker that does not wake while what it wakes runs anyway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const WOKEN: u8 = 2;
+
+/// Tells a future that polls another whether that wants to be polled again.
+#[derive(Default)]
+pub(super) struct Notice {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Notice {
+    /// From now on, being woken is noted.
+    pub(super) fn begin(&self) {
+        self.state.store(RUNNING, Ordering::Release);
+    }
+
+    /// Whether it was woken since [`begin`](Self::begin). From now on, being woken wakes the task.
+    pub(super) fn end(&self) -> bool {
+        self.state.swap(IDLE, Ordering::AcqRel) == WOKEN
+    }
+
+    /// Wakes this task from now on.
+    pub(super) fn register(&self, task: &Waker) {
+        self.task.register(task);
+    }
+}
+
+impl Wake for Notice {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let noted = self.state.compare_exchange(RUNNING, WOKEN, Ordering::AcqRel, Ordering::Acquire);
+        if noted == Err(IDLE) {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_task_is_woken_only_while_it_does_not_run() {
+        let (notice, wakes) = (Arc::new(Notice::default()), Arc::new(Wakes::default()));
+        notice.register(&Waker::from(Arc::clone(&wakes)));
+        let waker = Waker::from(Arc::clone(&notice));
+
+        notice.begin();
+        assert!(!notice.end());
+        notice.begin();
+        waker.wake_by_ref();
+        waker.wake_by_ref();
+        assert!(notice.end(), "it was woken while it ran");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+
+        waker.wake();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "it is woken while it does not");
+    }
+}
