@@ -102,7 +102,8 @@ impl State {
                 Row::Overwritten { hash, revision, saved } => {
                     let bytes = journal.saved.split_off(journal.saved.len().saturating_sub(saved));
                     self.expires_again(hash, Entry::of(&bytes));
-                    if let Some(mut entry) = self.table.find_mut(hash, |entry| entry.revision() == revision) {
+                    let place = self.table.locate(hash, |entry| entry.revision() == revision);
+                    if let Some(mut entry) = place.and_then(|place| self.table.get_mut(place)) {
                         self.expiries.remove(hash, entry.as_ref());
                         entry.restore(&bytes);
                     }

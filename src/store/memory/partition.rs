@@ -49,16 +49,17 @@ impl Partition {
         std::mem::take(&mut self.slab)
     }
 
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
-        self.slab.get(self.position(hash, is_it)?)
-    }
-
-    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<EntryMut<'_>> {
-        self.slab.get_mut(self.position(hash, is_it)?)
-    }
-
-    fn position(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<u16> {
+    /// Where in [`get`](Self::get) an entry is, until something is put in or taken out.
+    pub(super) fn position(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<u16> {
         self.index.find(hash, |&at| self.slab.get(at).is_some_and(&is_it)).copied()
+    }
+
+    pub(super) fn get(&self, at: u16) -> Option<Entry<'_>> {
+        self.slab.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, at: u16) -> Option<EntryMut<'_>> {
+        self.slab.get_mut(at)
     }
 
     /// Puts in an entry whose key is not there yet, if [there is room](Self::has_room); tells whether it did.

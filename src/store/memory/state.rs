@@ -11,7 +11,7 @@ use super::engine::Shared;
 use super::entry::{self, Entry, NewEntry};
 use super::expiries::Expiries;
 use super::journal::Journal;
-use super::table::Table;
+use super::table::{Place, Table};
 
 /// How many expired keys an operation takes out before it does its own work: enough that they get fewer, few enough not to be felt.
 const PURGE_PER_OPERATION: usize = 64;
@@ -145,7 +145,8 @@ impl State {
     /// Writes a key that is not there or has not expired, and gives the revision. An expiry that has passed makes it a removal, of
     /// one revision as every put.
     pub(super) fn put(&mut self, hash: u64, write: &PutRef<'_>, now: Millis, shared: &Shared) -> Result<u64> {
-        let old = self.find(hash, write.key);
+        let place = self.table.locate(hash, |entry| entry.key() == write.key);
+        let old = place.and_then(|place| self.table.get(place));
         let old_revision = old.map(Entry::revision);
         self.check(write.if_revision, old_revision)?;
         if seeded::on(Bug::LostCas) && write.if_revision.is_some() && self.revision % 4 == 3 {
@@ -169,8 +170,8 @@ impl State {
             return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
         }
         let new = NewEntry { write, revision: self.changed(|| Change::of(write)) };
-        match old_revision {
-            Some(old) => self.replace(hash, old, &new),
+        match place {
+            Some(place) => self.replace(hash, place, &new),
             None => self.insert(hash, &new),
         }
         Ok(new.revision)
@@ -291,8 +292,8 @@ impl State {
         self.table.find(hash, |entry| entry.key() == key)
     }
 
-    fn replace(&mut self, hash: u64, old: u64, new: &NewEntry<'_>) {
-        let Some(mut entry) = self.table.find_mut(hash, |entry| entry.revision() == old) else { return };
+    fn replace(&mut self, hash: u64, place: Place, new: &NewEntry<'_>) {
+        let Some(mut entry) = self.table.get_mut(place) else { return };
         let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
         self.expiries.remove(hash, entry.as_ref());
         let in_place = entry.as_ref().has_room_for(new.write)
@@ -300,6 +301,7 @@ impl State {
         if in_place {
             entry.overwrite(new);
         } else {
+            let old = entry.as_ref().revision();
             let old = self.table.replace(hash, |entry| entry.revision() == old, new);
             if let (Some(journal), Some(old)) = (&mut self.journal, old) {
                 journal.replaced(hash, new.revision, old);

@@ -30,6 +30,13 @@ pub(super) struct Table<S = RandomState> {
     len: usize,
 }
 
+/// Where an entry is, until something is put in or taken out.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    partition: usize,
+    at: u16,
+}
+
 impl<S: BuildHasher> Table<S> {
     pub(super) fn new(hasher: S) -> Self {
         Self { hasher, directory: Vec::new(), depth: 0, partitions: Vec::new(), deepest: 0, len: 0 }
@@ -53,20 +60,30 @@ impl<S: BuildHasher> Table<S> {
     }
 
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Entry<'_>> {
-        self.partition(hash)?.find(hash, is_it)
+        self.get(self.locate(hash, is_it)?)
+    }
+
+    /// Where an entry is.
+    pub(super) fn locate(&self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Place> {
+        let partition = self.id(hash)?;
+        let at = self.partitions.get(partition)?.position(hash, is_it)?;
+        Some(Place { partition, at })
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<Entry<'_>> {
+        self.partitions.get(place.partition)?.get(place.at)
+    }
+
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<EntryMut<'_>> {
+        self.partitions.get_mut(place.partition)?.get_mut(place.at)
     }
 
     /// Brings what searches for these hashes will read into the processor's caches. Here the searches do not wait for each other, as
     /// they do with the work of an operation between them: first what leads to the entries, then the entries.
     pub(super) fn warm(&self, hashes: &[u64]) {
         let mut found = Vec::with_capacity(hashes.len());
-        found.extend(hashes.iter().filter_map(|hash| self.partition(*hash)?.find(*hash, |_| true)));
+        found.extend(hashes.iter().filter_map(|hash| self.find(*hash, |_| true)));
         std::hint::black_box(found.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
-    }
-
-    pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<EntryMut<'_>> {
-        let id = self.id(hash)?;
-        self.partitions.get_mut(id)?.find_mut(hash, is_it)
     }
 
     /// Whether one more entry of this hash can be put in. It always can, unless somebody found thousands of keys that collide.
