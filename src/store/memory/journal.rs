@@ -9,6 +9,7 @@ use super::state::State;
 const MAX_RESERVED: usize = 64 << 10;
 
 /// What a batch changed so far: at most one row a step. The entries in it lay in the store before, so it costs no memory to speak of.
+#[derive(Default)]
 pub(super) struct Journal {
     /// The store's revision before the batch.
     pub(super) revision: u64,
@@ -16,63 +17,73 @@ pub(super) struct Journal {
     /// How many rows there may be.
     steps: usize,
     rows: Vec<Row>,
-    /// The bytes of small entries that were overwritten, in the order of their rows.
+    /// The bytes of short entries that were overwritten, in the order of their rows.
     saved: Vec<u8>,
+    /// The entries that were taken out, in the order of their rows.
+    taken: Vec<Moved<'static>>,
     /// For those who watch, once it is done.
     pub(super) changes: Vec<Change>,
 }
 
-enum Row {
-    /// An entry of this revision came.
-    Inserted { hash: u64, revision: u64 },
-    /// An entry of this revision came in the place of another.
-    Replaced { hash: u64, revision: u64, old: Moved<'static> },
-    /// An entry became one of this revision, in its place; its bytes before it were saved, so many.
-    Overwritten { hash: u64, revision: u64, saved: usize },
-    /// An entry went.
-    Removed { hash: u64, old: Moved<'static> },
+/// A change of one entry.
+struct Row {
+    hash: u64,
+    /// The entry's revision after it; that of the one that went, if it is a removal.
+    revision: u64,
+    change: RowChange,
+}
+
+enum RowChange {
+    /// An entry came.
+    Inserted,
+    /// An entry came in the place of another, which is among those that were taken out.
+    Replaced,
+    /// An entry changed in its place; its bytes before that were saved, so many.
+    Overwritten(u32),
+    /// An entry went, and is among those that were taken out.
+    Removed,
 }
 
 impl Journal {
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, hash: u64, revision: u64, change: RowChange) {
         if self.rows.is_empty() {
             self.rows.reserve(self.steps);
         }
-        self.rows.push(row);
+        self.rows.push(Row { hash, revision, change });
     }
 
     pub(super) fn inserted(&mut self, hash: u64, revision: u64) {
-        self.push(Row::Inserted { hash, revision });
+        self.push(hash, revision, RowChange::Inserted);
     }
 
     pub(super) fn replaced(&mut self, hash: u64, revision: u64, old: Moved<'static>) {
-        self.push(Row::Replaced { hash, revision, old });
+        self.taken.push(old);
+        self.push(hash, revision, RowChange::Replaced);
     }
 
     /// Saves an entry that is about to become that of a write of this revision, unless it is long; tells whether it did.
     pub(super) fn overwritten(&mut self, hash: u64, revision: u64, entry: Entry<'_>) -> bool {
         let slot = entry.slot();
-        if slot.len() > MAX_SHARED {
-            return false;
-        }
+        let Some(len) = u32::try_from(slot.len()).ok().filter(|_| slot.len() <= MAX_SHARED) else { return false };
         if self.saved.is_empty() {
             self.saved.reserve(self.steps.saturating_mul(slot.len()).min(MAX_RESERVED));
         }
         self.saved.extend_from_slice(slot);
-        self.push(Row::Overwritten { hash, revision, saved: slot.len() });
+        self.push(hash, revision, RowChange::Overwritten(len));
         true
     }
 
     pub(super) fn removed(&mut self, hash: u64, old: Moved<'static>) {
-        self.push(Row::Removed { hash, old });
+        let revision = old.as_ref().revision();
+        self.taken.push(old);
+        self.push(hash, revision, RowChange::Removed);
     }
 }
 
 impl State {
     /// From now on, changes can be undone, of about so many steps. No key that the batch touches may have expired: expiries are not for it to undo.
     pub(super) fn open_journal(&mut self, steps: usize) {
-        let (rows, saved, changes) = (Vec::new(), Vec::new(), Vec::new());
-        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, steps, rows, saved, changes });
+        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, steps, ..Journal::default() });
     }
 
     /// The changes stand.
@@ -86,21 +97,23 @@ impl State {
     /// The changes never were.
     pub(super) fn roll_back(&mut self) {
         let Some(mut journal) = self.journal.take() else { return };
-        for row in journal.rows.into_iter().rev() {
-            match row {
-                Row::Inserted { hash, revision } => {
+        for Row { hash, revision, change } in journal.rows.into_iter().rev() {
+            match change {
+                RowChange::Inserted => {
                     if let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) {
                         self.expiries.remove(hash, entry.as_ref());
                     }
                 }
-                Row::Replaced { hash, revision, old } => {
+                RowChange::Replaced => {
+                    let Some(old) = journal.taken.pop() else { continue };
                     self.expires_again(hash, old.as_ref());
                     if let Some(entry) = self.table.replace(hash, |entry| entry.revision() == revision, old) {
                         self.expiries.remove(hash, entry.as_ref());
                     }
                 }
-                Row::Overwritten { hash, revision, saved } => {
-                    let bytes = journal.saved.split_off(journal.saved.len().saturating_sub(saved));
+                RowChange::Overwritten(len) => {
+                    let start = journal.saved.len().saturating_sub(len as usize);
+                    let bytes = journal.saved.split_off(start);
                     self.expires_again(hash, Entry::of(&bytes));
                     let place = self.table.locate(hash, |entry| entry.revision() == revision);
                     if let Some(mut entry) = place.and_then(|place| self.table.get_mut(place)) {
@@ -108,7 +121,8 @@ impl State {
                         entry.restore(&bytes);
                     }
                 }
-                Row::Removed { hash, old } => {
+                RowChange::Removed => {
+                    let Some(old) = journal.taken.pop() else { continue };
                     self.expires_again(hash, old.as_ref());
                     self.table.insert(hash, old);
                 }
