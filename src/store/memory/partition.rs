@@ -54,6 +54,11 @@ impl Partition {
         self.index.find(hash, |&at| self.slab.get(at).is_some_and(&is_it)).copied()
     }
 
+    /// Where the entry of a hash is most likely, which only the index is asked for.
+    pub(super) fn likely(&self, hash: u64) -> Option<u16> {
+        self.index.find(hash, |_| true).copied()
+    }
+
     pub(super) fn get(&self, at: u16) -> Option<Entry<'_>> {
         self.slab.get(at)
     }

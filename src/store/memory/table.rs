@@ -78,12 +78,17 @@ impl<S: BuildHasher> Table<S> {
         self.partitions.get_mut(place.partition)?.get_mut(place.at)
     }
 
-    /// Brings what searches for these hashes will read into the processor's caches. Here the searches do not wait for each other, as
-    /// they do with the work of an operation between them: first what leads to the entries, then the entries.
+    /// Brings what searches for these hashes will read into the processor's caches. Each pass reads what the one before found, and its
+    /// reads do not wait for each other, as they do with the work of an operation between them.
     pub(super) fn warm(&self, hashes: &[u64]) {
         let mut found = Vec::with_capacity(hashes.len());
-        found.extend(hashes.iter().filter_map(|hash| self.find(*hash, |_| true)));
-        std::hint::black_box(found.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
+        found.extend(hashes.iter().filter_map(|hash| Some((*hash, self.partition(*hash)?))));
+        std::hint::black_box(found.iter().map(|(_, partition)| partition.len()).fold(0, usize::wrapping_add));
+        let mut positions = Vec::with_capacity(found.len());
+        positions.extend(found.iter().filter_map(|(hash, partition)| Some((*partition, partition.likely(*hash)?))));
+        let mut entries = Vec::with_capacity(positions.len());
+        entries.extend(positions.iter().filter_map(|(partition, at)| partition.get(*at)));
+        std::hint::black_box(entries.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
     }
 
     /// Whether one more entry of this hash can be put in. It always can, unless somebody found thousands of keys that collide.
