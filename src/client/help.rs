@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::Exit;
 use crate::dialect::grammar::{COMMANDS, Mode, Spec};
 
+/// What a value may be on the command line and at the prompt; at a text door it is always the value itself.
+pub(super) const VALUES: &str = "As a VALUE, - is the standard input, @FILE a file, and @@x is @x.";
+
 /// The commands with one line each.
 pub(super) fn commands() -> String {
     let all = || COMMANDS.iter().filter(|spec| spec.exists_in(Mode::CommandLine));
@@ -24,9 +27,12 @@ pub(super) fn commands() -> String {
 pub(super) fn after_options() -> String {
     let mut text = commands();
     text.push_str(
-        "\nSeveral commands may stand one after another. The options of a command stand behind its words; `--` makes the\n\
-         next word literal. `help COMMAND` tells more.\n\n\
-         Examples:\n\
+        "\nSeveral commands may stand one after another. The options of a command stand behind its words;\n\
+         `--` makes the next word literal. `help COMMAND` tells more.\n",
+    );
+    let _ = writeln!(text, "{VALUES}");
+    text.push_str(
+        "\nExamples:\n\
          \x20 kvrpc-cli put city Kolkata put country India get country get city\n\
          \x20 kvrpc-cli put code 1234 --ttl 5m get code\n\
          \x20 kvrpc-cli -o json keys user/\n\
@@ -48,6 +54,9 @@ pub(super) fn after_options() -> String {
 /// All about one command.
 pub(super) fn command(spec: &Spec) -> String {
     let mut text = format!("{}\n  {}\n", spec.usage(), spec.help);
+    if spec.words_form().contains("VALUE") {
+        let _ = writeln!(text, "  {VALUES}");
+    }
     if !spec.options.is_empty() {
         text.push_str("\nOptions:\n");
         let width = spec.options.iter().map(|option| option.form().len()).max().unwrap_or(0);

@@ -5,6 +5,7 @@ use std::io;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::help::VALUES;
 use super::{Exit, args};
 use crate::dialect::grammar::{COMMANDS, Mode};
 
@@ -28,6 +29,7 @@ fn commands() -> Roff {
     roff.text([roman(
         "Several commands may stand one after another. The options of a command stand behind its words; \"--\" makes the next word literal.",
     )]);
+    roff.text([roman(VALUES)]);
     for spec in COMMANDS.iter().filter(|spec| spec.exists_in(Mode::CommandLine)) {
         roff.control("TP", []);
         roff.text([bold(spec.name), roman(format!(" {}", spec.arguments()))]);

@@ -43,7 +43,7 @@ pub const COMMANDS: &[Spec] = &[
         place: Place::Both,
         words: &[KEY, VALUE],
         options: PUT_OPTIONS,
-        help: "write a key; - is the standard input, @FILE a file, @@x is @x",
+        help: "write a key",
         examples: &["put city Kolkata", "put code 1234 --ttl 5m", "put photo @cat.png"],
         build: |w| Ok(Call::Put(w.put()?)),
     },
