@@ -31,6 +31,9 @@ struct Chunk {
     slot_len: u32,
     /// The next one of the chunks that are open, or of those that are empty.
     next: u16,
+    /// Whether it will soon be full: it grows fast, since moving it costs more than what lies idle until then. Of a small store, or of
+    /// many lengths, what lies idle costs more.
+    likely_full: bool,
 }
 
 impl Default for Slab {
@@ -149,7 +152,11 @@ impl Slab {
             self.empty = self.chunks.get(usize::from(id))?.next;
             id
         };
-        self.chunks.get_mut(usize::from(id))?.slot_len = u32::try_from(slot_len).ok()?;
+        let before = usize::from(id).checked_sub(1).and_then(|before| self.chunks.get(before));
+        let likely_full = before.is_some_and(|before| before.slot_len() == slot_len);
+        let chunk = self.chunks.get_mut(usize::from(id))?;
+        chunk.slot_len = u32::try_from(slot_len).ok()?;
+        chunk.likely_full = likely_full;
         self.open(id)
     }
 
@@ -185,7 +192,7 @@ impl Slab {
 
 impl Chunk {
     fn empty(next: u16) -> Self {
-        Self { bytes: Vec::new(), slot_len: 0, next }
+        Self { bytes: Vec::new(), slot_len: 0, next, likely_full: false }
     }
 
     fn slot_len(&self) -> usize {
@@ -200,12 +207,12 @@ impl Chunk {
         self.bytes.chunks_exact(self.slot_len().max(1)).map(Entry::of)
     }
 
-    /// Sees to it that one more slot has room. Doubling would leave a quarter idle.
+    /// Sees to it that one more slot has room.
     fn grow(&mut self) {
         let (used, slots) = (self.used(), slots(self.slot_len()));
         if slots > 1 && self.bytes.len() == self.bytes.capacity() {
-            let more = (used / 2).clamp(1, 4).min(slots - used);
-            self.bytes.reserve_exact(more * self.slot_len());
+            let more = if self.likely_full { used.max(4) } else { (used / 4).clamp(1, 2) };
+            self.bytes.reserve_exact(more.min(slots - used) * self.slot_len());
         }
     }
 
