@@ -123,7 +123,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn value(self) -> &'a [u8] {
-        let end = self.0.len() - usize::from(self.flags() >> UNUSED_SHIFT);
+        let end = self.0.len().saturating_sub(usize::from(self.flags() >> UNUSED_SHIFT));
         self.0.get(self.value_at()..end).unwrap_or_default()
     }
 
@@ -321,7 +321,6 @@ mod tests {
     #[test]
     fn an_entry_is_overwritten_in_place_only_where_it_has_room() {
         let text = |text: &str| Value::text(text).unwrap();
-        // Two bytes are unused where the value has 3 and there is no expiry.
         for (name, before, after, fits) in [
             ("same size", (text("abcdefghijklmnop"), None), (text("ABCDEFGHIJKLMNOP"), None), true),
             ("blob over text", (text("abc"), None), (Value::blob(vec![1, 2, 3]).unwrap(), None), true),
