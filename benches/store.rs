@@ -8,8 +8,8 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
-use kvrpc::model::{Key, Operations, Prefix, Value};
-use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Step, Store, Write};
+use kvrpc::model::{Key, OperationRef, Operations, Prefix, Value};
+use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Store, Write};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -46,6 +46,13 @@ fn resident_bytes() -> usize {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
+/// 100 operations.
+fn batch(mut add: impl FnMut(&mut Operations)) -> Operations {
+    let mut operations = Operations::default();
+    (0..100).for_each(|_| add(&mut operations));
+    operations
+}
+
 fn operations(criterion: &mut Criterion) {
     // The large store first: its memory is measured in a process that has nothing yet to use again.
     for keys in [1_000_000, 1_000] {
@@ -78,7 +85,7 @@ fn operations(criterion: &mut Criterion) {
             );
         });
         group.bench_function("batch of 100 gets", |bencher| {
-            let mut operations = || (0..100).map(|_| Step::Get { key: key(next()) }).collect();
+            let mut operations = || batch(|to| to.push(OperationRef::Get { key: key(next()).as_str().as_bytes() }));
             bencher.iter_batched(
                 &mut operations,
                 |operations: Operations| store.batch(operations, None).now_or_never(),
@@ -86,7 +93,7 @@ fn operations(criterion: &mut Criterion) {
             );
         });
         group.bench_function("batch of 100 puts", |bencher| {
-            let mut operations = || (0..100).map(|_| Step::Put(write(next()))).collect();
+            let mut operations = || batch(|to| to.push(OperationRef::Put(write(next()).to_ref())));
             bencher.iter_batched(
                 &mut operations,
                 |operations: Operations| store.batch(operations, None).now_or_never(),

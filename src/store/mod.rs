@@ -16,8 +16,8 @@ pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
 use crate::model::{
-    Delete, Durability, Entry, Expiry, Key, Millis, OperationRef, Operations, Outcome, Position, Prefix, PutRef,
-    RequestId, Result, Value,
+    Delete, Durability, Entry, Expiry, Key, Millis, Operations, Outcome, Position, Prefix, PutRef, RequestId, Result,
+    Value,
 };
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
@@ -95,15 +95,6 @@ pub struct Write {
     pub if_revision: Option<u64>,
 }
 
-/// An [`Operation`](crate::model::Operation) whose expiry is a point in time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the operation of its name")]
-pub enum Step {
-    Get { key: Key },
-    Put(Write),
-    Delete(Delete),
-}
-
 impl Write {
     /// The same, without its key and value.
     pub fn to_ref(&self) -> PutRef<'_> {
@@ -115,20 +106,6 @@ impl Write {
             expire_time: self.expire_time,
             if_revision: self.if_revision,
         }
-    }
-}
-
-impl FromIterator<Step> for Operations {
-    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
-        let mut this = Self::default();
-        for step in steps {
-            this.push(match &step {
-                Step::Get { key } => OperationRef::Get { key: key.as_str().as_bytes() },
-                Step::Put(write) => OperationRef::Put(write.to_ref()),
-                Step::Delete(delete) => delete.to_ref(),
-            });
-        }
-        this
     }
 }
 

@@ -1,4 +1,4 @@
-//! A waker that does not wake while what it wakes runs anyway.
+//! A waker that notes that it was woken, for futures that poll another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,7 +10,7 @@ const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
 const WOKEN: u8 = 2;
 
-/// Tells a future that polls another whether that wants to be polled again.
+/// Whether a future wants to be polled. Its task is woken once for that, and not while it runs anyway.
 #[derive(Default)]
 pub(super) struct Notice {
     state: AtomicU8,
@@ -18,13 +18,18 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// From now on, being woken is noted.
+    /// One that was woken, for a first poll.
+    pub(super) fn woken() -> Self {
+        Self { state: AtomicU8::new(WOKEN), task: AtomicWaker::new() }
+    }
+
+    /// From now on and until [`take`](Self::take), being woken is noted, and wakes nothing.
     pub(super) fn begin(&self) {
         self.state.store(RUNNING, Ordering::Release);
     }
 
-    /// Whether it was woken since [`begin`](Self::begin). From now on, being woken wakes the task.
-    pub(super) fn end(&self) -> bool {
+    /// Whether it was woken since the last time. From now on, being woken wakes the task.
+    pub(super) fn take(&self) -> bool {
         self.state.swap(IDLE, Ordering::AcqRel) == WOKEN
     }
 
@@ -40,8 +45,7 @@ impl Wake for Notice {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let noted = self.state.compare_exchange(RUNNING, WOKEN, Ordering::AcqRel, Ordering::Acquire);
-        if noted == Err(IDLE) {
+        if self.state.swap(WOKEN, Ordering::AcqRel) == IDLE {
             self.task.wake();
         }
     }
@@ -69,14 +73,16 @@ mod tests {
         let waker = Waker::from(Arc::clone(&notice));
 
         notice.begin();
-        assert!(!notice.end());
+        assert!(!notice.take());
         notice.begin();
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert!(notice.end(), "it was woken while it ran");
+        assert!(notice.take(), "it was woken while it ran");
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
 
+        waker.wake_by_ref();
         waker.wake();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "it is woken while it does not");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "it is woken while it does not, once");
+        assert!(notice.take());
     }
 }

@@ -6,42 +6,19 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use super::notice::Notice;
 
 /// Polls its future when that was woken, and else not.
 pub(super) struct Seldom<F> {
     future: Pin<Box<F>>,
-    bell: Arc<Bell>,
-    /// The task that the bell knows.
-    task: Option<Waker>,
-}
-
-/// Notes that the future was woken, and wakes its task.
-struct Bell {
-    rung: AtomicBool,
-    task: Mutex<Waker>,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        // In this order: the task that is woken sees that it was rung.
-        self.task.lock().wake_by_ref();
-    }
+    notice: Arc<Notice>,
 }
 
 impl<F: Future> Seldom<F> {
     pub(super) fn new(future: F) -> Self {
-        // Rung, for its first poll.
-        let bell = Bell { rung: AtomicBool::new(true), task: Mutex::new(Waker::noop().clone()) };
-        Self { future: Box::pin(future), bell: Arc::new(bell), task: None }
+        Self { future: Box::pin(future), notice: Arc::new(Notice::woken()) }
     }
 }
 
@@ -50,23 +27,20 @@ impl<F: Future> Future for Seldom<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        if !this.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
-            // Before the look at the bell: one that rings from now on wakes this task.
-            this.bell.task.lock().clone_from(context.waker());
-            this.task = Some(context.waker().clone());
-        }
-        if !this.bell.rung.load(Ordering::Acquire) {
+        // Before the look: who is woken from now on wakes this task.
+        this.notice.register(context.waker());
+        if !this.notice.take() {
             return Poll::Pending;
         }
-        this.bell.rung.swap(false, Ordering::AcqRel);
-        let waker = Waker::from(Arc::clone(&this.bell));
+        let waker = Waker::from(Arc::clone(&this.notice));
         this.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     use tokio::sync::Notify;
 

@@ -122,7 +122,7 @@ impl<C: Future + Unpin> Future for Driven<C> {
             let mut arrived = collecting.take();
             run(&mut arrived);
             SPARE.set(arrived);
-            let woken = this.notice.end();
+            let woken = this.notice.take();
             if polled.is_ready() || !woken {
                 return polled;
             }

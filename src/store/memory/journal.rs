@@ -131,6 +131,7 @@ impl State {
         self.revision = journal.revision;
         self.bytes = journal.bytes;
     }
+
     fn expires_again(&mut self, hash: u64, entry: Entry<'_>) {
         self.expiries.add(hash, entry.expire_time(), entry.revision());
     }

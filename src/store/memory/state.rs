@@ -171,7 +171,7 @@ impl State {
         }
         let new = NewEntry { write, revision: self.changed(|| Change::of(write)) };
         match place {
-            Some(place) => self.replace(hash, place, &new),
+            Some(place) => self.replace(hash, place, fits, &new),
             None => self.insert(hash, &new),
         }
         Ok(new.revision)
@@ -292,12 +292,13 @@ impl State {
         self.table.find(hash, |entry| entry.key() == key)
     }
 
-    fn replace(&mut self, hash: u64, place: Place, new: &NewEntry<'_>) {
+    /// Puts an entry in the place of one of the same key, which has room for it or not.
+    fn replace(&mut self, hash: u64, place: Place, fits: bool, new: &NewEntry<'_>) {
         let Some(mut entry) = self.table.get_mut(place) else { return };
         let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
         self.expiries.remove(hash, entry.as_ref());
-        let in_place = entry.as_ref().has_room_for(new.write)
-            && self.journal.as_mut().is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
+        let in_place =
+            fits && self.journal.as_mut().is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
         if in_place {
             entry.overwrite(new);
         } else {

@@ -1,10 +1,10 @@
 //! One operation after another, at the edges.
 
 use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
-use kvrpc::store::{Limits, Step, Usage};
+use kvrpc::store::{Limits, Usage};
 
 use super::{
-    Engine, NO_LIMITS, START, Tested, batch, delete, entry_bytes, for_each_engine, get, get_text, key, list, put,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get, get_text, key, list, put,
     reason, removal, revision, text, write, write_if, write_until,
 };
 

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use kvrpc::model::{Outcome, Prefix, Reason};
-use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery, Step};
+use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    Engine, NO_LIMITS, START, Tested, batch, delete, get, get_text, key, list, once, put, put_once, removal, revision,
-    write, write_if, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, once, put, put_once, removal,
+    revision, write, write_if, write_until,
 };
 
 type Checked = Result<(), Violation>;

@@ -1,10 +1,10 @@
 //! What only the memory engine does: it gives back what is taken, by deletes, by expiry, and when a store is dropped.
 
-use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Step, Store, Usage, Write};
+use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage, Write};
 
 use super::{
-    Engine, NO_LIMITS, START, Tested, batch, delete, get, key, list, once, put, put_once, removal, revision, write,
-    write_until,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, key, list, once, put, put_once, removal, revision,
+    write, write_until,
 };
 
 const NOTHING: Usage = Usage { keys: 0, bytes: 0, request_id_bytes: 0 };

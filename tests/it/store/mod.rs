@@ -23,10 +23,10 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 
-use kvrpc::model::{Delete, Entry, Key, Prefix, Reason, RequestId, Result, Value};
+use kvrpc::model::{Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, Value};
 use kvrpc::store::{
-    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Step,
-    Store, Usage, Write, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Store,
+    Usage, Write, Written,
 };
 
 /// Where the manual clocks of the tests begin.
@@ -159,6 +159,28 @@ fn put<S: Tested>(store: &S, write: Write) -> Result<u64> {
 
 fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
     S::now(store.delete(delete, None)).map(|deleted| (deleted.deleted, deleted.revision))
+}
+
+/// An operation of a batch, whose expiry is a point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Get { key: Key },
+    Put(Write),
+    Delete(Delete),
+}
+
+impl FromIterator<Step> for Operations {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        let mut this = Self::default();
+        for step in steps {
+            this.push(match &step {
+                Step::Get { key } => OperationRef::Get { key: key.as_str().as_bytes() },
+                Step::Put(write) => OperationRef::Put(write.to_ref()),
+                Step::Delete(delete) => delete.to_ref(),
+            });
+        }
+        this
+    }
 }
 
 fn batch<S: Tested>(store: &S, steps: Vec<Step>) -> Result<Batched> {

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
-use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Step, Usage, Write, Written};
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written};
 
-use super::{Engine, START, Tested, for_each_engine, get, key, list, once, put_once, revision, write};
+use super::{Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write};
 
 /// A condition, to be filled in with what the model knows.
 #[derive(Clone, Copy, Debug)]

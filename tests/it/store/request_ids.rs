@@ -1,11 +1,11 @@
 //! Request ids: the first answer again, and how long.
 
 use kvrpc::model::Reason;
-use kvrpc::store::{Limits, Step, Store, Usage};
+use kvrpc::store::{Limits, Store, Usage};
 
 use super::{
-    Engine, NO_LIMITS, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once, put, put_once, reason,
-    removal, revision, write, write_if,
+    Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once, put, put_once,
+    reason, removal, revision, write, write_if,
 };
 
 fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 
 use kvrpc::model::{Position, Prefix};
 use kvrpc::store::feed::Next;
-use kvrpc::store::{Change, ChangeKind, ListQuery, Step, Store, Watched};
+use kvrpc::store::{Change, ChangeKind, ListQuery, Store, Watched};
 
-use super::{Engine, NO_LIMITS, Tested, batch, delete, for_each_engine, put, removal, write, write_until};
+use super::{Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, put, removal, write, write_until};
 use crate::harness::within;
 
 /// The next changes, in words.
