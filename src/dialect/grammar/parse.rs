@@ -44,11 +44,24 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
         Some(first.as_ref())
     }
 
+    /// A command, or its help, wherever among its words and options that is asked for.
     fn command(&mut self, spec: &'static Spec) -> Result<Call, Wrong> {
+        let help = Call::Help { command: Some(spec) };
         if self.mode == Mode::CommandLine && matches!(self.peek(), Some("--help" | "-h")) {
             self.next();
-            return Ok(Call::Help { command: Some(spec) });
+            return Ok(help);
         }
+        match self.words_and_options(spec) {
+            Err(Wrong::Dashes { word, .. } | Wrong::Option { option: word, .. })
+                if self.mode == Mode::CommandLine && word == "--help" =>
+            {
+                Ok(help)
+            }
+            read => read,
+        }
+    }
+
+    fn words_and_options(&mut self, spec: &'static Spec) -> Result<Call, Wrong> {
         let mut taken = Taken::new(spec, self.mode);
         for word in spec.words {
             match word {

@@ -81,6 +81,10 @@ fn chains_on_the_command_line() {
         ("help", vec![Call::Help { command: None }]),
         ("help get", vec![Call::Help { command: find("get", Mode::CommandLine) }]),
         ("get --help", vec![Call::Help { command: find("get", Mode::CommandLine) }]),
+        ("put k --help", vec![Call::Help { command: find("put", Mode::CommandLine) }]),
+        ("put k v --ttl 5m --help", vec![Call::Help { command: find("put", Mode::CommandLine) }]),
+        ("bench batch --help", vec![Call::Help { command: find("bench", Mode::CommandLine) }]),
+        ("put k -- --help", vec![put("k", "--help")]),
     ] {
         assert_eq!(calls(line, Mode::CommandLine), Ok(want), "{line}");
     }
