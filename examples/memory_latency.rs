@@ -3,7 +3,7 @@
 //! `cargo run --release --example memory_latency` prints pairs of bytes and nanoseconds, as JSON.
 
 use std::hint::black_box;
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Instant;
 
 use rand::SeedableRng as _;
@@ -13,7 +13,7 @@ use rand::seq::SliceRandom as _;
 const READS: u32 = 4_000_000;
 
 /// A line of the processor's caches, which tells the next one to read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 #[repr(align(64))]
 struct Line {
     next: u32,
@@ -34,8 +34,7 @@ fn latency(lines: u32) -> f64 {
     begun.elapsed().as_secs_f64() * 1e9 / f64::from(READS)
 }
 
-fn main() -> io::Result<()> {
-    let found: Vec<String> =
-        (18..=28).map(|bits| format!("[{}, {:.1}]", 1_u32 << bits, latency(1 << (bits - 6)))).collect();
-    writeln!(io::stdout(), "[{}]", found.join(", "))
+fn main() -> serde_json::Result<()> {
+    let found: Vec<(u32, f64)> = (18..=28).map(|bits| (1 << bits, latency(1 << (bits - 6)))).collect();
+    serde_json::to_writer(io::stdout(), &found)
 }

@@ -79,7 +79,13 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
                 Word::GetOrPut => {
                     let name = self.needed(spec, "get or put")?.text;
                     match find(name, self.mode).filter(|inner| matches!(inner.name, "get" | "put")) {
-                        Some(inner) => taken.nest(self.command(inner)?),
+                        Some(inner) => {
+                            let call = self.command(inner)?;
+                            if matches!(call, Call::Help { .. }) {
+                                return Ok(call);
+                            }
+                            taken.nest(call);
+                        }
                         None => return Err(Wrong::Missing { command: spec, word: "get or put" }),
                     }
                 }

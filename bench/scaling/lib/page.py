@@ -7,15 +7,14 @@ import subprocess
 import sys
 import time
 
-from load import ROOT
+from install import ROOT, TOOLS
 
-TOOLS = ROOT / "target" / "bench"
 MATPLOTLIB = "3.10.8"
 
-TITLES = {
-    "keys": "Keys: One user's store. A batch shows what the store costs, since little of the way there is in it.",
-    "users": "Users: The calls take turns over all of them, each with its own session and store of 10 keys. One user alone is found without looking: the server keeps with a connection who called last.",
-    "connections": "Connections: Gets of one user by h2load, as fast as the answers come. The bare tonic echo, an answer as long with nothing around it under the same load, shows what of the growth is not kvrpc's: each call finds the state of its connection, in the system, on both ends, and in HTTP/2, further from the processor. With 16 calls in flight they share that.",
+ABOUT = {
+    "keys": "One user's store. A batch shows what the store costs, since little of the way there is in it.",
+    "users": "The calls take turns over all of them, each with its own session and store of 10 keys. One user alone is found without looking: the server keeps with a connection who called last.",
+    "connections": "Gets of one user by h2load, as fast as the answers come. The bare tonic echo, an answer as long with nothing around it under the same load, shows what of the growth is not kvrpc's: each call finds the state of its connection, in the system, on both ends, and in HTTP/2, further from the processor. With 16 calls in flight they share that.",
 }
 
 
@@ -49,19 +48,18 @@ def text(results, memory, options):
         "The limits of keys, bytes, sessions and sign-ins were raised.",
         "",
     ]
-    for dimension, title in TITLES.items():
+    for dimension, about in ABOUT.items():
         series = of(results, dimension)
         if not series:
             continue
-        head, rest = title.split(": ", 1)
-        lines += [f"## {head}", "", rest, "", "| series | " + next(iter(series.values()))[0]["label"] + " | CPU, µs an operation | middle half | operations a second | beside the smallest |", "|---|--:|--:|--:|--:|--:|"]
+        lines += [f"## {dimension.capitalize()}", "", about, "", "| series | " + next(iter(series.values()))[0]["label"] + " | CPU, µs an operation | middle half | operations a second | beside the smallest |", "|---|--:|--:|--:|--:|--:|"]
         for name, points in series.items():
             for point in points:
                 low, middle, high = statistics.quantiles(point["cpu"], n=4)
                 rate = statistics.median(point["rate"])
                 lines.append(f"| {name} | {point['size']:,} | {middle:.2f} | {low:.2f} to {high:.2f} | {rate:,.0f} | {growth(points[0], point):+.0f} % |")
-        lines += ["", f"![CPU of an operation by {head.lower()}](scaling-{dimension}.svg)", ""]
-    lines += ["## The machine", "", "What grows is misses of the processor's caches. A read of a line of memory that nobody could foresee costs here, by how much memory is in use (`examples/memory_latency.rs`, before the series and after). Where that jumps is what the other programs left of the caches: at 150 ns, seven such lines are a quarter of a Get.", ""]
+        lines += ["", f"![CPU of an operation by {dimension}](scaling-{dimension}.svg)", ""]
+    lines += ["## The machine", "", "What grows is misses of the processor's caches. A read of a line of memory that nobody could foresee costs here, by how much memory is in use (`examples/memory_latency.rs`, before the series and after). It jumps where what the other programs left of the caches ends.", ""]
     lines += ["| in use | " + " | ".join(size(count) for count, _ in memory[0]) + " |", "|---|" + "--:|" * len(memory[0])]
     lines += [f"| {when}, ns | " + " | ".join(f"{nanoseconds:.0f}" for _, nanoseconds in found) + " |" for when, found in zip(("before", "after"), memory)]
     return "\n".join([*lines, ""])
@@ -94,5 +92,5 @@ for dimension, series in json.load(sys.stdin).items():
     figure.tight_layout()
     figure.savefig(f"{sys.argv[1]}/scaling-{dimension}.svg", metadata={"Date": None})
 """
-    given = {dimension: of(results, dimension) for dimension in TITLES if of(results, dimension)}
+    given = {dimension: of(results, dimension) for dimension in ABOUT if of(results, dimension)}
     subprocess.run([python / "bin" / "python", "-c", code, ROOT / "docs"], input=json.dumps(given), text=True, check=True)
