@@ -1,4 +1,5 @@
-//! What it takes to read requests and write answers: protobuf, the command grammar, the dialects `text` and `pickle`.
+//! What it takes to read requests and write answers: protobuf, the command grammar, the dialects
+//! `text` and `pickle`.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -14,7 +15,9 @@ use kvrpc::dialect::grammar::{Mode, parse, split_blanks};
 use kvrpc::dialect::{ALL, Transport};
 use kvrpc::model::{Entry, Reply, Value};
 use kvrpc::pb::v1::operation::Operation as Kind;
-use kvrpc::pb::v1::{BatchRequest, GetOperation, GetResponse, Operation, PutRequest, get_response, put_request};
+use kvrpc::pb::v1::{
+    BatchRequest, GetOperation, GetResponse, Operation, PutRequest, get_response, put_request,
+};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -26,12 +29,21 @@ fn value() -> String {
 }
 
 fn protobuf(criterion: &mut Criterion) {
-    let put = PutRequest { key: KEY.to_owned(), data: Some(put_request::Data::Value(value())), ..Default::default() };
+    let put = PutRequest {
+        key: KEY.to_owned(),
+        data: Some(put_request::Data::Value(value())),
+        ..Default::default()
+    };
     let bytes = put.encode_to_vec();
     let get = || Operation { operation: Some(Kind::Get(GetOperation { key: KEY.to_owned() })) };
     let batch =
-        BatchRequest { operations: (0..128).map(|_| get()).collect(), request_id: String::new() }.encode_to_vec();
-    let answer = GetResponse { data: Some(get_response::Data::Value(value())), revision: 7, expire_time: None };
+        BatchRequest { operations: (0..128).map(|_| get()).collect(), request_id: String::new() }
+            .encode_to_vec();
+    let answer = GetResponse {
+        data: Some(get_response::Data::Value(value())),
+        revision: 7,
+        expire_time: None,
+    };
 
     let mut group = criterion.benchmark_group("protobuf");
     group.bench_function("decode a put", |bencher| {

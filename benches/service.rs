@@ -1,4 +1,5 @@
-//! What the service takes for a command: finding a session by its token, authorising, executing. No door, no socket.
+//! What the service takes for a command: finding a session by its token, authorising, executing. No
+//! door, no socket.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -30,7 +31,12 @@ fn key() -> Key {
 }
 
 fn put() -> Put {
-    Put { key: key(), value: Value::text("v".repeat(100)).unwrap(), expiry: None, if_revision: None }
+    Put {
+        key: key(),
+        value: Value::text("v".repeat(100)).unwrap(),
+        expiry: None,
+        if_revision: None,
+    }
 }
 
 fn run(service: &Service, caller: &Caller, command: Command) -> kvrpc::model::Result<Reply> {
@@ -39,7 +45,9 @@ fn run(service: &Service, caller: &Caller, command: Command) -> kvrpc::model::Re
 
 /// A guest, and the token of its session.
 fn guest(service: &Service, user: &str) -> (Caller, String) {
-    let Ok(Reply::Session(signed_in)) = run(service, &nobody(), Command::SignIn { user: name(user) }) else {
+    let Ok(Reply::Session(signed_in)) =
+        run(service, &nobody(), Command::SignIn { user: name(user) })
+    else {
         unreachable!("the name is free")
     };
     let token = signed_in.token;
@@ -51,8 +59,14 @@ fn commands(criterion: &mut Criterion) {
     let (limits, clock) = (Limits::default(), Clock::system());
     let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
     let service = Arc::new(
-        Service::new(Options { accounts: Vec::new(), upgrade_policy: UpgradePolicy::Open, limits, clock, engine })
-            .unwrap(),
+        Service::new(Options {
+            accounts: Vec::new(),
+            upgrade_policy: UpgradePolicy::Open,
+            limits,
+            clock,
+            engine,
+        })
+        .unwrap(),
     );
     let (guest, token) = guest_with_a_key(&service, "guest");
     let (manager, _) = guest_with_a_key(&service, "manager");
@@ -75,7 +89,9 @@ fn commands(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("execute");
-    group.bench_function("get", |bencher| bencher.iter(|| run(&service, &guest, Command::Get { key: key() })));
+    group.bench_function("get", |bencher| {
+        bencher.iter(|| run(&service, &guest, Command::Get { key: key() }))
+    });
     group.bench_function("put", |bencher| {
         bencher.iter(|| run(&service, &guest, Command::Put { put: put(), request_id: None }));
     });

@@ -43,7 +43,8 @@ fn filled(keys: usize) -> MemoryStore {
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0)
+        * 1024
 }
 
 /// 100 operations.
@@ -85,7 +86,8 @@ fn operations(criterion: &mut Criterion) {
             );
         });
         group.bench_function("batch of 100 gets", |bencher| {
-            let mut operations = || batch(|to| to.push(OperationRef::Get { key: key(next()).as_str().as_bytes() }));
+            let mut operations =
+                || batch(|to| to.push(OperationRef::Get { key: key(next()).as_str().as_bytes() }));
             bencher.iter_batched(
                 &mut operations,
                 |operations: Operations| store.batch(operations, None).now_or_never(),

@@ -1,7 +1,9 @@
-//! A tonic echo with nothing around it, on the runtime that kvrpc-server uses: what a call costs at least.
+//! A tonic echo with nothing around it, on the runtime that kvrpc-server uses: what a call costs at
+//! least.
 //!
-//! `cargo run --release --example bare_echo` prints its address; CodecService/Encode answers with its own text. With `--stock` it is
-//! tonic's own server on tokio's multi-thread runtime, as its documentation begins.
+//! `cargo run --release --example bare_echo` prints its address; CodecService/Encode answers with
+//! its own text. With `--stock` it is tonic's own server on tokio's multi-thread runtime, as its
+//! documentation begins.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -23,11 +25,17 @@ struct Echo;
 
 #[tonic::async_trait]
 impl CodecService for Echo {
-    async fn encode(&self, request: Request<EncodeRequest>) -> Result<Response<EncodeResponse>, Status> {
+    async fn encode(
+        &self,
+        request: Request<EncodeRequest>,
+    ) -> Result<Response<EncodeResponse>, Status> {
         Ok(Response::new(EncodeResponse { bits: request.into_inner().text }))
     }
 
-    async fn decode(&self, request: Request<DecodeRequest>) -> Result<Response<DecodeResponse>, Status> {
+    async fn decode(
+        &self,
+        request: Request<DecodeRequest>,
+    ) -> Result<Response<DecodeResponse>, Status> {
         Ok(Response::new(DecodeResponse { text: request.into_inner().bits }))
     }
 }
@@ -65,7 +73,9 @@ fn stock(listener: TcpListener) -> Result<(), Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
         listener.set_nonblocking(true)?;
         eprintln!("{}", listener.local_addr()?);
-        let incoming = tonic::transport::server::TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+        let incoming = tonic::transport::server::TcpIncoming::from(
+            tokio::net::TcpListener::from_std(listener)?,
+        );
         let server = tonic::transport::Server::builder().add_service(CodecServiceServer::new(Echo));
         Ok(server.serve_with_incoming(incoming.with_nodelay(Some(true))).await?)
     })

@@ -1,6 +1,8 @@
-//! A gRPC echo written straight on hyper: no tonic, no protobuf, one runtime a core as in kvrpc-server. What HTTP/2 itself costs.
+//! A gRPC echo written straight on hyper: no tonic, no protobuf, one runtime a core as in
+//! kvrpc-server. What HTTP/2 itself costs.
 //!
-//! `cargo run --release --example bare_hyper_echo` prints its address; whatever is called answers with its own message.
+//! `cargo run --release --example bare_hyper_echo` prints its address; whatever is called answers
+//! with its own message.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -29,7 +31,10 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(message) = self.message.take() {
             return Poll::Ready(Some(Ok(Frame::data(message))));
         }
@@ -46,7 +51,9 @@ impl Body for Reply {
 async fn echo(request: Request<Incoming>) -> Result<Response<Reply>, hyper::Error> {
     let message = request.into_body().collect().await?.to_bytes();
     let mut response = Response::new(Reply { message: Some(message), ended: false });
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     Ok(response)
 }
 

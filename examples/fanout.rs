@@ -1,7 +1,10 @@
-//! Measures what a delivery costs a chat server: its CPU time while every message of one sender goes to all subscribers of a room.
+//! Measures what a delivery costs a chat server: its CPU time while every message of one sender
+//! goes to all subscribers of a room.
 //!
-//! `fanout ADDRESS PID [SUBSCRIBERS] [CONNECTIONS] [MESSAGES] [WINDOW] [RATE]` prints microseconds of the process PID for each delivery. WINDOW messages are on their way
-//! at a time: the next one is sent when all subscribers have one more. With RATE, so many are sent a second instead, whether or not those before have arrived.
+//! `fanout ADDRESS PID [SUBSCRIBERS] [CONNECTIONS] [MESSAGES] [WINDOW] [RATE]` prints microseconds
+//! of the process PID for each delivery. WINDOW messages are on their way at a time: the next one
+//! is sent when all subscribers have one more. With RATE, so many are sent a second instead,
+//! whether or not those before have arrived.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,8 +19,7 @@ use tokio::sync::Notify;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 
-const TEXT: &str =
-    "a message of a hundred bytes, which is about what people say in a chat when they have something to tell";
+const TEXT: &str = "a message of a hundred bytes, which is about what people say in a chat when they have something to tell";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -52,7 +54,8 @@ struct Client {
 
 impl Client {
     async fn connect(address: &str, token: Option<String>) -> Result<Self, Failure> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?;
+        let channel =
+            Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?;
         Ok(Self { channel, token })
     }
 
@@ -73,13 +76,17 @@ impl Client {
     /// A stream that has had its first event.
     async fn subscribe(&self) -> Result<Streaming<SubscribeResponse>, Failure> {
         let request = self.request(SubscribeRequest::default())?;
-        let mut stream = ChatServiceClient::new(self.channel.clone()).subscribe(request).await?.into_inner();
+        let mut stream =
+            ChatServiceClient::new(self.channel.clone()).subscribe(request).await?.into_inner();
         stream.message().await?;
         Ok(stream)
     }
 }
 
-async fn count(mut stream: Streaming<SubscribeResponse>, arrived: Arc<Arrived>) -> Result<(), Failure> {
+async fn count(
+    mut stream: Streaming<SubscribeResponse>,
+    arrived: Arc<Arrived>,
+) -> Result<(), Failure> {
     while let Some(response) = stream.message().await? {
         match response.event {
             Some(Event::Message(_)) => arrived.one(),
@@ -95,7 +102,9 @@ fn ticks(pid: &str) -> Result<u64, Failure> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').ok_or("no stat")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    let field = |index: usize| fields.get(index).ok_or("a short stat")?.parse::<u64>().map_err(Failure::from);
+    let field = |index: usize| {
+        fields.get(index).ok_or("a short stat")?.parse::<u64>().map_err(Failure::from)
+    };
     Ok(field(11)? + field(12)?)
 }
 
@@ -103,16 +112,22 @@ fn ticks(pid: &str) -> Result<u64, Failure> {
 #[allow(clippy::print_stdout, reason = "the result is what this prints")]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |text| text.parse());
-    let (address, pid) = (arguments.get(1).ok_or("no address")?, arguments.get(2).ok_or("no process id")?);
+    let number = |index: usize, default: usize| {
+        arguments.get(index).map_or(Ok(default), |text| text.parse())
+    };
+    let (address, pid) =
+        (arguments.get(1).ok_or("no address")?, arguments.get(2).ok_or("no process id")?);
     let (subscribers, connections) = (number(3, 2_000)?, number(4, 20)?);
     let (messages, window, rate) = (number(5, 200)?, number(6, 1)?, number(7, 0)?);
 
     let opened = Client::connect(address, None).await?;
     let sign_in = SignInRequest { user: "bench".to_owned() };
     // The naive server has no sessions.
-    let token =
-        AuthServiceClient::new(opened.channel).sign_in(sign_in).await.ok().map(|reply| reply.into_inner().token);
+    let token = AuthServiceClient::new(opened.channel)
+        .sign_in(sign_in)
+        .await
+        .ok()
+        .map(|reply| reply.into_inner().token);
     let sender = Client::connect(address, token.clone()).await?;
     sender.send().await?;
 

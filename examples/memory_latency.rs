@@ -1,4 +1,5 @@
-//! What it costs to read a line of memory that nobody could foresee, by how much memory is in use: where this machine's caches end.
+//! What it costs to read a line of memory that nobody could foresee, by how much memory is in use:
+//! where this machine's caches end.
 //!
 //! `cargo run --release --example memory_latency` prints pairs of bytes and nanoseconds, as JSON.
 
@@ -35,6 +36,7 @@ fn latency(lines: u32) -> f64 {
 }
 
 fn main() -> serde_json::Result<()> {
-    let found: Vec<(u32, f64)> = (18..=28).map(|bits| (1 << bits, latency(1 << (bits - 6)))).collect();
+    let found: Vec<(u32, f64)> =
+        (18..=28).map(|bits| (1 << bits, latency(1 << (bits - 6)))).collect();
     serde_json::to_writer(io::stdout(), &found)
 }

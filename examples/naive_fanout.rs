@@ -1,6 +1,8 @@
-//! Fan-out as one writes it first: tonic's stock server on a multi-thread runtime, a broadcast channel, and each subscriber's events cloned and encoded for it.
+//! Fan-out as one writes it first: tonic's stock server on a multi-thread runtime, a broadcast
+//! channel, and each subscriber's events cloned and encoded for it.
 //!
-//! `cargo run --release --example naive_fanout` prints its address. What `fanout` measures kvrpc-server against.
+//! `cargo run --release --example naive_fanout` prints its address. What `fanout` measures
+//! kvrpc-server against.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use futures_util::StreamExt as _;
 use kvrpc::pb::v1::chat_service_server::{ChatService, ChatServiceServer};
 use kvrpc::pb::v1::subscribe_response::Event;
 use kvrpc::pb::v1::{
-    Message, Position, Role, SendRequest, SendResponse, SubscribeRequest, SubscribeResponse, User, Welcome,
+    Message, Position, Role, SendRequest, SendResponse, SubscribeRequest, SubscribeResponse, User,
+    Welcome,
 };
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -31,8 +34,12 @@ struct Naive {
 
 #[tonic::async_trait]
 impl ChatService for Naive {
-    async fn subscribe(&self, _: Request<SubscribeRequest>) -> Result<Response<BoxStream<SubscribeResponse>>, Status> {
-        let welcome = SubscribeResponse { position: None, event: Some(Event::Welcome(Welcome::default())) };
+    async fn subscribe(
+        &self,
+        _: Request<SubscribeRequest>,
+    ) -> Result<Response<BoxStream<SubscribeResponse>>, Status> {
+        let welcome =
+            SubscribeResponse { position: None, event: Some(Event::Welcome(Welcome::default())) };
         let events = BroadcastStream::new(self.events.subscribe());
         let events = events.map(|event| event.map_err(|_| Status::data_loss("too slow")));
         let first = futures_util::stream::once(std::future::ready(Ok(welcome)));
@@ -46,7 +53,8 @@ impl ChatService for Naive {
         let send_time = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 1 });
         let message = Message { user, text: request.into_inner().text, send_time };
         // Without a subscriber nobody hears it.
-        let _ = self.events.send(SubscribeResponse { position, event: Some(Event::Message(message)) });
+        let _ =
+            self.events.send(SubscribeResponse { position, event: Some(Event::Message(message)) });
         Ok(Response::new(SendResponse { position }))
     }
 }

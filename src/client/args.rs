@@ -35,7 +35,8 @@ pub(super) enum Format {
     max_term_width = 120,
 )]
 struct Raw {
-    /// The server: host:port, http://host:port or https://host:port [default: 127.0.0.1:50051; with --via the dialect's port]
+    /// The server: host:port, http://host:port or https://host:port [default: 127.0.0.1:50051; with
+    /// --via the dialect's port]
     #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER")]
     server: Option<String>,
     /// Speak an older dialect to its door, in place of gRPC
@@ -137,15 +138,20 @@ fn check(raw: Raw) -> Result<Line, Vec<String>> {
     let named = host_and_port(&mut words);
     let positional = named.is_some();
     let address = named.or(raw.server).unwrap_or_else(|| "127.0.0.1".to_owned());
-    let server = keep(Server::parse(&address, usual_port).map_err(|why| format!("--server: {why}")), &mut wrong);
+    let server = keep(
+        Server::parse(&address, usual_port).map_err(|why| format!("--server: {why}")),
+        &mut wrong,
+    );
     let user = raw.user.map_or_else(
         || {
-            whoami::username()
-                .map_err(|error| format!("your name on this machine is not known ({error}); give --user NAME"))
+            whoami::username().map_err(|error| {
+                format!("your name on this machine is not known ({error}); give --user NAME")
+            })
         },
         Ok,
     );
-    let user = user.and_then(|user| UserName::new(user).map_err(|error| format!("--user: {error}")));
+    let user =
+        user.and_then(|user| UserName::new(user).map_err(|error| format!("--user: {error}")));
     let user = keep(user, &mut wrong);
     let timeout = match parse_duration(&raw.timeout) {
         Ok(Duration::ZERO) => Err("--timeout: 0 leaves no time; give at least 1ms".to_owned()),
@@ -155,10 +161,16 @@ fn check(raw: Raw) -> Result<Line, Vec<String>> {
     let timeout = keep(timeout, &mut wrong);
     let mut pem = |flag: &str, path: Option<PathBuf>| {
         let path = path?;
-        keep(fs::read(&path).map_err(|error| format!("{flag}: cannot read {}: {error}", path.display())), &mut wrong)
+        keep(
+            fs::read(&path)
+                .map_err(|error| format!("{flag}: cannot read {}: {error}", path.display())),
+            &mut wrong,
+        )
     };
-    let tls =
-        TlsFiles { ca: pem("--ca-cert", raw.ca_cert), identity: pem("--cert", raw.cert).zip(pem("--key", raw.key)) };
+    let tls = TlsFiles {
+        ca: pem("--ca-cert", raw.ca_cert),
+        identity: pem("--cert", raw.cert).zip(pem("--key", raw.key)),
+    };
     match (server, user, timeout) {
         (Some(server), Some(user), Some(timeout)) if wrong.is_empty() => Ok(Line {
             settings: Settings {
@@ -190,10 +202,12 @@ fn keep<T>(checked: Result<T, String>, wrong: &mut Vec<String>) -> Option<T> {
     checked.map_err(|why| wrong.push(why)).ok()
 }
 
-/// The form of the first clients, `HOST PORT COMMAND…`: takes the two words off, if that is what they are.
+/// The form of the first clients, `HOST PORT COMMAND…`: takes the two words off, if that is what
+/// they are.
 fn host_and_port(words: &mut Vec<String>) -> Option<String> {
     let [host, port, ..] = words.as_slice() else { return None };
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0);
     if !is_port || find(host, Mode::CommandLine).is_some() {
         return None;
     }
@@ -227,7 +241,8 @@ mod tests {
     use super::*;
 
     fn line(args: &str) -> Result<Line, String> {
-        let args = std::iter::once("kvrpc-cli").chain(args.split(' ').filter(|word| !word.is_empty()));
+        let args =
+            std::iter::once("kvrpc-cli").chain(args.split(' ').filter(|word| !word.is_empty()));
         let raw = Raw::try_parse_from(args).map_err(|error| error.to_string())?;
         check(raw).map_err(|wrong| wrong.join("; "))
     }
@@ -242,7 +257,11 @@ mod tests {
         for (args, server, words) in [
             ("--user u get k", "http://127.0.0.1:50051", &["get", "k"][..]),
             ("--user u --server h:1 put k -- --user", "http://h:1", &["put", "k", "--", "--user"]),
-            ("--user u put k v --ttl 5m", "http://127.0.0.1:50051", &["put", "k", "v", "--ttl", "5m"]),
+            (
+                "--user u put k v --ttl 5m",
+                "http://127.0.0.1:50051",
+                &["put", "k", "v", "--ttl", "5m"],
+            ),
             ("--user u get --help", "http://127.0.0.1:50051", &["get", "--help"]),
             ("--user u -o json users", "http://127.0.0.1:50051", &["users"]),
             ("--user u localhost 5000 put k v", "http://localhost:5000", &["put", "k", "v"]),
@@ -262,8 +281,11 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let wrong = line("--user u --server x://y --timeout 5 --ca-cert does/not/exist get k").unwrap_err();
-        for part in ["--server: ", "--timeout: `5` lacks its unit", "--ca-cert: cannot read does/not/exist"] {
+        let wrong =
+            line("--user u --server x://y --timeout 5 --ca-cert does/not/exist get k").unwrap_err();
+        for part in
+            ["--server: ", "--timeout: `5` lacks its unit", "--ca-cert: cannot read does/not/exist"]
+        {
             assert!(wrong.contains(part), "{part} is not in {wrong}");
         }
         assert!(

@@ -59,7 +59,8 @@ impl Cache {
     pub(super) fn store(&self, token: &str) -> io::Result<()> {
         let (Some(dir), Some(path)) = (&self.dir, self.path()) else { return Ok(()) };
         private_dir(dir)?;
-        let kept = Kept { server: self.server.clone(), user: self.user.clone(), token: token.to_owned() };
+        let kept =
+            Kept { server: self.server.clone(), user: self.user.clone(), token: token.to_owned() };
         // The file is 0600 from its beginning.
         let mut file = NamedTempFile::new_in(dir)?;
         serde_json::to_writer(&mut file, &kept)?;
@@ -86,7 +87,9 @@ impl Cache {
     /// Whether a token can be kept there, and by nobody else read.
     pub(super) fn check(&self) -> Result<PathBuf, String> {
         let dir = self.dir.as_ref().ok_or("there is no home directory; set KVRPC_CACHE_DIR")?;
-        let say = |error: io::Error| format!("{}: {error}; set KVRPC_CACHE_DIR to another directory", dir.display());
+        let say = |error: io::Error| {
+            format!("{}: {error}; set KVRPC_CACHE_DIR to another directory", dir.display())
+        };
         private_dir(dir).map_err(say)?;
         NamedTempFile::new_in(dir).map_err(say)?;
         Ok(dir.clone())
@@ -107,7 +110,11 @@ mod tests {
     use super::*;
 
     fn cache(dir: &Path, server: &str, user: &str) -> Cache {
-        Cache::new(Some(dir.join("kvrpc")), &Server::parse(server, None).unwrap(), &UserName::new(user).unwrap())
+        Cache::new(
+            Some(dir.join("kvrpc")),
+            &Server::parse(server, None).unwrap(),
+            &UserName::new(user).unwrap(),
+        )
     }
 
     fn mode(path: &Path) -> u32 {
@@ -133,7 +140,11 @@ mod tests {
         }
         kept.store("newer").unwrap();
         assert_eq!(kept.load().as_deref(), Some("newer"));
-        assert_eq!(fs::read_dir(dir.path().join("kvrpc")).unwrap().count(), 1, "a temporary file is left");
+        assert_eq!(
+            fs::read_dir(dir.path().join("kvrpc")).unwrap().count(),
+            1,
+            "a temporary file is left"
+        );
         kept.forget();
         kept.forget();
         assert_eq!(kept.load(), None);

@@ -1,4 +1,5 @@
-//! Completions for shells: the options from clap, the commands from the table, the keys from the server.
+//! Completions for shells: the options from clap, the commands from the table, the keys from the
+//! server.
 
 use std::fmt::Write as _;
 
@@ -10,8 +11,8 @@ use crate::dialect::grammar::{COMMANDS, Mode, Shell, names};
 
 const NAME: &str = "kvrpc-cli";
 
-/// The keys are asked of the server that the environment names, and only with a session that is there already. They are never
-/// expanded by the shell: a key is the server's text.
+/// The keys are asked of the server that the environment names, and only with a session that is
+/// there already. They are never expanded by the shell: a key is the server's text.
 const BASH_KEYS: &str = r#"
 _kvrpc_cli_with_keys() {
     _kvrpc__cli "$@"

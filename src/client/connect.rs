@@ -22,7 +22,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A channel that connects at its first call, and again when the connection is lost.
 pub(super) fn channel(settings: &Settings) -> Result<Channel> {
-    let invalid = |error: tonic::transport::Error| Failure::usage(format!("{}: {}", settings.server, root(&error)));
+    let invalid = |error: tonic::transport::Error| {
+        Failure::usage(format!("{}: {}", settings.server, root(&error)))
+    };
     let mut endpoint = Endpoint::from_shared(settings.server.to_string())
         .map_err(invalid)?
         .connect_timeout(settings.timeout)
@@ -70,7 +72,8 @@ pub(super) enum Peer {
     Silent,
 }
 
-/// Greets a peer as an HTTP/2 client without TLS and looks at its first bytes. `None`: it cannot be reached.
+/// Greets a peer as an HTTP/2 client without TLS and looks at its first bytes. `None`: it cannot be
+/// reached.
 pub(super) async fn probe(server: &Server) -> Option<Peer> {
     let stream = timeout(PROBE_TIMEOUT, TcpStream::connect(server.address())).await.ok()?.ok()?;
     Some(greet(stream).await)
@@ -88,7 +91,9 @@ async fn greet(mut stream: TcpStream) -> Peer {
         }
         match timeout_at(end, limited.read_buf(&mut start)).await {
             Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) => return if is_settings(&start) { Peer::Http2 } else { Peer::Other },
+            Ok(Ok(0) | Err(_)) => {
+                return if is_settings(&start) { Peer::Http2 } else { Peer::Other };
+            }
             Err(_) if start.is_empty() => return Peer::Silent,
             Err(_) => return if is_settings(&start) { Peer::Http2 } else { Peer::Other },
         }
@@ -113,7 +118,8 @@ fn kind(start: &[u8]) -> Option<Peer> {
     let [_, high, low, ..] = start else { return None };
     let behind = start.get(9 + usize::from(u16::from_be_bytes([*high, *low]))..)?;
     match behind {
-        // GOAWAY with its last stream and INADEQUATE_SECURITY: the port wants TLS (RFC 9113, section 9.2).
+        // GOAWAY with its last stream and INADEQUATE_SECURITY: the port wants TLS (RFC 9113,
+        // section 9.2).
         [_, _, _, 7, _, _, _, _, _, _, _, _, _, 0, 0, 0, 0x0c, ..] => Some(Peer::Tls),
         [_, _, _, 7, ..] if behind.len() < 17 => None,
         [_, _, _, _, ..] => Some(Peer::Http2),

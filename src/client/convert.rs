@@ -5,7 +5,8 @@ use prost_types::{Duration as PbDuration, Timestamp};
 
 use crate::model::{Expiry, Millis, Role, Value};
 use crate::pb::v1::{
-    self, entry, get_other_response, get_response, put_operation, put_other_request, put_request, watch_put,
+    self, entry, get_other_response, get_response, put_operation, put_other_request, put_request,
+    watch_put,
 };
 
 /// The oneofs of values are one type for each message; they differ in nothing else.

@@ -75,10 +75,14 @@ impl Report<'_> {
 
 async fn resolve(session: &Session) -> Result<String> {
     let address = session.settings.server.address();
-    let unknown = || Failure::new(Exit::Unavailable, format!("no host of this name: {address}; see --server"));
-    let found =
-        timeout(session.settings.timeout, lookup_host(&address)).await.map_err(|_| timed_out(&session.settings))?;
-    let found: Vec<String> = found.map_err(|_| unknown())?.map(|address| address.ip().to_string()).collect();
+    let unknown = || {
+        Failure::new(Exit::Unavailable, format!("no host of this name: {address}; see --server"))
+    };
+    let found = timeout(session.settings.timeout, lookup_host(&address))
+        .await
+        .map_err(|_| timed_out(&session.settings))?;
+    let found: Vec<String> =
+        found.map_err(|_| unknown())?.map(|address| address.ip().to_string()).collect();
     if found.is_empty() { Err(unknown()) } else { Ok(format!("{address} is {}", found.join(", "))) }
 }
 
@@ -103,8 +107,12 @@ async fn protocol(session: &Session) -> Result<String> {
         (false, Some(Peer::Http2)) => Ok("HTTP/2".to_owned()),
         (true, Some(Peer::Tls)) => Ok("TLS".to_owned()),
         (false, Some(Peer::Tls)) => wrong(format!("it speaks TLS; use {}", server.other_scheme())),
-        (true, Some(Peer::Http2)) => wrong(format!("it does not speak TLS; use {}", server.other_scheme())),
-        (_, Some(Peer::Http1 | Peer::Other)) => wrong("it does not speak gRPC; is it the right port?".to_owned()),
+        (true, Some(Peer::Http2)) => {
+            wrong(format!("it does not speak TLS; use {}", server.other_scheme()))
+        }
+        (_, Some(Peer::Http1 | Peer::Other)) => {
+            wrong("it does not speak gRPC; is it the right port?".to_owned())
+        }
         (_, Some(Peer::Silent)) => wrong("it does not answer; is it the right port?".to_owned()),
         (_, None) => wrong("it no longer accepts connections; try again".to_owned()),
     }
@@ -115,16 +123,19 @@ async fn health(session: &Session) -> Result<String> {
     let reply = session.call(Need::Nothing, HealthCheckRequest::default(), rpc).await?;
     match ServingStatus::try_from(reply.status) {
         Ok(ServingStatus::Serving) => Ok("serving".to_owned()),
-        Ok(ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown) | Err(_) => {
-            Err(Failure::new(Exit::Unavailable, "it is not serving: it stops, or its store is away; try again later"))
-        }
+        Ok(ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown)
+        | Err(_) => Err(Failure::new(
+            Exit::Unavailable,
+            "it is not serving: it stops, or its store is away; try again later",
+        )),
     }
 }
 
 async fn version(session: &Session) -> Result<String> {
     let info = info(session).await?;
     let own = env!("CARGO_PKG_VERSION");
-    let difference = if info.version == own { String::new() } else { format!(", and this is kvrpc-cli {own}") };
+    let difference =
+        if info.version == own { String::new() } else { format!(", and this is kvrpc-cli {own}") };
     Ok(format!("kvrpc-server {}{difference}, store engine {}", info.version, info.store_engine))
 }
 
@@ -149,7 +160,10 @@ async fn clock(session: &Session) -> Result<String> {
     let there = there.ok_or_else(|| Failure::failed("the server's time is none"))?;
     let apart = here.duration_since(there).unsigned_abs().saturating_sub(took);
     if apart <= MAX_SKEW {
-        return Ok(format!("no more than {} apart", for_people(apart.max(Duration::from_millis(1)))));
+        return Ok(format!(
+            "no more than {} apart",
+            for_people(apart.max(Duration::from_millis(1)))
+        ));
     }
     Err(Failure::failed(format!(
         "the server's clock is {} off from this machine's; give --ttl rather than --expire-time, and let both keep time (NTP)",

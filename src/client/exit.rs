@@ -43,7 +43,9 @@ impl Exit {
             Self::Ok => "done",
             Self::Failed => "failed for another reason",
             Self::Usage => "the command line, or an argument, is wrong",
-            Self::NotFound => "the last get (with --strict: any) found no such key; or no such user",
+            Self::NotFound => {
+                "the last get (with --strict: any) found no such key; or no such user"
+            }
             Self::NotSignedIn => "no session, or a wrong user or password",
             Self::Denied => "the role does not allow it",
             Self::Conflict => "the name is in use, or the revision is another",
@@ -78,7 +80,9 @@ impl Exit {
 impl From<Reason> for Exit {
     fn from(reason: Reason) -> Self {
         match reason {
-            Reason::SessionRequired | Reason::SessionExpired | Reason::BadCredentials => Self::NotSignedIn,
+            Reason::SessionRequired | Reason::SessionExpired | Reason::BadCredentials => {
+                Self::NotSignedIn
+            }
             Reason::ManagerRequired | Reason::UpgradeNotAllowed => Self::Denied,
             Reason::KeyNotFound | Reason::UserNotFound | Reason::RoomNotFound => Self::NotFound,
             Reason::NameInUse | Reason::RevisionMismatch => Self::Conflict,
@@ -94,9 +98,10 @@ impl From<Reason> for Exit {
             | Reason::InvalidRequestId
             | Reason::RequestIdReused => Self::Usage,
             Reason::QuotaExceeded | Reason::RateLimited | Reason::ServerFull => Self::Limited,
-            Reason::Draining | Reason::StoreUnavailable | Reason::OutcomeUnknown | Reason::Deadline => {
-                Self::Unavailable
-            }
+            Reason::Draining
+            | Reason::StoreUnavailable
+            | Reason::OutcomeUnknown
+            | Reason::Deadline => Self::Unavailable,
             Reason::Internal => Self::Failed,
         }
     }
@@ -116,11 +121,13 @@ mod tests {
     fn every_reason_has_its_code() {
         let mut codes: Vec<(u8, usize)> = Vec::new();
         for exit in Exit::ALL {
-            let count = Reason::ALL.into_iter().filter(|reason| Exit::from(*reason) == exit).count();
+            let count =
+                Reason::ALL.into_iter().filter(|reason| Exit::from(*reason) == exit).count();
             codes.push((exit.code(), count));
         }
         // 29 reasons in all; none is a success, and none is told apart by the interrupt.
-        let want = [(0, 0), (1, 1), (2, 11), (3, 3), (4, 3), (5, 2), (6, 2), (7, 3), (8, 4), (130, 0)];
+        let want =
+            [(0, 0), (1, 1), (2, 11), (3, 3), (4, 3), (5, 2), (6, 2), (7, 3), (8, 4), (130, 0)];
         assert_eq!(codes, want);
     }
 

@@ -66,19 +66,25 @@ pub(super) fn obstacle(status: &Status) -> Option<Obstacle> {
 }
 
 fn of_io(error: &io::Error) -> Obstacle {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the kinds of io errors, of which these tell something")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of io errors, of which these tell something"
+    )]
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Obstacle::Refused,
-        io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Obstacle::TimedOut
-        }
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Obstacle::TimedOut,
         _ => Obstacle::Other,
     }
 }
 
 fn of_tls(error: &rustls::Error) -> Obstacle {
     use rustls::{AlertDescription, Error};
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the errors of TLS, of which these have a next step")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the errors of TLS, of which these have a next step"
+    )]
     match error {
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
@@ -105,10 +111,15 @@ pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
                 "no server at {address}; start one with `kvrpc-server`, or name another with --server"
             ));
         }
-        Some(Obstacle::NoHost) => return unavailable(format!("no host of this name: {address}; see --server")),
+        Some(Obstacle::NoHost) => {
+            return unavailable(format!("no host of this name: {address}; see --server"));
+        }
         Some(Obstacle::TimedOut) => return timed_out(settings),
         Some(Obstacle::NotTls) => {
-            return unavailable(format!("the server at {address} does not speak TLS; use {}", server.other_scheme()));
+            return unavailable(format!(
+                "the server at {address} does not speak TLS; use {}",
+                server.other_scheme()
+            ));
         }
         Some(Obstacle::Certificate(why)) => {
             return unavailable(format!(
@@ -139,11 +150,15 @@ async fn lost(settings: &Settings) -> Failure {
     let address = server.address();
     let peer = if server.tls { Some(Peer::Http2) } else { probe(server).await };
     let message = match peer {
-        Some(Peer::Tls) => format!("the server at {address} speaks TLS; use {}", server.other_scheme()),
+        Some(Peer::Tls) => {
+            format!("the server at {address} speaks TLS; use {}", server.other_scheme())
+        }
         Some(Peer::Http1 | Peer::Other) => {
             format!("what listens at {address} does not speak gRPC; is it the right port?")
         }
-        Some(Peer::Silent) => format!("what listens at {address} does not answer; is it the right port?"),
+        Some(Peer::Silent) => {
+            format!("what listens at {address} does not answer; is it the right port?")
+        }
         // The alert that would tell arrives behind the handshake, and is lost with the connection.
         Some(Peer::Http2) | None if server.tls && settings.tls.identity.is_none() => format!(
             "the connection to {address} was lost; try again, or give --cert and --key if the server asks for a client's certificate"
@@ -173,12 +188,19 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
         Reason::SessionRequired | Reason::SessionExpired if settings.token.is_some() => {
             "the token in KVRPC_TOKEN opens no session; unset it, or set a live one".to_owned()
         }
-        Reason::SessionRequired | Reason::SessionExpired => format!("{said}; open a session with `kvrpc-cli token`"),
+        Reason::SessionRequired | Reason::SessionExpired => {
+            format!("{said}; open a session with `kvrpc-cli token`")
+        }
         Reason::BadCredentials => "wrong user or password".to_owned(),
         Reason::UpgradeNotAllowed => {
-            format!("only a manager may make you one (ask one for `kvrpc-cli upgrade {}`)", quote(user))
+            format!(
+                "only a manager may make you one (ask one for `kvrpc-cli upgrade {}`)",
+                quote(user)
+            )
         }
-        Reason::ManagerRequired => format!("{said} (ask one for `kvrpc-cli upgrade {}`)", quote(user)),
+        Reason::ManagerRequired => {
+            format!("{said} (ask one for `kvrpc-cli upgrade {}`)", quote(user))
+        }
         Reason::RevisionMismatch => format!("{said}; read the key again and decide anew"),
         Reason::Deadline => return timed_out(settings),
         Reason::OutcomeUnknown => format!("{said}; read the key to see whether it was done"),
@@ -251,8 +273,22 @@ mod tests {
                 6,
                 "the name `rwitick` is in use; take another with --user NAME, or, if it is an account's, sign in with `kvrpc-cli --user rwitick auth rwitick`",
             ),
-            (Code::ResourceExhausted, "RATE_LIMITED", "too many tries", wait, 7, "too many tries; try again in 6s"),
-            (Code::ResourceExhausted, "QUOTA_EXCEEDED", "the store is full", None, 7, "the store is full"),
+            (
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+                "too many tries",
+                wait,
+                7,
+                "too many tries; try again in 6s",
+            ),
+            (
+                Code::ResourceExhausted,
+                "QUOTA_EXCEEDED",
+                "the store is full",
+                None,
+                7,
+                "the store is full",
+            ),
             (Code::Unauthenticated, "BAD_CREDENTIALS", "x", None, 4, "wrong user or password"),
             (
                 Code::PermissionDenied,
@@ -281,7 +317,8 @@ mod tests {
     #[tokio::test]
     async fn every_reason_ends_with_its_own_code() {
         for reason in Reason::ALL {
-            let failure = explain(&status(Code::Unknown, reason.as_str(), "said", None), &settings()).await;
+            let failure =
+                explain(&status(Code::Unknown, reason.as_str(), "said", None), &settings()).await;
             assert_eq!(failure.exit, Exit::from(reason), "{}", reason.as_str());
             assert!(!failure.message().is_empty(), "{}", reason.as_str());
         }

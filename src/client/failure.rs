@@ -53,7 +53,8 @@ impl Failure {
         &self.message
     }
 
-    /// Writes the error for people, and tells how to end. A reader of the output that went away is no error of ours.
+    /// Writes the error for people, and tells how to end. A reader of the output that went away is
+    /// no error of ours.
     #[allow(clippy::print_stderr, reason = "this is where errors go")]
     pub(super) fn report(&self) -> Exit {
         if !self.message.is_empty() {

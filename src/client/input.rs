@@ -1,4 +1,5 @@
-//! What commands need before any of them runs: values from files and the standard input, and passwords.
+//! What commands need before any of them runs: values from files and the standard input, and
+//! passwords.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
@@ -36,13 +37,21 @@ pub(super) enum Stdin {
 }
 
 /// Gets together all that a chain needs. Nothing has run when it fails.
-pub(super) async fn prepare(chain: Vec<Parsed>, settings: &Settings, stdin: Stdin) -> Result<Vec<Step>> {
+pub(super) async fn prepare(
+    chain: Vec<Parsed>,
+    settings: &Settings,
+    stdin: Stdin,
+) -> Result<Vec<Step>> {
     let mut stdin = stdin;
     let mut steps = Vec::with_capacity(chain.len());
     for parsed in chain {
         let input = match &parsed.call {
-            Call::Put(put) | Call::PutOther { put, .. } => Input::Value(value(put.value.clone(), &mut stdin).await?),
-            Call::Auth { user, .. } => Input::Password(password(user.clone(), settings, &mut stdin).await?),
+            Call::Put(put) | Call::PutOther { put, .. } => {
+                Input::Value(value(put.value.clone(), &mut stdin).await?)
+            }
+            Call::Auth { user, .. } => {
+                Input::Password(password(user.clone(), settings, &mut stdin).await?)
+            }
             Call::Bench(call) if call.manager => {
                 let account = settings.user.as_str().to_owned();
                 Input::Password(password(account, settings, &mut stdin).await?)
@@ -88,20 +97,24 @@ pub(super) async fn prepare(chain: Vec<Parsed>, settings: &Settings, stdin: Stdi
 fn take(stdin: &mut Stdin) -> Result<()> {
     match std::mem::replace(stdin, Stdin::Taken) {
         Stdin::Free => Ok(()),
-        Stdin::Taken => {
-            Err(Failure::usage("the standard input can be read only once, and not when the commands come from it"))
-        }
+        Stdin::Taken => Err(Failure::usage(
+            "the standard input can be read only once, and not when the commands come from it",
+        )),
     }
 }
 
 async fn value(source: Source, stdin: &mut Stdin) -> Result<Value> {
     let bytes = match source {
-        Source::Text(text) => return Value::text(text).map_err(|error| Failure::usage(error.to_string())),
+        Source::Text(text) => {
+            return Value::text(text).map_err(|error| Failure::usage(error.to_string()));
+        }
         Source::Stdin => {
             take(stdin)?;
             blocking(|| read(io::stdin().lock(), "the standard input")).await?
         }
-        Source::File(path) => blocking(move || read(open(&path)?, &path.display().to_string())).await?,
+        Source::File(path) => {
+            blocking(move || read(open(&path)?, &path.display().to_string())).await?
+        }
     };
     let value = match String::from_utf8(bytes) {
         Ok(text) => Value::text(text),
@@ -119,13 +132,16 @@ fn read(reader: impl Read, name: &str) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
     if bytes.len() > MAX_VALUE_BYTES {
-        return Err(Failure::usage(format!("{name} has more than 1 MiB; a value has at most 1,048,576 bytes")));
+        return Err(Failure::usage(format!(
+            "{name} has more than 1 MiB; a value has at most 1,048,576 bytes"
+        )));
     }
     Ok(bytes)
 }
 
 fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+    File::open(path)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
 }
 
 async fn password(user: String, settings: &Settings, stdin: &mut Stdin) -> Result<String> {
@@ -136,13 +152,16 @@ async fn password(user: String, settings: &Settings, stdin: &mut Stdin) -> Resul
         }
         Some(path) => {
             let path = path.clone();
-            blocking(move || first_line(BufReader::new(open(&path)?), &path.display().to_string())).await
+            blocking(move || first_line(BufReader::new(open(&path)?), &path.display().to_string()))
+                .await
         }
         None if !io::stdin().is_terminal() => Err(Failure::usage(
             "there is no terminal to ask for the password on; give --password-file FILE, or - for the standard input",
         )),
         // Not to be left: it gives the terminal its echo back, and sees Ctrl-C itself.
-        None => spawn_blocking(move || ask(&user)).await.unwrap_or_else(|_| Err(Failure::interrupted())),
+        None => {
+            spawn_blocking(move || ask(&user)).await.unwrap_or_else(|_| Err(Failure::interrupted()))
+        }
     }
 }
 
@@ -155,9 +174,12 @@ fn first_line(reader: impl BufRead, name: &str) -> Result<String> {
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() || line.len() as u64 > MAX_PASSWORD_BYTES {
-        return Err(Failure::usage(format!("{name} must begin with a line of the password, 1 to 1,024 bytes")));
+        return Err(Failure::usage(format!(
+            "{name} must begin with a line of the password, 1 to 1,024 bytes"
+        )));
     }
-    String::from_utf8(line.to_vec()).map_err(|_| Failure::usage(format!("the password in {name} is no UTF-8")))
+    String::from_utf8(line.to_vec())
+        .map_err(|_| Failure::usage(format!("the password in {name} is no UTF-8")))
 }
 
 fn ask(user: &str) -> Result<String> {
@@ -171,9 +193,14 @@ fn ask(user: &str) -> Result<String> {
 }
 
 /// Waits for a person or a pipe without stopping the connection.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let read =
-        async { spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::failed("reading the input failed"))) };
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let read = async {
+        spawn_blocking(work)
+            .await
+            .unwrap_or_else(|_| Err(Failure::failed("reading the input failed")))
+    };
     interruptible(read).await
 }
 

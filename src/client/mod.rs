@@ -1,9 +1,12 @@
 //! The command line: options, sessions, commands, prompt, output.
 //!
-//! [`main`] reads the options (`args`, as typed and as checked), parses the commands with the one grammar, gets together what they
-//! need (`input`), and runs them in order (`run`, `commands`, `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may be repeated;
-//! its errors through `explain`, which names the next step. Everything printed goes through `output`, and from there nothing harmful
-//! to a terminal. `via` takes the same commands to the doors of the older protocols. Absent on purpose: rules about who may do what, which are the server's.
+//! [`main`] reads the options (`args`, as typed and as checked), parses the commands with the one
+//! grammar, gets together what they need (`input`), and runs them in order (`run`, `commands`,
+//! `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may
+//! be repeated; its errors through `explain`, which names the next step. Everything printed goes
+//! through `output`, and from there nothing harmful to a terminal. `via` takes the same commands to
+//! the doors of the older protocols. Absent on purpose: rules about who may do what, which are the
+//! server's.
 
 mod args;
 mod bench;
@@ -72,7 +75,9 @@ async fn start(line: Line) -> Result<Exit> {
         return via::run(via, line).await;
     }
     if line.settings.verbose {
-        return Err(Failure::usage("--verbose shows what the older dialects say: give --via DIALECT too"));
+        return Err(Failure::usage(
+            "--verbose shows what the older dialects say: give --via DIALECT too",
+        ));
     }
     if line.words.is_empty() {
         let mut runner = Runner::new(line.settings)?;

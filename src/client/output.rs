@@ -171,7 +171,10 @@ impl Output {
 fn blob_note(value: &Value) -> String {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) if !text.chars().any(sanitize::is_harmful) => text.to_owned(),
-        _ => format!("<blob of {} bytes; send the output to a file or a pipe>", value.as_bytes().len()),
+        _ => format!(
+            "<blob of {} bytes; send the output to a file or a pipe>",
+            value.as_bytes().len()
+        ),
     }
 }
 
@@ -183,8 +186,14 @@ pub(super) fn in_line(value: &Value) -> String {
     }
 }
 
-/// The fields of an entry, as an export has them: `value` for text, `blob` in base64 for bytes, neither when only keys were asked for.
-pub(super) fn entry(key: &str, value: Option<&Value>, revision: u64, expire_time: Option<String>) -> Json {
+/// The fields of an entry, as an export has them: `value` for text, `blob` in base64 for bytes,
+/// neither when only keys were asked for.
+pub(super) fn entry(
+    key: &str,
+    value: Option<&Value>,
+    revision: u64,
+    expire_time: Option<String>,
+) -> Json {
     let mut fields = Map::new();
     fields.insert("key".to_owned(), json!(key));
     if let Some(value) = value {
@@ -223,7 +232,11 @@ mod tests {
         }
     }
 
-    fn printed(format: Format, terminal: bool, write: impl FnOnce(&mut Output) -> io::Result<()>) -> Vec<u8> {
+    fn printed(
+        format: Format,
+        terminal: bool,
+        write: impl FnOnce(&mut Output) -> io::Result<()>,
+    ) -> Vec<u8> {
         let sink = Sink::default();
         write(&mut Output::new(format, terminal, Box::new(sink.clone()))).unwrap();
         sink.0.lock().clone()
@@ -245,7 +258,12 @@ mod tests {
                 b"<blob of 2 bytes; send the output to a file or a pipe>\n",
             ),
             ("printable bytes", blob(b"text"), true, b"text\n"),
-            ("bytes with orders", blob(b"\x1b[2J"), true, b"<blob of 4 bytes; send the output to a file or a pipe>\n"),
+            (
+                "bytes with orders",
+                blob(b"\x1b[2J"),
+                true,
+                b"<blob of 4 bytes; send the output to a file or a pipe>\n",
+            ),
         ] {
             let got = printed(Format::Text, terminal, |output| output.value(&value, &json!({})));
             assert_eq!(got, want, "{name}");
@@ -255,7 +273,10 @@ mod tests {
     #[test]
     fn entries_as_json() {
         for (value, want) in [
-            (Some(Value::text("a\u{202e}").unwrap()), r#"{"key":"k","value":"a\u202e","revision":3}"#),
+            (
+                Some(Value::text("a\u{202e}").unwrap()),
+                r#"{"key":"k","value":"a\u202e","revision":3}"#,
+            ),
             (Some(Value::blob(&b"\xff"[..]).unwrap()), r#"{"key":"k","blob":"/w==","revision":3}"#),
             (None, r#"{"key":"k","revision":3}"#),
         ] {
@@ -281,8 +302,13 @@ mod tests {
 
     #[test]
     fn columns_stand_under_their_heads() {
-        let rows = vec![vec!["rwitick".to_owned(), "guest".to_owned()], vec!["a\x07".to_owned(), "manager".to_owned()]];
-        let got = printed(Format::Text, true, |output| output.table(&["USER", "ROLE"], &rows, std::iter::empty()));
+        let rows = vec![
+            vec!["rwitick".to_owned(), "guest".to_owned()],
+            vec!["a\x07".to_owned(), "manager".to_owned()],
+        ];
+        let got = printed(Format::Text, true, |output| {
+            output.table(&["USER", "ROLE"], &rows, std::iter::empty())
+        });
         let want = "USER     ROLE\nrwitick  guest\na\\u{7}   manager\n";
         assert_eq!(String::from_utf8(got).unwrap(), want);
     }

@@ -67,7 +67,9 @@ impl Runner {
         match call {
             Call::Get { key } => self.get(key).await,
             Call::Put(put) => self.put(put, input).await,
-            Call::Delete { key, if_revision, request_id } => self.delete(key, if_revision, request_id).await,
+            Call::Delete { key, if_revision, request_id } => {
+                self.delete(key, if_revision, request_id).await
+            }
             Call::GetOther { user, key } => self.get_other(user, key).await,
             Call::PutOther { user, put } => self.put_other(user, put, input).await,
             Call::Keys { prefix, user } => self.keys(prefix, user).await,

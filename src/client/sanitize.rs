@@ -12,8 +12,12 @@ pub(super) fn is_harmful(c: char) -> bool {
         return false;
     }
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
-    matches!(category, GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator)
-        || CodePointSetData::new::<BidiControl>().contains(c)
+    matches!(
+        category,
+        GeneralCategory::Control
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    ) || CodePointSetData::new::<BidiControl>().contains(c)
 }
 
 /// The text with every harmful character as `\u{..}`.
@@ -23,8 +27,9 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A JSON text with every harmful character inside its strings as `\uXXXX`: the same document. serde_json has already escaped those below a space; what is left of
-/// them is the line breaks between the parts.
+/// A JSON text with every harmful character inside its strings as `\uXXXX`: the same document.
+/// serde_json has already escaped those below a space; what is left of them is the line breaks
+/// between the parts.
 pub(super) fn json(text: &str) -> Cow<'_, str> {
     escape(
         text,
@@ -37,7 +42,11 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
     )
 }
 
-fn escape(text: &str, harmful: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) -> Cow<'_, str> {
+fn escape(
+    text: &str,
+    harmful: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
     if !text.chars().any(&harmful) {
         return Cow::Borrowed(text);
     }

@@ -54,7 +54,8 @@ impl Line {
         if self.bytes.len() > MAX_LINE_BYTES {
             return Err(Failure::usage("it has more than 2 MiB; put a long value with @FILE"));
         }
-        std::str::from_utf8(&self.bytes).map_err(|_| Failure::usage("it is no UTF-8; put bytes with @FILE"))
+        std::str::from_utf8(&self.bytes)
+            .map_err(|_| Failure::usage("it is no UTF-8; put bytes with @FILE"))
     }
 
     /// Where it stands, for an error.

@@ -17,9 +17,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`; `usual` is the port of an address without one.
+    /// Reads `host`, `host:port`, `http://host:port` or `https://host:port`; `usual` is the port of
+    /// an address without one.
     pub(super) fn parse(text: &str, usual: Option<u16>) -> Result<Self, String> {
-        let allowed = || format!("`{text}` is no server; write host:port, http://host:port or https://host:port");
+        let allowed = || {
+            format!("`{text}` is no server; write host:port, http://host:port or https://host:port")
+        };
         let (tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
@@ -40,9 +43,9 @@ impl Server {
         let port = match authority.port_u16() {
             Some(0) => return Err(allowed()),
             Some(port) => port,
-            None if authority.as_str().len() == host.len() => {
-                usual.ok_or_else(|| format!("`{text}` lacks its port, and the dialect has no usual one"))?
-            }
+            None if authority.as_str().len() == host.len() => usual.ok_or_else(|| {
+                format!("`{text}` lacks its port, and the dialect has no usual one")
+            })?,
             None => return Err(allowed()),
         };
         Ok(Self { tls, host: host.to_ascii_lowercase(), port })
@@ -91,7 +94,10 @@ mod tests {
             ("a b:1", None),
         ] {
             assert_eq!(
-                Server::parse(text, Some(DEFAULT_PORT)).ok().map(|server| server.to_string()).as_deref(),
+                Server::parse(text, Some(DEFAULT_PORT))
+                    .ok()
+                    .map(|server| server.to_string())
+                    .as_deref(),
                 want,
                 "{text}"
             );

@@ -1,4 +1,5 @@
-//! Calls with a session: it opens at the first call that needs one, is kept between runs, and is renewed once when it has ended.
+//! Calls with a session: it opens at the first call that needs one, is kept between runs, and is
+//! renewed once when it has ended.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ impl Session {
         self.channel.clone()
     }
 
-    /// Makes a call, and makes it again where that is safe: after a lost connection (writes have a request id), and once with a new session.
+    /// Makes a call, and makes it again where that is safe: after a lost connection (writes have a
+    /// request id), and once with a new session.
     pub(super) async fn call<Q, R, F>(&self, need: Need, message: Q, rpc: F) -> Result<R>
     where
         Q: Clone,
@@ -73,7 +75,8 @@ impl Session {
         self.repeat(need, Some(self.settings.timeout), message, rpc).await
     }
 
-    /// Opens a stream in the same way. The time is for its beginning; [`Session::next`] gives each message its own.
+    /// Opens a stream in the same way. The time is for its beginning; [`Session::next`] gives each
+    /// message its own.
     pub(super) async fn open<Q, R, F>(&self, message: Q, rpc: F) -> Result<Streaming<R>>
     where
         Q: Clone,
@@ -91,7 +94,13 @@ impl Session {
         }
     }
 
-    async fn repeat<Q, R, F>(&self, need: Need, deadline: Option<Duration>, message: Q, rpc: F) -> Result<R>
+    async fn repeat<Q, R, F>(
+        &self,
+        need: Need,
+        deadline: Option<Duration>,
+        message: Q,
+        rpc: F,
+    ) -> Result<R>
     where
         Q: Clone,
         F: AsyncFn(Channel, Request<Q>) -> Answer<R>,
@@ -104,18 +113,24 @@ impl Session {
                 Need::ThisSession => self.existing(),
             };
             let attempt = || self.attempt(&message, deadline, held.as_ref(), &rpc);
-            let waits = ExponentialBuilder::default().with_min_delay(FIRST_WAIT).with_max_times(RETRIES).with_jitter();
+            let waits = ExponentialBuilder::default()
+                .with_min_delay(FIRST_WAIT)
+                .with_max_times(RETRIES)
+                .with_jitter();
             let answer = attempt
                 .retry(waits)
                 .when(again)
-                .adjust(|status, wait| wait.map(|wait| retry_wait(status).unwrap_or(wait).min(LONGEST_WAIT)))
+                .adjust(|status, wait| {
+                    wait.map(|wait| retry_wait(status).unwrap_or(wait).min(LONGEST_WAIT))
+                })
                 .await;
             let status = match answer {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => status,
             };
             // The server refused the token, so nothing of the call ran.
-            let ended = matches!(reason(&status), Some(Reason::SessionExpired | Reason::SessionRequired));
+            let ended =
+                matches!(reason(&status), Some(Reason::SessionExpired | Reason::SessionRequired));
             let ours = held.is_some_and(|held| !held.given);
             if !ended || !ours {
                 return Err(explain(&status, &self.settings).await);
@@ -129,7 +144,13 @@ impl Session {
         }
     }
 
-    async fn attempt<Q, R, F>(&self, message: &Q, deadline: Option<Duration>, held: Option<&Held>, rpc: &F) -> Answer<R>
+    async fn attempt<Q, R, F>(
+        &self,
+        message: &Q,
+        deadline: Option<Duration>,
+        held: Option<&Held>,
+        rpc: &F,
+    ) -> Answer<R>
     where
         Q: Clone,
         F: AsyncFn(Channel, Request<Q>) -> Answer<R>,
@@ -167,7 +188,10 @@ impl Session {
             return Ok(held);
         }
         if self.settings.no_sign_in {
-            return Err(Failure::new(Exit::NotSignedIn, "there is no session, and --no-sign-in forbids opening one"));
+            return Err(Failure::new(
+                Exit::NotSignedIn,
+                "there is no session, and --no-sign-in forbids opening one",
+            ));
         }
         let message = SignInRequest { user: self.settings.user.as_str().to_owned() };
         // Not repeated: a reply that was lost has left the name in use.
@@ -178,9 +202,11 @@ impl Session {
         }
     }
 
-    /// Holds a token, and keeps it for the next run. Where it cannot be kept, the next run opens another session.
+    /// Holds a token, and keeps it for the next run. Where it cannot be kept, the next run opens
+    /// another session.
     fn keep(&self, token: &str) -> Result<Held> {
-        let held = bearer(token, false).ok_or_else(|| Failure::failed("the server sent a malformed token"))?;
+        let held = bearer(token, false)
+            .ok_or_else(|| Failure::failed("the server sent a malformed token"))?;
         *self.held.lock() = Some(held.clone());
         if let Err(error) = self.cache.store(token) {
             self.note(&format!("the session cannot be kept for the next run: {error}"));
@@ -217,7 +243,10 @@ impl Session {
         ));
     }
 
-    #[allow(clippy::print_stderr, reason = "a note for the person at the terminal, not for scripts")]
+    #[allow(
+        clippy::print_stderr,
+        reason = "a note for the person at the terminal, not for scripts"
+    )]
     fn note(&self, text: &str) {
         if std::io::stderr().is_terminal() {
             eprintln!("note: {}", super::sanitize::text(text));
@@ -238,7 +267,8 @@ fn again(status: &Status) -> bool {
             matches!(reason, Reason::Draining | Reason::StoreUnavailable | Reason::OutcomeUnknown)
         }
         // A connection that was lost has a cause of many kinds and codes.
-        None => obstacle(status).map_or(status.code() == Code::Unavailable, |obstacle| obstacle == Obstacle::Other),
+        None => obstacle(status)
+            .map_or(status.code() == Code::Unavailable, |obstacle| obstacle == Obstacle::Other),
     }
 }
 

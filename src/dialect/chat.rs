@@ -8,7 +8,8 @@ use super::words;
 use crate::model::{Reason, UserName};
 
 const INVALID_NAME: &str = "Invalid name";
-const WORDS: &[(Reason, &str)] = &[(Reason::NameInUse, "Name is already taken"), (Reason::InvalidName, INVALID_NAME)];
+const WORDS: &[(Reason, &str)] =
+    &[(Reason::NameInUse, "Name is already taken"), (Reason::InvalidName, INVALID_NAME)];
 
 /// One member of the room.
 #[derive(Default)]
@@ -69,7 +70,9 @@ impl StreamCodec for Chat {
         match answer {
             Ok(_) => self.joined = true,
             Err(error) if self.joined => self.reply = Some(format!("error: {}", error.message())),
-            Err(error) => self.reply = Some(words::for_error(&error, WORDS, "error: ").into_owned()),
+            Err(error) => {
+                self.reply = Some(words::for_error(&error, WORDS, "error: ").into_owned())
+            }
         }
     }
 
@@ -93,7 +96,8 @@ impl StreamCodec for Chat {
     }
 }
 
-/// A message in one line: another door's may have more, and a second line could pass for somebody else's.
+/// A message in one line: another door's may have more, and a second line could pass for somebody
+/// else's.
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
 }

@@ -1,9 +1,11 @@
-//! `clock`: the date and the time of day, in datagrams that are of no use for amplification or loops.
+//! `clock`: the date and the time of day, in datagrams that are of no use for amplification or
+//! loops.
 
 use super::codec::{Action, Answer, DatagramCodec, Decoded, MAX_DATAGRAM_BYTES};
 use crate::model::{Command, Reply};
 
-/// Below it are the services that answer anything, with which a forged source could make an endless exchange.
+/// Below it are the services that answer anything, with which a forged source could make an endless
+/// exchange.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 #[derive(Clone, Copy, Default)]
@@ -56,12 +58,14 @@ impl DatagramCodec for Clock {
     }
 }
 
-/// Whether a datagram is what a server of this dialect answers: two of them must not talk to each other for ever.
+/// Whether a datagram is what a server of this dialect answers: two of them must not talk to each
+/// other for ever.
 fn is_answer(datagram: &[u8]) -> bool {
     datagram == b"Ok" || has_shape(datagram, b"dddd-dd-dd") || has_shape(datagram, b"dd:dd:dd")
 }
 
 fn has_shape(datagram: &[u8], shape: &[u8]) -> bool {
-    let same = |(byte, want): (&u8, &u8)| if *want == b'd' { byte.is_ascii_digit() } else { byte == want };
+    let same =
+        |(byte, want): (&u8, &u8)| if *want == b'd' { byte.is_ascii_digit() } else { byte == want };
     datagram.len() == shape.len() && datagram.iter().zip(shape).all(same)
 }

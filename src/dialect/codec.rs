@@ -1,9 +1,10 @@
 //! What a door drives: the codec traits, and what passes between a codec and its door.
 //!
-//! A door decodes, with the same event again, until it gets [`Decoded::Pending`]. For each [`Decoded::Request`] it takes
-//! the actions from `next`, one at a time, and hands the answer to each to `answer` before it takes another, so that no more
-//! than one is held; `finish` completes the reply, which goes out in one write, or if it is longer than [`PIECE_BYTES`] in several. Only then does it
-//! decode again: a codec remembers how the request in hand is to be answered.
+//! A door decodes, with the same event again, until it gets [`Decoded::Pending`]. For each
+//! [`Decoded::Request`] it takes the actions from `next`, one at a time, and hands the answer to
+//! each to `answer` before it takes another, so that no more than one is held; `finish` completes
+//! the reply, which goes out in one write, or if it is longer than [`PIECE_BYTES`] in several. Only
+//! then does it decode again: a codec remembers how the request in hand is to be answered.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,15 +13,17 @@ use bytes::BytesMut;
 
 use crate::model::{Command, Error, Reply, UserName};
 
-/// The longest frame, line or message of a client, in bytes. A door keeps no more than this, and what it read last, of
-/// undecoded input.
+/// The longest frame, line or message of a client, in bytes. A door keeps no more than this, and
+/// what it read last, of undecoded input.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 /// The longest datagram, in bytes; a longer one gets no answer.
 pub const MAX_DATAGRAM_BYTES: usize = 1 << 10;
-/// Where the reply to a request of many commands ends, in bytes, an error for each of the rest put aside: a request of
-/// 64 KiB may ask thousands of times for a value of 1 MiB. Once it is there, nothing that reads more is run.
+/// Where the reply to a request of many commands ends, in bytes, an error for each of the rest put
+/// aside: a request of 64 KiB may ask thousands of times for a value of 1 MiB. Once it is there,
+/// nothing that reads more is run.
 pub const MAX_REPLY_BYTES: usize = 4 << 20;
-/// So much of a reply on a stream is sent before the rest of it is made: more than a client of these protocols takes at a time.
+/// So much of a reply on a stream is sent before the rest of it is made: more than a client of
+/// these protocols takes at a time.
 pub const PIECE_BYTES: usize = 64 << 10;
 /// How long bytes without a terminator must be quiet to be a request.
 pub const QUIET: Duration = Duration::from_millis(20);
@@ -39,13 +42,14 @@ pub enum Input {
 /// What a codec made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// No request is complete. With `quiet`, a pause of [`QUIET`] would complete one: the door reports it. At the end of
-    /// input the door closes.
+    /// No request is complete. With `quiet`, a pause of [`QUIET`] would complete one: the door
+    /// reports it. At the end of input the door closes.
     Pending {
         /// Whether a pause means something.
         quiet: bool,
     },
-    /// A request is in hand: run its actions, if it has any, and send its reply, if that is not empty.
+    /// A request is in hand: run its actions, if it has any, and send its reply, if that is not
+    /// empty.
     Request,
     /// Close at once, without a reply.
     Close,
@@ -58,13 +62,13 @@ pub enum Action {
     Run(Command),
     /// Open the connection's session, as a guest of this name; answered by no reply.
     SignIn(UserName),
-    /// Sign in, and enter the room `lobby`; answered by no reply. From then on the door hands the room's events to the
-    /// codec.
+    /// Sign in, and enter the room `lobby`; answered by no reply. From then on the door hands the
+    /// room's events to the codec.
     Join(UserName),
     /// Post to the room; answered by no reply.
     Post(String),
-    /// Write a line to the server's log, beside the peer's address; answered by no reply. What came from the client in it is
-    /// escaped.
+    /// Write a line to the server's log, beside the peer's address; answered by no reply. What came
+    /// from the client in it is escaped.
     Log(Cow<'static, str>),
 }
 
@@ -77,7 +81,8 @@ pub enum Next {
     /// Goes on with the next request.
     #[default]
     Read,
-    /// Sends the reply and closes: shuts down writing, reads and drops for at most a second, closes.
+    /// Sends the reply and closes: shuts down writing, reads and drops for at most a second,
+    /// closes.
     Close,
 }
 
@@ -95,18 +100,22 @@ pub enum RoomEvent<'a> {
         /// What.
         text: &'a str,
     },
-    /// Something that concerns this connection alone, as a sentence: events were missed, the room closes.
+    /// Something that concerns this connection alone, as a sentence: events were missed, the room
+    /// closes.
     Notice(&'a str),
 }
 
 /// A dialect on a stream of bytes. One codec serves one connection.
 pub trait StreamCodec: Send {
-    /// Takes at most one request off the front of `input`; what is left of it stays for the next call.
+    /// Takes at most one request off the front of `input`; what is left of it stays for the next
+    /// call.
     ///
-    /// The cutting of the stream into calls with [`Input::Bytes`] does not matter, and the work is linear in the bytes.
+    /// The cutting of the stream into calls with [`Input::Bytes`] does not matter, and the work is
+    /// linear in the bytes.
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded;
 
-    /// The next action of the request in hand. `out` was empty at the request's start, and holds the reply so far, less what the door has already sent of it.
+    /// The next action of the request in hand. `out` was empty at the request's start, and holds
+    /// the reply so far, less what the door has already sent of it.
     fn next(&mut self, out: &mut BytesMut) -> Option<Action>;
 
     /// Takes the answer to the action that was last given.

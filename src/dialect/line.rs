@@ -1,4 +1,5 @@
-//! Framing of bare text: a request ends at a newline, at the end of input, or when it has been quiet.
+//! Framing of bare text: a request ends at a newline, at the end of input, or when it has been
+//! quiet.
 
 use bytes::BytesMut;
 
@@ -64,8 +65,8 @@ impl Lines {
     }
 }
 
-/// Whether a line is the first of an HTTP request. A web page can make a browser send one to a door on its own machine,
-/// with lines of its own in the body.
+/// Whether a line is the first of an HTTP request. A web page can make a browser send one to a door
+/// on its own machine, with lines of its own in the body.
 pub(crate) fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));

@@ -1,8 +1,9 @@
-//! The command grammar, and the older socket protocols: codecs from bytes to the actions of a connection and back. No
-//! sockets, no async, no clock.
+//! The command grammar, and the older socket protocols: codecs from bytes to the actions of a
+//! connection and back. No sockets, no async, no clock.
 //!
-//! A dialect is one file with a codec, and one row of [`ALL`]. What its clients send and get is the contract of
-//! `dialects.md`; the traits that a door drives are in [`codec`], the framing of bare text in `line`.
+//! A dialect is one file with a codec, and one row of [`ALL`]. What its clients send and get is the
+//! contract of `dialects.md`; the traits that a door drives are in [`codec`], the framing of bare
+//! text in `line`.
 
 pub mod codec;
 pub mod grammar;
@@ -27,13 +28,16 @@ use codec::{DatagramCodec, MessageCodec, StreamCodec};
 pub struct Dialect {
     /// Its name in `--compat NAME=ADDR`.
     pub name: &'static str,
-    /// The ports where its clients look for it, the one that a server opens by default first; none if they are told.
+    /// The ports where its clients look for it, the one that a server opens by default first; none
+    /// if they are told.
     pub usual_ports: &'static [u16],
     /// Who its commands run as.
     pub caller: Caller,
-    /// How long a connection may stay without a request, unless the configuration says otherwise; `None`: for ever.
+    /// How long a connection may stay without a request, unless the configuration says otherwise;
+    /// `None`: for ever.
     pub idle: Option<Duration>,
-    /// What carries it, and the codec for a new connection; at a UDP door one codec serves all datagrams.
+    /// What carries it, and the codec for a new connection; at a UDP door one codec serves all
+    /// datagrams.
     pub transport: Transport,
 }
 
@@ -46,7 +50,8 @@ impl std::fmt::Debug for Dialect {
 /// Who the commands of a dialect run as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// A guest named by its TCP port, or by `ip:port` if that name is in use, from the connection's start.
+    /// A guest named by its TCP port, or by `ip:port` if that name is in use, from the connection's
+    /// start.
     Port,
     /// A guest whose name the client sends: [`codec::Action::SignIn`] or [`codec::Action::Join`].
     Named,
@@ -68,7 +73,10 @@ const TEXT_IDLE: Duration = Duration::from_secs(60);
 
 /// Every dialect.
 pub const ALL: &[Dialect] = &[
-    Dialect { idle: Some(TEXT_IDLE), ..tcp("text", &[5555, 5000], Caller::Port, || Box::new(text::Text::default())) },
+    Dialect {
+        idle: Some(TEXT_IDLE),
+        ..tcp("text", &[5555, 5000], Caller::Port, || Box::new(text::Text::default()))
+    },
     tcp("pickle", &[12345], Caller::Named, || Box::new(pickle::Pickle::default())),
     ws("ws-pickle", &[8765], || Box::new(ws_pickle::WsPickle::default())),
     ws("ws-text", &[1603], || Box::new(ws_text::WsText::default())),
@@ -94,10 +102,30 @@ const fn tcp(
     Dialect { name, usual_ports, caller, idle: None, transport: Transport::Tcp(open) }
 }
 
-const fn ws(name: &'static str, usual_ports: &'static [u16], open: fn() -> Box<dyn MessageCodec>) -> Dialect {
-    Dialect { name, usual_ports, caller: Caller::Named, idle: None, transport: Transport::WebSocket(open) }
+const fn ws(
+    name: &'static str,
+    usual_ports: &'static [u16],
+    open: fn() -> Box<dyn MessageCodec>,
+) -> Dialect {
+    Dialect {
+        name,
+        usual_ports,
+        caller: Caller::Named,
+        idle: None,
+        transport: Transport::WebSocket(open),
+    }
 }
 
-const fn udp(name: &'static str, usual_ports: &'static [u16], open: fn() -> Box<dyn DatagramCodec>) -> Dialect {
-    Dialect { name, usual_ports, caller: Caller::Nobody, idle: None, transport: Transport::Udp(open) }
+const fn udp(
+    name: &'static str,
+    usual_ports: &'static [u16],
+    open: fn() -> Box<dyn DatagramCodec>,
+) -> Dialect {
+    Dialect {
+        name,
+        usual_ports,
+        caller: Caller::Nobody,
+        idle: None,
+        transport: Transport::Udp(open),
+    }
 }

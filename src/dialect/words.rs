@@ -16,10 +16,14 @@ pub(super) fn get_other(user: &str, key: &str) -> Result<Command> {
 
 /// Write a key of one's own store, for good.
 pub(super) fn put(key: &str, value: Value) -> Result<Command> {
-    Ok(Command::Put { put: Put { key: Key::new(key)?, value, expiry: None, if_revision: None }, request_id: None })
+    Ok(Command::Put {
+        put: Put { key: Key::new(key)?, value, expiry: None, if_revision: None },
+        request_id: None,
+    })
 }
 
-/// Whether a command does nothing but read values or list: when a reply is at its limit, it need not be run.
+/// Whether a command does nothing but read values or list: when a reply is at its limit, it need
+/// not be run.
 pub(super) fn is_read(command: &Command) -> bool {
     matches!(
         command,
@@ -32,8 +36,13 @@ pub(super) fn is_read(command: &Command) -> bool {
     )
 }
 
-/// What a dialect says for an error: its own words where it has some, else the sentence after a prefix.
-pub(super) fn for_error(error: &Error, words: &[(Reason, &'static str)], prefix: &str) -> Cow<'static, str> {
+/// What a dialect says for an error: its own words where it has some, else the sentence after a
+/// prefix.
+pub(super) fn for_error(
+    error: &Error,
+    words: &[(Reason, &'static str)],
+    prefix: &str,
+) -> Cow<'static, str> {
     match words.iter().find(|(reason, _)| *reason == error.reason()) {
         Some((_, words)) => Cow::Borrowed(words),
         None => Cow::Owned(format!("{prefix}{}", error.message())),
@@ -41,7 +50,8 @@ pub(super) fn for_error(error: &Error, words: &[(Reason, &'static str)], prefix:
 }
 
 /// What a dialect says after its prefix when a request is over the limit.
-pub(super) const TOO_LONG: &str = "the message is over 64 KiB (65,536 bytes); no longer one is allowed";
+pub(super) const TOO_LONG: &str =
+    "the message is over 64 KiB (65,536 bytes); no longer one is allowed";
 /// What a dialect says after its prefix when a request should be text and is not.
 pub(super) const NOT_UTF8: &str = "the message is not UTF-8; only text is allowed";
 /// What a dialect says after its prefix in place of a value that would make a reply too long.

@@ -1,4 +1,5 @@
-//! `ws-pickle`: the pickle dialect over WebSocket: the name in a text message, each pickle in a message of its own.
+//! `ws-pickle`: the pickle dialect over WebSocket: the name in a text message, each pickle in a
+//! message of its own.
 
 use bytes::BytesMut;
 

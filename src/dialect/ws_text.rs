@@ -1,12 +1,15 @@
 //! `ws-text`: words in WebSocket messages: put, get, upgrade, q.
 
-use super::codec::{Action, Answer, Decoded, MAX_MESSAGE_BYTES, Message, MessageCodec, Next, Payload};
+use super::codec::{
+    Action, Answer, Decoded, MAX_MESSAGE_BYTES, Message, MessageCodec, Next, Payload,
+};
 use super::words;
 use crate::model::{Command, Error, Reason, Reply, Result, Role, UserName, Value};
 
 const DENIED: &str = "you are not allowed to access keys of other users";
 const INVALID_NAME: &str = "invalid user name";
-const NAMING: &[(Reason, &str)] = &[(Reason::NameInUse, "duplicate user name"), (Reason::InvalidName, INVALID_NAME)];
+const NAMING: &[(Reason, &str)] =
+    &[(Reason::NameInUse, "duplicate user name"), (Reason::InvalidName, INVALID_NAME)];
 const WORDS: &[(Reason, &str)] = &[
     (Reason::KeyNotFound, "key not found"),
     (Reason::UserNotFound, "user not found"),
@@ -31,7 +34,9 @@ impl WsText {
     fn request(&mut self, text: &str) {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         match *words.as_slice() {
-            ["put", key, value] => self.run(Value::text(value).and_then(|value| words::put(key, value))),
+            ["put", key, value] => {
+                self.run(Value::text(value).and_then(|value| words::put(key, value)))
+            }
             ["get", key] => self.run(words::get(key)),
             ["get", user, key] => self.run(words::get_other(user, key)),
             // The role tells whether there is anything to do.
@@ -80,7 +85,9 @@ impl MessageCodec for WsText {
                 self.named = true;
                 Some(Message::Text("success".to_owned()))
             }
-            Err(error) if !self.named => Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned())),
+            Err(error) if !self.named => {
+                Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned()))
+            }
             Ok(Some(Reply::WhoAmI { user, .. })) if user.role == Role::Guest => {
                 self.action = Some(Action::Run(Command::Upgrade { user: None }));
                 None
@@ -95,7 +102,10 @@ impl MessageCodec for WsText {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the other replies answer commands that this dialect does not have")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other replies answer commands that this dialect does not have"
+)]
 fn reply_words(reply: Reply) -> Option<Message> {
     let text = match reply {
         Reply::Entry(entry) => match entry.value.as_text() {

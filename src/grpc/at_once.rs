@@ -1,7 +1,9 @@
-//! The short way for unary calls that can be answered as soon as they are there: no future, no task, nothing boxed.
+//! The short way for unary calls that can be answered as soon as they are there: no future, no
+//! task, nothing boxed.
 //!
-//! It knows only how things go well: a message that has arrived whole, on a store in this process's memory. Whatever is different it hands on, as it
-//! came, to the generated service, so that there is one place that says what is wrong with a message.
+//! It knows only how things go well: a message that has arrived whole, on a store in this process's
+//! memory. Whatever is different it hands on, as it came, to the generated service, so that there
+//! is one place that says what is wrong with a message.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -82,7 +84,9 @@ fn put(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
 
 fn batch(call: &Call, framed: Bytes) -> Option<Response<ReplyBody>> {
     run_with(call, framed, read_as::<v1::BatchRequest>(wire::read_batch), |reply| {
-        let Reply::Batch { outcomes, revision, durability } = &reply else { return Err(pb::mismatch(&reply)) };
+        let Reply::Batch { outcomes, revision, durability } = &reply else {
+            return Err(pb::mismatch(&reply));
+        };
         let answer = wire::Answer { outcomes, revision: *revision, durability: *durability };
         Ok(written(|out| wire::write_batch(answer, out, put_prefix)))
     })
@@ -137,8 +141,9 @@ fn run_with(
     if framed.try_get_u8().ok()? != 0 || framed.try_get_u32().ok()? as usize != length {
         return None;
     }
-    let answered =
-        read(framed)?.and_then(|command| call.service().execute_at_once(&call.caller, command)).and_then(write);
+    let answered = read(framed)?
+        .and_then(|command| call.service().execute_at_once(&call.caller, command))
+        .and_then(write);
     Some(match answered {
         Ok(message) => {
             let mut headers = HeaderMap::with_capacity(1);

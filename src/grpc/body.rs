@@ -1,4 +1,5 @@
-//! Bodies of answers: one message at once, a stream that ends when its connection or the server wants it to, one that a panic does not end silently.
+//! Bodies of answers: one message at once, a stream that ends when its connection or the server
+//! wants it to, one that a panic does not end silently.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +38,9 @@ impl ReplyBody {
     }
 
     /// A stream of them.
-    pub(super) fn stream(stream: impl HttpBody<Data = Bytes, Error = Status> + Send + 'static) -> Self {
+    pub(super) fn stream(
+        stream: impl HttpBody<Data = Bytes, Error = Status> + Send + 'static,
+    ) -> Self {
         Self(Kind::Stream(Box::pin(stream)))
     }
 
@@ -51,7 +54,10 @@ impl HttpBody for ReplyBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match &mut self.0 {
             Kind::Stream(stream) => return stream.as_mut().poll_frame(context),
             Kind::Tonic(body) => return Pin::new(body).poll_frame(context),
@@ -104,11 +110,14 @@ impl<B: HttpBody<Data = Bytes> + Unpin> ReadAhead<B> {
         Self { read: VecDeque::new(), rest }
     }
 
-    /// Takes the next data, if they are there. Anything else is read again by whoever reads this body.
+    /// Takes the next data, if they are there. Anything else is read again by whoever reads this
+    /// body.
     pub(super) fn read_data(&mut self) -> Option<Bytes> {
         // Whoever reads on has itself woken.
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(polled) = Pin::new(&mut self.rest).poll_frame(&mut context) else { return None };
+        let Poll::Ready(polled) = Pin::new(&mut self.rest).poll_frame(&mut context) else {
+            return None;
+        };
         match polled.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => return Some(data),
             Some(Ok(Err(trailers))) => self.read.push_back(Some(Ok(trailers))),
@@ -136,7 +145,10 @@ where
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.read.pop_front() {
             Some(polled) => Poll::Ready(polled),
             None => Pin::new(&mut self.rest).poll_frame(context),
@@ -174,7 +186,10 @@ impl HttpBody for Until {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.status.is_none() {
             return Poll::Ready(None);
         }
@@ -215,7 +230,10 @@ impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for Guarded<B> 
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.call.is_none() {
             return Poll::Ready(None);
         }
@@ -225,7 +243,8 @@ impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for Guarded<B> 
             Err(panic) => match this.call.take() {
                 Some(call) => {
                     call.service().metrics().panicked();
-                    let status = call.fail(&Error::internal(format!("panicked: {}", text_of(&*panic))));
+                    let status =
+                        call.fail(&Error::internal(format!("panicked: {}", text_of(&*panic))));
                     Poll::Ready(Some(trailers(&status)))
                 }
                 None => Poll::Ready(None),

@@ -117,21 +117,27 @@ pub(super) fn log_internal(method: Method, error: &Error) {
 }
 
 pub(super) fn draining() -> Error {
-    Error::new(Reason::Draining, "the server is shutting down; connect again").retry_after(Duration::from_secs(1))
+    Error::new(Reason::Draining, "the server is shutting down; connect again")
+        .retry_after(Duration::from_secs(1))
 }
 
-/// The handlers of all services. Each is one line: message to command, command to reply, reply to message.
+/// The handlers of all services. Each is one line: message to command, command to reply, reply to
+/// message.
 #[derive(Clone)]
 pub(super) struct Api;
 
 impl Api {
-    pub(super) async fn unary<M, R>(&self, request: Request<M>) -> std::result::Result<Response<R>, Status>
+    pub(super) async fn unary<M, R>(
+        &self,
+        request: Request<M>,
+    ) -> std::result::Result<Response<R>, Status>
     where
         Command: TryFrom<M, Error = Error>,
         R: TryFrom<Reply, Error = Error>,
     {
         let (call, message) = opened(request)?;
-        let answered = async { R::try_from(call.execute(Command::try_from(message)?).await?) }.await;
+        let answered =
+            async { R::try_from(call.execute(Command::try_from(message)?).await?) }.await;
         answered.map(Response::new).map_err(|error| call.fail(&error))
     }
 }

@@ -7,7 +7,10 @@ use crate::pb::v1;
 
 #[tonic::async_trait]
 impl v1::chat_service_server::ChatService for Api {
-    async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+    async fn send(
+        &self,
+        request: Request<v1::SendRequest>,
+    ) -> Result<Response<v1::SendResponse>, Status> {
         self.unary(request).await
     }
 

@@ -9,14 +9,18 @@ use http::HeaderMap;
 
 use crate::model::{Error, Reason, Result};
 
-/// What a client asked for in `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, Requests).
+/// What a client asked for in `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2,
+/// Requests).
 ///
 /// # Errors
 /// `INVALID_MESSAGE` for anything else.
 pub(super) fn requested(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     value.to_str().ok().and_then(parse).map(Some).ok_or_else(|| {
-        Error::new(Reason::InvalidMessage, "grpc-timeout is malformed; it is 1 to 8 digits and one of H M S m u n")
+        Error::new(
+            Reason::InvalidMessage,
+            "grpc-timeout is malformed; it is 1 to 8 digits and one of H M S m u n",
+        )
     })
 }
 

@@ -18,7 +18,9 @@ pub struct Health {
 }
 
 /// The services beside the contract's own, which need no session.
-pub(super) fn routes(draining: CancellationToken) -> Result<(Routes, Health), Box<dyn Error + Send + Sync>> {
+pub(super) fn routes(
+    draining: CancellationToken,
+) -> Result<(Routes, Health), Box<dyn Error + Send + Sync>> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -28,14 +30,20 @@ pub(super) fn routes(draining: CancellationToken) -> Result<(Routes, Health), Bo
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // Python's reflection client still asks for v1alpha.
-    let routes = Routes::new(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    let routes = Routes::new(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
     Ok((routes.prepare(), Health { reporter, draining }))
 }
 
 impl Health {
-    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first time it is no longer ready, new calls are refused
-    /// from then on.
-    pub async fn follow(self, mut ready: watch::Receiver<bool>, mut engine: Option<watch::Receiver<bool>>) {
+    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first
+    /// time it is no longer ready, new calls are refused from then on.
+    pub async fn follow(
+        self,
+        mut ready: watch::Receiver<bool>,
+        mut engine: Option<watch::Receiver<bool>>,
+    ) {
         let mut served = false;
         loop {
             let serving = *ready.borrow_and_update();
@@ -44,7 +52,8 @@ impl Health {
             }
             served |= serving;
             let answers = engine.as_mut().is_none_or(|engine| *engine.borrow_and_update());
-            let status = if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
+            let status =
+                if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
             say(&self.reporter, status).await;
             let engine_changed = async {
                 match &mut engine {

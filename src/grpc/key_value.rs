@@ -13,44 +13,77 @@ use crate::service::StreamGuard;
 
 #[tonic::async_trait]
 impl v1::key_value_service_server::KeyValueService for Api {
-    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn put(&self, request: Request<v1::PutRequest>) -> Result<Response<v1::PutResponse>, Status> {
+    async fn put(
+        &self,
+        request: Request<v1::PutRequest>,
+    ) -> Result<Response<v1::PutResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteResponse>, Status> {
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::DeleteResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn get_other(&self, request: Request<v1::GetOtherRequest>) -> Result<Response<v1::GetOtherResponse>, Status> {
+    async fn get_other(
+        &self,
+        request: Request<v1::GetOtherRequest>,
+    ) -> Result<Response<v1::GetOtherResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn put_other(&self, request: Request<v1::PutOtherRequest>) -> Result<Response<v1::PutOtherResponse>, Status> {
+    async fn put_other(
+        &self,
+        request: Request<v1::PutOtherRequest>,
+    ) -> Result<Response<v1::PutOtherResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn list_keys(&self, request: Request<v1::ListKeysRequest>) -> Result<Response<v1::ListKeysResponse>, Status> {
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Result<Response<v1::ListKeysResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn scan(&self, request: Request<v1::ScanRequest>) -> Result<Response<BoxStream<v1::ScanResponse>>, Status> {
+    async fn scan(
+        &self,
+        request: Request<v1::ScanRequest>,
+    ) -> Result<Response<BoxStream<v1::ScanResponse>>, Status> {
         let (call, message) = opened(request)?;
         let steps = match Command::try_from(message) {
-            Ok(Command::Scan { user, prefix, keys_only, .. }) => Scan { user, prefix, keys_only, cursor: None },
-            Ok(other) => return Err(call.fail(&crate::model::Error::internal(format!("a scan became {other:?}")))),
+            Ok(Command::Scan { user, prefix, keys_only, .. }) => {
+                Scan { user, prefix, keys_only, cursor: None }
+            }
+            Ok(other) => {
+                return Err(
+                    call.fail(&crate::model::Error::internal(format!("a scan became {other:?}")))
+                );
+            }
             Err(error) => return Err(call.fail(&error)),
         };
-        let guard =
-            call.caller.session.clone().map(|session| StreamGuard::new(session, call.service().clock().clone()));
+        let guard = call
+            .caller
+            .session
+            .clone()
+            .map(|session| StreamGuard::new(session, call.service().clock().clone()));
         let first = ScanState { call, next: Some(steps), _guard: guard };
         Ok(Response::new(Box::pin(try_unfold(first, ScanState::step))))
     }
 
-    async fn batch(&self, request: Request<v1::BatchRequest>) -> Result<Response<v1::BatchResponse>, Status> {
+    async fn batch(
+        &self,
+        request: Request<v1::BatchRequest>,
+    ) -> Result<Response<v1::BatchResponse>, Status> {
         self.unary(request).await
     }
 }
@@ -62,7 +95,8 @@ struct Scan {
     cursor: Option<String>,
 }
 
-/// A scan between two messages. Each is made when the client has room for it, so a slow reader holds one at most.
+/// A scan between two messages. Each is made when the client has room for it, so a slow reader
+/// holds one at most.
 struct ScanState {
     call: Arc<Call>,
     /// `None`: the last message was sent.

@@ -1,4 +1,5 @@
-//! The gRPC door: metadata to callers, messages to commands, errors to statuses. What is done is the service's business.
+//! The gRPC door: metadata to callers, messages to commands, errors to statuses. What is done is
+//! the service's business.
 
 mod at_once;
 mod body;
@@ -50,7 +51,8 @@ struct Ways {
 }
 
 impl Grpc {
-    /// The door to a service, and what tells its health; that wants to be told in turn whether the server takes calls.
+    /// The door to a service, and what tells its health; that wants to be told in turn whether the
+    /// server takes calls.
     ///
     /// # Errors
     /// If the contract's descriptors cannot be read.
@@ -71,7 +73,10 @@ impl HttpService for Grpc {
     type Connection = Connection;
 
     fn connection(&self, info: ConnInfo) -> Connection {
-        Connection { ways: Arc::clone(&self.ways), conn: Arc::new(Conn::new(Arc::clone(&self.service), info)) }
+        Connection {
+            ways: Arc::clone(&self.ways),
+            conn: Arc::new(Conn::new(Arc::clone(&self.service), info)),
+        }
     }
 }
 
@@ -119,7 +124,9 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Self::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Ready(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
             Self::Later(answering) => answering.as_mut().poll(context).map(Ok),
         }
     }

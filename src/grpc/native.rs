@@ -1,4 +1,5 @@
-//! Native gRPC: each call is found in the table of RPCs, let in or refused, timed, and kept from taking the server down.
+//! Native gRPC: each call is found in the table of RPCs, let in or refused, timed, and kept from
+//! taking the server down.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -63,13 +64,15 @@ impl Native {
         Self {
             draining,
             routes,
-            key_value: KeyValueServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES + ENVELOPE),
+            key_value: KeyValueServiceServer::new(Api)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES + ENVELOPE),
             auth: AuthServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             chat: ChatServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             server: ServerServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             codec: CodecServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
             clock: ClockServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            calculator: CalculatorServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            calculator: CalculatorServiceServer::new(Api)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
         }
     }
 
@@ -81,13 +84,23 @@ impl Native {
     }
 
     /// An RPC of the contract.
-    fn known<B: Incoming>(&self, conn: &Arc<Conn>, method: Method, request: Request<B>) -> Answering {
+    fn known<B: Incoming>(
+        &self,
+        conn: &Arc<Conn>,
+        method: Method,
+        request: Request<B>,
+    ) -> Answering {
         let Some(token) = conn.must_look_up(method, request.headers()) else {
             return self.of_known_session(conn, method, request);
         };
         let (this, conn) = (self.clone(), Arc::clone(conn));
         Answering::later(async move {
-            let answering = match timeout(conn.service.limits().call_timeout, conn.service.look_up(token)).await {
+            let answering = match timeout(
+                conn.service.limits().call_timeout,
+                conn.service.look_up(token),
+            )
+            .await
+            {
                 Ok(Ok(())) => this.of_known_session(&conn, method, request),
                 Ok(Err(error)) => refused(&conn, method, &error),
                 Err(_) => refused(&conn, method, &deadline::exceeded()),
@@ -99,7 +112,12 @@ impl Native {
         })
     }
 
-    fn of_known_session<B: Incoming>(&self, conn: &Arc<Conn>, method: Method, request: Request<B>) -> Answering {
+    fn of_known_session<B: Incoming>(
+        &self,
+        conn: &Arc<Conn>,
+        method: Method,
+        request: Request<B>,
+    ) -> Answering {
         let call = match self.let_in(conn, method, request.headers()) {
             Ok(call) => call,
             Err(error) => return refused(conn, method, &error),
@@ -132,7 +150,9 @@ impl Native {
             | Method::ListKeys
             | Method::Scan
             | Method::Batch => generated(self.key_value.clone(), request),
-            Method::Send | Method::ListMembers | Method::ListRooms => generated(self.chat.clone(), request),
+            Method::Send | Method::ListMembers | Method::ListRooms => {
+                generated(self.chat.clone(), request)
+            }
             Method::Pipeline => stream::pipeline(Arc::clone(call), request),
             Method::Chat => stream::chat(Arc::clone(call), request),
             Method::Subscribe => stream::subscribe(Arc::clone(call), request),
@@ -156,8 +176,13 @@ impl Native {
     fn beside<B: Incoming>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
         let path = request.uri().path();
         if !path.starts_with("/grpc.health.v1.") && !path.starts_with("/grpc.reflection.v1") {
-            let sentence = format!("there is no RPC {}; reflection lists those that there are", path.escape_default());
-            return Answering::ready(Status::unimplemented(sentence).into_http().map(ReplyBody::tonic));
+            let sentence = format!(
+                "there is no RPC {}; reflection lists those that there are",
+                path.escape_default()
+            );
+            return Answering::ready(
+                Status::unimplemented(sentence).into_http().map(ReplyBody::tonic),
+            );
         }
         let closing = conn.info.closing.clone();
         let answering = self.routes.clone().call(request.map(Body::new));
@@ -166,7 +191,9 @@ impl Native {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
-            response.map(|inner| ReplyBody::stream(body::Until::new(inner, &closing, pb::status(&draining()))))
+            response.map(|inner| {
+                ReplyBody::stream(body::Until::new(inner, &closing, pb::status(&draining())))
+            })
         })
     }
 }
@@ -180,12 +207,19 @@ fn refused(conn: &Conn, method: Method, error: &Error) -> Answering {
 
 /// The body of a request.
 pub(super) trait Incoming:
-    HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin> + Send + Unpin + 'static
+    HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin>
+    + Send
+    + Unpin
+    + 'static
 {
 }
 
-impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin> + Send + Unpin + 'static>
-    Incoming for B
+impl<
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin>
+        + Send
+        + Unpin
+        + 'static,
+> Incoming for B
 {
 }
 
@@ -195,7 +229,12 @@ pub(super) type Handling = Pin<Box<dyn Future<Output = Response<ReplyBody>> + Se
 /// Has a generated service answer.
 fn generated<S>(mut service: S, request: Request<Body>) -> Handling
 where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: tower::Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
 {
     let answering = service.call(request);
     Box::pin(async move {
@@ -209,9 +248,11 @@ where
 /// Tags and lengths around a batch whose keys and values are as large as they may be.
 const ENVELOPE: usize = 64 << 10;
 
-/// Holds the call to its deadline, turns a panic into INTERNAL, and gives a reason to what tonic refused by itself.
+/// Holds the call to its deadline, turns a panic into INTERNAL, and gives a reason to what tonic
+/// refused by itself.
 async fn guard(call: Arc<Call>, answering: Handling) -> Response<ReplyBody> {
-    // A stream's own deadline is checked at each of its messages; this is the time to its first headers.
+    // A stream's own deadline is checked at each of its messages; this is the time to its first
+    // headers.
     let answered = deadline::within(call.end, AssertUnwindSafe(answering).catch_unwind()).await;
     let response = match answered {
         Some(Ok(response)) => response,
@@ -227,7 +268,9 @@ async fn guard(call: Arc<Call>, answering: Handling) -> Response<ReplyBody> {
 /// The answer of a call whose handler panicked.
 pub(super) fn panicked(call: &Call, panic: &(dyn Any + Send)) -> Response<ReplyBody> {
     call.service().metrics().panicked();
-    call.fail(&Error::internal(format!("panicked: {}", text_of(panic)))).into_http().map(ReplyBody::tonic)
+    call.fail(&Error::internal(format!("panicked: {}", text_of(panic))))
+        .into_http()
+        .map(ReplyBody::tonic)
 }
 
 /// Why tonic refused the call by itself, if it did.
@@ -245,10 +288,14 @@ pub(super) fn unreadable(status: &Status) -> Option<Error> {
         reason = "gRPC's codes, of which tonic uses these for unreadable messages"
     )]
     match status.code() {
-        Code::Internal => Some(Error::new(Reason::InvalidMessage, "the message is no message of this RPC")),
+        Code::Internal => {
+            Some(Error::new(Reason::InvalidMessage, "the message is no message of this RPC"))
+        }
         Code::OutOfRange => Some(Error::new(
             Reason::InvalidMessage,
-            format!("the message is too large; at most {MAX_MESSAGE_BYTES} bytes (4 MiB) are allowed"),
+            format!(
+                "the message is too large; at most {MAX_MESSAGE_BYTES} bytes (4 MiB) are allowed"
+            ),
         )),
         _ => None,
     }

@@ -9,11 +9,17 @@ use crate::pb::v1;
 
 #[tonic::async_trait]
 impl v1::auth_service_server::AuthService for Api {
-    async fn sign_in(&self, request: Request<v1::SignInRequest>) -> Result<Response<v1::SignInResponse>, Status> {
+    async fn sign_in(
+        &self,
+        request: Request<v1::SignInRequest>,
+    ) -> Result<Response<v1::SignInResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn auth(&self, request: Request<v1::AuthRequest>) -> Result<Response<v1::AuthResponse>, Status> {
+    async fn auth(
+        &self,
+        request: Request<v1::AuthRequest>,
+    ) -> Result<Response<v1::AuthResponse>, Status> {
         let own = request.metadata().as_ref().get(AUTHORIZATION).map(bearer).map(str::to_owned);
         let mut response: Response<v1::AuthResponse> = self.unary(request).await?;
         // The service keeps no token in the clear: a session that had one is told its own again.
@@ -23,7 +29,10 @@ impl v1::auth_service_server::AuthService for Api {
         Ok(response)
     }
 
-    async fn upgrade(&self, request: Request<v1::UpgradeRequest>) -> Result<Response<v1::UpgradeResponse>, Status> {
+    async fn upgrade(
+        &self,
+        request: Request<v1::UpgradeRequest>,
+    ) -> Result<Response<v1::UpgradeResponse>, Status> {
         self.unary(request).await
     }
 
@@ -34,11 +43,17 @@ impl v1::auth_service_server::AuthService for Api {
         self.unary(request).await
     }
 
-    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+    async fn who_am_i(
+        &self,
+        request: Request<v1::WhoAmIRequest>,
+    ) -> Result<Response<v1::WhoAmIResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn sign_out(&self, request: Request<v1::SignOutRequest>) -> Result<Response<v1::SignOutResponse>, Status> {
+    async fn sign_out(
+        &self,
+        request: Request<v1::SignOutRequest>,
+    ) -> Result<Response<v1::SignOutResponse>, Status> {
         self.unary(request).await
     }
 

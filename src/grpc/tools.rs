@@ -17,18 +17,27 @@ impl v1::server_service_server::ServerService for Api {
 
 #[tonic::async_trait]
 impl v1::codec_service_server::CodecService for Api {
-    async fn encode(&self, request: Request<v1::EncodeRequest>) -> Result<Response<v1::EncodeResponse>, Status> {
+    async fn encode(
+        &self,
+        request: Request<v1::EncodeRequest>,
+    ) -> Result<Response<v1::EncodeResponse>, Status> {
         self.unary(request).await
     }
 
-    async fn decode(&self, request: Request<v1::DecodeRequest>) -> Result<Response<v1::DecodeResponse>, Status> {
+    async fn decode(
+        &self,
+        request: Request<v1::DecodeRequest>,
+    ) -> Result<Response<v1::DecodeResponse>, Status> {
         self.unary(request).await
     }
 }
 
 #[tonic::async_trait]
 impl v1::clock_service_server::ClockService for Api {
-    async fn now(&self, request: Request<v1::NowRequest>) -> Result<Response<v1::NowResponse>, Status> {
+    async fn now(
+        &self,
+        request: Request<v1::NowRequest>,
+    ) -> Result<Response<v1::NowResponse>, Status> {
         self.unary(request).await
     }
 }

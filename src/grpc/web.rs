@@ -1,4 +1,5 @@
-//! What is no native gRPC: gRPC-Web for the browsers of the origins allowed, and whoever came here by mistake.
+//! What is no native gRPC: gRPC-Web for the browsers of the origins allowed, and whoever came here
+//! by mistake.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,7 +36,10 @@ impl Web {
             .allow_origin(allowed_origins.to_vec())
             .allow_methods([Method::POST])
             .allow_headers(
-                [AUTHORIZATION, CONTENT_TYPE].into_iter().chain(sent.map(HeaderName::from_static)).collect::<Vec<_>>(),
+                [AUTHORIZATION, CONTENT_TYPE]
+                    .into_iter()
+                    .chain(sent.map(HeaderName::from_static))
+                    .collect::<Vec<_>>(),
             )
             .expose_headers(read.map(HeaderName::from_static))
             .max_age(Duration::from_secs(24 * 60 * 60));
@@ -44,11 +48,16 @@ impl Web {
     }
 
     pub(super) fn call(&self, conn: &Arc<Conn>, mut request: Request<Body>) -> Answering {
-        let preflight = request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN);
+        let preflight =
+            request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN);
         if !preflight && !is_web(request.headers()) {
-            return plain(StatusCode::NOT_FOUND, "kvrpc speaks gRPC and gRPC-Web here; try grpcurl or kvrpc-cli\n");
+            return plain(
+                StatusCode::NOT_FOUND,
+                "kvrpc speaks gRPC and gRPC-Web here; try grpcurl or kvrpc-cli\n",
+            );
         }
-        // A page that is not allowed must not even have its call made, whatever it could read of the answer.
+        // A page that is not allowed must not even have its call made, whatever it could read of
+        // the answer.
         let origin = request.headers().get(ORIGIN);
         if origin.is_some_and(|origin| !self.allowed_origins.contains(origin)) {
             return plain(
@@ -105,6 +114,8 @@ fn is_web(headers: &HeaderMap) -> bool {
 fn plain(status: StatusCode, text: &'static str) -> Answering {
     let mut response = Response::new(Body::new(http_body_util::Full::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Answering::ready(response.map(ReplyBody::tonic))
 }

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::workers::{Job, Workers};
 use super::{Bound, Door, Gate, Refusal};
 
-/// The wait when the system has no descriptor or memory for another connection: accepting again at once would only
-/// burn a core.
+/// The wait when the system has no descriptor or memory for another connection: accepting again at
+/// once would only burn a core.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// A peer that is gone without a word is noticed after 20 s of silence and three probes, 10 s apart.
+/// A peer that is gone without a word is noticed after 20 s of silence and three probes, 10 s
+/// apart.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
@@ -35,7 +36,12 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     /// Needs the runtime that the loop will run on.
-    pub(super) fn new(bound: Bound, door: Arc<dyn Door>, gate: Arc<Gate>, workers: Workers) -> io::Result<Self> {
+    pub(super) fn new(
+        bound: Bound,
+        door: Arc<dyn Door>,
+        gate: Arc<Gate>,
+        workers: Workers,
+    ) -> io::Result<Self> {
         let Bound { socket, local } = bound;
         let listener = TcpListener::from_std(socket)?;
         Ok(Self { listener, local, door, gate, workers, complaints: Complaints::default() })
@@ -55,7 +61,10 @@ impl Acceptor {
                     tracing::debug!(%error, "a connection failed before it was accepted")
                 }
                 Err(error) => {
-                    self.complaints.warn(self.gate.name(), &format_args!("cannot accept connections: {error}"));
+                    self.complaints.warn(
+                        self.gate.name(),
+                        &format_args!("cannot accept connections: {error}"),
+                    );
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(BACK_OFF) => {}
@@ -70,12 +79,16 @@ impl Acceptor {
             Ok(permit) => permit,
             Err(Refusal::Full) => {
                 let cap = self.gate.cap();
-                return self
-                    .complaints
-                    .warn(self.gate.name(), &format_args!("all {cap} connections are in use; closed a new one"));
+                return self.complaints.warn(
+                    self.gate.name(),
+                    &format_args!("all {cap} connections are in use; closed a new one"),
+                );
             }
             Err(Refusal::Source) => {
-                let text = format_args!("{} has its share of the connections already; closed a new one", peer.ip());
+                let text = format_args!(
+                    "{} has its share of the connections already; closed a new one",
+                    peer.ip()
+                );
                 return self.complaints.warn(self.gate.name(), &text);
             }
         };
@@ -83,16 +96,27 @@ impl Acceptor {
             // The peer is gone already, most often.
             return tracing::debug!(%peer, %error, "a connection could not be set up");
         }
-        // Where it was connected to, which is more than the listener's address when that is a wildcard.
+        // Where it was connected to, which is more than the listener's address when that is a
+        // wildcard.
         let local = stream.local_addr().unwrap_or(self.local);
         let stream = match stream.into_std() {
             Ok(stream) => stream,
-            Err(error) => return tracing::debug!(%peer, %error, "a connection could not be handed over"),
+            Err(error) => {
+                return tracing::debug!(%peer, %error, "a connection could not be handed over");
+            }
         };
-        let job = Job { stream, peer: canonical(peer), local: canonical(local), permit, door: Arc::clone(&self.door) };
+        let job = Job {
+            stream,
+            peer: canonical(peer),
+            local: canonical(local),
+            permit,
+            door: Arc::clone(&self.door),
+        };
         if !self.workers.deal(job).await {
-            self.complaints
-                .warn(self.gate.name(), &"no worker took up a connection for a second; closed a new connection");
+            self.complaints.warn(
+                self.gate.name(),
+                &"no worker took up a connection for a second; closed a new connection",
+            );
         }
     }
 }
@@ -104,12 +128,15 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY).with_retries(KEEPALIVE_PROBES);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_PROBES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Whether only the one connection failed, so that the next can be accepted at once (accept(2), "Error handling").
+/// Whether only the one connection failed, so that the next can be accepted at once (accept(2),
+/// "Error handling").
 fn is_of_the_connection(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| {
         matches!(

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-/// An address to listen on, as it was written: `127.0.0.1:50051`, `[::1]:0`, `localhost:5555`, `lo:3000`, `eth1:3000`.
+/// An address to listen on, as it was written: `127.0.0.1:50051`, `[::1]:0`, `localhost:5555`,
+/// `lo:3000`, `eth1:3000`.
 ///
-/// Port 0 lets the system choose. A host that is the name of a network interface here means that interface.
+/// Port 0 lets the system choose. A host that is the name of a network interface here means that
+/// interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     host: String,
@@ -28,13 +30,15 @@ impl Address {
     /// The interface, if the host is the name of one.
     pub(super) fn interface(&self) -> Option<&str> {
         // No host begins with a dot, and no path out of the directory must be asked for.
-        let here = !self.host.starts_with('.') && Path::new("/sys/class/net").join(&self.host).exists();
+        let here =
+            !self.host.starts_with('.') && Path::new("/sys/class/net").join(&self.host).exists();
         here.then_some(self.host.as_str())
     }
 
     /// Whether only this machine can reach it.
     ///
-    /// Told from the text alone, without a name service: any name but `localhost` and any interface but `lo` may be beyond.
+    /// Told from the text alone, without a name service: any name but `localhost` and any interface
+    /// but `lo` may be beyond.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => ip.to_canonical().is_loopback(),
@@ -47,16 +51,22 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (host, port) = text.rsplit_once(':').ok_or("needs a port: write `host:port`, as in 127.0.0.1:50051")?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or("needs a port: write `host:port`, as in 127.0.0.1:50051")?;
         let port = port.parse().map_err(|_| "the port must be a number from 0 to 65535")?;
         let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
             Some(Some(inner)) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
             Some(_) => return Err("needs an IPv6 address between the brackets, as in [::1]:50051"),
-            None if host.contains(':') => return Err("an IPv6 address needs brackets, as in [::1]:50051"),
+            None if host.contains(':') => {
+                return Err("an IPv6 address needs brackets, as in [::1]:50051");
+            }
             None => host,
         };
         if host.is_empty() {
-            return Err("needs a host before the port: 127.0.0.1 for this machine alone, 0.0.0.0 for all networks");
+            return Err(
+                "needs a host before the port: 127.0.0.1 for this machine alone, 0.0.0.0 for all networks",
+            );
         }
         if host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/' || c == '@') {
             return Err("must be `host:port` or `interface:port`, without a scheme or a path");
@@ -105,7 +115,10 @@ mod tests {
         ] {
             match (text.parse::<Address>(), loopback) {
                 (Ok(address), Ok(loopback)) => {
-                    assert_eq!((address.to_string().as_str(), address.is_loopback()), (text, loopback));
+                    assert_eq!(
+                        (address.to_string().as_str(), address.is_loopback()),
+                        (text, loopback)
+                    );
                 }
                 (Err(rule), Err(part)) => assert!(rule.contains(part), "{text}: {rule}"),
                 (got, wanted) => panic!("{text}: {got:?}, but {wanted:?} was wanted"),

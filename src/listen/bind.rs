@@ -8,9 +8,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Address;
 
-/// Connections that the system completes before they are accepted. The system lowers it to its own limit (`somaxconn`).
+/// Connections that the system completes before they are accepted. The system lowers it to its own
+/// limit (`somaxconn`).
 const BACKLOG: i32 = 1024;
-/// How often a port that the system chose for a host's first address is tried on the host's other addresses.
+/// How often a port that the system chose for a host's first address is tried on the host's other
+/// addresses.
 const PORT_ATTEMPTS: usize = 16;
 
 /// A listening TCP socket that nobody is served on yet.
@@ -77,7 +79,8 @@ impl Bind for BoundDatagrams {
     const PROTOCOL: Protocol = Protocol::UDP;
 
     fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self> {
-        // Without the option above: with it, two programs could have the port, and only one of them would get anything.
+        // Without the option above: with it, two programs could have the port, and only one of them
+        // would get anything.
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
@@ -106,11 +109,17 @@ impl fmt::Display for BindError {
             reason = "the kinds with a sentence of their own; the rest have the system's"
         )]
         match source.kind() {
-            ErrorKind::AddrInUse => write!(f, "the address is in use; stop the other program or choose another port"),
+            ErrorKind::AddrInUse => {
+                write!(f, "the address is in use; stop the other program or choose another port")
+            }
             ErrorKind::PermissionDenied => write!(f, "this user may not listen there ({source})"),
             ErrorKind::AddrNotAvailable => write!(f, "this machine has no such address"),
             ErrorKind::NotFound => {
-                write!(f, "`{}` is neither a network interface here nor a host that resolves", address.host())
+                write!(
+                    f,
+                    "`{}` is neither a network interface here nor a host that resolves",
+                    address.host()
+                )
             }
             _ => write!(f, "{source}"),
         }
@@ -125,7 +134,8 @@ impl std::error::Error for BindError {
 
 /// Opens a listener on every address that `address` stands for; `setting` is named in the error.
 ///
-/// With port 0 all of them get the same port. Of several, those that this machine lacks (IPv6, often) are left out.
+/// With port 0 all of them get the same port. Of several, those that this machine lacks (IPv6,
+/// often) are left out.
 ///
 /// # Errors
 /// An address in use, no such interface or host, or no right to listen there.
@@ -163,7 +173,8 @@ fn open<B: Bind>(setting: &str, address: &Address) -> Result<Vec<B>, BindError> 
 
 fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
     let found = (address.host(), address.port()).to_socket_addrs();
-    let mut addresses: Vec<_> = found.map_err(|error| io::Error::new(ErrorKind::NotFound, error))?.collect();
+    let mut addresses: Vec<_> =
+        found.map_err(|error| io::Error::new(ErrorKind::NotFound, error))?.collect();
     addresses.sort();
     addresses.dedup();
     if addresses.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(addresses) }
@@ -193,10 +204,15 @@ fn bind_all<B: Bind>(addresses: &[SocketAddr], interface: Option<&str>) -> io::R
 fn is_missing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == ErrorKind::AddrNotAvailable
-        || Errno::from_io_error(error).is_some_and(|errno| matches!(errno, Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT))
+        || Errno::from_io_error(error)
+            .is_some_and(|errno| matches!(errno, Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT))
 }
 
-fn bind_one<B: Bind>(address: SocketAddr, interface: Option<&str>, one_of_many: bool) -> io::Result<B> {
+fn bind_one<B: Bind>(
+    address: SocketAddr,
+    interface: Option<&str>,
+    one_of_many: bool,
+) -> io::Result<B> {
     let socket = Socket::new(Domain::for_address(address), B::TYPE, Some(B::PROTOCOL))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() && one_of_many {
@@ -216,7 +232,10 @@ fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn bind_device(_socket: &Socket, _interface: &str) -> io::Result<()> {
-    Err(io::Error::new(ErrorKind::Unsupported, "listening on a network interface by its name needs Linux"))
+    Err(io::Error::new(
+        ErrorKind::Unsupported,
+        "listening on a network interface by its name needs Linux",
+    ))
 }
 
 #[cfg(test)]
@@ -233,7 +252,10 @@ mod tests {
     fn all_addresses_of_a_host_share_the_port_that_the_system_chose() {
         let bound = bind("--listen", &address("localhost:0")).unwrap();
         let ports: Vec<_> = bound.iter().map(|b| b.local().port()).collect();
-        assert!(!ports.is_empty() && ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+        assert!(
+            !ports.is_empty() && ports.iter().all(|port| *port == ports[0] && *port != 0),
+            "{ports:?}"
+        );
     }
 
     #[cfg(target_os = "linux")]
@@ -256,7 +278,10 @@ mod tests {
             ("192.0.2.1:0".to_owned(), "no such address"),
         ] {
             let error = bind("--compat text", &address(&text)).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("--compat text {text}: ")) && error.contains(part), "{error}");
+            assert!(
+                error.starts_with(&format!("--compat text {text}: ")) && error.contains(part),
+                "{error}"
+            );
         }
     }
 }

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned};
+use tokio_util::sync::{
+    CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned,
+};
 
-/// Given once, when a connection is about to end, to all that still runs on it. Clones are the same word.
+/// Given once, when a connection is about to end, to all that still runs on it. Clones are the same
+/// word.
 ///
-/// A flag beside the token, since streams look at it with each event, and the token would lock each time.
+/// A flag beside the token, since streams look at it with each event, and the token would lock each
+/// time.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<Inner>);
 

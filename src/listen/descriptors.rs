@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors kept for what is no connection: listeners, runtimes, files, the connections that wait for a verdict.
+/// Descriptors kept for what is no connection: listeners, runtimes, files, the connections that
+/// wait for a verdict.
 const RESERVED: u64 = 256;
 
-/// How many connections each of `doors` doors may have, given that each wants `wanted` and a connection is a descriptor.
+/// How many connections each of `doors` doors may have, given that each wants `wanted` and a
+/// connection is a descriptor.
 ///
 /// Raises the process's soft limit of descriptors to the hard one first. At least 1.
 pub fn connections_within(wanted: usize, doors: usize) -> usize {

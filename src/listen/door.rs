@@ -12,7 +12,8 @@ use super::{Closing, Permit};
 
 /// A way in: serves the connections of its listeners, one call each.
 ///
-/// The future is dropped when the connection must end at once: the process stops, or somebody else needs its place.
+/// The future is dropped when the connection must end at once: the process stops, or somebody else
+/// needs its place.
 pub trait Door: Send + Sync + 'static {
     /// Serves one connection to its end.
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()>;
@@ -27,7 +28,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The address that was connected to.
     pub local: SocketAddr,
-    /// Its place among the door's connections, given back when dropped. Call [`Permit::spoke`] when the peer has.
+    /// Its place among the door's connections, given back when dropped. Call [`Permit::spoke`] when
+    /// the peer has.
     pub permit: Permit,
     /// Cancelled when the server stops: finish what is running, begin nothing, close.
     pub draining: CancellationToken,
@@ -44,6 +46,7 @@ pub struct ConnInfo {
     pub tls: bool,
     /// The certificates that the client proved to hold, its own first.
     pub peer_certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
-    /// Cancelled when the connection is about to end; long streams end by themselves then, and say so.
+    /// Cancelled when the connection is about to end; long streams end by themselves then, and say
+    /// so.
     pub closing: Closing,
 }

@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 /// Connections told to go that have not gone yet; beyond it, newcomers are refused until some have.
 const LEAVING: usize = 64;
 
-/// A door's connections: at most `cap`, and at most a quarter of that from one source beyond loopback.
+/// A door's connections: at most `cap`, and at most a quarter of that from one source beyond
+/// loopback.
 ///
-/// When it is full, the connection that has been silent longest and never spoke makes room; if all spoke, the newcomer
-/// is refused. A source is an IPv4 address or an IPv6 /64, which is what one host is given.
+/// When it is full, the connection that has been silent longest and never spoke makes room; if all
+/// spoke, the newcomer is refused. A source is an IPv4 address or an IPv6 /64, which is what one
+/// host is given.
 #[derive(Debug)]
 pub struct Gate {
     name: &'static str,
@@ -123,8 +125,15 @@ struct Admitted {
 }
 
 impl State {
-    fn admit(&mut self, source: Option<IpAddr>, cap: usize, per_source: usize) -> Result<Admitted, Refusal> {
-        if source.is_some_and(|source| self.by_source.get(&source).is_some_and(|count| *count >= per_source)) {
+    fn admit(
+        &mut self,
+        source: Option<IpAddr>,
+        cap: usize,
+        per_source: usize,
+    ) -> Result<Admitted, Refusal> {
+        if source.is_some_and(|source| {
+            self.by_source.get(&source).is_some_and(|count| *count >= per_source)
+        }) {
             return Err(Refusal::Source);
         }
         let mut told = None;
@@ -172,13 +181,14 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Says that the peer has sent something that makes sense: its place is safe from newcomers then.
+    /// Says that the peer has sent something that makes sense: its place is safe from newcomers
+    /// then.
     pub fn spoke(&self) {
         self.gate.state.lock().silent.remove(&self.id);
     }
 
-    /// Tells when the place is needed for somebody else, or, by an error, when that cannot be any more: the peer [spoke](Self::spoke). For the
-    /// first who asks.
+    /// Tells when the place is needed for somebody else, or, by an error, when that cannot be any
+    /// more: the peer [spoke](Self::spoke). For the first who asks.
     pub(super) fn evicted(&mut self) -> Option<oneshot::Receiver<()>> {
         self.evicted.take()
     }

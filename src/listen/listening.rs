@@ -53,14 +53,21 @@ impl Listening {
     ///
     /// # Errors
     /// The system has no thread or no descriptor for a worker.
-    pub fn start(name: &str, threads: usize, beside: Beside, doors: Vec<Opening>) -> io::Result<Self> {
-        let (stop, draining, abort) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    pub fn start(
+        name: &str,
+        threads: usize,
+        beside: Beside,
+        doors: Vec<Opening>,
+    ) -> io::Result<Self> {
+        let (stop, draining, abort) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (workers, finished) = Workers::start(name, threads.max(1), beside, &draining, &abort)?;
         let acceptors = TaskTracker::new();
         let mut gates = Vec::with_capacity(doors.len());
         for Opening { bound, door, gate } in doors {
             for bound in bound {
-                let acceptor = Acceptor::new(bound, Arc::clone(&door), Arc::clone(&gate), workers.clone())?;
+                let acceptor =
+                    Acceptor::new(bound, Arc::clone(&door), Arc::clone(&gate), workers.clone())?;
                 acceptors.spawn(acceptor.run(stop.clone()));
             }
             gates.push(gate);

@@ -1,9 +1,10 @@
-//! The socket layer that every door shares: binding, one accept loop with back-off, a cap of connections, the threads that
-//! serve them, and the order in which all of it stops.
+//! The socket layer that every door shares: binding, one accept loop with back-off, a cap of
+//! connections, the threads that serve them, and the order in which all of it stops.
 //!
-//! A connection's way: `bind` → `accept` (one loop a listener) → `gate` (is there room, and who makes some) → `workers` (a
-//! thread per core, dealt to in turn) → a [`Door`]. Nothing here knows a protocol but `http`, which the gRPC door and the
-//! admin pages share, and `socket`, the doors of the older protocols.
+//! A connection's way: `bind` → `accept` (one loop a listener) → `gate` (is there room, and who
+//! makes some) → `workers` (a thread per core, dealt to in turn) → a [`Door`]. Nothing here knows a
+//! protocol but `http`, which the gRPC door and the admin pages share, and `socket`, the doors of
+//! the older protocols.
 
 mod accept;
 mod address;

@@ -1,8 +1,10 @@
 //! The memory for replies that are made and not taken.
 //!
-//! A client may ask for much and read nothing. What is kept for such clients is on one account a door; when that is full, whoever has
-//! waited longest to be read is closed. Who reads has nothing there for longer than the wire takes. Long replies are made only while there is
-//! [room](Account::room), so that clients which come again and again cannot keep the server at nothing else.
+//! A client may ask for much and read nothing. What is kept for such clients is on one account a
+//! door; when that is full, whoever has waited longest to be read is closed. Who reads has nothing
+//! there for longer than the wire takes. Long replies are made only while there is
+//! [room](Account::room), so that clients which come again and again cannot keep the server at
+//! nothing else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,8 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// Bounds what the system keeps of replies before the client's window has room for them: without that, up to 4 MiB for each client that does not
-/// read. What is on its way is not counted, so a fast reader far away is not slower for it.
+/// Bounds what the system keeps of replies before the client's window has room for them: without
+/// that, up to 4 MiB for each client that does not read. What is on its way is not counted, so a
+/// fast reader far away is not slower for it.
 ///
 /// # Errors
 /// The system's.
@@ -71,7 +74,8 @@ impl Level {
         }
     }
 
-    /// Waits: each time that it has fallen, and at the time that `look` gave, that looks again, until it gives none.
+    /// Waits: each time that it has fallen, and at the time that `look` gave, that looks again,
+    /// until it gives none.
     pub(super) async fn wait(&self, mut look: impl FnMut() -> Option<Instant>) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.waiting);
@@ -112,14 +116,16 @@ impl Account {
         Arc::new(Self { most, level: Level::default(), state: Mutex::default() })
     }
 
-    /// What one connection may have on it before no more is made for it: a part of what is free below the half. However many take nothing, they
-    /// come to rest at half of the account, and nobody has to be closed for them.
+    /// What one connection may have on it before no more is made for it: a part of what is free
+    /// below the half. However many take nothing, they come to rest at half of the account, and
+    /// nobody has to be closed for them.
     pub(super) fn allowance(&self, least: usize, most: usize) -> usize {
         let free = (self.most / 2).saturating_sub(self.level.get());
         (free / SHARES).clamp(least, most)
     }
 
-    /// Waits until what nobody takes comes to less than half of the account. Who has had [`LEAST_HELD`] to take what it asked for makes room if it must.
+    /// Waits until what nobody takes comes to less than half of the account. Who has had
+    /// [`LEAST_HELD`] to take what it asked for makes room if it must.
     pub(super) async fn room(&self) {
         self.level.wait(|| self.make_room(Instant::now())).await;
     }
@@ -142,14 +148,16 @@ impl Account {
         None
     }
 
-    /// Puts so many bytes on it. If it is too much, the connections of the longest waiting are told to go; one alone may be as long
-    /// as it is.
+    /// Puts so many bytes on it. If it is too much, the connections of the longest waiting are told
+    /// to go; one alone may be as long as it is.
     pub(super) fn hold(self: &Arc<Self>, bytes: usize, connection: &CancellationToken) -> Held {
         let mut state = self.state.lock();
         let id = state.next;
         state.next += 1;
         self.level.rise(bytes);
-        state.waiting.insert(id, Unread { bytes, since: Instant::now(), evict: connection.clone() });
+        state
+            .waiting
+            .insert(id, Unread { bytes, since: Instant::now(), evict: connection.clone() });
         while self.level.get() > self.most && state.waiting.len() > 1 {
             let Some((_, longest)) = state.waiting.pop_first() else { break };
             self.evict(longest);
@@ -189,7 +197,8 @@ mod tests {
         let account = Account::new(400);
         let tokens: Vec<_> = (0..6).map(|_| CancellationToken::new()).collect();
         let gone = || tokens.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
-        let mut held: Vec<_> = tokens.iter().take(4).map(|token| account.hold(100, token)).collect();
+        let mut held: Vec<_> =
+            tokens.iter().take(4).map(|token| account.hold(100, token)).collect();
         assert_eq!(gone(), [false; 6]);
         held.push(account.hold(1, &tokens[4]));
         assert_eq!(gone(), [true, false, false, false, false, false]);

@@ -1,7 +1,7 @@
 //! The threads that serve connections: one current-thread runtime each.
 //!
-//! Measured faster than one runtime of several threads, and than a listener each (`SO_REUSEPORT`): a connection stays on
-//! its core, and every core gets as many as the next.
+//! Measured faster than one runtime of several threads, and than a listener each (`SO_REUSEPORT`):
+//! a connection stays on its core, and every core gets as many as the next.
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,7 +47,8 @@ pub(super) struct Workers {
 pub(super) type Finished = oneshot::Receiver<()>;
 
 impl Workers {
-    /// Starts `count` threads, each with `beside`. `draining` is handed to each connection; `abort` ends all of them where they are.
+    /// Starts `count` threads, each with `beside`. `draining` is handed to each connection; `abort`
+    /// ends all of them where they are.
     pub(super) fn start(
         name: &str,
         count: usize,
@@ -72,15 +73,18 @@ impl Workers {
         Ok((Self { queues, next: 0 }, finished))
     }
 
-    /// Gives a connection to the next worker with room. If none has any, waits a while for the one whose turn it is: in a burst the system keeps the
-    /// connections behind this one. False, and the connection is closed, if that took too long.
+    /// Gives a connection to the next worker with room. If none has any, waits a while for the one
+    /// whose turn it is: in a burst the system keeps the connections behind this one. False, and
+    /// the connection is closed, if that took too long.
     pub(super) async fn deal(&mut self, mut job: Job) -> bool {
         for _ in 0..self.queues.len() {
             self.next = (self.next + 1) % self.queues.len();
             let Some(queue) = self.queues.get(self.next) else { return false };
             match queue.try_send(job) {
                 Ok(()) => return true,
-                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => job = back,
+                Err(
+                    mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back),
+                ) => job = back,
             }
         }
         let Some(queue) = self.queues.get(self.next) else { return false };
@@ -118,7 +122,9 @@ async fn serve(job: Job, draining: CancellationToken) {
     let Job { stream, peer, local, mut permit, door } = job;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
-        Err(error) => return tracing::warn!(%peer, %error, "a connection could not be registered with its worker"),
+        Err(error) => {
+            return tracing::warn!(%peer, %error, "a connection could not be registered with its worker");
+        }
     };
     let evicted = permit.evicted();
     let mut serving = door.serve(Connection { stream, peer, local, permit, draining });

@@ -4,25 +4,29 @@ use super::{Error, Reason, Result};
 
 /// The longest expression, in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 256;
-/// The sentence of a division by zero, the one mistake that has a name of its own in older dialects.
+/// The sentence of a division by zero, the one mistake that has a name of its own in older
+/// dialects.
 pub const DIVISION_BY_ZERO: &str = "Division by zero";
 
-/// Calculates `NUMBER OP NUMBER`, separated by spaces, where OP is `+`, `-`, `*` or `/`: the result, and its text as
-/// Python's `repr` writes it.
+/// Calculates `NUMBER OP NUMBER`, separated by spaces, where OP is `+`, `-`, `*` or `/`: the
+/// result, and its text as Python's `repr` writes it.
 ///
 /// A number is decimal, with an optional sign, fraction and exponent.
 ///
 /// # Errors
-/// `INVALID_EXPRESSION`: [`DIVISION_BY_ZERO`] for that; else `Invalid expression: ...`, for a badly formed expression, one
-/// over 256 bytes, and a number or a result that is not finite.
+/// `INVALID_EXPRESSION`: [`DIVISION_BY_ZERO`] for that; else `Invalid expression: ...`, for a badly
+/// formed expression, one over 256 bytes, and a number or a result that is not finite.
 pub fn calculate(expression: &str) -> Result<(f64, String)> {
     if expression.len() > MAX_EXPRESSION_BYTES {
         return Err(invalid(format!("it has {} bytes; at most 256 are allowed", expression.len())));
     }
     let mut words = expression.split(' ').filter(|word| !word.is_empty());
-    let (Some(left), Some(operator), Some(right), None) = (words.next(), words.next(), words.next(), words.next())
+    let (Some(left), Some(operator), Some(right), None) =
+        (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(invalid("it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13".to_owned()));
+        return Err(invalid(
+            "it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13".to_owned(),
+        ));
     };
     let (a, b) = (number(left)?, number(right)?);
     let result = match operator {
@@ -55,19 +59,25 @@ fn error(message: String) -> Error {
     Error::new(Reason::InvalidExpression, message).in_field("expression")
 }
 
-/// A finite number as Python's `repr` writes it: the fewest digits that read back as the same number, with an exponent
-/// of at least two digits below 1e-4 and from 1e16 on, and else with at least one digit after the point.
+/// A finite number as Python's `repr` writes it: the fewest digits that read back as the same
+/// number, with an exponent of at least two digits below 1e-4 and from 1e16 on, and else with at
+/// least one digit after the point.
 fn python_repr(number: f64) -> String {
     let scientific = format!("{number:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     match exponent.parse::<i32>() {
         Ok(exponent @ -4..16) => format!("{number:.*}", decimals(digits, exponent)),
-        Ok(exponent) => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs()),
+        Ok(exponent) => format!(
+            "{digits}e{}{:02}",
+            if exponent < 0 { '-' } else { '+' },
+            exponent.unsigned_abs()
+        ),
         Err(_) => scientific,
     }
 }
 
-/// How many digits stand after the point when those of the shortest form are written out without an exponent.
+/// How many digits stand after the point when those of the shortest form are written out without an
+/// exponent.
 fn decimals(digits: &str, exponent: i32) -> usize {
     let after_point = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let wanted = i32::try_from(after_point).unwrap_or(i32::MAX).saturating_sub(exponent);
@@ -109,9 +119,18 @@ mod tests {
         for (expression, want) in [
             ("1 / 0", "Division by zero"),
             ("0 / -0.0", "Division by zero"),
-            ("", "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13"),
-            ("12+13", "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13"),
-            ("1 + 2 + 3", "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13"),
+            (
+                "",
+                "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13",
+            ),
+            (
+                "12+13",
+                "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13",
+            ),
+            (
+                "1 + 2 + 3",
+                "Invalid expression: it must be NUMBER OP NUMBER, separated by spaces, as 12 + 13",
+            ),
             ("1 ** 2", "Invalid expression: \"**\" is no operator; they are + - * /"),
             ("a + 2", "Invalid expression: \"a\" is no number"),
             ("1_0 + 2", "Invalid expression: \"1_0\" is no number"),
@@ -121,7 +140,11 @@ mod tests {
             ("1e308 * 10", "Invalid expression: the result is too large for an IEEE double"),
         ] {
             let error = calculate(expression).unwrap_err();
-            assert_eq!((error.reason(), error.message()), (Reason::InvalidExpression, want), "{expression}");
+            assert_eq!(
+                (error.reason(), error.message()),
+                (Reason::InvalidExpression, want),
+                "{expression}"
+            );
         }
         let long = format!("1 + {}", "1".repeat(253));
         assert_eq!(

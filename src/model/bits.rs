@@ -4,12 +4,14 @@ use super::{Error, Reason, Result};
 
 /// The longest text to encode, in bytes; who takes it from a client checks it.
 pub const MAX_ENCODE_BYTES: usize = 64 << 10;
-/// The longest bits to decode, in bytes: those of [`MAX_ENCODE_BYTES`] of text, nine characters each.
+/// The longest bits to decode, in bytes: those of [`MAX_ENCODE_BYTES`] of text, nine characters
+/// each.
 pub const MAX_DECODE_BYTES: usize = 9 * MAX_ENCODE_BYTES;
 /// How much of a group at fault an error repeats, in characters: enough to find it.
 const QUOTED: usize = 16;
 
-/// Each byte of the text as 8 bits, joined by one space: `comm` is `01100011 01101111 01101101 01101101`.
+/// Each byte of the text as 8 bits, joined by one space: `comm` is `01100011 01101111 01101101
+/// 01101101`.
 pub fn encode_bits(text: &str) -> String {
     let mut bits = String::with_capacity(text.len().saturating_mul(9));
     for byte in text.bytes() {
@@ -21,12 +23,14 @@ pub fn encode_bits(text: &str) -> String {
     bits
 }
 
-/// Groups of 1 to 8 bits, separated by spaces, as the bytes of UTF-8 text; where they are not UTF-8, one character for each byte.
+/// Groups of 1 to 8 bits, separated by spaces, as the bytes of UTF-8 text; where they are not
+/// UTF-8, one character for each byte.
 ///
 /// No group at all is the empty text.
 ///
 /// # Errors
-/// `INVALID_BITS` names the first group that is not 1 to 8 of `0` and `1`; `INVALID_VALUE` for over 576 KiB.
+/// `INVALID_BITS` names the first group that is not 1 to 8 of `0` and `1`; `INVALID_VALUE` for over
+/// 576 KiB.
 pub fn decode_bits(bits: &str) -> Result<String> {
     if bits.len() > MAX_DECODE_BYTES {
         return Err(Error::new(
@@ -38,7 +42,8 @@ pub fn decode_bits(bits: &str) -> Result<String> {
     let groups = bits.split(' ').filter(|group| !group.is_empty()).enumerate();
     let bytes = groups.map(|(index, group)| byte(group).ok_or_else(|| invalid(index, group)));
     let bytes = bytes.collect::<Result<Vec<u8>>>()?;
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect()))
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect()))
 }
 
 fn byte(group: &str) -> Option<u8> {
@@ -64,9 +69,12 @@ mod tests {
 
     #[test]
     fn encodes_each_byte() {
-        for (text, want) in
-            [("", ""), ("comm", "01100011 01101111 01101101 01101101"), ("é", "11000011 10101001"), ("\0", "00000000")]
-        {
+        for (text, want) in [
+            ("", ""),
+            ("comm", "01100011 01101111 01101101 01101101"),
+            ("é", "11000011 10101001"),
+            ("\0", "00000000"),
+        ] {
             assert_eq!(encode_bits(text), want, "{text:?}");
             assert_eq!(decode_bits(want).unwrap(), text, "{want}");
         }
@@ -83,7 +91,10 @@ mod tests {
             ("+1", Err("group 1 of bits is \"+1\"; a group is 1 to 8 of 0 and 1")),
             ("0 000000001", Err("group 2 of bits is \"000000001\"; a group is 1 to 8 of 0 and 1")),
             ("0\n1", Err("group 1 of bits is \"0\\n1\"; a group is 1 to 8 of 0 and 1")),
-            ("10101010101010101é", Err("group 1 of bits is \"1010101010101010\"...; a group is 1 to 8 of 0 and 1")),
+            (
+                "10101010101010101é",
+                Err("group 1 of bits is \"1010101010101010\"...; a group is 1 to 8 of 0 and 1"),
+            ),
         ] {
             let got = decode_bits(bits);
             assert_eq!(got.as_deref().map_err(Error::message), want, "{bits:?}");
@@ -95,6 +106,9 @@ mod tests {
     fn takes_all_that_encoding_gives_and_no_more() {
         let bits = encode_bits(&"x".repeat(MAX_ENCODE_BYTES));
         assert_eq!(decode_bits(&bits).unwrap().len(), MAX_ENCODE_BYTES);
-        assert_eq!(decode_bits(&"0 ".repeat(MAX_DECODE_BYTES / 2 + 1)).unwrap_err().reason(), Reason::InvalidValue);
+        assert_eq!(
+            decode_bits(&"0 ".repeat(MAX_DECODE_BYTES / 2 + 1)).unwrap_err().reason(),
+            Reason::InvalidValue
+        );
     }
 }

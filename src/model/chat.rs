@@ -68,11 +68,16 @@ impl Saying {
             return Err(invalid("text", "text is empty; a message is 1 to 4,096 bytes".to_owned()));
         }
         if text.len() > MAX_TEXT_BYTES {
-            return Err(invalid("text", format!("text has {} bytes; at most 4,096 (4 KiB) are allowed", text.len())));
+            return Err(invalid(
+                "text",
+                format!("text has {} bytes; at most 4,096 (4 KiB) are allowed", text.len()),
+            ));
         }
         if id.len() > MAX_MESSAGE_ID_BYTES {
-            let message =
-                format!("client_message_id has {} bytes; at most {MAX_MESSAGE_ID_BYTES} are allowed", id.len());
+            let message = format!(
+                "client_message_id has {} bytes; at most {MAX_MESSAGE_ID_BYTES} are allowed",
+                id.len()
+            );
             return Err(invalid("client_message_id", message));
         }
         Ok(Self { text, id: Some(id).filter(|id| !id.is_empty()) })

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{
-    Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName, Saying, UpgradePolicy, UserName,
-    Value,
+    Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName, Saying,
+    UpgradePolicy, UserName, Value,
 };
 
 /// What a caller asks, whatever door it came by.

@@ -8,7 +8,8 @@ use std::time::Duration;
 /// The result of anything that can fail with a reason of the contract.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call failed: the `reason` of `google.rpc.ErrorInfo`, and what every outward code is derived from.
+/// Why a call failed: the `reason` of `google.rpc.ErrorInfo`, and what every outward code is
+/// derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each is the reason of its name in the contract's table of errors")]
 pub enum Reason {
@@ -134,12 +135,19 @@ struct Inner {
 impl Error {
     /// A failure with the sentence that the caller sees.
     pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { reason, message: message.into(), field: None, retry_after: None, source: None }))
+        Self(Box::new(Inner {
+            reason,
+            message: message.into(),
+            field: None,
+            retry_after: None,
+            source: None,
+        }))
     }
 
     /// A fault of ours; the caller learns only that it happened.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(Reason::Internal, "internal error; the server's log has the cause").with_source(source)
+        Self::new(Reason::Internal, "internal error; the server's log has the cause")
+            .with_source(source)
     }
 
     /// Names the request's field that was at fault, as `operations[3].put.key`.
@@ -149,7 +157,8 @@ impl Error {
         self
     }
 
-    /// Puts the batch's operation before the field: `key` becomes `operations[3].key`, and the sentence says so.
+    /// Puts the batch's operation before the field: `key` becomes `operations[3].key`, and the
+    /// sentence says so.
     #[must_use]
     pub fn in_operation(mut self, index: usize) -> Self {
         let field = match &self.0.field {

@@ -13,7 +13,8 @@ impl Key {
     /// Checks a key.
     ///
     /// # Errors
-    /// `INVALID_KEY` for an empty one, one over 1,024 bytes, or one with a control character (Unicode's Cc).
+    /// `INVALID_KEY` for an empty one, one over 1,024 bytes, or one with a control character
+    /// (Unicode's Cc).
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check_key(&text)?;
@@ -31,7 +32,8 @@ impl Key {
     }
 }
 
-/// What the keys of a listing begin with: at most 1,024 bytes of UTF-8 without control characters. Empty: every key.
+/// What the keys of a listing begin with: at most 1,024 bytes of UTF-8 without control characters.
+/// Empty: every key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Prefix(String);
 
@@ -62,10 +64,14 @@ pub(super) fn check_key(text: &str) -> Result<()> {
 
 fn check(text: &str, what: &'static str) -> Result<()> {
     if text.len() > MAX_KEY_BYTES {
-        return Err(invalid(format!("{what} has {} bytes; at most 1,024 are allowed", text.len()), what));
+        return Err(invalid(
+            format!("{what} has {} bytes; at most 1,024 are allowed", text.len()),
+            what,
+        ));
     }
-    // Only bytes below 0x20, 0x7f and those of U+0080..U+009F (0xc2 0x80..0x9f) are control characters: most keys are
-    // plain ASCII and are done after one look at each byte; without a way out of the loop, at several at a time.
+    // Only bytes below 0x20, 0x7f and those of U+0080..U+009F (0xc2 0x80..0x9f) are control
+    // characters: most keys are plain ASCII and are done after one look at each byte; without a way
+    // out of the loop, at several at a time.
     let plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
     if !plain && let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(invalid(

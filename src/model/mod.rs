@@ -1,4 +1,5 @@
-//! The vocabulary of all doors: names, keys, values, commands, replies, errors. No I/O, no async, no protobuf.
+//! The vocabulary of all doors: names, keys, values, commands, replies, errors. No I/O, no async,
+//! no protobuf.
 
 mod arithmetic;
 mod bits;
@@ -17,8 +18,8 @@ pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
 pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
 pub use chat::{LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, RoomName, Saying};
 pub use command::{
-    Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, Room, ServerInfo,
-    SessionInfo, User,
+    Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, Room,
+    ServerInfo, SessionInfo, User,
 };
 pub use error::{Error, Reason, Result};
 pub use key::{Key, MAX_KEY_BYTES, Prefix};

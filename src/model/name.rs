@@ -14,8 +14,8 @@ pub const MAX_NAME_CHARACTERS: usize = 64;
 
 /// A user's name: 1 to 64 characters, none of them a control, bidi control or unassigned one.
 ///
-/// Two names are one, and so in use together, if they are equal after NFKC and case folding (Unicode's NFKC_Casefold, which also
-/// drops what nobody sees).
+/// Two names are one, and so in use together, if they are equal after NFKC and case folding
+/// (Unicode's NFKC_Casefold, which also drops what nobody sees).
 #[derive(Clone, Debug)]
 pub struct UserName {
     text: String,
@@ -45,7 +45,8 @@ impl UserName {
 
     /// Whether the name can only be a socket client's: a whole number, or `ip:port`.
     pub fn names_socket(&self) -> bool {
-        self.folded.bytes().all(|byte| byte.is_ascii_digit()) || self.folded.parse::<SocketAddr>().is_ok()
+        self.folded.bytes().all(|byte| byte.is_ascii_digit())
+            || self.folded.parse::<SocketAddr>().is_ok()
     }
 }
 
@@ -63,12 +64,19 @@ pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
         return Err(invalid(what, format!("{what} name is empty; a name is 1 to 64 characters")));
     }
     // A character is at most four bytes: this bounds the work before any of it is done.
-    let count = if text.len() > MAX_NAME_CHARACTERS * 4 { usize::MAX } else { text.chars().count() };
+    let count =
+        if text.len() > MAX_NAME_CHARACTERS * 4 { usize::MAX } else { text.chars().count() };
     if count > MAX_NAME_CHARACTERS {
-        return Err(invalid(what, format!("{what} name has more than 64 characters; a name is 1 to 64 characters")));
+        return Err(invalid(
+            what,
+            format!("{what} name has more than 64 characters; a name is 1 to 64 characters"),
+        ));
     }
     if let Some((character, kind)) = text.chars().find_map(|c| forbidden(c).map(|kind| (c, kind))) {
-        return Err(invalid(what, format!("{what} name has the {kind} U+{:04X}; none is allowed", character as u32)));
+        return Err(invalid(
+            what,
+            format!("{what} name has the {kind} U+{:04X}; none is allowed", character as u32),
+        ));
     }
     let folded = fold(text);
     if folded.is_empty() {
@@ -92,7 +100,8 @@ fn forbidden(c: char) -> Option<&'static str> {
     (category == GeneralCategory::Unassigned).then_some("unassigned character")
 }
 
-/// NFKC_Casefold (Unicode 16, section 3.13.5), near enough: NFKC, fold, drop the default ignorable, NFKC again, since folding may undo the first.
+/// NFKC_Casefold (Unicode 16, section 3.13.5), near enough: NFKC, fold, drop the default ignorable,
+/// NFKC again, since folding may undo the first.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();

@@ -8,8 +8,8 @@ use super::{Delete, Expiry, Millis, Operation, Put, Result, key, value};
 
 /// The operations of a batch.
 ///
-/// Keys and values lie where they came, in one message; an operation is a row that says where. So a thousand operations are one allocation, and
-/// nothing of them is moved on the way to the store.
+/// Keys and values lie where they came, in one message; an operation is a row that says where. So a
+/// thousand operations are one allocation, and nothing of them is moved on the way to the store.
 #[derive(Clone, Default)]
 pub struct Operations {
     message: Bytes,
@@ -84,7 +84,8 @@ impl<'a> OperationRef<'a> {
 }
 
 impl PutRef<'_> {
-    /// Whether an expiry that has passed is refused, and not taken for a removal: it was given as a point in time.
+    /// Whether an expiry that has passed is refused, and not taken for a removal: it was given as a
+    /// point in time.
     pub const fn refuses_passed(&self) -> bool {
         matches!(self.expiry, Some(Expiry::At(_)))
     }
@@ -134,14 +135,28 @@ impl Operations {
     /// Adds a put of a key and a value in the message.
     ///
     /// # Errors
-    /// As [`Value::text`](super::Value::text) or [`Value::blob`](super::Value::blob), and [`Key::new`](super::Key::new).
+    /// As [`Value::text`](super::Value::text) or [`Value::blob`](super::Value::blob), and
+    /// [`Key::new`](super::Key::new).
     #[inline]
-    pub(crate) fn put(&mut self, key: &str, value: &[u8], text: bool, if_revision: Option<u64>) -> Result<()> {
-        value::check(value.len()).map_err(|error| if text { error } else { error.in_field("blob") })?;
+    pub(crate) fn put(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        text: bool,
+        if_revision: Option<u64>,
+    ) -> Result<()> {
+        value::check(value.len())
+            .map_err(|error| if text { error } else { error.in_field("blob") })?;
         key::check_key(key)?;
         let kind = if text { Kind::PutText } else { Kind::PutBlob };
         let value = (self.place(value), value.len());
-        self.add(self.place(key.as_bytes()), key.len(), value, kind, Extra::new(None, None, if_revision));
+        self.add(
+            self.place(key.as_bytes()),
+            key.len(),
+            value,
+            kind,
+            Extra::new(None, None, if_revision),
+        );
         Ok(())
     }
 
@@ -151,7 +166,13 @@ impl Operations {
     /// As [`Key::new`](super::Key::new).
     pub(crate) fn delete(&mut self, key: &str, if_revision: Option<u64>) -> Result<()> {
         key::check_key(key)?;
-        self.add(self.place(key.as_bytes()), key.len(), (0, 0), Kind::Delete, Extra::new(None, None, if_revision));
+        self.add(
+            self.place(key.as_bytes()),
+            key.len(),
+            (0, 0),
+            Kind::Delete,
+            Extra::new(None, None, if_revision),
+        );
         Ok(())
     }
 
@@ -170,7 +191,13 @@ impl Operations {
             }
             OperationRef::Delete { key, if_revision } => {
                 let key_at = self.copy(key);
-                self.add(key_at, key.len(), (0, 0), Kind::Delete, Extra::new(None, None, if_revision));
+                self.add(
+                    key_at,
+                    key.len(),
+                    (0, 0),
+                    Kind::Delete,
+                    Extra::new(None, None, if_revision),
+                );
             }
         }
     }
@@ -182,7 +209,8 @@ impl Operations {
     pub fn resolve(&mut self, now: impl Fn() -> Millis) -> Result<()> {
         for extra in &mut self.extras {
             if let Some(expiry) = extra.expiry {
-                let time = expiry.resolve(now()).map_err(|error| error.in_operation(extra.operation))?;
+                let time =
+                    expiry.resolve(now()).map_err(|error| error.in_operation(extra.operation))?;
                 extra.expire_time = Some(time);
             }
         }
@@ -202,7 +230,14 @@ impl Operations {
     }
 
     #[inline]
-    fn add(&mut self, key_at: usize, key_len: usize, value: (usize, usize), kind: Kind, extra: Option<Extra>) {
+    fn add(
+        &mut self,
+        key_at: usize,
+        key_len: usize,
+        value: (usize, usize),
+        kind: Kind,
+        extra: Option<Extra>,
+    ) {
         let (value_at, value_len) = value;
         self.bytes += key_len + value_len;
         let has_extra = extra.is_some();
@@ -244,7 +279,11 @@ impl Operations {
 
 impl Extra {
     #[inline]
-    fn new(expiry: Option<Expiry>, expire_time: Option<Millis>, if_revision: Option<u64>) -> Option<Self> {
+    fn new(
+        expiry: Option<Expiry>,
+        expire_time: Option<Millis>,
+        if_revision: Option<u64>,
+    ) -> Option<Self> {
         let is_any = expiry.is_some() || expire_time.is_some() || if_revision.is_some();
         is_any.then_some(Self { operation: 0, expiry, expire_time, if_revision })
     }
@@ -319,7 +358,8 @@ mod tests {
     #[test]
     fn operations_of_a_message_and_copied_ones_are_read_alike() {
         let message = Bytes::from_static(b"cityKolkata\xff");
-        let (city, kolkata, blob) = (std::str::from_utf8(&message[..4]).unwrap(), &message[4..11], &message[11..]);
+        let (city, kolkata, blob) =
+            (std::str::from_utf8(&message[..4]).unwrap(), &message[4..11], &message[11..]);
         let key = Key::new("city").unwrap();
         let text = Value::text("Kolkata").unwrap();
         let wanted = [
@@ -367,7 +407,11 @@ mod tests {
     fn expiries_become_times_and_the_wrong_one_is_named() {
         let value = || Value::text("v").unwrap();
         let after = |millis| Some(Expiry::After(Duration::from_millis(millis)));
-        let all = [put("a", value(), None, Some(1)), put("b", value(), after(5), None), put("c", value(), None, None)];
+        let all = [
+            put("a", value(), None, Some(1)),
+            put("b", value(), after(5), None),
+            put("c", value(), None, None),
+        ];
         let mut operations: Operations = all.iter().cloned().collect();
         operations.resolve(|| 100).unwrap();
         let times = operations.iter().map(|operation| match operation {
@@ -376,8 +420,12 @@ mod tests {
         });
         assert_eq!(times.collect::<Vec<_>>(), [None, Some(105), None]);
 
-        let mut operations: Operations = all.into_iter().chain([put("d", value(), after(0), None)]).collect();
+        let mut operations: Operations =
+            all.into_iter().chain([put("d", value(), after(0), None)]).collect();
         let error = operations.resolve(|| 100).unwrap_err();
-        assert_eq!((error.reason(), error.field()), (Reason::InvalidTtl, Some("operations[3].ttl")));
+        assert_eq!(
+            (error.reason(), error.field()),
+            (Reason::InvalidTtl, Some("operations[3].ttl"))
+        );
     }
 }

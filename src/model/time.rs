@@ -22,8 +22,9 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// The time at which the key goes, for a write at `now`. A point in time that has passed is given as it is: it is the store's to refuse, with
-    /// [`Expiry::passed`], once it knows that the write is no retry of one that came in time.
+    /// The time at which the key goes, for a write at `now`. A point in time that has passed is
+    /// given as it is: it is the store's to refuse, with [`Expiry::passed`], once it knows that the
+    /// write is no retry of one that came in time.
     ///
     /// # Errors
     /// `INVALID_TTL` for what is less than 1 ms or more than 10 years away.
@@ -49,7 +50,10 @@ impl Expiry {
 
     /// The error of a time to live that is negative or no time at all.
     pub fn invalid(field: &'static str) -> Error {
-        invalid("the expiry is negative or no valid time; it must be 1 ms to 10 years from now", field)
+        invalid(
+            "the expiry is negative or no valid time; it must be 1 ms to 10 years from now",
+            field,
+        )
     }
 }
 

@@ -49,7 +49,8 @@ impl Value {
         Self { bytes, text }
     }
 
-    /// A value that the store kept: `text` tells how it was put. Bytes that are no UTF-8 are a blob whatever it says.
+    /// A value that the store kept: `text` tells how it was put. Bytes that are no UTF-8 are a blob
+    /// whatever it says.
     pub fn stored(bytes: Bytes, text: bool) -> Self {
         let text = text && std::str::from_utf8(&bytes).is_ok();
         Self { bytes, text }

@@ -2,8 +2,8 @@
 
 use super::{time, v1};
 use crate::model::{
-    Command, Delete, Error, Expiry, Key, Operation, Operations, Page, Position, Prefix, Put, Reason, RequestId, Result,
-    RoomName, Saying, UserName, Value,
+    Command, Delete, Error, Expiry, Key, Operation, Operations, Page, Position, Prefix, Put,
+    Reason, RequestId, Result, RoomName, Saying, UserName, Value,
 };
 
 /// The fields that each kind of put has, under the same names.
@@ -12,7 +12,9 @@ macro_rules! put {
         let request = $request;
         let value = match request.data {
             Some(v1::$module::Data::Value(text)) => Value::text(text)?,
-            Some(v1::$module::Data::Blob(bytes)) => Value::blob(bytes).map_err(|error| error.in_field("blob"))?,
+            Some(v1::$module::Data::Blob(bytes)) => {
+                Value::blob(bytes).map_err(|error| error.in_field("blob"))?
+            }
             None => return Err(no_value()),
         };
         let expiry = match request.expiry {
@@ -29,7 +31,8 @@ fn put(key: String, value: Value, expiry: Option<Expiry>, if_revision: Option<u6
 }
 
 pub(super) fn no_value() -> Error {
-    Error::new(Reason::InvalidValue, "no value; set `value` (text) or `blob` (bytes)").in_field("value")
+    Error::new(Reason::InvalidValue, "no value; set `value` (text) or `blob` (bytes)")
+        .in_field("value")
 }
 
 /// Empty means the caller.
@@ -97,7 +100,12 @@ impl TryFrom<v1::ScanRequest> for Command {
 
     fn try_from(request: v1::ScanRequest) -> Result<Self> {
         let user = user_or_caller(request.user)?;
-        Ok(Self::Scan { user, prefix: Prefix::new(request.prefix)?, keys_only: request.keys_only, cursor: None })
+        Ok(Self::Scan {
+            user,
+            prefix: Prefix::new(request.prefix)?,
+            keys_only: request.keys_only,
+            cursor: None,
+        })
     }
 }
 
@@ -123,7 +131,9 @@ fn batch(operations: Vec<v1::Operation>, request_id: String) -> Result<Command> 
     let operations = operations
         .into_iter()
         .enumerate()
-        .map(|(index, operation)| Operation::try_from(operation).map_err(|error| error.in_operation(index)))
+        .map(|(index, operation)| {
+            Operation::try_from(operation).map_err(|error| error.in_operation(index))
+        })
         .collect::<Result<Operations>>()?;
     Ok(Command::Batch { operations, request_id })
 }
@@ -134,11 +144,16 @@ impl TryFrom<v1::Operation> for Operation {
     fn try_from(operation: v1::Operation) -> Result<Self> {
         match operation.operation {
             Some(v1::operation::Operation::Get(get)) => Ok(Self::Get { key: Key::new(get.key)? }),
-            Some(v1::operation::Operation::Put(request)) => Ok(Self::Put(put!(request, put_operation))),
-            Some(v1::operation::Operation::Delete(request)) => {
-                Ok(Self::Delete(Delete { key: Key::new(request.key)?, if_revision: request.if_revision }))
+            Some(v1::operation::Operation::Put(request)) => {
+                Ok(Self::Put(put!(request, put_operation)))
             }
-            None => Err(Error::new(Reason::InvalidBatch, "no operation; set `get`, `put` or `delete`")),
+            Some(v1::operation::Operation::Delete(request)) => Ok(Self::Delete(Delete {
+                key: Key::new(request.key)?,
+                if_revision: request.if_revision,
+            })),
+            None => {
+                Err(Error::new(Reason::InvalidBatch, "no operation; set `get`, `put` or `delete`"))
+            }
         }
     }
 }
@@ -171,7 +186,10 @@ impl TryFrom<v1::DowngradeRequest> for Command {
     type Error = Error;
 
     fn try_from(request: v1::DowngradeRequest) -> Result<Self> {
-        Ok(Self::Downgrade { user: UserName::new(request.user)?, end_sessions: request.end_sessions })
+        Ok(Self::Downgrade {
+            user: UserName::new(request.user)?,
+            end_sessions: request.end_sessions,
+        })
     }
 }
 

@@ -6,7 +6,8 @@ use crate::model::Position;
 use crate::service::rooms::{RoomEvent, Someone, Welcome};
 use crate::service::{Change, ChangeKind};
 
-/// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same numbers.
+/// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same
+/// numbers.
 pub fn room_event(position: Position, event: &RoomEvent) -> v1::ChatResponse {
     use v1::chat_response::Event;
 

@@ -2,9 +2,9 @@
 
 use super::{time, v1};
 use crate::model::{
-    Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS,
-    MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role,
-    ServerInfo, UpgradePolicy, User, Value,
+    Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES,
+    MAX_NAME_CHARACTERS, MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome,
+    Position, Reply, Result, Role, ServerInfo, UpgradePolicy, User, Value,
 };
 use crate::store::Row;
 
@@ -193,7 +193,11 @@ fn server_info(info: ServerInfo) -> v1::GetServerInfoResponse {
         doors: info
             .doors
             .into_iter()
-            .map(|door| v1::Door { dialect: door.dialect.to_owned(), address: door.address, tls: door.tls })
+            .map(|door| v1::Door {
+                dialect: door.dialect.to_owned(),
+                address: door.address,
+                tls: door.tls,
+            })
             .collect(),
     }
 }

@@ -13,7 +13,9 @@ pub const DOMAIN: &str = "kvrpc";
 /// The gRPC code of a reason.
 pub const fn code(reason: Reason) -> Code {
     match reason {
-        Reason::SessionRequired | Reason::SessionExpired | Reason::BadCredentials => Code::Unauthenticated,
+        Reason::SessionRequired | Reason::SessionExpired | Reason::BadCredentials => {
+            Code::Unauthenticated
+        }
         Reason::ManagerRequired | Reason::UpgradeNotAllowed => Code::PermissionDenied,
         Reason::NameInUse => Code::AlreadyExists,
         Reason::KeyNotFound | Reason::UserNotFound | Reason::RoomNotFound => Code::NotFound,
@@ -40,7 +42,8 @@ pub const fn code(reason: Reason) -> Code {
 /// The status that a client gets: code, sentence, and the details of google.rpc (AIP-193).
 pub fn status(error: &Error) -> Status {
     let reason = error.reason();
-    let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, HashMap::<String, String>::new());
+    let mut details =
+        ErrorDetails::with_error_info(reason.as_str(), DOMAIN, HashMap::<String, String>::new());
     if let Some(wait) = error.retry_wait() {
         details.set_retry_info(Some(wait));
     }

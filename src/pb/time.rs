@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::model::{Error, Expiry, Millis, Result};
 
-/// 9999-12-31T23:59:59Z, the last second that a Timestamp may hold (google/protobuf/timestamp.proto).
+/// 9999-12-31T23:59:59Z, the last second that a Timestamp may hold
+/// (google/protobuf/timestamp.proto).
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// A time to live, of whole milliseconds: what is below one is dropped.
@@ -17,8 +18,14 @@ pub(super) fn ttl(ttl: prost_types::Duration) -> Result<Expiry> {
 /// An expiry at a point in time.
 pub(super) fn expire_time(time: prost_types::Timestamp) -> Result<Expiry> {
     let invalid = || -> Error { Expiry::invalid("expire_time") };
-    let seconds = u64::try_from(time.seconds).ok().filter(|_| time.seconds <= LAST_SECOND).ok_or_else(invalid)?;
-    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000).ok_or_else(invalid)?;
+    let seconds = u64::try_from(time.seconds)
+        .ok()
+        .filter(|_| time.seconds <= LAST_SECOND)
+        .ok_or_else(invalid)?;
+    let nanos = u64::try_from(time.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000)
+        .ok_or_else(invalid)?;
     Ok(Expiry::At(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)))
 }
 

@@ -16,7 +16,9 @@ use super::task::Task;
 use super::tls::{self, TlsError};
 use super::{admin, tls::Reloading};
 use crate::listen::http::{HttpDoor, HttpService, Tower};
-use crate::listen::{BindError, Bound, Door, Drained, Gate, Listening, Opening, bind, connections_within};
+use crate::listen::{
+    BindError, Bound, Door, Drained, Gate, Listening, Opening, bind, connections_within,
+};
 use crate::store::feed::Hub;
 
 /// The admin pages' connections: a scraper and a few probes.
@@ -108,9 +110,12 @@ impl App {
         let admin = bind_all("--admin-listen", config.admin_listen.as_slice())?;
         let Sockets { streams, datagrams } = compat::bind_all(&config.compat)?;
         let sockets = streams.iter().flat_map(|(dialect, bound)| named(dialect.name, bound));
-        let datagram = |(dialect, bound): &compat::Datagrams| (dialect.name.to_owned(), bound.local());
+        let datagram =
+            |(dialect, bound): &compat::Datagrams| (dialect.name.to_owned(), bound.local());
         let sockets = sockets.chain(datagrams.iter().map(datagram));
-        let addresses = Addresses { all: named("grpc", &grpc).chain(sockets).chain(named("admin", &admin)).collect() };
+        let addresses = Addresses {
+            all: named("grpc", &grpc).chain(sockets).chain(named("admin", &admin)).collect(),
+        };
 
         let cap = connections_within(config.connections, 1 + streams.len());
         if cap < config.connections {
@@ -121,11 +126,13 @@ impl App {
             );
         }
         let gate = Gate::new("grpc", cap);
-        let socket_gates: Vec<_> = streams.iter().map(|(dialect, _)| Gate::new(dialect.name, cap)).collect();
+        let socket_gates: Vec<_> =
+            streams.iter().map(|(dialect, _)| Gate::new(dialect.name, cap)).collect();
         let gates = std::iter::once(&gate).chain(&socket_gates).map(Arc::clone).collect();
         let (ready, watched) = watch::channel(false);
         let hooks = Hooks { ready: watched.clone(), gates, addresses: addresses.clone() };
-        let Parts { grpc: answers, service, metrics, mut tasks } = parts(hooks).map_err(StartError::Service)?;
+        let Parts { grpc: answers, service, metrics, mut tasks } =
+            parts(hooks).map_err(StartError::Service)?;
         tasks.extend(reloading.map(Reloading::into_task));
 
         let engine = service.as_ref().and_then(|service| service.engine_health());
@@ -133,7 +140,9 @@ impl App {
         let mut doors = vec![Opening { bound: grpc, door, gate }];
         if let Some(service) = service {
             doors.extend(compat::openings(config, &service, streams, socket_gates));
-            tasks.extend(datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())));
+            tasks.extend(
+                datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())),
+            );
         }
         let pages = admin::pages(metrics, watched, engine);
         let admin_door = || Arc::new(HttpDoor::new(Tower(pages), None, config.http.clone()));
@@ -142,20 +151,31 @@ impl App {
             door: admin_door(),
             gate: Gate::new("admin", ADMIN_CONNECTIONS),
         });
-        Ok(Self { doors, admin, tasks, ready, addresses, threads: config.threads, grace: config.grace })
+        Ok(Self {
+            doors,
+            admin,
+            tasks,
+            ready,
+            addresses,
+            threads: config.threads,
+            grace: config.grace,
+        })
     }
 
-    /// Starts to serve. Needs a runtime for the accept loops and the tasks; the calls run on threads of their own.
+    /// Starts to serve. Needs a runtime for the accept loops and the tasks; the calls run on
+    /// threads of their own.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, StartError> {
         let Self { doors, admin, tasks, ready, addresses, threads, grace } = self;
-        let doors =
-            Listening::start("kvrpc", threads, || Box::pin(Hub::serve()), doors).map_err(StartError::Threads)?;
-        // On a thread of its own: it answers also when every other thread is busy, which is when it is needed.
-        let admin =
-            admin.map(|admin| Listening::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin]));
+        let doors = Listening::start("kvrpc", threads, || Box::pin(Hub::serve()), doors)
+            .map_err(StartError::Threads)?;
+        // On a thread of its own: it answers also when every other thread is busy, which is when it
+        // is needed.
+        let admin = admin.map(|admin| {
+            Listening::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin])
+        });
         let admin = admin.transpose().map_err(StartError::Threads)?;
         let mut running = JoinSet::new();
         for task in tasks {
@@ -195,15 +215,17 @@ impl Running {
         &self.addresses
     }
 
-    /// Says that it takes no more calls, stops accepting, tells the streams to end, lets running calls finish, and cuts
-    /// what is left after the grace period. The admin pages go last.
+    /// Says that it takes no more calls, stops accepting, tells the streams to end, lets running
+    /// calls finish, and cuts what is left after the grace period. The admin pages go last.
     pub async fn drain(self) -> Drained {
         self.ready.send_replace(false);
         tracing::info!(grace = ?self.grace, "stopping: running calls may finish");
         let drained = self.doors.drain(self.grace).await;
         match drained {
             Drained::Clean => tracing::info!("stopped"),
-            Drained::Forced { left } => tracing::warn!(left, grace = ?self.grace, "stopped: connections were cut"),
+            Drained::Forced { left } => {
+                tracing::warn!(left, grace = ?self.grace, "stopped: connections were cut")
+            }
         }
         if let Some(admin) = self.admin {
             admin.drain(ADMIN_GRACE).await;

@@ -34,7 +34,9 @@ pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     for door in &compat.doors {
         match sockets.bind(door.dialect, &door.address) {
             Err(error) if compat.by_default => {
-                tracing::warn!("the default door is not open: {error}; --compat names another, --no-compat none");
+                tracing::warn!(
+                    "the default door is not open: {error}; --compat names another, --no-compat none"
+                );
             }
             bound => bound?,
         }
@@ -43,7 +45,11 @@ pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
 }
 
 impl Sockets {
-    fn bind(&mut self, dialect: &'static Dialect, address: &crate::listen::Address) -> Result<(), BindError> {
+    fn bind(
+        &mut self,
+        dialect: &'static Dialect,
+        address: &crate::listen::Address,
+    ) -> Result<(), BindError> {
         let setting = format!("--compat {}", dialect.name);
         if matches!(dialect.transport, Transport::Udp(_)) {
             let bound = bind_datagrams(&setting, address)?;
@@ -75,7 +81,11 @@ pub(super) fn openings<'a>(
 }
 
 /// The work of a door of datagrams, from the start of serving to the first sign of the stop.
-pub(super) fn task((dialect, bound): Datagrams, service: &Arc<Service>, mut ready: watch::Receiver<bool>) -> Task {
+pub(super) fn task(
+    (dialect, bound): Datagrams,
+    service: &Arc<Service>,
+    mut ready: watch::Receiver<bool>,
+) -> Task {
     let service = Arc::clone(service);
     Task::once(async move {
         let stopping = async {

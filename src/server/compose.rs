@@ -48,7 +48,8 @@ pub(super) fn compose(
     };
     service.set_doors(addresses.all.iter().filter_map(door).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
-    let (sweeps, rates, measured) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
+    let (sweeps, rates, measured) =
+        (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
     let metrics = move || {
         for gate in &gates {
             measured.metrics().set_connections(gate.name(), gate.stats().open);
@@ -80,7 +81,9 @@ fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error
     let limits = config.limits.of_stores();
     Ok(match &config.store {
         StoreEngine::Memory => Engine::Memory(MemoryEngine::new(clock.clone(), limits)),
-        StoreEngine::Redis(options) => Engine::Redis(RedisEngine::start(options.clone(), clock.clone(), limits)?),
+        StoreEngine::Redis(options) => {
+            Engine::Redis(RedisEngine::start(options.clone(), clock.clone(), limits)?)
+        }
     })
 }
 
@@ -91,7 +94,11 @@ fn options(config: &ServiceConfig) -> Result<Options, Box<dyn Error + Send + Syn
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
     };
     Ok(Options {
-        accounts: config.accounts.iter().map(account).collect::<Result<_, crate::model::Error>>()?,
+        accounts: config
+            .accounts
+            .iter()
+            .map(account)
+            .collect::<Result<_, crate::model::Error>>()?,
         upgrade_policy: config.upgrade_policy,
         limits: config.limits.clone(),
         engine: engine(config, &clock)?,

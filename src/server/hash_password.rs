@@ -22,7 +22,9 @@ pub(super) fn run(request: &NewPassword) -> Result<String, String> {
     let name = request.name.as_deref().unwrap_or("NAME");
     let user = UserName::new(name).map_err(|error| error.message().to_owned())?;
     if user.names_socket() {
-        return Err(format!("`{name}` is a whole number or ip:port; those name socket clients, and no account may"));
+        return Err(format!(
+            "`{name}` is a whole number or ip:port; those name socket clients, and no account may"
+        ));
     }
     let line = if io::stdin().is_terminal() { ask() } else { read_line(&mut io::stdin().lock()) };
     let line = line.map_err(|error| format!("the password cannot be read: {error}"))?;
@@ -53,20 +55,25 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
 
 fn decode(line: Vec<u8>, base64: bool) -> Result<Vec<u8>, String> {
     let password = if base64 {
-        STANDARD.decode(line.trim_ascii()).map_err(|error| format!("the password is no base64: {error}"))?
+        STANDARD
+            .decode(line.trim_ascii())
+            .map_err(|error| format!("the password is no base64: {error}"))?
     } else {
         line
     };
     match u64::try_from(password.len()) {
         Ok(0) => Err("the password is empty; write it to stdin as one line".to_owned()),
         Ok(1..=MAX_PASSWORD_BYTES) => Ok(password),
-        _ => Err(format!("the password is too long; at most {MAX_PASSWORD_BYTES} bytes are allowed")),
+        _ => {
+            Err(format!("the password is too long; at most {MAX_PASSWORD_BYTES} bytes are allowed"))
+        }
     }
 }
 
 fn lines(name: &str, role: Option<Role>, password: &[u8]) -> Result<String, String> {
-    let hash =
-        Argon2::default().hash_password(password).map_err(|error| format!("the password cannot be hashed: {error}"))?;
+    let hash = Argon2::default()
+        .hash_password(password)
+        .map_err(|error| format!("the password cannot be hashed: {error}"))?;
     let mut account = BTreeMap::from([("password", hash.to_string())]);
     if let Some(role) = role {
         account.insert("role", role.as_str().to_owned());

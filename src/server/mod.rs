@@ -1,4 +1,5 @@
-//! The server: configuration, composition, TLS, admin pages, signals, and the order in which it starts and stops.
+//! The server: configuration, composition, TLS, admin pages, signals, and the order in which it
+//! starts and stops.
 
 pub mod admin;
 pub mod app;

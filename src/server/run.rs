@@ -53,7 +53,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             Err(sentence) => fail(&sentence, Exit::Usage),
         },
         Err(error) => {
-            // Help and version go to stdout and are no mistake; a closed pipe behind them is none either.
+            // Help and version go to stdout and are no mistake; a closed pipe behind them is none
+            // either.
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Ok }
         }
@@ -85,11 +86,14 @@ fn serve(config: &Config) -> Exit {
     }
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the runtime cannot be started: {error}"), Exit::Failed),
+        Err(error) => {
+            return fail(&format!("the runtime cannot be started: {error}"), Exit::Failed);
+        }
     };
     let exit = runtime.block_on(async {
         // Caught before anything is served: a signal that comes early is not lost.
-        let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
+        let signals =
+            Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let running = App::build(config).and_then(App::spawn).map_err(|error| error.to_string())?;
         Ok(until_stopped(signals, running).await)
     });

@@ -8,7 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Caught and not looked at: it asks for new certificates, and a server without any must not die of it.
+    /// Caught and not looked at: it asks for new certificates, and a server without any must not
+    /// die of it.
     _hangup: Signal,
 }
 

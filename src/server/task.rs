@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Work on the main runtime from the start of serving until the server has stopped; it is dropped then.
+/// Work on the main runtime from the start of serving until the server has stopped; it is dropped
+/// then.
 pub struct Task(BoxFuture<'static, ()>);
 
 impl Task {
@@ -16,8 +17,13 @@ impl Task {
         Self(Box::pin(work))
     }
 
-    /// `work` every `period`, the first time after one. A panic in it is logged, and the next turn comes all the same.
-    pub fn every(name: &'static str, period: Duration, mut work: impl FnMut() + Send + 'static) -> Self {
+    /// `work` every `period`, the first time after one. A panic in it is logged, and the next turn
+    /// comes all the same.
+    pub fn every(
+        name: &'static str,
+        period: Duration,
+        mut work: impl FnMut() + Send + 'static,
+    ) -> Self {
         Self(Box::pin(async move {
             let mut ticks = interval(period);
             // Turns that were missed are not made up for: a sweep sweeps all there is.

@@ -20,8 +20,8 @@ use super::config::TlsFiles;
 use super::task::Task;
 use crate::listen::http::SharedTls;
 
-/// How often the files are looked at. A change counts once it has been the same for two looks: certificate and key
-/// are two files, and neither is written in one step.
+/// How often the files are looked at. A change counts once it has been the same for two looks:
+/// certificate and key are two files, and neither is written in one step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is wrong with the files.
@@ -89,7 +89,8 @@ pub fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
             for root in certificates(file)? {
                 roots.add(root).map_err(|error| unusable(file, error))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
             builder.with_client_cert_verifier(verifier.map_err(|error| unusable(file, error))?)
         }
     };
@@ -119,9 +120,15 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |error| TlsError::Unreadable { file: file.to_owned(), error };
-    let all: Vec<_> =
-        CertificateDer::pem_file_iter(file).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
-    if all.is_empty() { Err(TlsError::Missing { file: file.to_owned(), wanted: "certificate" }) } else { Ok(all) }
+    let all: Vec<_> = CertificateDer::pem_file_iter(file)
+        .map_err(unreadable)?
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    if all.is_empty() {
+        Err(TlsError::Missing { file: file.to_owned(), wanted: "certificate" })
+    } else {
+        Ok(all)
+    }
 }
 
 fn unusable(file: &Path, error: impl std::fmt::Display) -> TlsError {
@@ -133,11 +140,14 @@ type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 fn stamp(files: &TlsFiles) -> Stamp {
     let all = [Some(&files.cert), Some(&files.key), files.client_ca.as_ref()];
-    let of = |file: &PathBuf| fs::metadata(file).ok().and_then(|data| Some((data.modified().ok()?, data.len())));
+    let of = |file: &PathBuf| {
+        fs::metadata(file).ok().and_then(|data| Some((data.modified().ok()?, data.len())))
+    };
     all.into_iter().flatten().map(of).collect()
 }
 
-/// Keeps what the doors use as fresh as the files. Files that are no good change nothing but the log.
+/// Keeps what the doors use as fresh as the files. Files that are no good change nothing but the
+/// log.
 pub(super) struct Reloading {
     files: TlsFiles,
     current: SharedTls,
@@ -184,7 +194,9 @@ impl Reloading {
                 tracing::info!(cert = %self.files.cert.display(), "the certificate was loaded again");
             }
             Ok(Err(error)) => tracing::error!("{error}; the certificate from before stays in use"),
-            Err(error) => tracing::error!(%error, "loading the certificate panicked; the one from before stays in use"),
+            Err(error) => {
+                tracing::error!(%error, "loading the certificate panicked; the one from before stays in use")
+            }
         }
     }
 }

@@ -41,9 +41,11 @@ impl Accesses {
     pub(super) fn record(&mut self, what: What, role: crate::model::Role, now: Millis) {
         self.order += 1;
         let order = self.order;
-        // Unbounded, since the bounded cache allocates all its rows at once; the bound is held below.
+        // Unbounded, since the bounded cache allocates all its rows at once; the bound is held
+        // below.
         let rows = self.rows.get_or_insert_with(LruCache::unbounded);
-        let times = rows.get_or_insert_mut(what, || Times { role, count: 0, first: now, last: now, order });
+        let times =
+            rows.get_or_insert_mut(what, || Times { role, count: 0, first: now, last: now, order });
         times.count += 1;
         times.last = now;
         times.role = role;
@@ -56,7 +58,10 @@ impl Accesses {
     /// The latest rows whose order is below `before`, with that of the last one if there are more.
     pub(super) fn page(&self, before: Option<u64>, size: usize) -> (Vec<Access>, Option<u64>) {
         let Some(rows) = &self.rows else { return (Vec::new(), None) };
-        let mut behind = rows.iter().filter(|(_, times)| before.is_none_or(|before| times.order < before)).peekable();
+        let mut behind = rows
+            .iter()
+            .filter(|(_, times)| before.is_none_or(|before| times.order < before))
+            .peekable();
         let mut page = Vec::new();
         let mut last = None;
         while page.len() < size

@@ -76,12 +76,14 @@ impl About {
 }
 
 impl Service {
-    /// Checks that the caller may call `method` on the user named (`None`: on itself), and finds that user.
+    /// Checks that the caller may call `method` on the user named (`None`: on itself), and finds
+    /// that user.
     ///
     /// A caller that may not is told so before anybody looks whether the user exists.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `UPGRADE_NOT_ALLOWED`, `USER_NOT_FOUND`.
+    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `UPGRADE_NOT_ALLOWED`,
+    /// `USER_NOT_FOUND`.
     pub(super) async fn authorize(
         &self,
         caller: &Caller,
@@ -97,8 +99,9 @@ impl Service {
             None => self.find_user(name),
             Some(shared) => shared.find_user(name).await?,
         };
-        let user =
-            user.ok_or_else(|| Error::new(Reason::UserNotFound, format!("there is no user {:?}", name.as_str())))?;
+        let user = user.ok_or_else(|| {
+            Error::new(Reason::UserNotFound, format!("there is no user {:?}", name.as_str()))
+        })?;
         about.allows(&user)?;
         Ok(user)
     }
@@ -118,12 +121,19 @@ impl Service {
     ///
     /// # Errors
     /// As [`authorize`](Self::authorize), but `USER_NOT_FOUND`.
-    pub(super) fn rule(&self, caller: &Caller, method: Method, target: Option<&UserName>) -> Result<About> {
+    pub(super) fn rule(
+        &self,
+        caller: &Caller,
+        method: Method,
+        target: Option<&UserName>,
+    ) -> Result<About> {
         let session = caller.session()?;
         let own = target.is_none_or(|name| *name == session.user.name);
         let another = About::Another { guests_only: false };
         match method.access() {
-            Access::Open | Access::OptionalSession | Access::Session => Ok(About::Own(Arc::clone(&session.user))),
+            Access::Open | Access::OptionalSession | Access::Session => {
+                Ok(About::Own(Arc::clone(&session.user)))
+            }
             Access::OwnOrManager if own => Ok(About::Own(Arc::clone(&session.user))),
             Access::OwnOrManager => other(session, method),
             Access::Manager if session.standing() < Standing::Manager => {
@@ -159,8 +169,12 @@ fn other(session: &Session, method: Method) -> Result<About> {
     match session.standing() {
         Standing::Manager => Ok(About::Another { guests_only: false }),
         Standing::SelfPromoted if !writes => Ok(About::Another { guests_only: true }),
-        Standing::SelfPromoted => Err(manager_required("a self-promoted manager may not write another user's store")),
-        Standing::Guest if writes => Err(manager_required("only a manager may write another user's store")),
+        Standing::SelfPromoted => {
+            Err(manager_required("a self-promoted manager may not write another user's store"))
+        }
+        Standing::Guest if writes => {
+            Err(manager_required("only a manager may write another user's store"))
+        }
         Standing::Guest => Err(manager_required("only a manager may read another user's store")),
     }
 }

@@ -1,4 +1,5 @@
-//! Sessions that live as long as a connection: those of the older socket protocols, which have no tokens.
+//! Sessions that live as long as a connection: those of the older socket protocols, which have no
+//! tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +26,10 @@ impl ConnectionSession {
         if let Some(shared) = &self.service.shared
             && let Err(error) = shared.close(&self.session).await
         {
-            tracing::debug!(?error, "a connection's session could not be ended; it goes with its lease");
+            tracing::debug!(
+                ?error,
+                "a connection's session could not be ended; it goes with its lease"
+            );
         }
         self.service.end_session(&self.session);
     }
@@ -41,22 +45,32 @@ impl Drop for ConnectionSession {
 }
 
 impl Service {
-    /// Opens a session for a connection whose client says its name. It counts as a sign-in of its source.
+    /// Opens a session for a connection whose client says its name. It counts as a sign-in of its
+    /// source.
     ///
     /// # Errors
-    /// `INVALID_NAME` for a name that only a socket can have; `NAME_IN_USE`; `RATE_LIMITED`; `SERVER_FULL`.
-    pub async fn connect(self: &Arc<Self>, caller: &Caller, name: UserName) -> Result<ConnectionSession> {
+    /// `INVALID_NAME` for a name that only a socket can have; `NAME_IN_USE`; `RATE_LIMITED`;
+    /// `SERVER_FULL`.
+    pub async fn connect(
+        self: &Arc<Self>,
+        caller: &Caller,
+        name: UserName,
+    ) -> Result<ConnectionSession> {
         self.rates.sign_in(caller.source)?;
         super::sign_in::refuse_socket_name(&name)?;
         self.open_connection(name).await
     }
 
-    /// Opens a session for a connection that is named by its peer's port, or by `ip:port` if that name is in use. It counts as
-    /// a sign-in of its source.
+    /// Opens a session for a connection that is named by its peer's port, or by `ip:port` if that
+    /// name is in use. It counts as a sign-in of its source.
     ///
     /// # Errors
     /// `NAME_IN_USE` if both are; `RATE_LIMITED`; `SERVER_FULL`.
-    pub async fn connect_socket(self: &Arc<Self>, caller: &Caller, peer: SocketAddr) -> Result<ConnectionSession> {
+    pub async fn connect_socket(
+        self: &Arc<Self>,
+        caller: &Caller,
+        peer: SocketAddr,
+    ) -> Result<ConnectionSession> {
         self.rates.sign_in(caller.source)?;
         match self.open_connection(UserName::new(peer.port().to_string())?).await {
             Err(error) if error.reason() == Reason::NameInUse => {
@@ -122,9 +136,16 @@ mod tests {
         let service = service(1);
         let name = |name: &str| UserName::new(name).unwrap();
         let held = service.connect(&caller(None), name("anuran")).await.unwrap();
-        for (other, reason) in [("Anuran", Reason::NameInUse), ("eve", Reason::ServerFull), ("17", Reason::InvalidName)]
-        {
-            assert_eq!(service.connect(&caller(None), name(other)).await.err().unwrap().reason(), reason, "{other}");
+        for (other, reason) in [
+            ("Anuran", Reason::NameInUse),
+            ("eve", Reason::ServerFull),
+            ("17", Reason::InvalidName),
+        ] {
+            assert_eq!(
+                service.connect(&caller(None), name(other)).await.err().unwrap().reason(),
+                reason,
+                "{other}"
+            );
         }
         service.sweep();
         let me = caller(Some(Arc::clone(held.session())));

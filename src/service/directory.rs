@@ -31,7 +31,8 @@ impl Directory {
         self.0.lock().by_name.get(name.folded()).cloned()
     }
 
-    /// Takes a user in. `make` is given the new user's id; what it does is done before anybody can find the user.
+    /// Takes a user in. `make` is given the new user's id; what it does is done before anybody can
+    /// find the user.
     ///
     /// # Errors
     /// `NAME_IN_USE` if the name is taken; those of `make`, and nobody is taken in then.
@@ -75,5 +76,6 @@ impl Directory {
 }
 
 pub(super) fn name_in_use(name: &UserName) -> Error {
-    Error::new(Reason::NameInUse, format!("the name {:?} is in use; choose another", name.as_str())).in_field("user")
+    Error::new(Reason::NameInUse, format!("the name {:?} is in use; choose another", name.as_str()))
+        .in_field("user")
 }

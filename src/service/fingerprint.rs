@@ -4,7 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Delete, Expiry, OperationRef, Operations, Put, PutRef};
 
-/// Collects a payload. Each part goes in with its length or at a fixed width, so that no two payloads run together.
+/// Collects a payload. Each part goes in with its length or at a fixed width, so that no two
+/// payloads run together.
 pub(super) struct Fingerprint(Sha256);
 
 impl Fingerprint {

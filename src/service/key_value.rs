@@ -9,8 +9,8 @@ use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
-    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put, Reason, Reply,
-    RequestId, Result, Role, UserName,
+    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put,
+    Reason, Reply, RequestId, Result, Role, UserName,
 };
 use crate::store::{Backend, Batched, Deleted, Once, Store, Write, Written};
 
@@ -19,7 +19,12 @@ impl Service {
         found(caller.session()?.store.get(&key).await?, &key)
     }
 
-    pub(super) async fn get_other(&self, caller: &Caller, user: &UserName, key: Key) -> Result<Reply> {
+    pub(super) async fn get_other(
+        &self,
+        caller: &Caller,
+        user: &UserName,
+        key: Key,
+    ) -> Result<Reply> {
         let owner = self.authorize(caller, Method::GetOther, Some(user)).await?;
         let recorded = self.record_access(caller, &owner, Method::GetOther, key.as_str());
         let (entry, recorded) = join(owner.store.get(&key), recorded).await;
@@ -42,14 +47,20 @@ impl Service {
         }
         let owner = self.authorize(caller, method, user).await?;
         let session = caller.session()?;
-        let once = request_id.map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
+        let once = request_id
+            .map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
         // Before the write: one that was done must not be answered without being on record.
         self.record_access(caller, &owner, method, put.key.as_str()).await?;
         let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
         Ok(Reply::Put { revision, durability })
     }
 
-    pub(super) async fn delete(&self, caller: &Caller, delete: Delete, request_id: Option<RequestId>) -> Result<Reply> {
+    pub(super) async fn delete(
+        &self,
+        caller: &Caller,
+        delete: Delete,
+        request_id: Option<RequestId>,
+    ) -> Result<Reply> {
         let session = caller.session()?;
         let print = || Fingerprint::of(Method::Delete.name(), session.user.id);
         let once = request_id.map(|id| once(session, id, print().delete(&delete)));
@@ -68,7 +79,8 @@ impl Service {
         let print = || Fingerprint::of(Method::Batch.name(), session.user.id);
         let once = request_id.map(|id| once(session, id, print().operations(&operations)));
         operations.resolve(|| self.clock.now())?;
-        let Batched { outcomes, revision, durability } = session.store.batch(operations, once).await?;
+        let Batched { outcomes, revision, durability } =
+            session.store.batch(operations, once).await?;
         Ok(Reply::Batch { outcomes, revision, durability })
     }
 
@@ -76,11 +88,23 @@ impl Service {
     pub(super) fn write(&self, put: Put) -> Result<Write> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
         let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
-        Ok(Write { key: put.key, value: put.value, expire_time, refuse_passed, if_revision: put.if_revision })
+        Ok(Write {
+            key: put.key,
+            value: put.value,
+            expire_time,
+            refuse_passed,
+            if_revision: put.if_revision,
+        })
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.
-    pub(super) async fn record_access(&self, caller: &Caller, owner: &User, method: Method, key: &str) -> Result<()> {
+    pub(super) async fn record_access(
+        &self,
+        caller: &Caller,
+        owner: &User,
+        method: Method,
+        key: &str,
+    ) -> Result<()> {
         let session = caller.session()?;
         if session.user.id == owner.id {
             return Ok(());
@@ -97,8 +121,17 @@ impl Service {
     pub(super) fn access(caller: &Caller, method: Method, key: &str) -> Result<(What, Role)> {
         let session = caller.session()?;
         let view = session.view();
-        let account = session.account_used().map(|account| account.name.as_str().to_owned()).unwrap_or_default();
-        let what = What { user: view.name, account, door: caller.door, method: method.name(), key: key.to_owned() };
+        let account = session
+            .account_used()
+            .map(|account| account.name.as_str().to_owned())
+            .unwrap_or_default();
+        let what = What {
+            user: view.name,
+            account,
+            door: caller.door,
+            method: method.name(),
+            key: key.to_owned(),
+        };
         Ok((what, view.role))
     }
 }
@@ -115,12 +148,16 @@ fn found(entry: Option<Entry>, key: &Key) -> Result<Reply> {
 }
 
 fn check_batch(operations: &Operations) -> Result<()> {
-    let invalid = |message: String| Err(Error::new(Reason::InvalidBatch, message).in_field("operations"));
+    let invalid =
+        |message: String| Err(Error::new(Reason::InvalidBatch, message).in_field("operations"));
     if operations.is_empty() {
         return invalid("the batch has no operations; it takes 1 to 1,000".to_owned());
     }
     if operations.len() > MAX_BATCH_OPERATIONS {
-        return invalid(format!("the batch has {} operations; it takes 1 to 1,000", operations.len()));
+        return invalid(format!(
+            "the batch has {} operations; it takes 1 to 1,000",
+            operations.len()
+        ));
     }
     let bytes = operations.bytes();
     if bytes > MAX_MESSAGE_BYTES {

@@ -6,7 +6,8 @@ use super::method::Method;
 use super::page_token::Question;
 use super::user::User;
 use crate::model::{
-    DEFAULT_PAGE_SIZE, Error, Key, MAX_PAGE_SIZE, Page, Position, Prefix, Reason, Reply, Result, UserName,
+    DEFAULT_PAGE_SIZE, Error, Key, MAX_PAGE_SIZE, Page, Position, Prefix, Reason, Reply, Result,
+    UserName,
 };
 use crate::store::{ListQuery, Listed, Store};
 
@@ -22,7 +23,8 @@ pub(super) fn page_size(page: &Page) -> usize {
     size as usize
 }
 
-/// Where a listing stands between two pages: where the store stood at its start, and the last row looked at.
+/// Where a listing stands between two pages: where the store stood at its start, and the last row
+/// looked at.
 struct Cursor {
     start: Position,
     after: Key,
@@ -41,7 +43,8 @@ impl Cursor {
         let unreadable = || Error::internal("a sealed page token holds no cursor");
         let (epoch, rest) = bytes.split_first_chunk().ok_or_else(unreadable)?;
         let (sequence, key) = rest.split_first_chunk().ok_or_else(unreadable)?;
-        let start = Position { epoch: u64::from_le_bytes(*epoch), sequence: u64::from_le_bytes(*sequence) };
+        let start =
+            Position { epoch: u64::from_le_bytes(*epoch), sequence: u64::from_le_bytes(*sequence) };
         let key = std::str::from_utf8(key).map_err(Error::internal)?;
         Ok(Self { start, after: Key::new(key)? })
     }
@@ -116,7 +119,8 @@ impl Service {
             token => Some(Cursor::from_bytes(&self.page_tokens.open(&question, token)?)?),
         };
         let after = cursor.as_ref().map(|cursor| &cursor.after);
-        let mut listed = owner.store.list(ListQuery { prefix, after, max_rows, max_bytes, keys_only }).await?;
+        let mut listed =
+            owner.store.list(ListQuery { prefix, after, max_rows, max_bytes, keys_only }).await?;
         let start = cursor.map_or(listed.position, |cursor| cursor.start);
         let token = match listed.next.take() {
             Some(after) => self.page_tokens.seal(&question, &Cursor { start, after }.to_bytes())?,
@@ -138,7 +142,8 @@ impl Service {
                 next_page_token,
             });
         }
-        let mut found: Vec<_> = self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
+        let mut found: Vec<_> =
+            self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
         let next_page_token = self.next_token(&question, &mut found, size)?;
         let now = self.clock.now();
         let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
@@ -147,7 +152,8 @@ impl Service {
 
     pub(super) async fn list_accesses(&self, caller: &Caller, page: &Page) -> Result<Reply> {
         let owner = self.authorize_own(caller, Method::ListAccesses)?;
-        let question = Question { method: Method::ListAccesses.name(), owner: owner.id, prefix: "" };
+        let question =
+            Question { method: Method::ListAccesses.name(), owner: owner.id, prefix: "" };
         let before = self.open_number(&question, &page.token)?;
         let (accesses, next) = match &self.shared {
             None => owner.accesses().page(before, page_size(page)),
@@ -160,7 +166,8 @@ impl Service {
         Ok(Reply::Accesses { accesses, next_page_token })
     }
 
-    /// Cuts a page of rows with their numbers to its size, and gives the token of the next one; empty without one.
+    /// Cuts a page of rows with their numbers to its size, and gives the token of the next one;
+    /// empty without one.
     pub(super) fn next_token<T>(
         &self,
         question: &Question<'_>,
@@ -181,7 +188,8 @@ impl Service {
         }
         let state = self.page_tokens.open(question, token)?;
         let bytes = state.try_into().map_err(|_| {
-            Error::new(Reason::InvalidPageToken, "page_token is not one of this listing").in_field("page_token")
+            Error::new(Reason::InvalidPageToken, "page_token is not one of this listing")
+                .in_field("page_token")
         })?;
         Ok(Some(u64::from_le_bytes(bytes)))
     }

@@ -16,10 +16,11 @@ use super::Service;
 use super::method::Method;
 use crate::model::Reason;
 
-/// In seconds: an own key is answered within microseconds, a password within a tenth of a second, and 10 s is the longest call.
+/// In seconds: an own key is answered within microseconds, a password within a tenth of a second,
+/// and 10 s is the longest call.
 const BUCKETS: [f64; 20] = [
-    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,7 +60,8 @@ struct Families {
     errors: Family<ErrorLabels, Counter>,
 }
 
-/// What a door counts. Its handles are resolved once, at the first call of each command, so that a door shows what it has.
+/// What a door counts. Its handles are resolved once, at the first call of each command, so that a
+/// door shows what it has.
 pub struct DoorCalls {
     door: &'static str,
     families: Families,
@@ -73,9 +75,13 @@ impl DoorCalls {
 
     fn call(&self, method: Method) -> Option<&Call> {
         let resolve = || {
-            let labels = CallLabels { door: self.door, service: method.service(), method: method.name() };
+            let labels =
+                CallLabels { door: self.door, service: method.service(), method: method.name() };
             let Families { counts, durations, .. } = &self.families;
-            Call { count: counts.get_or_create_owned(&labels), duration: durations.get_or_create_owned(&labels) }
+            Call {
+                count: counts.get_or_create_owned(&labels),
+                duration: durations.get_or_create_owned(&labels),
+            }
         };
         self.calls.get(method as usize).map(|call| call.get_or_init(resolve))
     }
@@ -90,8 +96,12 @@ impl DoorCalls {
 
     /// Counts a failure.
     pub fn failed(&self, method: Method, reason: Reason) {
-        let labels =
-            ErrorLabels { door: self.door, service: method.service(), method: method.name(), reason: reason.as_str() };
+        let labels = ErrorLabels {
+            door: self.door,
+            service: method.service(),
+            method: method.name(),
+            reason: reason.as_str(),
+        };
         self.families.errors.get_or_create(&labels).inc();
     }
 }
@@ -116,23 +126,42 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("kvrpc");
         let counts = Family::<CallLabels, Counter>::default();
-        registry.register("calls", "Calls answered, by door; streams when they end", counts.clone());
-        let durations = Family::<CallLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register(
+            "calls",
+            "Calls answered, by door; streams when they end",
+            counts.clone(),
+        );
+        let durations =
+            Family::<CallLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let help = "From a call's headers to the end of its answer; of a stream, to its beginning";
         registry.register_with_unit("call_duration", help, Unit::Seconds, durations.clone());
         let (panics, connections) = (Counter::default(), Family::default());
         let errors = Family::<ErrorLabels, Counter>::default();
-        let (sessions, users, keys, bytes) = (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-        registry.register("errors", "Calls that failed, by door and by the reason of their ErrorInfo", errors.clone());
+        let (sessions, users, keys, bytes) =
+            (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "errors",
+            "Calls that failed, by door and by the reason of their ErrorInfo",
+            errors.clone(),
+        );
         registry.register("panics", "Calls that ended in a fault of the server", panics.clone());
         registry.register("connections", "Open connections, by door", connections.clone());
         registry.register("sessions", "Open sessions", sessions.clone());
         registry.register("users", "Users, accounts included", users.clone());
         registry.register("keys", "Keys in all stores", keys.clone());
         registry.register("stored_bytes", "What all stores count against the total", bytes.clone());
-        let (change_bytes, rooms, history_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
-        registry.register("kept_change_bytes", "What is kept of the stores' changes for watches", change_bytes.clone());
-        registry.register("rooms", "Rooms of the chat; of shared ones those with a member here", rooms.clone());
+        let (change_bytes, rooms, history_bytes) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "kept_change_bytes",
+            "What is kept of the stores' changes for watches",
+            change_bytes.clone(),
+        );
+        registry.register(
+            "rooms",
+            "Rooms of the chat; of shared ones those with a member here",
+            rooms.clone(),
+        );
         registry.register("history_bytes", "What is kept here of all rooms", history_bytes.clone());
         let families = Families { counts, durations, errors };
         let grpc = DoorCalls::new(GRPC, families.clone());
@@ -177,7 +206,9 @@ impl Metrics {
 
     /// Says how many connections a door has.
     pub fn set_connections(&self, door: &'static str, count: usize) {
-        self.connections.get_or_create(&DoorLabels { door }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.connections
+            .get_or_create(&DoorLabels { door })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no door, no socket, no protobuf.
+//! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no
+//! door, no socket, no protobuf.
 
 mod accesses;
 mod authorize;
@@ -102,11 +103,15 @@ impl Service {
         let Options { accounts, upgrade_policy, limits, clock, engine } = options;
         let hashes: HashMap<String, Arc<str>> = accounts
             .iter()
-            .map(|account| (account.name.folded().to_owned(), account.password_hash.as_str().into()))
+            .map(|account| {
+                (account.name.folded().to_owned(), account.password_hash.as_str().into())
+            })
             .collect();
         let shared = match &engine {
             Engine::Memory(_) => None,
-            Engine::Redis(engine) => Some(shared::Shared::start(engine, &accounts, &limits, &clock)?),
+            Engine::Redis(engine) => {
+                Some(shared::Shared::start(engine, &accounts, &limits, &clock)?)
+            }
         };
         let page_tokens = match &shared {
             None => page_token::PageTokens::new(),
@@ -163,7 +168,8 @@ impl Service {
         &self.clock
     }
 
-    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this process's memory.
+    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this
+    /// process's memory.
     pub fn engine_health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
         self.engine.health()
     }
@@ -173,8 +179,8 @@ impl Service {
         self.engine.answers_at_once()
     }
 
-    /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door that asked
-    /// [`answers_at_once`](Self::answers_at_once).
+    /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door
+    /// that asked [`answers_at_once`](Self::answers_at_once).
     ///
     /// # Errors
     /// As `execute`; `INTERNAL` for any other command.
@@ -182,16 +188,24 @@ impl Service {
         #[allow(clippy::wildcard_enum_match_arm, reason = "only these are answered so")]
         let done = match command {
             Command::Get { key } => self.get(caller, key).now_or_never(),
-            Command::Put { put, request_id } => self.put(caller, None, put, request_id).now_or_never(),
-            Command::Delete { delete, request_id } => self.delete(caller, delete, request_id).now_or_never(),
+            Command::Put { put, request_id } => {
+                self.put(caller, None, put, request_id).now_or_never()
+            }
+            Command::Delete { delete, request_id } => {
+                self.delete(caller, delete, request_id).now_or_never()
+            }
             Command::GetOther { user, key } => self.get_other(caller, &user, key).now_or_never(),
             Command::PutOther { user, put, request_id } => {
                 self.put(caller, Some(&user), put, request_id).now_or_never()
             }
-            Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).now_or_never(),
+            Command::Batch { operations, request_id } => {
+                self.batch(caller, operations, request_id).now_or_never()
+            }
             _ => None,
         };
-        done.unwrap_or_else(|| Err(Error::internal("a command that may have to wait was to be done at once")))
+        done.unwrap_or_else(|| {
+            Err(Error::internal("a command that may have to wait was to be done at once"))
+        })
     }
 
     /// Does what the caller asks, if it may.
@@ -204,16 +218,24 @@ impl Service {
             Command::Put { put, request_id } => self.put(caller, None, put, request_id).await,
             Command::Delete { delete, request_id } => self.delete(caller, delete, request_id).await,
             Command::GetOther { user, key } => self.get_other(caller, &user, key).await,
-            Command::PutOther { user, put, request_id } => self.put(caller, Some(&user), put, request_id).await,
-            Command::ListKeys { user, prefix, page } => self.list_keys(caller, user.as_ref(), &prefix, &page).await,
+            Command::PutOther { user, put, request_id } => {
+                self.put(caller, Some(&user), put, request_id).await
+            }
+            Command::ListKeys { user, prefix, page } => {
+                self.list_keys(caller, user.as_ref(), &prefix, &page).await
+            }
             Command::Scan { user, prefix, keys_only, cursor } => {
                 self.scan(caller, user.as_ref(), &prefix, keys_only, cursor.as_deref()).await
             }
-            Command::Batch { operations, request_id } => self.batch(caller, operations, request_id).await,
+            Command::Batch { operations, request_id } => {
+                self.batch(caller, operations, request_id).await
+            }
             Command::SignIn { user } => self.sign_in(caller, user).await,
             Command::Auth { user, password } => self.auth(caller, &user, password).await,
             Command::Upgrade { user } => self.upgrade(caller, user.as_ref()).await,
-            Command::Downgrade { user, end_sessions } => self.downgrade(caller, &user, end_sessions).await,
+            Command::Downgrade { user, end_sessions } => {
+                self.downgrade(caller, &user, end_sessions).await
+            }
             Command::WhoAmI => self.who_am_i(caller),
             Command::SignOut => self.sign_out(caller).await,
             Command::ListUsers { page } => self.list_users(caller, &page).await,

@@ -12,8 +12,8 @@ const MAC_BYTES: usize = 16;
 /// A position, a key and the MAC, in base64, and some room.
 const MAX_CHARACTERS: usize = 2_048;
 
-/// Makes and checks tokens. The key is drawn at start, so that a token of another server, or of an earlier life of this one, is refused; servers
-/// that share an engine share the key.
+/// Makes and checks tokens. The key is drawn at start, so that a token of another server, or of an
+/// earlier life of this one, is refused; servers that share an engine share the key.
 pub(super) struct PageTokens {
     key: [u8; 32],
 }
@@ -70,7 +70,12 @@ impl PageTokens {
     fn mac(&self, question: &Question<'_>, state: &[u8]) -> Result<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(Error::internal)?;
         // Each part with its length, so that no two questions run together.
-        for part in [question.method.as_bytes(), &question.owner.to_le_bytes(), question.prefix.as_bytes(), state] {
+        for part in [
+            question.method.as_bytes(),
+            &question.owner.to_le_bytes(),
+            question.prefix.as_bytes(),
+            state,
+        ] {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
@@ -89,7 +94,11 @@ mod tests {
         let token = tokens.seal(&question(1, "a"), b"state").unwrap();
         assert_eq!(tokens.open(&question(1, "a"), &token).unwrap(), b"state");
         for (what, other) in [("owner", question(2, "a")), ("prefix", question(1, "b"))] {
-            assert_eq!(tokens.open(&other, &token).unwrap_err().reason(), Reason::InvalidPageToken, "{what}");
+            assert_eq!(
+                tokens.open(&other, &token).unwrap_err().reason(),
+                Reason::InvalidPageToken,
+                "{what}"
+            );
         }
         assert_eq!(
             PageTokens::new().open(&question(1, "a"), &token).unwrap_err().reason(),

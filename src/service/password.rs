@@ -31,7 +31,8 @@ pub(super) struct Passwords {
 impl Passwords {
     /// `hashes`: an Argon2id hash in PHC form for each account's folded name.
     pub(super) fn new(hashes: HashMap<String, Arc<str>>, max_waiting: usize) -> Result<Self> {
-        // The dearest of the accounts' hashes, so that a user that does not exist takes as long as one that does.
+        // The dearest of the accounts' hashes, so that a user that does not exist takes as long as
+        // one that does.
         let dearest = hashes.values().max_by_key(|hash| cost(hash)).cloned();
         let decoy = match dearest {
             Some(hash) => hash,
@@ -72,8 +73,11 @@ impl<'a> Waiting<'a> {
         if waiting.fetch_add(1, Ordering::AcqRel) >= max + AT_ONCE {
             waiting.fetch_sub(1, Ordering::AcqRel);
             let wait = Duration::from_secs(1);
-            return Err(Error::new(Reason::RateLimited, "too many passwords are being checked; try again in 1 s")
-                .retry_after(wait));
+            return Err(Error::new(
+                Reason::RateLimited,
+                "too many passwords are being checked; try again in 1 s",
+            )
+            .retry_after(wait));
         }
         Ok(Self(waiting))
     }

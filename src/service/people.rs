@@ -11,7 +11,8 @@ impl Service {
         let target = self.authorize(caller, Method::Upgrade, user).await?;
         let session = caller.session()?;
         if target.id == session.user.id {
-            // By its own word it becomes no more than that. A manager stays one: `promote` never lowers.
+            // By its own word it becomes no more than that. A manager stays one: `promote` never
+            // lowers.
             if session.standing() == Standing::Guest {
                 self.raise(&target, Standing::SelfPromoted).await?;
             }
@@ -29,7 +30,12 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn downgrade(&self, caller: &Caller, user: &UserName, end_sessions: bool) -> Result<Reply> {
+    pub(super) async fn downgrade(
+        &self,
+        caller: &Caller,
+        user: &UserName,
+        end_sessions: bool,
+    ) -> Result<Reply> {
         let target = self.authorize(caller, Method::Downgrade, Some(user)).await?;
         if let Some(shared) = &self.shared {
             shared.lower(&target, end_sessions).await?;

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use super::limits::Limits;
 use crate::model::{Error, Reason, Result};
 
-/// Above this many sources, or pairs of user and source, those that are at rest are forgotten; above twice as many, new ones wait.
+/// Above this many sources, or pairs of user and source, those that are at rest are forgotten;
+/// above twice as many, new ones wait.
 const MAX_TRACKED: usize = 100_000;
 
 /// The rates of SignIn and Auth.
@@ -30,7 +31,8 @@ impl Rates {
         Self {
             sign_ins: RateLimiter::keyed(Quota::per_second(per_second)),
             failures: Mutex::default(),
-            failure_quota: Quota::with_period(limits.auth_failure_interval).map(|quota| quota.allow_burst(burst)),
+            failure_quota: Quota::with_period(limits.auth_failure_interval)
+                .map(|quota| quota.allow_burst(burst)),
             clock: DefaultClock::default(),
         }
     }
@@ -43,12 +45,13 @@ impl Rates {
         if self.sign_ins.len() > 2 * MAX_TRACKED {
             return Err(limited("too many sources sign in at once", Duration::from_secs(1)));
         }
-        self.sign_ins
-            .check_key(&network(source))
-            .map_err(|until| limited("too many sign-ins from this address", until.wait_time_from(self.clock.now())))
+        self.sign_ins.check_key(&network(source)).map_err(|until| {
+            limited("too many sign-ins from this address", until.wait_time_from(self.clock.now()))
+        })
     }
 
-    /// Counts a password as wrong until [`password_was_right`](Self::password_was_right), so that tries at the same time count too.
+    /// Counts a password as wrong until [`password_was_right`](Self::password_was_right), so that
+    /// tries at the same time count too.
     ///
     /// # Errors
     /// `RATE_LIMITED` when there were too many wrong ones.
@@ -59,11 +62,19 @@ impl Rates {
             failures.retain(|_, limiter| limiter_is_in_use(limiter, quota));
         }
         if failures.len() >= 2 * MAX_TRACKED {
-            return Err(limited("too many wrong passwords from everywhere", quota.replenish_interval()));
+            return Err(limited(
+                "too many wrong passwords from everywhere",
+                quota.replenish_interval(),
+            ));
         }
-        let limiter = failures.entry((user.to_owned(), network(source))).or_insert_with(|| RateLimiter::direct(quota));
+        let limiter = failures
+            .entry((user.to_owned(), network(source)))
+            .or_insert_with(|| RateLimiter::direct(quota));
         limiter.check().map_err(|until| {
-            limited("too many wrong passwords for this user from this address", until.wait_time_from(self.clock.now()))
+            limited(
+                "too many wrong passwords for this user from this address",
+                until.wait_time_from(self.clock.now()),
+            )
         })
     }
 
@@ -83,22 +94,28 @@ impl Rates {
 
 /// A limiter with its whole burst left says no more than a new one.
 fn limiter_is_in_use(limiter: &DefaultDirectRateLimiter, quota: Quota) -> bool {
-    // Takes the whole burst, which fails if any of it is gone. One that is at rest is dropped, so what was taken does not matter.
+    // Takes the whole burst, which fails if any of it is gone. One that is at rest is dropped, so
+    // what was taken does not matter.
     !matches!(limiter.check_n(quota.burst_size()), Ok(Ok(())))
 }
 
 /// One host has a whole /64 of IPv6 addresses (RFC 4291, section 2.5.4).
 fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
         v4 @ IpAddr::V4(_) => v4,
     }
 }
 
 pub(super) fn limited(what: &'static str, wait: Duration) -> Error {
     // Rounded up to whole milliseconds: a client that waits exactly so long must not be early.
-    let wait = Duration::from_millis(u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX).max(1));
-    Error::new(Reason::RateLimited, format!("{what}; try again in {:.1} s", wait.as_secs_f64())).retry_after(wait)
+    let wait = Duration::from_millis(
+        u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX).max(1),
+    );
+    Error::new(Reason::RateLimited, format!("{what}; try again in {:.1} s", wait.as_secs_f64()))
+        .retry_after(wait)
 }
 
 #[cfg(test)]
@@ -106,7 +123,10 @@ mod tests {
     use super::*;
 
     fn rates() -> Rates {
-        Rates::new(&Limits { auth_failure_interval: Duration::from_secs(3_600), ..Limits::default() })
+        Rates::new(&Limits {
+            auth_failure_interval: Duration::from_secs(3_600),
+            ..Limits::default()
+        })
     }
 
     #[test]
@@ -128,7 +148,10 @@ mod tests {
 
     #[test]
     fn a_source_at_rest_is_forgotten() {
-        let rates = Rates::new(&Limits { auth_failure_interval: Duration::from_nanos(1), ..Limits::default() });
+        let rates = Rates::new(&Limits {
+            auth_failure_interval: Duration::from_nanos(1),
+            ..Limits::default()
+        });
         rates.password("adam", IpAddr::from([127, 0, 0, 1])).unwrap();
         rates.sweep();
         assert!(rates.failures.lock().is_empty());

@@ -36,7 +36,8 @@ struct Shared {
 
 /// An open session.
 ///
-/// What every call looks at comes first, together: with many users it comes from far away, so it has few lines to come by.
+/// What every call looks at comes first, together: with many users it comes from far away, so it
+/// has few lines to come by.
 #[repr(C)]
 pub struct Session {
     pub(super) token: TokenHash,
@@ -71,9 +72,11 @@ impl Session {
         }
     }
 
-    /// The higher of its user's standing and, if a password was given in it, that account's as it is now.
+    /// The higher of its user's standing and, if a password was given in it, that account's as it
+    /// is now.
     pub fn standing(&self) -> Standing {
-        let granted = self.grant.lock().as_ref().map_or(Standing::Guest, |account| account.standing());
+        let granted =
+            self.grant.lock().as_ref().map_or(Standing::Guest, |account| account.standing());
         self.user.standing().max(granted)
     }
 
@@ -101,8 +104,15 @@ impl Session {
         *self.grant.lock() = None;
     }
 
-    /// Takes what the engine says: the account whose password was given, and until when it keeps the session.
-    pub(super) fn learn(&self, grant: Option<Arc<User>>, held: Millis, last_use: Millis, now: Millis) {
+    /// Takes what the engine says: the account whose password was given, and until when it keeps
+    /// the session.
+    pub(super) fn learn(
+        &self,
+        grant: Option<Arc<User>>,
+        held: Millis,
+        last_use: Millis,
+        now: Millis,
+    ) {
         *self.grant.lock() = grant;
         self.shared.held.fetch_max(held, Ordering::AcqRel);
         self.last_use.fetch_max(last_use, Ordering::AcqRel);
@@ -154,13 +164,15 @@ impl Session {
 
     /// Counts as use now.
     pub fn touch(&self, now: Millis) {
-        // A store only when the millisecond is another: calls of one session on many cores would pass the line around.
+        // A store only when the millisecond is another: calls of one session on many cores would
+        // pass the line around.
         if self.last_use.load(Ordering::Relaxed) < now {
             self.last_use.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// When it ends, if it is not used until then; [`Millis::MAX`] for one that lives as long as its connection.
+    /// When it ends, if it is not used until then; [`Millis::MAX`] for one that lives as long as
+    /// its connection.
     pub fn expire_time(&self, now: Millis) -> Millis {
         match self.life {
             Life::Until(end) => end,

@@ -42,7 +42,8 @@ impl Sessions {
     }
 
     fn full(&self) -> Error {
-        let sentence = format!("the server has {} sessions, as many as it may; try again later", self.max);
+        let sentence =
+            format!("the server has {} sessions, as many as it may; try again later", self.max);
         Error::new(Reason::ServerFull, sentence).retry_after(std::time::Duration::from_secs(60))
     }
 
@@ -93,8 +94,10 @@ impl Sessions {
     pub(super) fn overdue(&self, now: Millis) -> Vec<Arc<Session>> {
         let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
         let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
-        part.flat_map(|shard| shard.lock().iter().filter(|session| !session.is_live(now)).cloned().collect::<Vec<_>>())
-            .collect()
+        part.flat_map(|shard| {
+            shard.lock().iter().filter(|session| !session.is_live(now)).cloned().collect::<Vec<_>>()
+        })
+        .collect()
     }
 
     fn shard(&self, token: TokenHash) -> Option<&Mutex<HashTable<Arc<Session>>>> {

@@ -14,8 +14,13 @@ impl Service {
     /// The session that a call's token opens; the call counts as its use.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED` where the RPC wants a session and there is no token, or one that can be none; `SESSION_EXPIRED` for any other token that opens none.
-    pub fn authenticate(&self, method: Method, token: Option<&str>) -> Result<Option<Arc<Session>>> {
+    /// `SESSION_REQUIRED` where the RPC wants a session and there is no token, or one that can be
+    /// none; `SESSION_EXPIRED` for any other token that opens none.
+    pub fn authenticate(
+        &self,
+        method: Method,
+        token: Option<&str>,
+    ) -> Result<Option<Arc<Session>>> {
         match (method.access(), token) {
             (Access::Open, _) | (Access::OptionalSession, None) => Ok(None),
             (_, None) => Err(super::authorize::session_required()),
@@ -50,13 +55,21 @@ impl Service {
         Ok(Reply::Session(info(token, &session, now)))
     }
 
-    pub(super) async fn auth(&self, caller: &Caller, user: &str, password: String) -> Result<Reply> {
+    pub(super) async fn auth(
+        &self,
+        caller: &Caller,
+        user: &str,
+        password: String,
+    ) -> Result<Reply> {
         // A name that can be no name is a wrong one, and takes as long.
         let name = UserName::new(user).ok();
         let folded = name.as_ref().map_or("", UserName::folded);
         self.rates.password(folded, caller.source)?;
         let right = self.passwords.check(folded, password).await?;
-        let account = name.as_ref().and_then(|name| self.directory.find(name)).filter(|user| user.account && right);
+        let account = name
+            .as_ref()
+            .and_then(|name| self.directory.find(name))
+            .filter(|user| user.account && right);
         let Some(account) = account else {
             return Err(Error::new(Reason::BadCredentials, "wrong user or password"));
         };
@@ -65,7 +78,9 @@ impl Service {
         match &caller.session {
             Some(session) => {
                 // It may have ended while the password was checked.
-                let session = Some(session).filter(|session| session.is_live(now)).ok_or_else(session_expired)?;
+                let session = Some(session)
+                    .filter(|session| session.is_live(now))
+                    .ok_or_else(session_expired)?;
                 if let Some(shared) = &self.shared {
                     shared.grant(session, &account).await?;
                 }
@@ -74,7 +89,8 @@ impl Service {
             }
             None => {
                 let (token, hash) = token::generate();
-                let age = u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
+                let age =
+                    u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
                 let life = Life::Until(now.saturating_add(age));
                 if let Some(shared) = &self.shared {
                     shared.open_session(&account, hash, life, now).await?;
@@ -100,7 +116,8 @@ impl Service {
             self.sessions.remove(session.token);
             if !session.user.account && self.shared.is_none() {
                 self.directory.remove(&session.user);
-                // A connection may keep the session until it is used again, and the session the store.
+                // A connection may keep the session until it is used again, and the session the
+                // store.
                 session.user.store.release();
             }
         }
@@ -142,7 +159,13 @@ impl Service {
         Ok(session)
     }
 
-    pub(super) fn open(&self, user: &Arc<User>, token: TokenHash, life: Life, now: Millis) -> Result<Arc<Session>> {
+    pub(super) fn open(
+        &self,
+        user: &Arc<User>,
+        token: TokenHash,
+        life: Life,
+        now: Millis,
+    ) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
         if let Some(shared) = &self.shared {
             session.learn(None, shared.until(life, now), now, now);
@@ -158,7 +181,8 @@ pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
     if !name.names_socket() {
         return Ok(());
     }
-    let sentence = "a whole number or ip:port names a socket client; choose a name with a letter in it";
+    let sentence =
+        "a whole number or ip:port names a socket client; choose a name with a letter in it";
     Err(Error::new(Reason::InvalidName, sentence).in_field("user"))
 }
 

@@ -1,4 +1,5 @@
-//! What is done from time to time: ending sessions and rooms whose time is over, and giving back what has expired.
+//! What is done from time to time: ending sessions and rooms whose time is over, and giving back
+//! what has expired.
 
 use std::time::Duration;
 

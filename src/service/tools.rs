@@ -2,7 +2,9 @@
 
 use jiff::Zoned;
 
-use crate::model::{Error, Reason, Reply, Result, calculate as calculate_expression, decode_bits, encode_bits};
+use crate::model::{
+    Error, Reason, Reply, Result, calculate as calculate_expression, decode_bits, encode_bits,
+};
 
 /// The longest text to encode, in bytes; its bits are nine characters a byte.
 const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -19,7 +21,8 @@ pub(super) fn decode(text: &str) -> Result<Reply> {
 }
 
 pub(super) fn now() -> Result<Reply> {
-    // The wall clock itself, not the service's: this answers what time it is, and an administrator may have set it.
+    // The wall clock itself, not the service's: this answers what time it is, and an administrator
+    // may have set it.
     let now = Zoned::now();
     let time = now.timestamp();
     Ok(Reply::Now {

@@ -16,7 +16,8 @@ use crate::store::Backend;
 pub enum Standing {
     /// A guest.
     Guest,
-    /// A manager by its own word, under the policy `open`: may read the stores of guests, nothing more.
+    /// A manager by its own word, under the policy `open`: may read the stores of guests, nothing
+    /// more.
     SelfPromoted,
     /// A manager by a password or another manager's word.
     Manager,
@@ -125,7 +126,12 @@ impl User {
 
     /// Its live sessions.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions.lock().iter().filter_map(Weak::upgrade).filter(|session| !session.has_ended()).collect()
+        self.sessions
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|session| !session.has_ended())
+            .collect()
     }
 
     /// Whether it is still there: a guest only while a session of it is live.

@@ -77,7 +77,10 @@ impl Service {
             }
         };
         if gone {
-            return Err(Error::new(Reason::UserNotFound, "the user whose store was watched has gone"));
+            return Err(Error::new(
+                Reason::UserNotFound,
+                "the user whose store was watched has gone",
+            ));
         }
         Ok(())
     }

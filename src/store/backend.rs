@@ -81,7 +81,8 @@ impl Engine {
 
 /// One user's store, of the engine that the server was started with.
 ///
-/// An enum and no trait object: its futures need no box, and those of the memory engine cost nothing.
+/// An enum and no trait object: its futures need no box, and those of the memory engine cost
+/// nothing.
 #[derive(Clone)]
 pub enum Backend {
     /// In this process's memory.
@@ -118,15 +119,23 @@ impl Store for Backend {
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         match self {
-            Self::Memory(store) => store.delete(delete, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.delete(delete, once.map(Once::for_redis).transpose()?).await,
+            Self::Memory(store) => {
+                store.delete(delete, once.map(Once::for_memory).transpose()?).await
+            }
+            Self::Redis(store) => {
+                store.delete(delete, once.map(Once::for_redis).transpose()?).await
+            }
         }
     }
 
     async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
         match self {
-            Self::Memory(store) => store.batch(operations, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.batch(operations, once.map(Once::for_redis).transpose()?).await,
+            Self::Memory(store) => {
+                store.batch(operations, once.map(Once::for_memory).transpose()?).await
+            }
+            Self::Redis(store) => {
+                store.batch(operations, once.map(Once::for_redis).transpose()?).await
+            }
         }
     }
 
@@ -155,14 +164,18 @@ impl Store for Backend {
 impl<'a> Once<'a, Backend> {
     fn for_memory(self) -> Result<Once<'a, MemoryStore>> {
         match self.caller {
-            Backend::Memory(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Memory(caller) => {
+                Ok(Once { caller, id: self.id, fingerprint: self.fingerprint })
+            }
             Backend::Redis(_) => Err(mixed()),
         }
     }
 
     fn for_redis(self) -> Result<Once<'a, RedisStore>> {
         match self.caller {
-            Backend::Redis(caller) => Ok(Once { caller, id: self.id, fingerprint: self.fingerprint }),
+            Backend::Redis(caller) => {
+                Ok(Once { caller, id: self.id, fingerprint: self.fingerprint })
+            }
             Backend::Memory(_) => Err(mixed()),
         }
     }

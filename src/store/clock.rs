@@ -6,13 +6,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Millis;
 
-/// The time for expiries, sessions and the access log. It never runs backwards: what has expired stays so.
+/// The time for expiries, sessions and the access log. It never runs backwards: what has expired
+/// stays so.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// The wall clock read once, and the monotonic clock from then on: an administrator who sets the clock does not bring expired keys back.
+    /// The wall clock read once, and the monotonic clock from then on: an administrator who sets
+    /// the clock does not bring expired keys back.
     System {
         start: Instant,
         start_millis: Millis,
@@ -38,7 +40,8 @@ impl Clock {
         self.at(Instant::now())
     }
 
-    /// What it showed at an instant that somebody has read already; a manual clock: what it shows now.
+    /// What it showed at an instant that somebody has read already; a manual clock: what it shows
+    /// now.
     pub fn at(&self, instant: Instant) -> Millis {
         match &self.0 {
             Source::System { start, start_millis } => {

@@ -16,8 +16,8 @@ pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
 use crate::model::{
-    Delete, Durability, Entry, Expiry, Key, Millis, Operations, Outcome, Position, Prefix, PutRef, RequestId, Result,
-    Value,
+    Delete, Durability, Entry, Expiry, Key, Millis, Operations, Outcome, Position, Prefix, PutRef,
+    RequestId, Result, Value,
 };
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
@@ -27,21 +27,24 @@ pub const ENTRY_OVERHEAD_BYTES: u32 = 64;
 pub const REQUEST_ID_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// How many request ids of a user are remembered.
 pub const MAX_REQUEST_IDS: usize = 10_000;
-/// How many bytes of answers to request ids are remembered for a user; the oldest go first. Only batches that read large values come near it.
+/// How many bytes of answers to request ids are remembered for a user; the oldest go first. Only
+/// batches that read large values come near it.
 pub const MAX_REMEMBERED_BYTES: u64 = 16 << 20;
 
 /// What a store keeps of its changes for those who watch, from the first listing or watch on.
 pub const KEPT_CHANGES: feed::Capacity = feed::Capacity { events: 10_000, bytes: 1 << 20 };
 /// How long it keeps them after the last listing or watch.
 pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(5 * 60);
-/// How many bytes of changes all stores together keep; over that, each that has one more keeps none, and those who watch it get a gap.
+/// How many bytes of changes all stores together keep; over that, each that has one more keeps
+/// none, and those who watch it get a gap.
 pub const MAX_CHANGE_BYTES: u64 = 256 << 20;
 
 /// One user's store, of any engine.
 ///
 /// The futures are not boxed: those of the memory engine are ready at once and cost nothing.
 ///
-/// Every method sees the store at one instant, at which each key is there or has expired for everybody; a write is one atomic step.
+/// Every method sees the store at one instant, at which each key is there or has expired for
+/// everybody; a write is one atomic step.
 pub trait Store: Sized + Send + Sync {
     /// What `key` holds; `None`: nothing, or it has expired.
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send;
@@ -49,20 +52,30 @@ pub trait Store: Sized + Send + Sync {
     /// Writes one key.
     ///
     /// # Errors
-    /// `REVISION_MISMATCH`; `QUOTA_EXCEEDED`; `SERVER_FULL`; `REQUEST_ID_REUSED`. Nothing has changed then.
-    fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Written>> + Send;
+    /// `REVISION_MISMATCH`; `QUOTA_EXCEEDED`; `SERVER_FULL`; `REQUEST_ID_REUSED`. Nothing has
+    /// changed then.
+    fn put(
+        &self,
+        write: Write,
+        once: Option<Once<'_, Self>>,
+    ) -> impl Future<Output = Result<Written>> + Send;
 
     /// Removes one key.
     ///
     /// # Errors
     /// `REVISION_MISMATCH`; `REQUEST_ID_REUSED`. Nothing has changed then.
-    fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> impl Future<Output = Result<Deleted>> + Send;
+    fn delete(
+        &self,
+        delete: Delete,
+        once: Option<Once<'_, Self>>,
+    ) -> impl Future<Output = Result<Deleted>> + Send;
 
     /// Runs all of the operations, whose expiries were [resolved](Operations::resolve), or none.
     ///
     /// # Errors
-    /// Those of `put` and `delete`, with the operation's index put before ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets
-    /// that come to more than [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then.
+    /// Those of `put` and `delete`, with the operation's index put before
+    /// ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets that come to more than
+    /// [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then.
     fn batch(
         &self,
         operations: Operations,
@@ -86,10 +99,11 @@ pub struct Write {
     pub key: Key,
     /// What to write.
     pub value: Value,
-    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key behind, yet counts as a write of one
-    /// revision; no quota stands in its way.
+    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key
+    /// behind, yet counts as a write of one revision; no quota stands in its way.
     pub expire_time: Option<Millis>,
-    /// Refuse an `expire_time` that has passed with `INVALID_TTL`: it was given as a point in time, not as a time to live.
+    /// Refuse an `expire_time` that has passed with `INVALID_TTL`: it was given as a point in time,
+    /// not as a time to live.
     pub refuse_passed: bool,
     /// Only if this is the key's revision; 0: only if there is no such key.
     pub if_revision: Option<u64>,
@@ -109,9 +123,11 @@ impl Write {
     }
 }
 
-/// What makes a write happen at most once: the same `id` of the same caller gets the first answer again.
+/// What makes a write happen at most once: the same `id` of the same caller gets the first answer
+/// again.
 ///
-/// Failures are not remembered. The ids are kept with the caller's store, whoever's store the write goes to.
+/// Failures are not remembered. The ids are kept with the caller's store, whoever's store the write
+/// goes to.
 #[derive(Debug)]
 pub struct Once<'a, S> {
     /// The caller's own store.
@@ -176,7 +192,8 @@ pub type Row = (Key, Option<Value>, u64, Option<Millis>);
 pub struct Listed {
     /// The rows; fewer than asked for where the search took long.
     pub rows: Vec<Row>,
-    /// Where to go on; `None`: that was all. Not always the last row's key: a search may stop between two that match.
+    /// Where to go on; `None`: that was all. Not always the last row's key: a search may stop
+    /// between two that match.
     pub next: Option<Key>,
     /// Where the store stood.
     pub position: Position,

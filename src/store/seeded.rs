@@ -1,4 +1,5 @@
-//! Bugs that tests switch on, to see that the checkers of the store find them. Without the feature `seeded-bugs` there are none.
+//! Bugs that tests switch on, to see that the checkers of the store find them. Without the feature
+//! `seeded-bugs` there are none.
 
 #[cfg(feature = "seeded-bugs")]
 use std::sync::atomic::{AtomicU8, Ordering};

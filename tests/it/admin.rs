@@ -13,13 +13,20 @@ async fn pages_tell_what_they_are_for() {
     let (_, parts) = probe();
     let server = Server::builder().start_with(parts).await;
     for (path, status, body) in [
-        ("/metrics", "HTTP/1.1 200", "grpc Stats { open: 0, admitted: 0, refused: 0, evicted: 0 }\n"),
+        (
+            "/metrics",
+            "HTTP/1.1 200",
+            "grpc Stats { open: 0, admitted: 0, refused: 0, evicted: 0 }\n",
+        ),
         ("/healthz", "HTTP/1.1 200", "alive\n"),
         ("/readyz", "HTTP/1.1 200", "ready\n"),
         ("/nothing", "HTTP/1.1 404", ""),
     ] {
         let answer = exchange(server.admin(), &get(path)).await;
-        assert!(answer.starts_with(status) && answer.ends_with(&format!("\r\n\r\n{body}")), "{path}: {answer}");
+        assert!(
+            answer.starts_with(status) && answer.ends_with(&format!("\r\n\r\n{body}")),
+            "{path}: {answer}"
+        );
     }
 }
 
@@ -35,7 +42,9 @@ fn series(page: &str, name: &str, door: &str, rest: &str) -> u64 {
 #[tokio::test]
 async fn requests_at_every_door_are_counted() {
     let doors = ["text", "chat", "encode", "clock"];
-    let open = |builder: crate::harness::Builder, door| builder.flag("--compat", format!("{door}=127.0.0.1:0"));
+    let open = |builder: crate::harness::Builder, door| {
+        builder.flag("--compat", format!("{door}=127.0.0.1:0"))
+    };
     let server = doors.into_iter().fold(Server::builder(), open).start().await;
     for (door, bytes) in [
         ("text", &b"put a b get a\nget none\nnonsense\nauth adam wrong\n"[..]),

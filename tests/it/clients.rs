@@ -1,4 +1,5 @@
-//! The old clients as scripts: each connects, thinks for 5 s, sends without a newline, and waits in one `recv(1024)`.
+//! The old clients as scripts: each connects, thinks for 5 s, sends without a newline, and waits in
+//! one `recv(1024)`.
 
 use std::process::Command;
 use std::thread;
@@ -15,8 +16,10 @@ const UPGRADING: &[&str] = &["text", "pickle", "ws-pickle", "ws-text"];
 fn server(policy: &str) -> ServerProcess {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&config, accounts()).unwrap();
-    let doors: Vec<_> = dialect::ALL.iter().map(|dialect| format!("{}=127.0.0.1:0", dialect.name)).collect();
-    let mut arguments = vec!["--config", config.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let doors: Vec<_> =
+        dialect::ALL.iter().map(|dialect| format!("{}=127.0.0.1:0", dialect.name)).collect();
+    let mut arguments =
+        vec!["--config", config.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
     arguments.extend(["--upgrade-policy", policy]);
     arguments.extend(doors.iter().flat_map(|door| ["--compat", door]));
     ServerProcess::start(&arguments)
@@ -26,7 +29,8 @@ fn server(policy: &str) -> ServerProcess {
 fn session(dialect: &str, address: &str, policy: &str) -> Option<String> {
     let file = format!("{}_client.py", dialect.replace('-', "_"));
     let script = format!("{}/tests/clients/{file}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new("python3").args([&script, address, "--policy", policy]).output().unwrap();
+    let output =
+        Command::new("python3").args([&script, address, "--policy", policy]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let right = output.status.success() && said == format!("{dialect}: ok\n");
     (!right).then(|| format!("{dialect} under the policy {policy}: {}: {said}", output.status))

@@ -14,7 +14,9 @@ use crate::grpc::raw::Raw;
 use crate::harness::{Server, connect, eventually, exchange, http2_full, read_all, within};
 
 async fn server(doors: &[&str]) -> Server {
-    let open = |builder: crate::harness::Builder, door: &&str| builder.flag("--compat", format!("{door}=127.0.0.1:0"));
+    let open = |builder: crate::harness::Builder, door: &&str| {
+        builder.flag("--compat", format!("{door}=127.0.0.1:0"))
+    };
     doors.iter().fold(Server::builder(), open).start().await
 }
 
@@ -31,9 +33,9 @@ async fn connections(server: &Server, door: &str) -> usize {
 async fn calls(server: &Server, door: &str, method: &str) -> usize {
     let page = metrics(server).await;
     let wanted = [format!("door=\"{door}\""), format!("method=\"{method}\"")];
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("kvrpc_calls_total") && wanted.iter().all(|wanted| line.contains(wanted)));
+    let line = page.lines().find(|line| {
+        line.starts_with("kvrpc_calls_total") && wanted.iter().all(|wanted| line.contains(wanted))
+    });
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
@@ -57,13 +59,17 @@ async fn take(stream: &mut tokio::net::TcpStream, all: usize) {
 async fn replies_that_nobody_reads_have_a_limit_together() {
     let server = server(&["encode"]).await;
     let address = server.addresses.of("encode").unwrap();
-    // Replies of 590 kB, 160 of them: more than the limit of 64 MiB, of which half may be taken by those who do not read.
+    // Replies of 590 kB, 160 of them: more than the limit of 64 MiB, of which half may be taken by
+    // those who do not read.
     let words = [&65_536_u32.to_be_bytes()[..], &[b'a'; 65_536]].concat();
     let (mut deaf, since) = (Vec::new(), Instant::now());
     for _ in 0..160 {
         deaf.push(speak(address, &words).await);
     }
-    eventually("those that waited longest are closed", || async { connections(&server, "encode").await <= 60 }).await;
+    eventually("those that waited longest are closed", || async {
+        connections(&server, "encode").await <= 60
+    })
+    .await;
     // Each would have been closed by then for its own silence.
     assert!(since.elapsed() < Duration::from_secs(10), "not for the memory's sake");
     // Who comes now waits for less long than all of them, and gets all of its reply.
@@ -98,10 +104,12 @@ async fn a_client_that_reads_no_responses_has_no_more_made() {
     let server = server(&[]).await;
     let me = sign_in(&Raw::new(server.channel()), "anuran").await;
     let value = v1::put_request::Data::Value("b".repeat(1 << 20));
-    let put = v1::PutRequest { key: "b".to_owned(), data: Some(value), ..v1::PutRequest::default() };
+    let put =
+        v1::PutRequest { key: "b".to_owned(), data: Some(value), ..v1::PutRequest::default() };
     me.call::<_, v1::PutResponse>(Method::Put.path(), &put).await.unwrap();
     let message = v1::GetRequest { key: "b".to_owned() }.encode_to_vec();
-    let framed = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    let framed =
+        [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
     let get = || {
         http::Request::post(format!("http://{}{}", server.grpc(), Method::Get.path()))
             .header("content-type", "application/grpc")
@@ -118,7 +126,8 @@ async fn a_client_that_reads_no_responses_has_no_more_made() {
     }
     let gets = || calls(&server, "grpc", "Get");
     eventually("some are answered", || async { gets().await >= 3 }).await;
-    let got: v1::GetResponse = me.call(Method::Get.path(), &v1::GetRequest { key: "b".to_owned() }).await.unwrap();
+    let got: v1::GetResponse =
+        me.call(Method::Get.path(), &v1::GetRequest { key: "b".to_owned() }).await.unwrap();
     assert!(got.data.is_some(), "others are answered");
     // What the client's windows take, and a few on the server's account.
     let made = gets().await;
@@ -137,7 +146,9 @@ async fn who_works_without_a_pause_does_not_keep_others_waiting() {
     let mut busy = Vec::new();
     for _ in 0..16 {
         let (mut reader, mut writer) = connect(address).await.into_split();
-        busy.push(tokio::spawn(async move { while writer.write_all(&b"x\n".repeat(4_096)).await.is_ok() {} }));
+        busy.push(tokio::spawn(async move {
+            while writer.write_all(&b"x\n".repeat(4_096)).await.is_ok() {}
+        }));
         busy.push(tokio::spawn(async move {
             let mut part = vec![0; 64 << 10];
             while reader.read(&mut part).await.is_ok_and(|read| read > 0) {}
@@ -166,7 +177,8 @@ async fn a_web_page_gets_no_user_and_says_nothing_in_the_room() {
     }
     let metrics = metrics(&server).await;
     assert!(
-        !metrics.contains("calls_total{door=\"chat\"") && !metrics.contains("calls_total{door=\"pickle\""),
+        !metrics.contains("calls_total{door=\"chat\"")
+            && !metrics.contains("calls_total{door=\"pickle\""),
         "{metrics}"
     );
 }

@@ -8,9 +8,16 @@ use crate::harness::Server;
 
 /// Runs a program to its end; its output, or what it said instead.
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr) + &text(output.stdout)) }
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr) + &text(output.stdout))
+    }
 }
 
 #[tokio::test]
@@ -25,18 +32,34 @@ async fn grpcurl_lists_describes_and_calls_over_reflection() {
     for service in ["kvrpc.v1.KeyValueService", "kvrpc.v1.AuthService", "grpc.health.v1.Health"] {
         assert!(listed.contains(service), "{listed}");
     }
-    let described = run("grpcurl", &["-plaintext", &address, "describe", "kvrpc.v1.KeyValueService.Get"]).unwrap();
-    assert!(described.contains("rpc Get ( .kvrpc.v1.GetRequest ) returns ( .kvrpc.v1.GetResponse )"), "{described}");
+    let described =
+        run("grpcurl", &["-plaintext", &address, "describe", "kvrpc.v1.KeyValueService.Get"])
+            .unwrap();
+    assert!(
+        described.contains("rpc Get ( .kvrpc.v1.GetRequest ) returns ( .kvrpc.v1.GetResponse )"),
+        "{described}"
+    );
     assert!(described.contains("KEY_NOT_FOUND"), "the comments come along: {described}");
 
     let call = |method: &str, data: &str| {
         run(
             "grpcurl",
-            &["-plaintext", "-H", &token, "-d", data, &address, &format!("kvrpc.v1.KeyValueService/{method}")],
+            &[
+                "-plaintext",
+                "-H",
+                &token,
+                "-d",
+                data,
+                &address,
+                &format!("kvrpc.v1.KeyValueService/{method}"),
+            ],
         )
     };
     call("Put", r#"{"key":"city","value":"Kolkata"}"#).unwrap();
-    assert_eq!(call("Get", r#"{"key":"city"}"#).unwrap(), "{\n  \"value\": \"Kolkata\",\n  \"revision\": \"1\"\n}\n");
+    assert_eq!(
+        call("Get", r#"{"key":"city"}"#).unwrap(),
+        "{\n  \"value\": \"Kolkata\",\n  \"revision\": \"1\"\n}\n"
+    );
     let missing = call("Get", r#"{"key":"no such"}"#).unwrap_err();
     assert!(missing.contains("NotFound") && missing.contains("KEY_NOT_FOUND"), "{missing}");
     let health = run("grpcurl", &["-plaintext", &address, "grpc.health.v1.Health/Check"]).unwrap();

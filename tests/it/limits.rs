@@ -29,7 +29,11 @@ async fn who_says_nothing_in_time_is_closed() {
         stream.write_all(bytes).await.unwrap();
         let since = Instant::now();
         assert_eq!(read_all(&mut stream).await, b"", "{name}");
-        assert!(since.elapsed() >= Duration::from_millis(90), "{name}: closed after {:?}", since.elapsed());
+        assert!(
+            since.elapsed() >= Duration::from_millis(90),
+            "{name}: closed after {:?}",
+            since.elapsed()
+        );
     }
 }
 
@@ -55,25 +59,43 @@ async fn garbage_is_answered_and_closed() {
 #[tokio::test]
 async fn a_full_door_sends_the_longest_silent_away_and_nobody_who_spoke() {
     let (_, parts) = probe();
-    let server = Server::builder().toml("[limits]\nconnections = 2\nfirst-bytes = '1h'").start_with(parts).await;
+    let server = Server::builder()
+        .toml("[limits]\nconnections = 2\nfirst-bytes = '1h'")
+        .start_with(parts)
+        .await;
     let (mut spoke, _driver) = http2(connect(server.grpc()).await).await;
-    assert!(within("an answer", spoke.send_request(get("/who"))).await.unwrap().status().is_success());
+    assert!(
+        within("an answer", spoke.send_request(get("/who"))).await.unwrap().status().is_success()
+    );
 
     let mut silent = connect(server.grpc()).await;
     let (mut newcomer, _second_driver) = http2(connect(server.grpc()).await).await;
-    assert!(within("an answer", newcomer.send_request(get("/who"))).await.unwrap().status().is_success());
+    assert!(
+        within("an answer", newcomer.send_request(get("/who")))
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
     assert_eq!(read_all(&mut silent).await, b"", "the silent one makes room");
 
     // Nobody is silent now: the next is refused, and those inside are still served.
     assert_eq!(exchange(server.grpc(), b"").await, "");
     for sender in [&mut spoke, &mut newcomer] {
-        assert!(within("an answer", sender.send_request(get("/who"))).await.unwrap().status().is_success());
+        assert!(
+            within("an answer", sender.send_request(get("/who")))
+                .await
+                .unwrap()
+                .status()
+                .is_success()
+        );
     }
     drop(spoke);
     eventually("a place that was given back is free", || async {
         let mut stream = connect(server.grpc()).await;
         let request = b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.is_ok() && read_all(&mut stream).await.starts_with(b"HTTP/1.1 200")
+        stream.write_all(request).await.is_ok()
+            && read_all(&mut stream).await.starts_with(b"HTTP/1.1 200")
     })
     .await;
 }
@@ -86,14 +108,23 @@ async fn an_old_connection_is_told_to_go_then_its_streams_are_then_it_is_cut() {
     let (mut sender, driver) = http2(connect(server.grpc()).await).await;
     let told = sender.send_request(get("/until-closing"));
     let stuck = sender.send_request(get("/stuck"));
-    let answer = within("the stream is told", told).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let answer = within("the stream is told", told)
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
     assert_eq!(answer, "told to end");
     assert!(within("the stuck stream is cut", stuck).await.is_err());
     let _ = within("the connection ends", driver).await.unwrap();
     probe.arrived(2).await;
 
     let (mut sender, driver) = http2(connect(server.grpc()).await).await;
-    assert!(within("an answer", sender.send_request(get("/who"))).await.unwrap().status().is_success());
+    assert!(
+        within("an answer", sender.send_request(get("/who"))).await.unwrap().status().is_success()
+    );
     within("an old idle connection ends by itself", driver).await.unwrap().unwrap();
     assert!(within("no more calls on it", sender.send_request(get("/who"))).await.is_err());
 }
@@ -113,7 +144,10 @@ async fn a_peer_that_answers_no_ping_is_closed() {
 #[tokio::test]
 async fn the_settings_tell_the_limits() {
     let (_, parts) = probe();
-    let server = Server::builder().toml("[limits]\nstreams = 7\nheader-bytes = '4KiB'").start_with(parts).await;
+    let server = Server::builder()
+        .toml("[limits]\nstreams = 7\nheader-bytes = '4KiB'")
+        .start_with(parts)
+        .await;
     let mut stream = connect(server.grpc()).await;
     stream.write_all(&[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()).await.unwrap();
     let mut head = [0; 9];
@@ -121,7 +155,9 @@ async fn the_settings_tell_the_limits() {
     assert_eq!(head[3], 4, "SETTINGS comes first");
     let mut settings = vec![0; usize::from(head[2])];
     within("its settings", stream.read_exact(&mut settings)).await.unwrap();
-    for (name, id, value) in [("MAX_CONCURRENT_STREAMS", 3, 7_u32), ("MAX_HEADER_LIST_SIZE", 6, 4_096)] {
+    for (name, id, value) in
+        [("MAX_CONCURRENT_STREAMS", 3, 7_u32), ("MAX_HEADER_LIST_SIZE", 6, 4_096)]
+    {
         let wanted = [&[0, id], &value.to_be_bytes()[..]].concat();
         assert!(settings.chunks(6).any(|setting| setting == wanted), "{name} in {settings:?}");
     }

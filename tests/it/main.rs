@@ -1,6 +1,9 @@
 //! The integration tests: one binary, a module a subject, and the harness that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it wants, and fails on the rest")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names what it wants, and fails on the rest"
+)]
 
 mod harness;
 

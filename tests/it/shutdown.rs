@@ -22,7 +22,10 @@ async fn health_says_serving_and_then_not_serving() {
     let mut server = Server::start().await;
     let mut health = HealthClient::new(server.channel());
     let mut statuses =
-        within("a stream", health.watch(tonic_health::pb::HealthCheckRequest::default())).await.unwrap().into_inner();
+        within("a stream", health.watch(tonic_health::pb::HealthCheckRequest::default()))
+            .await
+            .unwrap()
+            .into_inner();
     let mut next = async || within("a status", statuses.message()).await.unwrap().unwrap().status();
     let mut status = next().await;
     while status != ServingStatus::Serving {
@@ -47,8 +50,19 @@ async fn running_calls_finish_streams_are_told_and_new_ones_find_nobody() {
 
     let since = Instant::now();
     assert_eq!(server.drain().await, Drained::Clean);
-    assert!(since.elapsed() < Duration::from_secs(10), "clean, and only after {:?}", since.elapsed());
-    let answer = within("the stream ends", stream).await.unwrap().unwrap().into_body().collect().await.unwrap();
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "clean, and only after {:?}",
+        since.elapsed()
+    );
+    let answer = within("the stream ends", stream)
+        .await
+        .unwrap()
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(answer.to_bytes(), "told to end");
     assert!(TcpStream::connect(address).await.is_err());
     drop((idle, silent, begun));
@@ -63,12 +77,16 @@ async fn stuck_calls_and_deaf_peers_are_cut_after_the_grace_period_and_counted()
     let stuck = tokio::spawn(sender.send_request(get("/stuck")));
     let mut http1 = connect(address).await;
     http1.write_all(b"GET /stuck HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    // A peer that reads nothing and answers nothing, not even the PING that precedes the last GOAWAY.
+    // A peer that reads nothing and answers nothing, not even the PING that precedes the last
+    // GOAWAY.
     let mut deaf = connect(address).await;
     deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     probe.arrived(2).await;
     let metrics = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    eventually("all three are open", || async { exchange(server.admin(), metrics).await.contains("open: 3") }).await;
+    eventually("all three are open", || async {
+        exchange(server.admin(), metrics).await.contains("open: 3")
+    })
+    .await;
 
     let since = Instant::now();
     assert_eq!(server.drain().await, Drained::Forced { left: 3 });
@@ -86,7 +104,9 @@ async fn readiness_is_gone_while_the_rest_of_the_calls_finish() {
     probe.arrived(1).await;
     server.begin_drain();
     let admin = server.admin();
-    let page = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes();
+    let page = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes()
+    };
     eventually("it says that it is not ready", || async {
         exchange(admin, &page("/readyz")).await.starts_with("HTTP/1.1 503")
     })
@@ -110,9 +130,12 @@ async fn a_signal_stops_the_process_and_a_second_one_ends_it_at_once() {
         if second.is_some() {
             deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
             let mut settings = [0; 9];
-            within("the server's settings", tokio::io::AsyncReadExt::read_exact(&mut deaf, &mut settings))
-                .await
-                .unwrap();
+            within(
+                "the server's settings",
+                tokio::io::AsyncReadExt::read_exact(&mut deaf, &mut settings),
+            )
+            .await
+            .unwrap();
         }
         process.signal(first);
         if let Some(second) = second {
@@ -127,9 +150,11 @@ async fn a_signal_stops_the_process_and_a_second_one_ends_it_at_once() {
 
 #[test]
 fn calls_that_were_cut_are_an_exit_code() {
-    let mut process = ServerProcess::start(&["--listen", "127.0.0.1:0", "--grace", "50ms", "--log", "json"]);
+    let mut process =
+        ServerProcess::start(&["--listen", "127.0.0.1:0", "--grace", "50ms", "--log", "json"]);
     let mut deaf = std::net::TcpStream::connect(process.address("grpc")).unwrap();
-    std::io::Write::write_all(&mut deaf, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    std::io::Write::write_all(&mut deaf, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
     std::io::Read::read_exact(&mut deaf, &mut [0; 9]).unwrap();
     process.signal(Signal::TERM);
     process.wait_for_line("stopped: connections were cut");
@@ -146,7 +171,10 @@ fn a_taken_address_is_fatal_and_named() {
     ] {
         let flag = if arguments[1] == address { "--listen" } else { "--admin-listen" };
         let finished = ServerProcess::run(&arguments, &[], "");
-        assert!(finished.stderr.contains(&format!("error: {flag} {address}: the address is in use")), "{finished:?}");
+        assert!(
+            finished.stderr.contains(&format!("error: {flag} {address}: the address is in use")),
+            "{finished:?}"
+        );
         assert_eq!(finished.code, Some(1));
         assert!(!finished.stderr.contains("ready"), "{finished:?}");
     }

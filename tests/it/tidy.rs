@@ -24,11 +24,17 @@ fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
         }
     }
     let text = |path: &PathBuf| fs::read_to_string(path).unwrap();
-    found.iter().map(|path| (path.strip_prefix(root()).unwrap().display().to_string(), text(path))).collect()
+    found
+        .iter()
+        .map(|path| (path.strip_prefix(root()).unwrap().display().to_string(), text(path)))
+        .collect()
 }
 
 fn rust() -> Vec<(String, String)> {
-    ["src", "tests", "examples", "benches"].into_iter().flat_map(|folder| files(folder, "rs")).collect()
+    ["src", "tests", "examples", "benches"]
+        .into_iter()
+        .flat_map(|folder| files(folder, "rs"))
+        .collect()
 }
 
 #[test]
@@ -59,9 +65,20 @@ fn no_part_knows_what_it_must_not() {
         ),
         (
             "src/store",
-            &["crate::service", "crate::pb", "crate::grpc", "crate::listen", "crate::server", "tokio::net", "tonic"],
+            &[
+                "crate::service",
+                "crate::pb",
+                "crate::grpc",
+                "crate::listen",
+                "crate::server",
+                "tokio::net",
+                "tonic",
+            ],
         ),
-        ("src/service", &["crate::pb", "crate::grpc", "crate::listen", "crate::server", "tokio::net", "tonic"]),
+        (
+            "src/service",
+            &["crate::pb", "crate::grpc", "crate::listen", "crate::server", "tokio::net", "tonic"],
+        ),
         (
             "src/dialect",
             &[
@@ -76,7 +93,10 @@ fn no_part_knows_what_it_must_not() {
             ],
         ),
         ("src/grpc", &["crate::dialect", "crate::server", "crate::client"]),
-        ("src/listen", &["crate::store", "crate::pb", "crate::grpc", "crate::server", "crate::client"]),
+        (
+            "src/listen",
+            &["crate::store", "crate::pb", "crate::grpc", "crate::server", "crate::client"],
+        ),
     ];
     for (part, names) in forbidden {
         for (path, text) in files(part, "rs") {
@@ -102,14 +122,20 @@ fn tests_wait_for_conditions_not_for_time() {
 fn the_readme_has_a_row_for_each_reason() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for reason in Reason::ALL {
-        assert!(readme.contains(&format!("`{}`", reason.as_str())), "README.md lacks {}", reason.as_str());
+        assert!(
+            readme.contains(&format!("`{}`", reason.as_str())),
+            "README.md lacks {}",
+            reason.as_str()
+        );
     }
 }
 
 #[test]
 fn nothing_names_the_place_where_it_was_written() {
     let places = ["work", "root", "home"].map(|folder| format!("/{folder}/"));
-    for (path, text) in rust().into_iter().chain(files("proto", "proto")).chain(files("bench", "py")) {
+    for (path, text) in
+        rust().into_iter().chain(files("proto", "proto")).chain(files("bench", "py"))
+    {
         for place in &places {
             assert!(!text.contains(place.as_str()), "{path} names {place}");
         }

@@ -1,7 +1,8 @@
-//! Messages of chat: every member of a room talks, and the time of a message runs until a member has it.
+//! Messages of chat: every member of a room talks, and the time of a message runs until a member
+//! has it.
 //!
-//! A message carries when it was due. Each member's stream is read by a task of its own, which checks and times what comes; the server's limit of
-//! messages a second paces a closed loop.
+//! A message carries when it was due. Each member's stream is read by a task of its own, which
+//! checks and times what comes; the server's limit of messages a second paces a closed loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +64,8 @@ pub(super) async fn lanes(
     for _ in 0..call.connections {
         let person = Person::guest(session).await?;
         let (requests, outgoing) = mpsc::channel(1);
-        let join = ChatRequest { request: Some(Kind::Join(ChatJoin { room: room.clone(), after: None })) };
+        let join =
+            ChatRequest { request: Some(Kind::Join(ChatJoin { room: room.clone(), after: None })) };
         // There is room for one.
         let _ = requests.try_send(join);
         let mut client = ChatServiceClient::new(connect::channel(&session.settings)?);
@@ -113,11 +115,14 @@ impl ChatLane {
             let nanos = due.duration_since(self.epoch).as_nanos();
             let text = format!("{nanos:0width$} {}", self.padding, width = TIME_DIGITS);
             let message = ChatMessage { text, client_message_id: id.clone() };
-            let sent = self.requests.send(ChatRequest { request: Some(Kind::Message(message)) }).await;
+            let sent =
+                self.requests.send(ChatRequest { request: Some(Kind::Message(message)) }).await;
             let answer = self.answers.recv().await;
             match (sent, answer) {
                 (Ok(()), Some(Answer::Taken(taken))) if taken == id => return Ok(()),
-                (Ok(()), Some(Answer::Taken(taken))) => return Err(wrong("Chat", taken.as_bytes(), id.as_bytes())),
+                (Ok(()), Some(Answer::Taken(taken))) => {
+                    return Err(wrong("Chat", taken.as_bytes(), id.as_bytes()));
+                }
                 (Ok(()), Some(Answer::Refused(refused))) => {
                     tokio::time::sleep(self.patience(&refused)?).await;
                     due = Instant::now();
@@ -154,7 +159,11 @@ impl ChatLane {
             }
             if Instant::now() >= end {
                 let got = self.delivered.load(Ordering::Acquire).to_string();
-                return Err(wrong("Chat, in deliveries", got.as_bytes(), want.to_string().as_bytes()));
+                return Err(wrong(
+                    "Chat, in deliveries",
+                    got.as_bytes(),
+                    want.to_string().as_bytes(),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -197,8 +206,12 @@ impl Reader {
                     }
                     continue;
                 }
-                Some(Event::Gap(_)) => return Err(Failure::failed("a member was too slow: messages are missing")),
-                Some(Event::Closing(_)) => return Err(Failure::failed("the server closes the stream")),
+                Some(Event::Gap(_)) => {
+                    return Err(Failure::failed("a member was too slow: messages are missing"));
+                }
+                Some(Event::Closing(_)) => {
+                    return Err(Failure::failed("the server closes the stream"));
+                }
                 Some(Event::Joined(_) | Event::Left(_) | Event::Heartbeat(_)) | None => continue,
             };
             if self.answer.send(answer).await.is_err() {
@@ -213,7 +226,8 @@ impl Reader {
             Some((time, rest)) if *rest == *self.padding => time.parse().ok(),
             Some(_) | None => None,
         };
-        let nanos: u64 = nanos.ok_or_else(|| wrong("Chat", text.as_bytes(), b"a message as it was sent"))?;
+        let nanos: u64 =
+            nanos.ok_or_else(|| wrong("Chat", text.as_bytes(), b"a message as it was sent"))?;
         let due = self.epoch + Duration::from_nanos(nanos);
         self.times.record(Instant::now().saturating_duration_since(due));
         self.delivered.fetch_add(1, Ordering::AcqRel);

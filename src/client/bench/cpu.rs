@@ -11,7 +11,8 @@ use crate::client::failure::{Failure, Result};
 
 /// What a process has used so far, of the user's time and the system's.
 pub(super) enum Used {
-    /// In nanoseconds, by thread, as the scheduler counts (`/proc/PID/task/*/schedstat`). What a thread used goes when it ends.
+    /// In nanoseconds, by thread, as the scheduler counts (`/proc/PID/task/*/schedstat`). What a
+    /// thread used goes when it ends.
     ByThread(HashMap<OsString, u64>),
     /// In milliseconds, where the scheduler does not tell.
     Whole(Duration),
@@ -26,14 +27,17 @@ impl Used {
         if let Some(threads) = by_thread(number) {
             return Ok(Self::ByThread(threads));
         }
-        let unknown = |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
+        let unknown =
+            |error| Failure::failed(format!("cannot ask the system for CPU times: {error}"));
         let mut system = System::new().map_err(unknown)?;
         let pid = Pid::from_u32(number);
         let wanted = ProcessRefreshKind::nothing().with_cpu();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, wanted);
         match system.process(pid) {
             Some(process) => Ok(Self::Whole(Duration::from_millis(process.accumulated_cpu_time()))),
-            None => Err(Failure::usage(format!("--pid: there is no process {number} on this machine"))),
+            None => {
+                Err(Failure::usage(format!("--pid: there is no process {number} on this machine")))
+            }
         }
     }
 
@@ -42,7 +46,9 @@ impl Used {
         match (self, before) {
             (Self::ByThread(now), Self::ByThread(before)) => {
                 let old = |thread| before.get(thread).copied().unwrap_or_default();
-                Some(Duration::from_nanos(now.iter().map(|(thread, used)| used.saturating_sub(old(thread))).sum()))
+                Some(Duration::from_nanos(
+                    now.iter().map(|(thread, used)| used.saturating_sub(old(thread))).sum(),
+                ))
             }
             (Self::Whole(now), Self::Whole(before)) => Some(now.saturating_sub(*before)),
             (Self::ByThread(_), Self::Whole(_)) | (Self::Whole(_), Self::ByThread(_)) => None,

@@ -1,4 +1,5 @@
-//! Gets and puts at a socket door: one connection, one guest, one store; a request's operations go out in one write.
+//! Gets and puts at a socket door: one connection, one guest, one store; a request's operations go
+//! out in one write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,9 +57,15 @@ pub(super) async fn lanes(
             tokio::time::sleep(DISTANCE).await;
         }
         let opening = DoorLane::open(&session.settings, call.mode, &address, load, password);
-        let silent =
-            |_| Err(Failure::new(crate::client::Exit::Unavailable, format!("{address} gives no answer in time")));
-        lanes.push(super::Lane::Door(timeout(session.settings.timeout, opening).await.unwrap_or_else(silent)?));
+        let silent = |_| {
+            Err(Failure::new(
+                crate::client::Exit::Unavailable,
+                format!("{address} gives no answer in time"),
+            ))
+        };
+        lanes.push(super::Lane::Door(
+            timeout(session.settings.timeout, opening).await.unwrap_or_else(silent)?,
+        ));
     }
     Ok(lanes)
 }
@@ -83,7 +90,10 @@ impl DoorLane {
         password: Option<&str>,
     ) -> Result<Self> {
         let lost = |error: std::io::Error| {
-            Failure::new(crate::client::Exit::Unavailable, format!("cannot connect to {address}: {error}"))
+            Failure::new(
+                crate::client::Exit::Unavailable,
+                format!("cannot connect to {address}: {error}"),
+            )
         };
         let stream = TcpStream::connect(address).await.map_err(lost)?;
         stream.set_nodelay(true).map_err(lost)?;
@@ -119,16 +129,26 @@ impl DoorLane {
                 match password {
                     Some(_) => {
                         let request = pickle::requests(&[vec![("method", "upgrade")]]);
-                        stream.ask("upgrade", &request, &pickle::reply(&["mode change successfull"])).await
+                        stream
+                            .ask("upgrade", &request, &pickle::reply(&["mode change successfull"]))
+                            .await
                     }
                     // A name that shares a segment with the first pickle ends before it.
-                    None => stream.ask("an empty list", &pickle::requests(&[]), &pickle::reply(&[])).await,
+                    None => {
+                        stream
+                            .ask("an empty list", &pickle::requests(&[]), &pickle::reply(&[]))
+                            .await
+                    }
                 }
             }
             Wire::WsText(socket) => {
                 socket.ask(&[guest_name()], &["success".to_owned()]).await?;
                 match password {
-                    Some(_) => socket.ask(&["upgrade".to_owned()], &["upgraded to manager".to_owned()]).await,
+                    Some(_) => {
+                        socket
+                            .ask(&["upgrade".to_owned()], &["upgraded to manager".to_owned()])
+                            .await
+                    }
                     None => Ok(()),
                 }
             }
@@ -139,7 +159,8 @@ impl DoorLane {
         let each = (MAX_FILL_BYTES / (self.load.value.len() + 64)).max(1);
         let keys: Vec<u64> = (0..self.load.keys()).collect();
         for some in keys.chunks(each) {
-            let puts: Vec<Operation> = some.iter().map(|key| Operation { key: Load::key(*key), write: true }).collect();
+            let puts: Vec<Operation> =
+                some.iter().map(|key| Operation { key: Load::key(*key), write: true }).collect();
             self.run(&puts).await?;
         }
         Ok(())
@@ -157,7 +178,9 @@ impl DoorLane {
             match &mut self.wire {
                 Wire::Text(stream) => stream.send(format!("get {key}\n").as_bytes()).await?,
                 Wire::Pickle(stream) => {
-                    stream.send(&pickle::requests(&[vec![("method", "get"), ("key", &key)]])).await?
+                    stream
+                        .send(&pickle::requests(&[vec![("method", "get"), ("key", &key)]]))
+                        .await?
                 }
                 Wire::WsText(socket) => socket.send(&format!("get {key}")).await?,
             }
@@ -173,9 +196,14 @@ impl DoorLane {
                 let (mut lines, mut answers) = (String::new(), String::new());
                 for Operation { key, write } in operations {
                     let (line, answer) = match (&load.owner, write) {
-                        (_, true) => (format!("put {key} {value}\n"), format!("Successfully set {key} as {value}\n")),
+                        (_, true) => (
+                            format!("put {key} {value}\n"),
+                            format!("Successfully set {key} as {value}\n"),
+                        ),
                         (None, false) => (format!("get {key}\n"), format!("{value}\n")),
-                        (Some(owner), false) => (format!("manage {owner} get {key}\n"), format!("{value}\n")),
+                        (Some(owner), false) => {
+                            (format!("manage {owner} get {key}\n"), format!("{value}\n"))
+                        }
                     };
                     lines.push_str(&line);
                     answers.push_str(&answer);
@@ -183,9 +211,12 @@ impl DoorLane {
                 stream.ask("text", lines.as_bytes(), answers.as_bytes()).await
             }
             Wire::Pickle(stream) => {
-                let requests: Vec<_> = operations.iter().map(|each| pickle::request(each, &load)).collect();
-                let answers: Vec<&str> =
-                    operations.iter().map(|each| if each.write { "Successful" } else { value }).collect();
+                let requests: Vec<_> =
+                    operations.iter().map(|each| pickle::request(each, &load)).collect();
+                let answers: Vec<&str> = operations
+                    .iter()
+                    .map(|each| if each.write { "Successful" } else { value })
+                    .collect();
                 stream.ask("pickle", &pickle::requests(&requests), &pickle::reply(&answers)).await
             }
             Wire::WsText(socket) => {
@@ -197,8 +228,10 @@ impl DoorLane {
                         (Some(owner), false) => format!("get {owner} {key}"),
                     })
                     .collect();
-                let answers: Vec<String> =
-                    operations.iter().map(|each| if each.write { "done" } else { value }.to_owned()).collect();
+                let answers: Vec<String> = operations
+                    .iter()
+                    .map(|each| if each.write { "done" } else { value }.to_owned())
+                    .collect();
                 socket.ask(&messages, &answers).await
             }
         }
@@ -219,7 +252,8 @@ impl Stream {
             if read == 0 || !want.starts_with(&got) {
                 // From the line on in which the difference is.
                 let same = got.iter().zip(want).take_while(|(got, want)| got == want).count();
-                let line = got.iter().take(same).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let line =
+                    got.iter().take(same).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
                 let rest = |bytes: &[u8]| bytes.get(line..).unwrap_or_default().to_vec();
                 return Err(wrong(what, &rest(&got), &rest(want)));
             }

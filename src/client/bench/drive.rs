@@ -1,7 +1,8 @@
 //! Gives the lanes their turns, and keeps how long each took.
 //!
-//! Closed loop: a lane's next request follows its answer. Fixed rate: requests are due at equal distances whatever the answers do, a free lane takes the next
-//! one, and its time counts from when it was due, so that a slow answer is not forgiven those that waited behind it.
+//! Closed loop: a lane's next request follows its answer. Fixed rate: requests are due at equal
+//! distances whatever the answers do, a free lane takes the next one, and its time counts from when
+//! it was due, so that a slow answer is not forgiven those that waited behind it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,7 +84,8 @@ impl Run {
     pub(super) fn new(call: &BenchCall, timeout: Duration) -> Result<Self> {
         let batch = call.batch as u64;
         let histogram = Histogram::new_with_bounds(1, LONGEST, DIGITS);
-        let histogram = histogram.map_err(|error| Failure::failed(format!("cannot keep the times: {error}")))?;
+        let histogram = histogram
+            .map_err(|error| Failure::failed(format!("cannot keep the times: {error}")))?;
         Ok(Self {
             times: Arc::new(Times(Mutex::new(histogram))),
             mode: call.mode,
@@ -101,9 +103,9 @@ impl Run {
         let used_before = self.pid.map(Used::now).transpose()?;
         let start = Instant::now();
         let end = start + self.duration;
-        let by_rate = self
-            .interval
-            .map(|interval| (self.duration.as_secs_f64() / interval.as_secs_f64()).round().max(1.0) as u64);
+        let by_rate = self.interval.map(|interval| {
+            (self.duration.as_secs_f64() / interval.as_secs_f64()).round().max(1.0) as u64
+        });
         let requests = by_rate.unwrap_or(u64::MAX).min(self.requests.unwrap_or(u64::MAX));
         let turns = Arc::new(Turns {
             times: Arc::clone(&self.times),
@@ -198,14 +200,18 @@ impl Turns {
         if number >= self.requests {
             return None;
         }
-        Some((number, self.interval.map_or_else(Instant::now, |interval| self.due_at(interval, number))))
+        Some((
+            number,
+            self.interval.map_or_else(Instant::now, |interval| self.due_at(interval, number)),
+        ))
     }
 
     fn due_at(&self, interval: Duration, number: u64) -> Instant {
         self.start + Duration::from_secs_f64(interval.as_secs_f64() * number as f64)
     }
 
-    /// Lets each request begin when it is due. On a thread of its own: the runtime's timers count in whole milliseconds.
+    /// Lets each request begin when it is due. On a thread of its own: the runtime's timers count
+    /// in whole milliseconds.
     fn pace(&self, interval: Duration) {
         let mut number = 0;
         while number < self.requests && !self.over.load(Ordering::Acquire) {
@@ -218,7 +224,8 @@ impl Turns {
             }
             let passed = now.duration_since(self.start).as_secs_f64() / interval.as_secs_f64();
             let until = (passed as u64 + 1).clamp(number + 1, self.requests);
-            self.due.add_permits(usize::try_from(until - number).unwrap_or(usize::MAX).min(1 << 20));
+            self.due
+                .add_permits(usize::try_from(until - number).unwrap_or(usize::MAX).min(1 << 20));
             number = number.saturating_add((until - number).min(1 << 20));
         }
         // One for each lane to see that there is no more.
@@ -227,7 +234,8 @@ impl Turns {
 
     fn bar(&self) -> ProgressBar {
         let style = ProgressStyle::with_template("{wide_bar} {msg}, {eta} left");
-        let length = u64::try_from(self.end.duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
+        let length =
+            u64::try_from(self.end.duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
         // Hidden by itself where nobody watches.
         ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }

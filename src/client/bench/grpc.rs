@@ -20,8 +20,8 @@ use crate::pb::v1::key_value_service_client::KeyValueServiceClient;
 use crate::pb::v1::operation::Operation as Kind;
 use crate::pb::v1::operation_result::Result as Answer;
 use crate::pb::v1::{
-    BatchRequest, GetOperation, GetOtherRequest, GetRequest, Operation, PutOperation, PutRequest, get_other_response,
-    get_response, get_result, put_operation, put_request,
+    BatchRequest, GetOperation, GetOtherRequest, GetRequest, Operation, PutOperation, PutRequest,
+    get_other_response, get_response, get_result, put_operation, put_request,
 };
 
 /// One call in flight.
@@ -128,7 +128,8 @@ impl GrpcLane {
 
     async fn put(&mut self, load: &Load, key: String) -> Result<()> {
         let data = Some(put_request::Data::Value(load.value.clone()));
-        let answer = self.client.put(self.signed(PutRequest { key, data, ..Default::default() })).await;
+        let answer =
+            self.client.put(self.signed(PutRequest { key, data, ..Default::default() })).await;
         match self.checked(answer).await?.revision {
             0 => Err(wrong("Put", b"revision 0", b"a revision")),
             _ => Ok(()),
@@ -158,13 +159,20 @@ impl GrpcLane {
                 _ => false,
             };
             if !right {
-                return Err(wrong("Batch", format!("{result:?}").as_bytes(), load.value.as_bytes()));
+                return Err(wrong(
+                    "Batch",
+                    format!("{result:?}").as_bytes(),
+                    load.value.as_bytes(),
+                ));
             }
         }
         Ok(())
     }
 
-    async fn checked<R>(&self, answer: std::result::Result<tonic::Response<R>, tonic::Status>) -> Result<R> {
+    async fn checked<R>(
+        &self,
+        answer: std::result::Result<tonic::Response<R>, tonic::Status>,
+    ) -> Result<R> {
         match answer {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => Err::<R, Failure>(explain(&status, &self.settings).await),

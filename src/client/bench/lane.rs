@@ -15,7 +15,8 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    /// One request of this number. The time is when it was due, which a chat message carries to its readers.
+    /// One request of this number. The time is when it was due, which a chat message carries to its
+    /// readers.
     pub(super) async fn request(&mut self, number: u64, due: Instant) -> Result<()> {
         match self {
             Self::Grpc(lane) => lane.request(number).await,

@@ -1,4 +1,5 @@
-//! What the operations are: keys, values, and which of them write. The same number always makes the same operation, so that every answer is known.
+//! What the operations are: keys, values, and which of them write. The same number always makes the
+//! same operation, so that every answer is known.
 
 use crate::dialect::grammar::BenchCall;
 
@@ -39,7 +40,10 @@ impl Load {
         let first = request.wrapping_mul(self.batch as u64);
         (first..first.wrapping_add(self.batch as u64)).map(|number| {
             let mixed = mix(number);
-            Operation { key: Self::key(mixed % self.keys), write: (mixed >> 40) % 100 < self.writes }
+            Operation {
+                key: Self::key(mixed % self.keys),
+                write: (mixed >> 40) % 100 < self.writes,
+            }
         })
     }
 }
@@ -58,11 +62,17 @@ mod tests {
 
     #[test]
     fn the_mix_is_what_was_asked_for() {
-        for (writes, want) in [(0, 0..1), (10, 900..1_100), (50, 4_700..5_300), (100, 10_000..10_001)] {
+        for (writes, want) in
+            [(0, 0..1), (10, 900..1_100), (50, 4_700..5_300), (100, 10_000..10_001)]
+        {
             let load = Load { keys: 7, writes, batch: 10, value: String::new(), owner: None };
-            let all: Vec<Operation> = (0..1_000).flat_map(|request| load.operations(request)).collect();
+            let all: Vec<Operation> =
+                (0..1_000).flat_map(|request| load.operations(request)).collect();
             assert_eq!(all.len(), 10_000);
-            assert!(want.contains(&all.iter().filter(|operation| operation.write).count()), "{writes}");
+            assert!(
+                want.contains(&all.iter().filter(|operation| operation.write).count()),
+                "{writes}"
+            );
             for key in 0..7 {
                 let count = all.iter().filter(|operation| operation.key == Load::key(key)).count();
                 assert!((1_200..1_700).contains(&count), "key {key} came {count} times");

@@ -1,8 +1,10 @@
 //! `bench`: a load on a server, every answer checked, and how long the answers took.
 //!
-//! A `lane` is one caller that waits for its answers: a gRPC connection has one for each request in flight, a socket door's has one. `drive` gives
-//! the lanes their turns, closed loop or at a fixed rate, and keeps the times; `load` makes the keys, the values and the mix; `people` opens and ends the sessions.
-//! All lanes run on one thread, so a client takes one core at most. Absent on purpose: a run that goes on after a wrong answer.
+//! A `lane` is one caller that waits for its answers: a gRPC connection has one for each request in
+//! flight, a socket door's has one. `drive` gives the lanes their turns, closed loop or at a fixed
+//! rate, and keeps the times; `load` makes the keys, the values and the mix; `people` opens and
+//! ends the sessions. All lanes run on one thread, so a client takes one core at most. Absent on
+//! purpose: a run that goes on after a wrong answer.
 
 mod chat;
 mod compare;
@@ -36,7 +38,12 @@ use people::Person;
 const AT_ONCE: usize = 32;
 
 /// Runs the load, and prints what came of it.
-pub(super) async fn run(session: &Session, output: &mut Output, call: BenchCall, input: Input) -> Result<()> {
+pub(super) async fn run(
+    session: &Session,
+    output: &mut Output,
+    call: BenchCall,
+    input: Input,
+) -> Result<()> {
     let password = match input {
         Input::Password(password) => Some(password),
         Input::Nothing | Input::Value(_) => None,
@@ -52,7 +59,11 @@ pub(super) async fn run(session: &Session, output: &mut Output, call: BenchCall,
 }
 
 /// One load, from the sign-in to the sign-out.
-async fn measure(session: &Session, call: &BenchCall, password: Option<&str>) -> Result<drive::Measured> {
+async fn measure(
+    session: &Session,
+    call: &BenchCall,
+    password: Option<&str>,
+) -> Result<drive::Measured> {
     let owner = if call.other { Some(Person::guest(session).await?) } else { None };
     let load = Arc::new(Load::new(call, owner.as_ref().map(|owner| owner.name.clone())));
     let run = drive::Run::new(call, session.settings.timeout)?;
@@ -98,7 +109,9 @@ async fn over_grpc(
     let done = async {
         match owner {
             Some(owner) => owner.fill(session, load).await?,
-            None => each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?,
+            None => {
+                each(callers.iter().map(|caller| caller.fill(session, load))).await.map(drop)?
+            }
         }
         let lanes = grpc::lanes(session, call, load, &callers).await?;
         run.drive(lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane))).collect()).await

@@ -14,7 +14,8 @@ use crate::pb::v1::auth_service_client::AuthServiceClient;
 use crate::pb::v1::key_value_service_client::KeyValueServiceClient;
 use crate::pb::v1::operation::Operation as Kind;
 use crate::pb::v1::{
-    AuthRequest, BatchRequest, DeleteOperation, Operation, PutOperation, SignInRequest, SignOutRequest, put_operation,
+    AuthRequest, BatchRequest, DeleteOperation, Operation, PutOperation, SignInRequest,
+    SignOutRequest, put_operation,
 };
 
 /// How often a sign-in that came too soon is made again.
@@ -81,13 +82,20 @@ impl Person {
         self.batches(session, load.keys(), load.value.len(), put).await
     }
 
-    async fn batches(&self, session: &Session, keys: u64, bytes: usize, kind: impl Fn(u64) -> Kind) -> Result<()> {
+    async fn batches(
+        &self,
+        session: &Session,
+        keys: u64,
+        bytes: usize,
+        kind: impl Fn(u64) -> Kind,
+    ) -> Result<()> {
         // Half of a message is left for what stands around the values.
         let each = (MAX_MESSAGE_BYTES / 2 / (bytes + 64)).clamp(1, 1_000) as u64;
         let mut client = KeyValueServiceClient::new(session.channel());
         for first in (0..keys).step_by(each as usize) {
-            let operations =
-                (first..keys.min(first + each)).map(|number| Operation { operation: Some(kind(number)) }).collect();
+            let operations = (first..keys.min(first + each))
+                .map(|number| Operation { operation: Some(kind(number)) })
+                .collect();
             let request = self.request(BatchRequest { operations, request_id: String::new() });
             if let Err(status) = client.batch(request).await {
                 return Err(explain(&status, &session.settings).await);
@@ -99,10 +107,15 @@ impl Person {
     /// Ends the session. What the load wrote into an account's store goes before.
     pub(super) async fn end(self, session: &Session, keys: u64) -> Result<()> {
         if self.is_account {
-            let delete = |number| Kind::Delete(DeleteOperation { key: Load::key(number), ..Default::default() });
+            let delete = |number| {
+                Kind::Delete(DeleteOperation { key: Load::key(number), ..Default::default() })
+            };
             self.batches(session, keys, 0, delete).await?;
         }
-        match AuthServiceClient::new(session.channel()).sign_out(self.request(SignOutRequest {})).await {
+        match AuthServiceClient::new(session.channel())
+            .sign_out(self.request(SignOutRequest {}))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(status) => Err(explain(&status, &session.settings).await),
         }

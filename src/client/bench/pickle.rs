@@ -1,4 +1,5 @@
-//! Pickles as a client of the dialect writes them, in protocol 2: a list of dicts of strings, and the list of strings that answers it.
+//! Pickles as a client of the dialect writes them, in protocol 2: a list of dicts of strings, and
+//! the list of strings that answers it.
 
 use super::load::{Load, Operation};
 

@@ -1,4 +1,5 @@
-//! One Pipeline stream of a connection, on which several callers have a batch on its way each: the answers come in the order of the requests.
+//! One Pipeline stream of a connection, on which several callers have a batch on its way each: the
+//! answers come in the order of the requests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +45,9 @@ impl Pipe {
         settings: &Arc<Settings>,
     ) -> Result<Self> {
         let (requests, queue) = mpsc::channel(callers.max(1));
-        let opened = KeyValueServiceClient::new(channel).pipeline(caller.request(ReceiverStream::new(queue))).await;
+        let opened = KeyValueServiceClient::new(channel)
+            .pipeline(caller.request(ReceiverStream::new(queue)))
+            .await;
         let responses = match opened {
             Ok(responses) => responses.into_inner(),
             Err(status) => return Err(explain(&status, settings).await),
@@ -59,22 +62,35 @@ impl Pipe {
         let (id, answer) = self.send(operations)?;
         let Ok(response) = answer.await else { return Err(self.ended()) };
         if response.id != id {
-            return Err(wrong("Pipeline, in ids", response.id.to_string().as_bytes(), id.to_string().as_bytes()));
+            return Err(wrong(
+                "Pipeline, in ids",
+                response.id.to_string().as_bytes(),
+                id.to_string().as_bytes(),
+            ));
         }
         match response.rejected {
-            Some(rejected) => Err(Failure::failed(format!("a batch was rejected: {}", rejected.message))),
+            Some(rejected) => {
+                Err(Failure::failed(format!("a batch was rejected: {}", rejected.message)))
+            }
             None => Ok(response.results),
         }
     }
 
-    fn send(&self, operations: Vec<Operation>) -> Result<(u64, oneshot::Receiver<PipelineResponse>)> {
+    fn send(
+        &self,
+        operations: Vec<Operation>,
+    ) -> Result<(u64, oneshot::Receiver<PipelineResponse>)> {
         let (answer, answered) = oneshot::channel();
         let mut sending = self.0.lock();
         let id = sending.next;
         sending.next += 1;
         sending.waiting.lock().callers.push_back(answer);
         // There is room for one request of each caller.
-        match sending.requests.try_send(PipelineRequest { id, operations, request_id: String::new() }) {
+        match sending.requests.try_send(PipelineRequest {
+            id,
+            operations,
+            request_id: String::new(),
+        }) {
             Ok(()) => Ok((id, answered)),
             Err(_) => Err(sending.waiting.lock().ended.clone().unwrap_or_else(over)),
         }
@@ -90,7 +106,11 @@ fn over() -> Failure {
 }
 
 /// Hands the answers out.
-async fn read(mut responses: Streaming<PipelineResponse>, waiting: Arc<Mutex<Waiting>>, settings: Arc<Settings>) {
+async fn read(
+    mut responses: Streaming<PipelineResponse>,
+    waiting: Arc<Mutex<Waiting>>,
+    settings: Arc<Settings>,
+) {
     let ended = loop {
         match responses.message().await {
             Ok(Some(response)) => {

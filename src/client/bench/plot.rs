@@ -51,7 +51,8 @@ pub(super) fn write(
 ) -> Result<()> {
     let svg = draw(title, (below, label), beside, lines)
         .map_err(|error| Failure::failed(format!("cannot draw the plot: {error}")))?;
-    fs::write(path, svg).map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+    fs::write(path, svg)
+        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
 }
 
 fn draw(

@@ -8,7 +8,8 @@ use crate::client::output::Row;
 use crate::dialect::grammar::{BenchCall, BenchMode};
 
 /// The shares of requests whose times are told.
-pub(super) const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+pub(super) const PERCENTILES: [(&str, f64); 4] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
 /// Microseconds of a percentile.
 pub(super) fn micros(latency: &Histogram<u64>, percentile: f64) -> f64 {
@@ -66,7 +67,9 @@ fn text(call: &BenchCall, measured: &Measured) -> String {
         format!("{:>12}  µs each {unit}, of {}", "", latency.len()),
         format!("{:>12}  {:.1}", "mean", latency.mean() / 1e3),
     ];
-    lines.extend(PERCENTILES.map(|(name, share)| format!("{name:>12}  {:.1}", micros(latency, share))));
+    lines.extend(
+        PERCENTILES.map(|(name, share)| format!("{name:>12}  {:.1}", micros(latency, share))),
+    );
     lines.push(format!("{:>12}  {:.1}", "max", latency.max() as f64 / 1e3));
     if let Some(cpu) = cpu_each(measured) {
         lines.push(format!("{:>12}  {cpu:.2} µs an operation", "server CPU"));

@@ -14,7 +14,9 @@ pub(super) struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
     pub(super) async fn open(stream: TcpStream, address: &str) -> Result<Self> {
-        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.map_err(lost)?;
+        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream)
+            .await
+            .map_err(lost)?;
         Ok(Self(socket))
     }
 

@@ -27,27 +27,37 @@ pub(in crate::client) struct Link {
 
 impl Link {
     /// The next message of a stream that has no end of its own.
-    pub(in crate::client) async fn next<R>(stream: &mut Streaming<R>) -> std::result::Result<R, Status> {
+    pub(in crate::client) async fn next<R>(
+        stream: &mut Streaming<R>,
+    ) -> std::result::Result<R, Status> {
         Self::next_or_end(stream).await?.ok_or_else(|| Status::unavailable("the stream has ended"))
     }
 
     /// The next message of a stream; `None`: it has ended well.
-    pub(super) async fn next_or_end<R>(stream: &mut Streaming<R>) -> std::result::Result<Option<R>, Status> {
+    pub(super) async fn next_or_end<R>(
+        stream: &mut Streaming<R>,
+    ) -> std::result::Result<Option<R>, Status> {
         let silent = |_| Err(Status::unavailable("the server is silent"));
         tokio::time::timeout(SILENCE, stream.message()).await.unwrap_or_else(silent)
     }
 
-    /// Takes what an attempt to open the stream gave; `None`, after a while: it is to be tried again.
+    /// Takes what an attempt to open the stream gave; `None`, after a while: it is to be tried
+    /// again.
     ///
     /// # Errors
     /// What was there to fail is the command's failure the first time, or if waiting does not help.
-    pub(in crate::client) async fn opened<R>(&mut self, opened: Result<Streaming<R>>) -> Result<Option<Streaming<R>>> {
+    pub(in crate::client) async fn opened<R>(
+        &mut self,
+        opened: Result<Streaming<R>>,
+    ) -> Result<Option<Streaming<R>>> {
         match opened {
             Ok(stream) => {
                 self.was_open = true;
                 Ok(Some(stream))
             }
-            Err(failure) if self.was_open && failure.exit == Exit::Unavailable && !self.is_over() => {
+            Err(failure)
+                if self.was_open && failure.exit == Exit::Unavailable && !self.is_over() =>
+            {
                 self.wait().await;
                 Ok(None)
             }
@@ -64,7 +74,11 @@ impl Link {
     ///
     /// # Errors
     /// If it would end in the same way.
-    pub(in crate::client) async fn lost(&mut self, settings: &Settings, status: &Status) -> Result<()> {
+    pub(in crate::client) async fn lost(
+        &mut self,
+        settings: &Settings,
+        status: &Status,
+    ) -> Result<()> {
         if !may_come_back(status) || self.is_over() {
             return Err(explain(status, settings).await);
         }
@@ -89,7 +103,10 @@ fn may_come_back(status: &Status) -> bool {
         Some(Reason::Draining | Reason::StoreUnavailable | Reason::SessionExpired) => true,
         Some(_) => false,
         // A connection that broke comes as one of these.
-        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal),
+        None => matches!(
+            status.code(),
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+        ),
     }
 }
 

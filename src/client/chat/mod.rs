@@ -1,4 +1,5 @@
-//! Talking in a room: at a terminal with the messages above the line that is typed, elsewhere line by line.
+//! Talking in a room: at a terminal with the messages above the line that is typed, elsewhere line
+//! by line.
 
 mod link;
 mod screen;

@@ -42,14 +42,18 @@ impl Screen {
             tokio::spawn(read_lines(sender));
             return Ok(Self { lines, terminal: None });
         }
-        let failed = |error: ReadlineError| Failure::failed(format!("the terminal cannot be used: {error}"));
+        let failed =
+            |error: ReadlineError| Failure::failed(format!("the terminal cannot be used: {error}"));
         let before = tcgetattr(std::io::stdin()).ok();
         let mut editor = Editor::<(), DefaultHistory>::new().map_err(failed)?;
         let printer = Box::new(editor.create_external_printer().map_err(failed)?);
         let plain = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let colours = !plain("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let colours =
+            !plain("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         // A thread of its own, which may wait for a key for ever.
-        std::thread::Builder::new().name("typing".to_owned()).spawn(move || type_lines(editor, &sender))?;
+        std::thread::Builder::new()
+            .name("typing".to_owned())
+            .spawn(move || type_lines(editor, &sender))?;
         Ok(Self { lines, terminal: Some(Terminal { printer, colours, before }) })
     }
 
@@ -66,7 +70,8 @@ impl Screen {
     /// Shows an event.
     pub(super) fn show(&mut self, response: &ChatResponse, output: &mut Output) -> Result<()> {
         let Some(terminal) = &self.terminal else {
-            let row = super::words::as_row(response).filter(|row| !(output.is_text() && row.text.is_empty()));
+            let row = super::words::as_row(response)
+                .filter(|row| !(output.is_text() && row.text.is_empty()));
             if let Some(row) = row {
                 output.row(&row)?;
                 output.flush()?;
@@ -91,7 +96,9 @@ impl Screen {
 
     fn print(&mut self, text: &str) -> Result<()> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
-        let failed = |error: ReadlineError| Failure::failed(format!("the terminal cannot be written: {error}"));
+        let failed = |error: ReadlineError| {
+            Failure::failed(format!("the terminal cannot be written: {error}"))
+        };
         terminal.printer.print(format!("{text}\n")).map_err(failed)
     }
 
@@ -104,7 +111,8 @@ impl Screen {
     }
 }
 
-/// Reads lines that are typed. Each is wiped away: what was said comes back as a message like all others.
+/// Reads lines that are typed. Each is wiped away: what was said comes back as a message like all
+/// others.
 fn type_lines(mut editor: Editor<(), DefaultHistory>, lines: &mpsc::Sender<String>) {
     loop {
         let Ok(line) = editor.readline(PROMPT) else { return };

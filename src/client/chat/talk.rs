@@ -62,7 +62,17 @@ enum Turn {
 impl<'a> Talk<'a> {
     pub(super) fn new(runner: &'a mut Runner, screen: &'a mut Screen, room: RoomName) -> Self {
         let (unacknowledged, ids) = (VecDeque::new(), rand::random());
-        Self { runner, screen, room, seen: None, unacknowledged, ids, said: 0, leave: None, refused: None }
+        Self {
+            runner,
+            screen,
+            room,
+            seen: None,
+            unacknowledged,
+            ids,
+            said: 0,
+            leave: None,
+            refused: None,
+        }
     }
 
     pub(super) async fn run(mut self) -> Result<Leave> {
@@ -70,10 +80,14 @@ impl<'a> Talk<'a> {
         loop {
             let opened = self.open().await;
             let requests = opened.as_ref().ok().and_then(|open| open.requests.clone());
-            let Some(responses) = link.opened(opened.map(|open| open.responses)).await? else { continue };
+            let Some(responses) = link.opened(opened.map(|open| open.responses)).await? else {
+                continue;
+            };
             let mut open = Open { responses, requests };
             self.resend(&mut open);
-            let Some(status) = self.converse(&mut open, &mut link).await? else { return self.left() };
+            let Some(status) = self.converse(&mut open, &mut link).await? else {
+                return self.left();
+            };
             self.screen.notice(&format!("- {}; connecting again -", in_short(&status)))?;
             if self.wait(&mut link, &status).await? {
                 return Ok(Leave::Quit);
@@ -81,7 +95,8 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Waits for the next try; what is said meanwhile is kept for it. True if the person has had enough.
+    /// Waits for the next try; what is said meanwhile is kept for it. True if the person has had
+    /// enough.
     async fn wait(&mut self, link: &mut Link, status: &Status) -> Result<bool> {
         loop {
             let listens = self.leave.is_none() && self.unacknowledged.len() < MAX_UNACKNOWLEDGED;
@@ -101,7 +116,8 @@ impl<'a> Talk<'a> {
     /// A message with an id, kept until it is acknowledged.
     fn message(&mut self, text: String) -> ChatMessage {
         self.said += 1;
-        let message = ChatMessage { text, client_message_id: format!("{:x}-{}", self.ids, self.said) };
+        let message =
+            ChatMessage { text, client_message_id: format!("{:x}-{}", self.ids, self.said) };
         self.unacknowledged.push_back(message.clone());
         message
     }
@@ -154,7 +170,9 @@ impl<'a> Talk<'a> {
                     self.hear(response)?;
                 }
                 Turn::Response(Ok(None)) if self.leave.is_some() => return Ok(None),
-                Turn::Response(Ok(None)) => return Ok(Some(Status::unavailable("the stream has ended"))),
+                Turn::Response(Ok(None)) => {
+                    return Ok(Some(Status::unavailable("the stream has ended")));
+                }
                 Turn::Response(Err(status)) => return Ok(Some(status)),
                 Turn::Line(None) => self.leave = Some(Leave::Quit),
                 Turn::Line(Some(line)) => self.leave = self.do_line(open, &line).await?,
@@ -168,7 +186,9 @@ impl<'a> Talk<'a> {
 
     fn hear(&mut self, response: ChatResponse) -> Result<()> {
         if let Some(position) = response.position
-            && self.seen.is_none_or(|seen| seen.epoch != position.epoch || seen.sequence < position.sequence)
+            && self.seen.is_none_or(|seen| {
+                seen.epoch != position.epoch || seen.sequence < position.sequence
+            })
         {
             self.seen = Some(position);
         }
@@ -177,7 +197,8 @@ impl<'a> Talk<'a> {
             Some(Event::Rejected(rejected)) => {
                 self.acknowledged(&rejected.client_message_id);
                 if !self.screen.is_terminal() {
-                    self.screen.notice(&format!("not sent: {}", sanitize::text(&rejected.message)))?;
+                    self.screen
+                        .notice(&format!("not sent: {}", sanitize::text(&rejected.message)))?;
                 }
                 let failure = || refused(&rejected.reason, &rejected.message);
                 self.refused.get_or_insert_with(failure);
@@ -212,17 +233,23 @@ impl<'a> Talk<'a> {
                     let names: Vec<_> = members.iter().map(|user| name(Some(user))).collect();
                     self.screen.notice(&format!("- here: {} -", names.join(", ")))?;
                 }
-                Err(failure) => self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?,
+                Err(failure) => {
+                    self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?
+                }
             },
             Said::Rooms => match list_rooms(&self.runner.session).await {
                 Ok(rooms) => {
                     let rooms: Vec<_> = rooms
                         .iter()
-                        .map(|room| format!("{} ({})", sanitize::text(&room.name), room.member_count))
+                        .map(|room| {
+                            format!("{} ({})", sanitize::text(&room.name), room.member_count)
+                        })
                         .collect();
                     self.screen.notice(&format!("- rooms: {} -", rooms.join(", ")))?;
                 }
-                Err(failure) => self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?,
+                Err(failure) => {
+                    self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?
+                }
             },
             Said::Join(room) => return Ok(Some(Leave::Join(room))),
             Said::Quit => return Ok(Some(Leave::Quit)),
@@ -236,7 +263,8 @@ impl<'a> Talk<'a> {
 impl Open {
     fn say(&self, message: ChatMessage) {
         if let Some(requests) = &self.requests {
-            // There is room for twice as many as are ever on their way; a stream that has ended says so itself.
+            // There is room for twice as many as are ever on their way; a stream that has ended
+            // says so itself.
             let _ = requests.try_send(ChatRequest { request: Some(Kind::Message(message)) });
         }
     }

@@ -36,7 +36,11 @@ impl Said {
     pub(super) fn of(line: &str) -> Self {
         let line = line.trim_end_matches(['\r', '\n']);
         let Some(command) = line.strip_prefix('/') else {
-            return if line.trim().is_empty() { Self::Nothing } else { Self::Text(line.to_owned()) };
+            return if line.trim().is_empty() {
+                Self::Nothing
+            } else {
+                Self::Text(line.to_owned())
+            };
         };
         if command.starts_with('/') {
             return Self::Text(command.to_owned());
@@ -47,7 +51,9 @@ impl Said {
             ("rooms", "") => Self::Rooms,
             ("quit" | "exit", "") => Self::Quit,
             ("help" | "?", "") => Self::Help,
-            ("join", room) => RoomName::new(room).map_or_else(|error| Self::Wrong(error.to_string()), Self::Join),
+            ("join", room) => {
+                RoomName::new(room).map_or_else(|error| Self::Wrong(error.to_string()), Self::Join)
+            }
             _ => Self::Wrong(format!("`/{name}` is no command here; /help lists them")),
         }
     }
@@ -70,8 +76,12 @@ pub(super) fn on_screen(event: &Event, colours: bool) -> Option<String> {
             let time = dim(message.send_time.as_ref().map(clock).unwrap_or_default());
             format!("{time} {}: {}", coloured(message.user.as_ref()), sanitize::text(&message.text))
         }
-        Event::Joined(joined) => format!("{} {}", coloured(joined.user.as_ref()), dim("has joined".to_owned())),
-        Event::Left(left) => format!("{} {}", coloured(left.user.as_ref()), dim("has left".to_owned())),
+        Event::Joined(joined) => {
+            format!("{} {}", coloured(joined.user.as_ref()), dim("has joined".to_owned()))
+        }
+        Event::Left(left) => {
+            format!("{} {}", coloured(left.user.as_ref()), dim("has left".to_owned()))
+        }
         Event::Gap(_) => dim("- some of what was said is missing here -".to_owned()),
         Event::Rejected(rejected) => format!("not sent: {}", sanitize::text(&rejected.message)),
         Event::Welcome(_) | Event::Ack(_) | Event::Heartbeat(_) | Event::Closing(_) => return None,
@@ -86,7 +96,8 @@ pub(super) fn as_row(response: &ChatResponse) -> Option<Row> {
     let json = match response.event.as_ref()? {
         Event::Message(message) => {
             // A line is one message, whatever is in it.
-            let _ = write!(text, "{}: {}", name(message.user.as_ref()), sanitize::text(&message.text));
+            let _ =
+                write!(text, "{}: {}", name(message.user.as_ref()), sanitize::text(&message.text));
             json!({
                 "event": "message",
                 "sequence": sequence,
@@ -95,10 +106,18 @@ pub(super) fn as_row(response: &ChatResponse) -> Option<Row> {
                 "send_time": convert::time(message.send_time),
             })
         }
-        Event::Joined(joined) => json!({ "event": "joined", "sequence": sequence, "user": named(&joined.user) }),
-        Event::Left(left) => json!({ "event": "left", "sequence": sequence, "user": named(&left.user) }),
+        Event::Joined(joined) => {
+            json!({ "event": "joined", "sequence": sequence, "user": named(&joined.user) })
+        }
+        Event::Left(left) => {
+            json!({ "event": "left", "sequence": sequence, "user": named(&left.user) })
+        }
         Event::Gap(_) => json!({ "event": "gap", "sequence": sequence }),
-        Event::Welcome(_) | Event::Ack(_) | Event::Rejected(_) | Event::Heartbeat(_) | Event::Closing(_) => {
+        Event::Welcome(_)
+        | Event::Ack(_)
+        | Event::Rejected(_)
+        | Event::Heartbeat(_)
+        | Event::Closing(_) => {
             return None;
         }
     };
@@ -111,12 +130,13 @@ fn clock(time: &prost_types::Timestamp) -> String {
     time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string()
 }
 
-/// One of the colours that can be read on dark and on light: always the same for a name (FNV-1a, whose values do not change).
+/// One of the colours that can be read on dark and on light: always the same for a name (FNV-1a,
+/// whose values do not change).
 fn colour(name: &str) -> u8 {
     const COLOURS: [u8; 10] = [31, 32, 33, 34, 35, 36, 91, 92, 94, 95];
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     COLOURS.get(usize::try_from(hash % 10).unwrap_or_default()).copied().unwrap_or(36)
 }
 
@@ -158,7 +178,8 @@ mod tests {
     #[test]
     fn a_name_keeps_its_colour() {
         assert_eq!((colour("adam"), colour("anuran")), (colour("adam"), colour("anuran")));
-        let all: std::collections::HashSet<_> = (0..100).map(|number| colour(&format!("user {number}"))).collect();
+        let all: std::collections::HashSet<_> =
+            (0..100).map(|number| colour(&format!("user {number}"))).collect();
         assert_eq!(all.len(), 10);
     }
 }

@@ -13,7 +13,8 @@ use crate::dialect::grammar::PutCall;
 use crate::model::{Key, MAX_PAGE_SIZE, Prefix, Reason, RequestId, UserName, Value};
 use crate::pb::v1::key_value_service_client::KeyValueServiceClient as KeyValue;
 use crate::pb::v1::{
-    DeleteRequest, GetOtherRequest, GetRequest, ListKeysRequest, PutOtherRequest, PutRequest, ScanRequest,
+    DeleteRequest, GetOtherRequest, GetRequest, ListKeysRequest, PutOtherRequest, PutRequest,
+    ScanRequest,
 };
 
 /// The largest message that is taken: an entry of 1 MiB with its key, or a page of keys.
@@ -42,7 +43,8 @@ impl Runner {
     }
 
     pub(in crate::client) async fn get_other(&mut self, user: UserName, key: Key) -> Result<()> {
-        let message = GetOtherRequest { user: user.as_str().to_owned(), key: key.as_str().to_owned() };
+        let message =
+            GetOtherRequest { user: user.as_str().to_owned(), key: key.as_str().to_owned() };
         let rpc = async |channel, request| KeyValue::new(channel).get_other(request).await;
         let got = self.session.call(Need::Session, message, rpc).await;
         self.show(
@@ -66,8 +68,10 @@ impl Runner {
             Err(failure) => return Err(failure),
         };
         self.note_get(true);
-        let value = found.value.ok_or_else(|| Failure::failed("the server's reply has no value"))?;
-        let json = entry(key.as_str(), Some(&value), found.revision, convert::time(found.expire_time));
+        let value =
+            found.value.ok_or_else(|| Failure::failed("the server's reply has no value"))?;
+        let json =
+            entry(key.as_str(), Some(&value), found.revision, convert::time(found.expire_time));
         Ok(self.output.value(&value, &json)?)
     }
 
@@ -85,7 +89,12 @@ impl Runner {
         self.written(&key, done.revision, done.durability)
     }
 
-    pub(in crate::client) async fn put_other(&mut self, user: UserName, put: PutCall, input: Input) -> Result<()> {
+    pub(in crate::client) async fn put_other(
+        &mut self,
+        user: UserName,
+        put: PutCall,
+        input: Input,
+    ) -> Result<()> {
         let key = put.key.as_str().to_owned();
         let message = PutOtherRequest {
             user: user.as_str().to_owned(),
@@ -111,7 +120,8 @@ impl Runner {
         if_revision: Option<u64>,
         id: Option<RequestId>,
     ) -> Result<()> {
-        let message = DeleteRequest { key: key.as_str().to_owned(), if_revision, request_id: request_id(id) };
+        let message =
+            DeleteRequest { key: key.as_str().to_owned(), if_revision, request_id: request_id(id) };
         let rpc = async |channel, request| KeyValue::new(channel).delete(request).await;
         let done = self.session.call(Need::Session, message, rpc).await?;
         let text = if done.deleted { "deleted" } else { BLANK };
@@ -124,13 +134,24 @@ impl Runner {
         Ok(self.output.result(&Row { text: text.to_owned(), json })?)
     }
 
-    pub(in crate::client) async fn keys(&mut self, prefix: Prefix, user: Option<UserName>) -> Result<()> {
+    pub(in crate::client) async fn keys(
+        &mut self,
+        prefix: Prefix,
+        user: Option<UserName>,
+    ) -> Result<()> {
         let user = user.as_ref().map_or("", UserName::as_str);
         let mut keys = Vec::new();
         let mut page_token = String::new();
         loop {
-            let page =
-                list_keys(&self.session, Need::Session, user, prefix.as_str(), MAX_PAGE_SIZE, page_token).await?;
+            let page = list_keys(
+                &self.session,
+                Need::Session,
+                user,
+                prefix.as_str(),
+                MAX_PAGE_SIZE,
+                page_token,
+            )
+            .await?;
             keys.extend(page.keys);
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -159,7 +180,12 @@ impl Runner {
                     Some(value) => format!("{}  {}", item.key, in_line(value)),
                     None => item.key.clone(),
                 };
-                let json = entry(&item.key, value.as_ref(), item.revision, convert::time(item.expire_time));
+                let json = entry(
+                    &item.key,
+                    value.as_ref(),
+                    item.revision,
+                    convert::time(item.expire_time),
+                );
                 self.output.row(&Row { text, json })?;
             }
         }
@@ -176,7 +202,8 @@ pub(in crate::client) async fn list_keys(
     page_size: u32,
     page_token: String,
 ) -> Result<crate::pb::v1::ListKeysResponse> {
-    let message = ListKeysRequest { user: user.to_owned(), prefix: prefix.to_owned(), page_size, page_token };
+    let message =
+        ListKeysRequest { user: user.to_owned(), prefix: prefix.to_owned(), page_size, page_token };
     let rpc = async |channel, request| {
         KeyValue::new(channel).max_decoding_message_size(MAX_REPLY_BYTES).list_keys(request).await
     };
@@ -192,12 +219,14 @@ pub(in crate::client) async fn scan(
 ) -> Result<tonic::Streaming<crate::pb::v1::ScanResponse>> {
     let user = user.map_or("", UserName::as_str).to_owned();
     let message = ScanRequest { user, prefix: prefix.as_str().to_owned(), keys_only };
-    let rpc =
-        async |channel, request| KeyValue::new(channel).max_decoding_message_size(MAX_REPLY_BYTES).scan(request).await;
+    let rpc = async |channel, request| {
+        KeyValue::new(channel).max_decoding_message_size(MAX_REPLY_BYTES).scan(request).await
+    };
     session.open(message, rpc).await
 }
 
-/// The id of the caller's choice, or one that no other call has: it makes a repetition after a lost connection safe.
+/// The id of the caller's choice, or one that no other call has: it makes a repetition after a lost
+/// connection safe.
 pub(in crate::client) fn request_id(id: Option<RequestId>) -> String {
     match id {
         Some(id) => id.as_str().to_owned(),

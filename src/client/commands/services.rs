@@ -15,8 +15,8 @@ use crate::pb::v1::clock_service_client::ClockServiceClient;
 use crate::pb::v1::codec_service_client::CodecServiceClient;
 use crate::pb::v1::server_service_client::ServerServiceClient;
 use crate::pb::v1::{
-    CalculateRequest, DecodeRequest, EncodeRequest, GetServerInfoRequest, GetServerInfoResponse, Limits, NowRequest,
-    NowResponse,
+    CalculateRequest, DecodeRequest, EncodeRequest, GetServerInfoRequest, GetServerInfoResponse,
+    Limits, NowRequest, NowResponse,
 };
 
 impl Runner {
@@ -43,7 +43,8 @@ impl Runner {
     }
 
     pub(in crate::client) async fn calc(&mut self, expression: String) -> Result<()> {
-        let rpc = async |channel, request| CalculatorServiceClient::new(channel).calculate(request).await;
+        let rpc =
+            async |channel, request| CalculatorServiceClient::new(channel).calculate(request).await;
         let reply = self.session.call(Need::Nothing, CalculateRequest { expression }, rpc).await?;
         let json = json!({ "result": reply.result, "text": reply.text });
         Ok(self.output.result(&Row { text: reply.text, json })?)
@@ -51,7 +52,8 @@ impl Runner {
 
     pub(in crate::client) async fn info(&mut self) -> Result<()> {
         let info = info(&self.session).await?;
-        let limits = info.limits.ok_or_else(|| Failure::failed("the server's reply names no limits"))?;
+        let limits =
+            info.limits.ok_or_else(|| Failure::failed("the server's reply names no limits"))?;
         let mut rows = vec![
             ("version", json!(info.version)),
             ("store_engine", json!(info.store_engine)),
@@ -59,19 +61,25 @@ impl Runner {
             ("upgrade_policy", json!(convert::upgrade_policy(info.upgrade_policy))),
         ];
         let limits = limit_rows(&limits);
-        let doors =
-            info.doors.iter().map(|door| json!({ "dialect": door.dialect, "address": door.address, "tls": door.tls }));
+        let doors = info.doors.iter().map(
+            |door| json!({ "dialect": door.dialect, "address": door.address, "tls": door.tls }),
+        );
         if self.output.is_text() {
             rows.extend(limits);
-            let mut cells: Vec<_> =
-                rows.into_iter().map(|(name, value)| vec![name.to_owned(), plain(&value)]).collect();
+            let mut cells: Vec<_> = rows
+                .into_iter()
+                .map(|(name, value)| vec![name.to_owned(), plain(&value)])
+                .collect();
             cells.extend(info.doors.iter().map(|door| {
                 let tls = if door.tls { ", TLS" } else { "" };
                 vec!["door".to_owned(), format!("{} on {}{tls}", door.dialect, door.address)]
             }));
             return Ok(self.output.table(&[], &cells, std::iter::empty())?);
         }
-        rows.push(("limits", limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()));
+        rows.push((
+            "limits",
+            limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        ));
         rows.push(("doors", doors.collect()));
         let json = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(self.output.result(&Row { text: String::new(), json })?)
@@ -80,7 +88,8 @@ impl Runner {
 
 /// What the server tells of itself.
 pub(in crate::client) async fn info(session: &Session) -> Result<GetServerInfoResponse> {
-    let rpc = async |channel, request| ServerServiceClient::new(channel).get_server_info(request).await;
+    let rpc =
+        async |channel, request| ServerServiceClient::new(channel).get_server_info(request).await;
     session.call(Need::Nothing, GetServerInfoRequest {}, rpc).await
 }
 

@@ -11,15 +11,18 @@ use crate::client::session::{Need, user_of};
 use crate::model::{MAX_PAGE_SIZE, Reason, UserName};
 use crate::pb::v1::auth_service_client::AuthServiceClient as Auth;
 use crate::pb::v1::{
-    Access, AuthRequest, DowngradeRequest, ListAccessesRequest, ListUsersRequest, SignOutRequest, UpgradeRequest, User,
-    WhoAmIRequest,
+    Access, AuthRequest, DowngradeRequest, ListAccessesRequest, ListUsersRequest, SignOutRequest,
+    UpgradeRequest, User, WhoAmIRequest,
 };
 
 impl Runner {
     /// The session takes the account's role; for one's own name, the account's session opens.
     pub(in crate::client) async fn auth(&mut self, account: String, input: Input) -> Result<()> {
-        let Input::Password(password) = input else { return Err(Failure::failed("the password was not read")) };
-        let own = UserName::new(account.clone()).is_ok_and(|name| name == self.session.settings.user);
+        let Input::Password(password) = input else {
+            return Err(Failure::failed("the password was not read"));
+        };
+        let own =
+            UserName::new(account.clone()).is_ok_and(|name| name == self.session.settings.user);
         let need = if own { Need::ThisSession } else { Need::Session };
         let message = AuthRequest { user: account, password };
         let rpc = async |channel, request| Auth::new(channel).auth(request).await;
@@ -35,13 +38,18 @@ impl Runner {
     }
 
     pub(in crate::client) async fn upgrade(&mut self, user: Option<UserName>) -> Result<()> {
-        let message = UpgradeRequest { user: user.map_or_else(String::new, |user| user.as_str().to_owned()) };
+        let message =
+            UpgradeRequest { user: user.map_or_else(String::new, |user| user.as_str().to_owned()) };
         let rpc = async |channel, request| Auth::new(channel).upgrade(request).await;
         let done = self.session.call(Need::Session, message, rpc).await?;
         self.show_user(done.user)
     }
 
-    pub(in crate::client) async fn downgrade(&mut self, user: UserName, end_sessions: bool) -> Result<()> {
+    pub(in crate::client) async fn downgrade(
+        &mut self,
+        user: UserName,
+        end_sessions: bool,
+    ) -> Result<()> {
         let message = DowngradeRequest { user: user.as_str().to_owned(), end_sessions };
         let rpc = async |channel, request| Auth::new(channel).downgrade(request).await;
         let done = self.session.call(Need::Session, message, rpc).await?;
@@ -51,7 +59,10 @@ impl Runner {
     fn show_user(&mut self, user: Option<User>) -> Result<()> {
         let user = user_of(user)?;
         let text = format!("{} ({})", user.name, convert::role(user.role));
-        Ok(self.output.result(&Row { text, json: json!({ "name": user.name, "role": convert::role(user.role) }) })?)
+        Ok(self.output.result(&Row {
+            text,
+            json: json!({ "name": user.name, "role": convert::role(user.role) }),
+        })?)
     }
 
     pub(in crate::client) async fn whoami(&mut self) -> Result<()> {
@@ -81,9 +92,12 @@ impl Runner {
                 break;
             }
         }
-        let cells: Vec<_> =
-            users.iter().map(|user| vec![user.name.clone(), convert::role(user.role).to_owned()]).collect();
-        let json = users.iter().map(|user| json!({ "name": user.name, "role": convert::role(user.role) }));
+        let cells: Vec<_> = users
+            .iter()
+            .map(|user| vec![user.name.clone(), convert::role(user.role).to_owned()])
+            .collect();
+        let json =
+            users.iter().map(|user| json!({ "name": user.name, "role": convert::role(user.role) }));
         Ok(self.output.table(&["USER", "ROLE"], &cells, json)?)
     }
 

@@ -14,7 +14,11 @@ use crate::pb::v1::{Position, WatchRequest, WatchResponse};
 
 impl Runner {
     /// Prints changes until it is interrupted; a lost connection is taken up where it was.
-    pub(in crate::client) async fn watch(&mut self, prefix: Prefix, user: Option<UserName>) -> Result<()> {
+    pub(in crate::client) async fn watch(
+        &mut self,
+        prefix: Prefix,
+        user: Option<UserName>,
+    ) -> Result<()> {
         let mut request = WatchRequest {
             user: user.map_or_else(String::new, |user| user.as_str().to_owned()),
             prefix: prefix.as_str().to_owned(),
@@ -41,7 +45,9 @@ impl Runner {
     }
 
     fn show_change(&mut self, response: WatchResponse) -> Result<()> {
-        let Some(row) = response.event.and_then(|event| row(event, response.position)) else { return Ok(()) };
+        let Some(row) = response.event.and_then(|event| row(event, response.position)) else {
+            return Ok(());
+        };
         self.output.row(&row)?;
         Ok(self.output.flush()?)
     }
@@ -53,7 +59,8 @@ fn row(event: Event, position: Option<Position>) -> Option<Row> {
     Some(match event {
         Event::Put(put) => {
             let value = convert::watched(put.data)?;
-            let mut json = output::entry(&put.key, Some(&value), revision, convert::time(put.expire_time));
+            let mut json =
+                output::entry(&put.key, Some(&value), revision, convert::time(put.expire_time));
             json["change"] = json!("put");
             Row { text: format!("put {}  {}", put.key, output::in_line(&value)), json }
         }
@@ -63,7 +70,8 @@ fn row(event: Event, position: Option<Position>) -> Option<Row> {
             Row { text: format!("{change} {}", delete.key), json }
         }
         Event::Gap(_) => {
-            let text = "gap: changes are missing here; list or scan to see how things stand".to_owned();
+            let text =
+                "gap: changes are missing here; list or scan to see how things stand".to_owned();
             Row { text, json: json!({ "change": "gap", "revision": revision }) }
         }
         Event::Heartbeat(_) | Event::Closing(_) => return None,

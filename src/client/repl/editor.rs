@@ -18,7 +18,9 @@ use crate::client::commands::keys::list_keys;
 use crate::client::failure::{Failure, Result};
 use crate::client::sanitize;
 use crate::client::session::{Need, Session};
-use crate::dialect::grammar::{Expect, Mode, Shell, Word, expect, names, parse, quote, split_quoted};
+use crate::dialect::grammar::{
+    Expect, Mode, Shell, Word, expect, names, parse, quote, split_quoted,
+};
 
 const PROMPT: &str = "kvrpc> ";
 const MAX_HISTORY: usize = 1_000;
@@ -34,7 +36,8 @@ pub(super) struct Editor {
 
 impl Editor {
     pub(super) fn new(session: Arc<Session>, runtime: Handle) -> Result<Self> {
-        let failed = |error: ReadlineError| Failure::failed(format!("the terminal cannot be used: {error}"));
+        let failed =
+            |error: ReadlineError| Failure::failed(format!("the terminal cannot be used: {error}"));
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .max_history_size(MAX_HISTORY)
@@ -83,7 +86,8 @@ impl Editor {
     }
 }
 
-/// Whether a line may be in the history: not one that may hold a password, typed behind `auth NAME` by mistake.
+/// Whether a line may be in the history: not one that may hold a password, typed behind `auth NAME`
+/// by mistake.
 fn is_kept(line: &str) -> bool {
     let Ok(words) = split_quoted(line) else { return !line.contains("auth") };
     !words.iter().any(|word| word == "auth") || parse(&words, Mode::CommandLine).is_ok()
@@ -118,14 +122,20 @@ impl Hinter for Words {
 impl Completer for Words {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+    fn complete(
+        &self,
+        line: &str,
+        pos: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, typed) = extract_word(line, pos, Some('\\'), |c| c == ' ');
         let before = line.get(..start).unwrap_or_default();
         let Ok(words) = split_quoted(before) else { return Ok((start, Vec::new())) };
         // A word that is still being typed may have a quote that does not end yet.
         let typed = split_quoted(typed).ok().and_then(|words| words.into_iter().next());
-        let typed = typed
-            .unwrap_or_else(|| line.get(start..pos).unwrap_or_default().trim_start_matches(['\'', '"']).to_owned());
+        let typed = typed.unwrap_or_else(|| {
+            line.get(start..pos).unwrap_or_default().trim_start_matches(['\'', '"']).to_owned()
+        });
         let expect = expect(&words, Mode::CommandLine);
         let mut candidates = fixed(&expect, &typed);
         if let Some(Word::Needed("KEY") | Word::Optional("PREFIX")) = expect.words.first() {
@@ -145,7 +155,8 @@ impl Words {
         let page = self.runtime.block_on(async { tokio::time::timeout(KEYS_TIMEOUT, ask).await });
         let Ok(Ok(page)) = page else { return Vec::new() };
         // The line would show what is inserted as it is.
-        let harmless = |key: &String| key.starts_with(prefix) && !key.chars().any(sanitize::is_harmful);
+        let harmless =
+            |key: &String| key.starts_with(prefix) && !key.chars().any(sanitize::is_harmful);
         let mut keys: Vec<String> = page.keys.into_iter().filter(harmless).collect();
         keys.sort_unstable();
         keys

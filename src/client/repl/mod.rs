@@ -1,4 +1,5 @@
-//! The prompt: lines are edited on a thread of their own, so that the connection lives while a person thinks.
+//! The prompt: lines are edited on a thread of their own, so that the connection lives while a
+//! person thinks.
 
 mod editor;
 
@@ -15,9 +16,11 @@ use crate::dialect::grammar::{Mode, parse, split_quoted};
 pub(super) async fn run(runner: &mut Runner) -> Result<Exit> {
     let (ask, asked) = mpsc::channel(1);
     let (answer, mut lines) = mpsc::channel(1);
-    let mut editor = editor::Editor::new(runner.session.clone(), tokio::runtime::Handle::current())?;
+    let mut editor =
+        editor::Editor::new(runner.session.clone(), tokio::runtime::Handle::current())?;
     let typing = tokio::task::spawn_blocking(move || editor.serve(asked, &answer));
-    // The editor prompts only when it is asked to, so nothing is printed into a line that is being typed.
+    // The editor prompts only when it is asked to, so nothing is printed into a line that is being
+    // typed.
     while ask.send(()).await.is_ok() {
         let Some(line) = lines.recv().await else { break };
         if matches!(line.trim(), "exit" | "quit") {

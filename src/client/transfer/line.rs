@@ -36,19 +36,21 @@ pub(super) struct Put {
 /// # Errors
 /// A sentence that says what is wrong with it.
 pub(super) fn parse(line: &[u8]) -> Result<Put, String> {
-    let line: Line = serde_json::from_slice(line).map_err(|error| format!("no JSON of an entry: {error}"))?;
+    let line: Line =
+        serde_json::from_slice(line).map_err(|error| format!("no JSON of an entry: {error}"))?;
     let key = Key::new(line.key).map_err(|error| error.to_string())?;
     let value = match (line.value, line.blob) {
         (Some(text), None) => Value::text(text),
-        (None, Some(blob)) => {
-            Value::blob(STANDARD.decode(blob).map_err(|error| format!("blob is no base64: {error}"))?)
-        }
+        (None, Some(blob)) => Value::blob(
+            STANDARD.decode(blob).map_err(|error| format!("blob is no base64: {error}"))?,
+        ),
         (None, None) => return Err("neither value nor blob is there; one must be".to_owned()),
         (Some(_), Some(_)) => return Err("value and blob are both there; one may be".to_owned()),
     };
     let value = value.map_err(|error| error.to_string())?;
     let expired = line.expire_time.is_some_and(|time| time <= jiff::Timestamp::now());
-    let expiry = line.expire_time.and_then(|time| u64::try_from(time.as_millisecond()).ok()).map(Expiry::At);
+    let expiry =
+        line.expire_time.and_then(|time| u64::try_from(time.as_millisecond()).ok()).map(Expiry::At);
     let put = PutOperation {
         key: key.into_string(),
         data: convert::operation_data(value),
@@ -66,9 +68,13 @@ mod tests {
 
     #[test]
     fn what_is_exported_can_be_imported() {
-        for value in [Value::text("a\n\"b\"").unwrap(), Value::blob(&b"\xff\0"[..]).unwrap(), Value::text("").unwrap()]
-        {
-            let line = entry("k", Some(&value), 7, Some("2100-01-01T00:00:00.5Z".to_owned())).to_string();
+        for value in [
+            Value::text("a\n\"b\"").unwrap(),
+            Value::blob(&b"\xff\0"[..]).unwrap(),
+            Value::text("").unwrap(),
+        ] {
+            let line =
+                entry("k", Some(&value), 7, Some("2100-01-01T00:00:00.5Z".to_owned())).to_string();
             let put = parse(line.as_bytes()).unwrap();
             let Some(Kind::Put(operation)) = put.operation.operation else { panic!("{line}") };
             let data = match operation.data.unwrap() {
@@ -84,7 +90,10 @@ mod tests {
     fn what_is_refused_and_why() {
         for (line, why) in [
             (r#"{"key":"k"}"#, "neither value nor blob is there; one must be"),
-            (r#"{"key":"k","value":"a","blob":"YQ=="}"#, "value and blob are both there; one may be"),
+            (
+                r#"{"key":"k","value":"a","blob":"YQ=="}"#,
+                "value and blob are both there; one may be",
+            ),
             (r#"{"key":"k","blob":"?"}"#, "blob is no base64: "),
             (r#"{"value":"a"}"#, "no JSON of an entry: missing field `key`"),
             (r#"{"key":"k","value":"a","ttl":1}"#, "no JSON of an entry: unknown field `ttl`"),
@@ -94,6 +103,10 @@ mod tests {
             let got = parse(line.as_bytes()).unwrap_err();
             assert!(got.starts_with(why), "{line}: {got}");
         }
-        assert!(parse(br#"{"key":"k","value":"a","expire_time":"2001-01-01T00:00:00Z"}"#).unwrap().expired);
+        assert!(
+            parse(br#"{"key":"k","value":"a","expire_time":"2001-01-01T00:00:00Z"}"#)
+                .unwrap()
+                .expired
+        );
     }
 }

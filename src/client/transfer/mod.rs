@@ -28,7 +28,11 @@ const MAX_LINE_BYTES: usize = 8 << 20;
 
 impl Runner {
     /// Prints the entries as lines of JSON, whatever the form of output.
-    pub(in crate::client) async fn export(&mut self, prefix: Prefix, user: Option<UserName>) -> Result<()> {
+    pub(in crate::client) async fn export(
+        &mut self,
+        prefix: Prefix,
+        user: Option<UserName>,
+    ) -> Result<()> {
         let mut stream = scan(&self.session, &prefix, user.as_ref(), false).await?;
         // On one terminal, the bar and the lines would be in each other's way.
         let bar = if io::stdout().is_terminal() { ProgressBar::hidden() } else { spinner() };
@@ -36,7 +40,12 @@ impl Runner {
             bar.inc(some.entries.len() as u64);
             for item in some.entries {
                 let value = convert::scanned(item.data);
-                let json = entry(&item.key, value.as_ref(), item.revision, convert::time(item.expire_time));
+                let json = entry(
+                    &item.key,
+                    value.as_ref(),
+                    item.revision,
+                    convert::time(item.expire_time),
+                );
                 self.output.json_line(&json)?;
             }
         }
@@ -69,7 +78,10 @@ impl Runner {
             0 => format!("{imported} entries"),
             _ => format!("{imported} entries, and {skipped} left out that have expired"),
         };
-        Ok(self.output.result(&Row { text, json: serde_json::json!({ "imported": imported, "expired": skipped }) })?)
+        Ok(self.output.result(&Row {
+            text,
+            json: serde_json::json!({ "imported": imported, "expired": skipped }),
+        })?)
     }
 
     async fn send(&self, operations: Vec<Operation>) -> Result<()> {
@@ -94,8 +106,8 @@ impl Batch {
     fn push(&mut self, operation: Operation) -> Option<Vec<Operation>> {
         // A field's tag and length are at most six bytes.
         let bytes = operation.encoded_len() + 6;
-        let full =
-            self.operations.len() == MAX_BATCH_OPERATIONS || self.bytes + bytes > MAX_MESSAGE_BYTES - MARGIN_BYTES;
+        let full = self.operations.len() == MAX_BATCH_OPERATIONS
+            || self.bytes + bytes > MAX_MESSAGE_BYTES - MARGIN_BYTES;
         let before = full.then(|| std::mem::take(self).operations);
         self.bytes += bytes;
         self.operations.push(operation);
@@ -103,13 +115,14 @@ impl Batch {
     }
 }
 
-/// The file, checked line by line and wound back. The standard input is copied first: nothing of it runs before all of it is known to be right.
+/// The file, checked line by line and wound back. The standard input is copied first: nothing of it
+/// runs before all of it is known to be right.
 fn open(source: Source) -> Result<(File, u64)> {
-    let unreadable = |error: io::Error| Failure::usage(format!("cannot read what to import: {error}"));
+    let unreadable =
+        |error: io::Error| Failure::usage(format!("cannot read what to import: {error}"));
     let mut file = match source {
-        Source::File(path) => {
-            File::open(&path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?
-        }
+        Source::File(path) => File::open(&path)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?,
         Source::Stdin | Source::Text(_) => {
             let mut copy = tempfile::tempfile().map_err(unreadable)?;
             io::copy(&mut io::stdin().lock(), &mut copy).map_err(unreadable)?;
@@ -122,7 +135,9 @@ fn open(source: Source) -> Result<(File, u64)> {
     while lines.next()?.is_some() {
         count += 1;
     }
-    file.rewind().map_err(|error| Failure::usage(format!("cannot read it twice: {error}; import it with < FILE")))?;
+    file.rewind().map_err(|error| {
+        Failure::usage(format!("cannot read it twice: {error}; import it with < FILE"))
+    })?;
     Ok((file, count))
 }
 
@@ -145,11 +160,19 @@ impl Lines {
             let place = format!("line {}", self.number);
             let mut limited = (&mut self.reader).take(MAX_LINE_BYTES as u64 + 1);
             let read = limited.read_until(b'\n', &mut line);
-            match read.map_err(|error| Failure::usage(format!("cannot be read: {error}")).at(&place))? {
+            match read
+                .map_err(|error| Failure::usage(format!("cannot be read: {error}")).at(&place))?
+            {
                 0 => return Ok(None),
-                length if length > MAX_LINE_BYTES => return Err(Failure::usage("it has more than 8 MiB").at(&place)),
+                length if length > MAX_LINE_BYTES => {
+                    return Err(Failure::usage("it has more than 8 MiB").at(&place));
+                }
                 _ if line.trim_ascii().is_empty() => {}
-                _ => return line::parse(&line).map(Some).map_err(|why| Failure::usage(why).at(&place)),
+                _ => {
+                    return line::parse(&line)
+                        .map(Some)
+                        .map_err(|why| Failure::usage(why).at(&place));
+                }
             }
         }
     }
@@ -157,11 +180,13 @@ impl Lines {
 
 fn spinner() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {human_pos} entries, {per_sec}");
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 fn bar(entries: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} entries, {eta} left");
+    let style =
+        ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} entries, {eta} left");
     ProgressBar::new(entries).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -173,7 +198,8 @@ mod tests {
         let mut batch = Batch::default();
         let mut all = Vec::new();
         for (index, bytes) in values.iter().enumerate() {
-            let json = serde_json::json!({ "key": format!("k{index}"), "value": "x".repeat(*bytes) });
+            let json =
+                serde_json::json!({ "key": format!("k{index}"), "value": "x".repeat(*bytes) });
             all.extend(batch.push(line::parse(json.to_string().as_bytes()).unwrap().operation));
         }
         all.push(batch.operations);
@@ -188,9 +214,11 @@ mod tests {
     #[test]
     fn batches_stay_within_both_limits() {
         let mebibyte = 1 << 20;
-        for (values, want) in
-            [(vec![1; 2_500], vec![1_000, 1_000, 500]), (vec![mebibyte; 7], vec![3, 3, 1]), (vec![], vec![0])]
-        {
+        for (values, want) in [
+            (vec![1; 2_500], vec![1_000, 1_000, 500]),
+            (vec![mebibyte; 7], vec![3, 3, 1]),
+            (vec![], vec![0]),
+        ] {
             let got = sizes(&values);
             assert_eq!(got.iter().map(|(count, _)| *count).collect::<Vec<_>>(), want);
             assert!(got.iter().all(|(_, bytes)| *bytes <= MAX_MESSAGE_BYTES), "{got:?}");
@@ -212,7 +240,11 @@ mod tests {
             let path = dir.path().join("store.jsonl");
             std::fs::write(&path, text).unwrap();
             let got = open(Source::File(path)).map(|(_, count)| count);
-            assert_eq!(got.map_err(|failure| failure.message().to_owned()), want.map_err(str::to_owned), "{text}");
+            assert_eq!(
+                got.map_err(|failure| failure.message().to_owned()),
+                want.map_err(str::to_owned),
+                "{text}"
+            );
         }
     }
 }

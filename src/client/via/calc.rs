@@ -22,9 +22,10 @@ impl Speaker for Calc {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
     fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
         match call {
-            Call::Calc { expression } if expression.contains(char::is_control) => {
-                Err(Failure::of(Reason::InvalidExpression, "the expression has a control character"))
-            }
+            Call::Calc { expression } if expression.contains(char::is_control) => Err(Failure::of(
+                Reason::InvalidExpression,
+                "the expression has a control character",
+            )),
             Call::Calc { expression } => Ok(vec![say(format!("{expression}\n"))]),
             _ => Err(lacks()),
         }
@@ -36,10 +37,13 @@ impl Speaker for Calc {
 
     fn read(&self, _call: &Call, replies: &[Message]) -> Answer {
         match text(replies.first()) {
-            "Invalid expression" => {
-                Answer::Failed(Failure::of(Reason::InvalidExpression, "invalid expression; write NUMBER OP NUMBER"))
+            "Invalid expression" => Answer::Failed(Failure::of(
+                Reason::InvalidExpression,
+                "invalid expression; write NUMBER OP NUMBER",
+            )),
+            "Division by zero" => {
+                Answer::Failed(Failure::of(Reason::InvalidExpression, "division by zero"))
             }
-            "Division by zero" => Answer::Failed(Failure::of(Reason::InvalidExpression, "division by zero")),
             said => match said.strip_prefix("error: ") {
                 Some(sentence) => Answer::Failed(words::sentence(sentence)),
                 None => Answer::Text(said.to_owned()),

@@ -18,8 +18,8 @@ use crate::dialect::codec::{Input, Message};
 use crate::dialect::grammar::Call;
 use crate::model::{LOBBY, Reason, RoomName, UserName};
 
-/// How long a refusal of the name is waited for: a name that is taken in gets no answer, and a line that came too early would
-/// be the next name.
+/// How long a refusal of the name is waited for: a name that is taken in gets no answer, and a line
+/// that came too early would be the next name.
 const REFUSAL: Duration = Duration::from_millis(300);
 /// How long the others' words are waited for once there is nothing more to say.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -54,7 +54,10 @@ pub(super) fn check(room: &RoomName) -> Result<Vec<Request>> {
     if room.as_str() == LOBBY {
         return Ok(Vec::new());
     }
-    Err(Failure::usage(format!("the dialect `chat` has one room, `{LOBBY}`, and none called `{}`", room.as_str())))
+    Err(Failure::usage(format!(
+        "the dialect `chat` has one room, `{LOBBY}`, and none called `{}`",
+        room.as_str()
+    )))
 }
 
 /// What happens next.
@@ -68,10 +71,16 @@ pub(super) async fn talk(link: &mut Link, output: &mut Output) -> Result<()> {
     if let Ok(first) = timeout(REFUSAL, link.line()).await {
         match first?.as_deref() {
             Some(b"Name is already taken") => {
-                return Err(Failure::of(Reason::NameInUse, "the name is in use; take another with --user NAME"));
+                return Err(Failure::of(
+                    Reason::NameInUse,
+                    "the name is in use; take another with --user NAME",
+                ));
             }
             Some(b"Invalid name") => {
-                return Err(Failure::of(Reason::InvalidName, "the server does not allow the name; see --user"));
+                return Err(Failure::of(
+                    Reason::InvalidName,
+                    "the server does not allow the name; see --user",
+                ));
             }
             Some(line) => match line.strip_prefix(b"error: ") {
                 Some(sentence) => return Err(words::sentence(&String::from_utf8_lossy(sentence))),
@@ -87,7 +96,9 @@ pub(super) async fn talk(link: &mut Link, output: &mut Output) -> Result<()> {
             heard = link.line() => Turn::Heard(heard?.map(|line| String::from_utf8_lossy(&line).into_owned())),
         };
         match turn {
-            Turn::Said(Some(text)) => link.send(&say(format!("{}\n", text.trim_end_matches(['\r', '\n'])))).await?,
+            Turn::Said(Some(text)) => {
+                link.send(&say(format!("{}\n", text.trim_end_matches(['\r', '\n'])))).await?
+            }
             Turn::Said(None) => break,
             Turn::Heard(Some(line)) => show(&line, output)?,
             Turn::Heard(None) => return Ok(()),

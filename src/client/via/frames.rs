@@ -14,7 +14,10 @@ use crate::dialect::grammar::Call;
 pub(super) struct Frames;
 
 impl Speaker for Frames {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of these dialects")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others are no commands of these dialects"
+    )]
     fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
         let text = match call {
             Call::Encode { text } => text,
@@ -22,10 +25,14 @@ impl Speaker for Frames {
             _ => return Err(lacks()),
         };
         if text.is_empty() {
-            return Err(Failure::usage("an empty text cannot be sent: a frame of length 0 ends the session"));
+            return Err(Failure::usage(
+                "an empty text cannot be sent: a frame of length 0 ends the session",
+            ));
         }
         if text.len() > MAX_MESSAGE_BYTES {
-            return Err(Failure::usage("the text is over 64 KiB (65,536 bytes), which no frame may be"));
+            return Err(Failure::usage(
+                "the text is over 64 KiB (65,536 bytes), which no frame may be",
+            ));
         }
         let mut frame = BytesMut::new();
         put(text.as_bytes(), &mut frame);

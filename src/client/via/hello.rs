@@ -17,9 +17,10 @@ impl Speaker for Hello {
     fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
         match call {
             // What the words are handed over as.
-            Call::Encode { text } => {
-                Ok(vec![Request { message: Message::Text(format!("{}\n", text.replace('\n', " "))), shown: None }])
-            }
+            Call::Encode { text } => Ok(vec![Request {
+                message: Message::Text(format!("{}\n", text.replace('\n', " "))),
+                shown: None,
+            }]),
             _ => Err(lacks()),
         }
     }

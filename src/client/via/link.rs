@@ -50,14 +50,17 @@ impl Link {
         let dialect = via.dialect()?;
         let opening = async {
             Ok::<_, Failure>(match dialect.transport {
-                Transport::Tcp(_) => Carrier::Tcp { stream: connect(via, &settings).await?, input: BytesMut::new() },
-                Transport::WebSocket(_) => {
-                    Carrier::WebSocket(Box::new(shake(connect(via, &settings).await?, &settings).await?))
+                Transport::Tcp(_) => {
+                    Carrier::Tcp { stream: connect(via, &settings).await?, input: BytesMut::new() }
                 }
+                Transport::WebSocket(_) => Carrier::WebSocket(Box::new(
+                    shake(connect(via, &settings).await?, &settings).await?,
+                )),
                 Transport::Udp(_) => Carrier::Udp(bind(&settings).await?),
             })
         };
-        let carrier = timeout(settings.timeout, opening).await.map_err(|_| timed_out(&settings))??;
+        let carrier =
+            timeout(settings.timeout, opening).await.map_err(|_| timed_out(&settings))??;
         trace.note(&format!("{} at {}", via.name, settings.server.address()));
         Ok(Self { carrier, trace, settings })
     }
@@ -71,12 +74,16 @@ impl Link {
             Carrier::Tcp { .. } | Carrier::WebSocket(_) => MAX_MESSAGE_BYTES + FRAMING_BYTES,
         };
         if length > most {
-            return Err(Failure::usage(format!("this comes to {length} bytes, and the dialect takes at most {most}")));
+            return Err(Failure::usage(format!(
+                "this comes to {length} bytes, and the dialect takes at most {most}"
+            )));
         }
         if let Carrier::Tcp { input, .. } = &self.carrier
             && !input.is_empty()
         {
-            return Err(Failure::failed("the server said more than was asked for, so its next words may be no answer"));
+            return Err(Failure::failed(
+                "the server said more than was asked for, so its next words may be no answer",
+            ));
         }
         self.trace.bytes(Side::Client, request.shown.as_deref().unwrap_or_else(|| bytes(message)));
         let sending = async {
@@ -162,7 +169,8 @@ impl Link {
         }
     }
 
-    /// The next line of a conversation in which both sides speak when they want to; `None`: the server has closed.
+    /// The next line of a conversation in which both sides speak when they want to; `None`: the
+    /// server has closed.
     pub(super) async fn line(&mut self) -> Result<Option<BytesMut>> {
         loop {
             let Carrier::Tcp { input, .. } = &mut self.carrier else { return Ok(None) };
@@ -181,12 +189,18 @@ impl Link {
     async fn message(&mut self, end: Instant) -> Result<Option<Message>> {
         let Carrier::WebSocket(socket) = &mut self.carrier else { return Ok(None) };
         loop {
-            let next = timeout_at(end, socket.next()).await.map_err(|_| timed_out(&self.settings))?;
+            let next =
+                timeout_at(end, socket.next()).await.map_err(|_| timed_out(&self.settings))?;
             let message = match next {
-                Some(Ok(tungstenite::Message::Text(text))) => Message::Text(text.as_str().to_owned()),
-                Some(Ok(tungstenite::Message::Binary(bytes))) => Message::Binary(BytesMut::from(&bytes[..])),
+                Some(Ok(tungstenite::Message::Text(text))) => {
+                    Message::Text(text.as_str().to_owned())
+                }
+                Some(Ok(tungstenite::Message::Binary(bytes))) => {
+                    Message::Binary(BytesMut::from(&bytes[..]))
+                }
                 Some(Ok(tungstenite::Message::Ping(_) | tungstenite::Message::Pong(_))) => continue,
-                Some(Ok(tungstenite::Message::Frame(_) | tungstenite::Message::Close(_))) | None => return Ok(None),
+                Some(Ok(tungstenite::Message::Frame(_) | tungstenite::Message::Close(_)))
+                | None => return Ok(None),
                 Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => return Ok(None),
                 Some(Err(error)) => {
                     let error = io_error(error);
@@ -252,7 +266,8 @@ impl Link {
     }
 
     fn closed(&self) -> Failure {
-        let message = format!("{} closed the connection without an answer", self.settings.server.address());
+        let message =
+            format!("{} closed the connection without an answer", self.settings.server.address());
         Failure::new(Exit::Unavailable, message)
     }
 
@@ -266,7 +281,9 @@ fn unreachable(error: &io::Error, settings: &Settings, dialect: &str) -> Failure
     let address = settings.server.address();
     #[allow(clippy::wildcard_enum_match_arm, reason = "the kinds with a next step")]
     let message = match error.kind() {
-        io::ErrorKind::ConnectionRefused if dialect.is_empty() => format!("nothing listens at {address}; see --server"),
+        io::ErrorKind::ConnectionRefused if dialect.is_empty() => {
+            format!("nothing listens at {address}; see --server")
+        }
         io::ErrorKind::ConnectionRefused => format!(
             "nothing listens at {address}; open a door there with `kvrpc-server --compat {dialect}={address}`, or name another with --server"
         ),
@@ -282,7 +299,9 @@ async fn connect(via: &Via, settings: &Settings) -> Result<TcpStream> {
     if found.is_empty() {
         return Err(no_host(&address));
     }
-    let stream = TcpStream::connect(&found[..]).await.map_err(|error| unreachable(&error, settings, via.name))?;
+    let stream = TcpStream::connect(&found[..])
+        .await
+        .map_err(|error| unreachable(&error, settings, via.name))?;
     stream.set_nodelay(true).map_err(|error| unreachable(&error, settings, via.name))?;
     Ok(stream)
 }
@@ -306,8 +325,9 @@ async fn bind(settings: &Settings) -> Result<UdpSocket> {
 
 async fn shake(stream: TcpStream, settings: &Settings) -> Result<WebSocketStream<TcpStream>> {
     let url = format!("ws://{}/", settings.server.address());
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_UNREAD_BYTES)).max_frame_size(Some(MAX_UNREAD_BYTES));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_UNREAD_BYTES))
+        .max_frame_size(Some(MAX_UNREAD_BYTES));
     match client_async_with_config(url, stream, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
         Err(error) => {

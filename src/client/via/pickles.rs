@@ -53,14 +53,23 @@ impl Speaker for Pickles {
             Call::Get { key } => request(&[("method", "get"), ("key", key.as_str())]),
             Call::Put(put) => {
                 plain_put(put, self.name)?;
-                request(&[("method", "put"), ("key", put.key.as_str()), ("value", value(given, self.name)?)])
+                request(&[
+                    ("method", "put"),
+                    ("key", put.key.as_str()),
+                    ("value", value(given, self.name)?),
+                ])
             }
-            Call::GetOther { user, key } => {
-                request(&[("method", "getother"), ("username", user.as_str()), ("key", key.as_str())])
-            }
+            Call::GetOther { user, key } => request(&[
+                ("method", "getother"),
+                ("username", user.as_str()),
+                ("key", key.as_str()),
+            ]),
             Call::Upgrade { user: None } => request(&[("method", "upgrade")]),
             Call::Upgrade { user: Some(_) } => {
-                return Err(Failure::usage(format!("the dialect `{}` can upgrade only oneself", self.name)));
+                return Err(Failure::usage(format!(
+                    "the dialect `{}` can upgrade only oneself",
+                    self.name
+                )));
             }
             _ => return Err(lacks()),
         };
@@ -86,22 +95,34 @@ impl Speaker for Pickles {
             return Answer::Failed(words::sentence(sentence));
         }
         match (call, said) {
-            (_, "Illegal request") => Answer::Failed(Failure::usage("the server takes this for no request")),
+            (_, "Illegal request") => {
+                Answer::Failed(Failure::usage("the server takes this for no request"))
+            }
             (Call::GetOther { user, .. }, "Invalid username") => {
-                let message = format!("there is no user {:?}, or `{}` is in use already", user.as_str(), self.user);
+                let message = format!(
+                    "there is no user {:?}, or `{}` is in use already",
+                    user.as_str(),
+                    self.user
+                );
                 Answer::Failed(Failure::of(Reason::UserNotFound, message))
             }
             (_, "Invalid username") => Answer::Failed(words::name_taken(&self.user)),
-            (Call::GetOther { .. }, "Access Denied") => {
-                Answer::Failed(Failure::of(Reason::ManagerRequired, "only a manager may read another user's store"))
-            }
-            (Call::Upgrade { .. }, "Access Denied") => {
-                Answer::Failed(Failure::of(Reason::UpgradeNotAllowed, "only a manager may make you one"))
-            }
+            (Call::GetOther { .. }, "Access Denied") => Answer::Failed(Failure::of(
+                Reason::ManagerRequired,
+                "only a manager may read another user's store",
+            )),
+            (Call::Upgrade { .. }, "Access Denied") => Answer::Failed(Failure::of(
+                Reason::UpgradeNotAllowed,
+                "only a manager may make you one",
+            )),
             (Call::Get { .. } | Call::GetOther { .. }, "Invalid key") => Answer::Missing,
-            (Call::Get { .. } | Call::GetOther { .. }, _) => Answer::Value(Message::Text(said.to_owned())),
+            (Call::Get { .. } | Call::GetOther { .. }, _) => {
+                Answer::Value(Message::Text(said.to_owned()))
+            }
             (Call::Put(_), "Successful") => Answer::Done,
-            (Call::Upgrade { .. }, "mode change successfull") => Answer::Text(format!("{} (manager)", self.user)),
+            (Call::Upgrade { .. }, "mode change successfull") => {
+                Answer::Text(format!("{} (manager)", self.user))
+            }
             _ => Answer::Failed(Failure::failed(format!("the server answered {said:?}"))),
         }
     }

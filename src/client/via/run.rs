@@ -34,7 +34,9 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(via: &'static Via, settings: Settings) -> Result<Self> {
         if settings.server.tls {
-            return Err(Failure::usage("the older dialects have no TLS; use http:// or no scheme at all"));
+            return Err(Failure::usage(
+                "the older dialects have no TLS; use http:// or no scheme at all",
+            ));
         }
         let output = Output::stdout(settings.output);
         let settings = Arc::new(settings);
@@ -46,7 +48,8 @@ impl Runner {
         self.gets.exit(self.settings.strict)
     }
 
-    /// Runs the words, or without any the lines of the standard input. At a terminal, an error ends only its line.
+    /// Runs the words, or without any the lines of the standard input. At a terminal, an error ends
+    /// only its line.
     pub(super) async fn all(&mut self, words: &[String]) -> Result<()> {
         if !words.is_empty() {
             return self.words(words, Stdin::Free).await;
@@ -58,7 +61,9 @@ impl Runner {
         while let Some(line) = interruptible(lines.next()).await? {
             let ran = async { self.words(&split_quoted(line.text()?)?, Stdin::Taken).await }.await;
             match ran.map_err(|failure| failure.at(&line.place())) {
-                Err(failure) if std::io::stdin().is_terminal() && failure.exit != Exit::Interrupted => {
+                Err(failure)
+                    if std::io::stdin().is_terminal() && failure.exit != Exit::Interrupted =>
+                {
                     failure.report();
                 }
                 Err(failure) => return Err(failure),
@@ -113,7 +118,10 @@ impl Runner {
     /// Refuses commands that the dialect lacks.
     fn check(&self, chain: &[Parsed]) -> Result<()> {
         let Via { name, commands, .. } = self.via;
-        match chain.iter().find(|parsed| !commands.contains(&parsed.spec.name) && !is_local(&parsed.call)) {
+        match chain
+            .iter()
+            .find(|parsed| !commands.contains(&parsed.spec.name) && !is_local(&parsed.call))
+        {
             Some(parsed) => Err(Failure::usage(format!(
                 "the dialect `{name}` has no `{}`; it has {}",
                 parsed.spec.name,
@@ -126,14 +134,20 @@ impl Runner {
     async fn one(&mut self, call: &Call, requests: &[Request]) -> Result<()> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "all others are the dialect's")]
         match call {
-            Call::Help { command: Some(spec) } => return Ok(self.output.own_text(&help::command(spec))?),
+            Call::Help { command: Some(spec) } => {
+                return Ok(self.output.own_text(&help::command(spec))?);
+            }
             Call::Help { command: None } => return Ok(self.output.own_text(&help::commands())?),
-            Call::Completions { shell } => return Ok(self.output.own_text(&completions::script(*shell))?),
+            Call::Completions { shell } => {
+                return Ok(self.output.own_text(&completions::script(*shell))?);
+            }
             Call::Man => return Ok(self.output.own_text(&man::page()?)?),
             _ => {}
         }
         self.open().await?;
-        let Some(link) = &mut self.link else { return Err(Failure::failed("there is no connection")) };
+        let Some(link) = &mut self.link else {
+            return Err(Failure::failed("there is no connection"));
+        };
         if let Call::Chat { .. } = call {
             return chat::talk(link, &mut self.output).await;
         }
@@ -172,7 +186,8 @@ impl Runner {
                     Message::Text(text) => Value::stored(text.into(), true),
                     Message::Binary(bytes) => Value::stored(bytes.freeze(), false),
                 };
-                let json = json!({ "key": key(call), "value": String::from_utf8_lossy(value.as_bytes()) });
+                let json =
+                    json!({ "key": key(call), "value": String::from_utf8_lossy(value.as_bytes()) });
                 Ok(self.output.value(&value, &json)?)
             }
             Answer::Missing => {
@@ -183,7 +198,8 @@ impl Runner {
             Answer::Done => Ok(self.output.silent(&json!({ "key": key(call) }))?),
             Answer::Text(text) => {
                 for line in text.lines() {
-                    self.output.result(&Row { text: line.to_owned(), json: json!({ "text": line }) })?;
+                    self.output
+                        .result(&Row { text: line.to_owned(), json: json!({ "text": line }) })?;
                 }
                 Ok(())
             }

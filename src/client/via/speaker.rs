@@ -1,4 +1,5 @@
-//! What a dialect is to a client: commands into messages, replies into answers. No sockets, no clock.
+//! What a dialect is to a client: commands into messages, replies into answers. No sockets, no
+//! clock.
 
 use std::time::Duration;
 
@@ -144,6 +145,9 @@ pub(super) fn plain_put(put: &crate::dialect::grammar::PutCall, dialect: &str) -
 /// The value of a put as text.
 pub(super) fn value<'a>(given: &'a Given, dialect: &str) -> Result<&'a str> {
     let Given::Value(value) = given else { return Err(Failure::failed("the value was not read")) };
-    std::str::from_utf8(value.as_bytes())
-        .map_err(|_| Failure::usage(format!("the value is no UTF-8, and the dialect `{dialect}` carries only text")))
+    std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        Failure::usage(format!(
+            "the value is no UTF-8, and the dialect `{dialect}` carries only text"
+        ))
+    })
 }

@@ -45,8 +45,9 @@ pub(super) struct Text;
 impl Speaker for Text {
     fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>> {
         let words = words_of(call, given)?;
-        if let Some(word) =
-            words.iter().find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
+        if let Some(word) = words
+            .iter()
+            .find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
         {
             return Err(Failure::usage(format!(
                 "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot be sent as one word"
@@ -58,13 +59,21 @@ impl Speaker for Text {
                 "the door would take this line for the first of a web page's request, and close: {line:?}"
             )));
         }
-        let hidden = if let Call::Auth { user, .. } = call { Some(format!("auth {user} ***\n")) } else { None };
+        let hidden = if let Call::Auth { user, .. } = call {
+            Some(format!("auth {user} ***\n"))
+        } else {
+            None
+        };
         let shown = hidden.map(String::into_bytes);
         Ok(vec![Request { message: Message::Text(line + "\n"), shown }])
     }
 
     fn take(&mut self, call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
-        Ok(if call.is_some_and(has_lines) { line::many(input, event) } else { line::one(input, event) })
+        Ok(if call.is_some_and(has_lines) {
+            line::many(input, event)
+        } else {
+            line::one(input, event)
+        })
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "all others print what was said")]
@@ -74,10 +83,12 @@ impl Speaker for Text {
             return Answer::Failed(words::sentence(sentence));
         }
         match (call, said) {
-            (_, "Illegal command") => Answer::Failed(Failure::usage("the server does not know this command")),
-            (Call::GetOther { .. } | Call::PutOther { .. }, "Access denied") => {
-                Answer::Failed(Failure::of(Reason::ManagerRequired, "only a manager may use another user's store"))
+            (_, "Illegal command") => {
+                Answer::Failed(Failure::usage("the server does not know this command"))
             }
+            (Call::GetOther { .. } | Call::PutOther { .. }, "Access denied") => Answer::Failed(
+                Failure::of(Reason::ManagerRequired, "only a manager may use another user's store"),
+            ),
             (Call::GetOther { user, .. } | Call::PutOther { user, .. }, "No such client") => {
                 let message = format!("there is no user {:?}", user.as_str());
                 Answer::Failed(Failure::of(Reason::UserNotFound, message))
@@ -89,7 +100,9 @@ impl Speaker for Text {
             (Call::Get { .. } | Call::GetOther { .. }, _) => {
                 replies.first().map_or(Answer::Missing, |reply| Answer::Value(reply.clone()))
             }
-            (Call::Put(_) | Call::PutOther { .. }, _) if said.starts_with("Successfully set ") => Answer::Done,
+            (Call::Put(_) | Call::PutOther { .. }, _) if said.starts_with("Successfully set ") => {
+                Answer::Done
+            }
             _ => Answer::Text(said.to_owned()),
         }
     }
@@ -122,7 +135,9 @@ fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
         Call::Get { key } => words(&["get", key.as_str()]),
         Call::Put(put) => put_words(put, given)?,
         Call::GetOther { user, key } => words(&["manage", user.as_str(), "get", key.as_str()]),
-        Call::PutOther { user, put } => [words(&["manage", user.as_str()]), put_words(put, given)?].concat(),
+        Call::PutOther { user, put } => {
+            [words(&["manage", user.as_str()]), put_words(put, given)?].concat()
+        }
         Call::Delete { key, if_revision, request_id } => {
             let mut all = words(&["delete", key.as_str()]);
             add_conditions(&mut all, *if_revision, request_id.as_ref());
@@ -140,7 +155,9 @@ fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
             all
         }
         Call::Auth { user, .. } => {
-            let Given::Password(password) = given else { return Err(Failure::failed("the password was not read")) };
+            let Given::Password(password) = given else {
+                return Err(Failure::failed("the password was not read"));
+            };
             if password.contains(|c: char| c.is_ascii_whitespace()) {
                 return Err(Failure::usage(format!(
                     "the dialect `{NAME}` parts words at blanks: a password with one in it cannot be sent"
@@ -162,18 +179,27 @@ fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
         Call::Now => words(&["now"]),
         Call::Info => words(&["info"]),
         Call::Encode { text } => words(&["encode", text]),
-        Call::Decode { bits } => [words(&["decode"]), words(&bits.split(' ').collect::<Vec<_>>())].concat(),
-        Call::Calc { expression } => [words(&["calc"]), words(&expression.split(' ').collect::<Vec<_>>())].concat(),
+        Call::Decode { bits } => {
+            [words(&["decode"]), words(&bits.split(' ').collect::<Vec<_>>())].concat()
+        }
+        Call::Calc { expression } => {
+            [words(&["calc"]), words(&expression.split(' ').collect::<Vec<_>>())].concat()
+        }
         _ => return Err(lacks()),
     })
 }
 
 fn put_words(put: &PutCall, given: &Given) -> Result<Vec<String>> {
-    let mut all = vec!["put".to_owned(), put.key.as_str().to_owned(), value(given, NAME)?.to_owned()];
+    let mut all =
+        vec!["put".to_owned(), put.key.as_str().to_owned(), value(given, NAME)?.to_owned()];
     match put.expiry {
-        Some(Expiry::After(ttl)) => all.extend(["--ttl".to_owned(), format!("{}ms", ttl.as_millis())]),
+        Some(Expiry::After(ttl)) => {
+            all.extend(["--ttl".to_owned(), format!("{}ms", ttl.as_millis())])
+        }
         Some(Expiry::At(millis)) => {
-            let time = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+            let time = i64::try_from(millis)
+                .ok()
+                .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
             let time = time.ok_or_else(|| Failure::usage("--expire-time is too far away"))?;
             all.extend(["--expire-time".to_owned(), time.to_string()]);
         }
@@ -196,13 +222,18 @@ fn add_conditions(all: &mut Vec<String>, if_revision: Option<u64>, request_id: O
 fn optional(word: &str) -> Vec<String> {
     match word {
         "" => Vec::new(),
-        _ if word.starts_with("--") || find(word, Mode::Door).is_some() => vec!["--".to_owned(), word.to_owned()],
+        _ if word.starts_with("--") || find(word, Mode::Door).is_some() => {
+            vec!["--".to_owned(), word.to_owned()]
+        }
         _ => vec![word.to_owned()],
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::wildcard_enum_match_arm, reason = "a test names what it wants, and fails on the rest")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names what it wants, and fails on the rest"
+)]
 mod tests {
     use super::*;
     use crate::dialect::grammar::{Parsed, parse, split_blanks};
@@ -241,7 +272,9 @@ mod tests {
             let Parsed { call, .. } = parse(&words, Mode::CommandLine).unwrap().remove(0);
             let given = match &call {
                 Call::Put(put) | Call::PutOther { put, .. } => match &put.value {
-                    crate::dialect::grammar::Source::Text(text) => Given::Value(Value::text(text.clone()).unwrap()),
+                    crate::dialect::grammar::Source::Text(text) => {
+                        Given::Value(Value::text(text.clone()).unwrap())
+                    }
                     other => panic!("{other:?}"),
                 },
                 _ => Given::Nothing,
@@ -249,8 +282,13 @@ mod tests {
             let requests = Text.ask(&call, &given).unwrap();
             let Message::Text(sent) = &requests[0].message else { panic!("{line}: no text") };
             let words: Vec<&str> = split_blanks(sent).collect();
-            let read = parse(&words, Mode::Door).unwrap_or_else(|wrong| panic!("{line}: {sent:?}: {wrong}"));
-            assert_eq!(read.into_iter().map(|parsed| parsed.call).collect::<Vec<_>>(), [call], "{line}: {sent:?}");
+            let read = parse(&words, Mode::Door)
+                .unwrap_or_else(|wrong| panic!("{line}: {sent:?}: {wrong}"));
+            assert_eq!(
+                read.into_iter().map(|parsed| parsed.call).collect::<Vec<_>>(),
+                [call],
+                "{line}: {sent:?}"
+            );
         }
     }
 
@@ -258,7 +296,9 @@ mod tests {
     fn what_a_line_cannot_carry_is_refused() {
         let ask = |words: &[&str], value: &str| {
             let parsed = parse(words, Mode::CommandLine).unwrap().remove(0);
-            Text.ask(&parsed.call, &Given::Value(Value::text(value).unwrap())).map(|_| ()).unwrap_err()
+            Text.ask(&parsed.call, &Given::Value(Value::text(value).unwrap()))
+                .map(|_| ())
+                .unwrap_err()
         };
         for (words, value, part) in [
             (&["put", "city", "New Delhi"][..], "New Delhi", "parts words at blanks"),

@@ -1,4 +1,5 @@
-//! `--verbose`: what each side says, on the standard error, with nothing in it that a terminal would obey.
+//! `--verbose`: what each side says, on the standard error, with nothing in it that a terminal
+//! would obey.
 
 use std::fmt::Write as _;
 
@@ -55,7 +56,9 @@ fn lines(side: Side, binary: bool, bytes: &[u8]) -> String {
     if binary {
         for (row, bytes) in shown.chunks(ROW).enumerate() {
             let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let graphic = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
+            let graphic = |byte: &u8| {
+                if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }
+            };
             let plain: String = bytes.iter().map(graphic).collect();
             let _ = writeln!(text, "{mark} {:04x}: {:<47}  {plain}", row * ROW, hex.join(" "));
         }

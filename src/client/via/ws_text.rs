@@ -27,9 +27,10 @@ impl Speaker for WsText {
         match text(Some(reply)) {
             "success" => Ok(()),
             "duplicate user name" => Err(words::name_taken(name)),
-            "invalid user name" => {
-                Err(Failure::of(Reason::InvalidName, format!("the server does not allow the name `{name}`")))
-            }
+            "invalid user name" => Err(Failure::of(
+                Reason::InvalidName,
+                format!("the server does not allow the name `{name}`"),
+            )),
             said => Err(words::sentence(said.strip_prefix("error: ").unwrap_or(said))),
         }
     }
@@ -45,11 +46,16 @@ impl Speaker for WsText {
             Call::GetOther { user, key } => vec!["get", user.as_str(), key.as_str()],
             Call::Upgrade { user: None } => vec!["upgrade"],
             Call::Upgrade { user: Some(_) } => {
-                return Err(Failure::usage(format!("the dialect `{NAME}` can upgrade only oneself")));
+                return Err(Failure::usage(format!(
+                    "the dialect `{NAME}` can upgrade only oneself"
+                )));
             }
             _ => return Err(lacks()),
         };
-        match words.iter().find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace())) {
+        match words
+            .iter()
+            .find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
+        {
             Some(word) => Err(Failure::usage(format!(
                 "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot be sent as one word"
             ))),
@@ -66,17 +72,24 @@ impl Speaker for WsText {
         // Those that are bytes are so by the dialect.
         let denied = matches!(replies.first(), Some(Message::Binary(_)));
         match (call, said) {
-            (_, "wrong message format") => Answer::Failed(Failure::usage("the server takes this for no request")),
-            (Call::GetOther { .. }, "you are not allowed to access keys of other users") if denied => {
-                Answer::Failed(Failure::of(Reason::ManagerRequired, "only a manager may read another user's store"))
+            (_, "wrong message format") => {
+                Answer::Failed(Failure::usage("the server takes this for no request"))
+            }
+            (Call::GetOther { .. }, "you are not allowed to access keys of other users")
+                if denied =>
+            {
+                Answer::Failed(Failure::of(
+                    Reason::ManagerRequired,
+                    "only a manager may read another user's store",
+                ))
             }
             (Call::GetOther { user, .. }, "user not found") => {
                 let message = format!("there is no user {:?}", user.as_str());
                 Answer::Failed(Failure::of(Reason::UserNotFound, message))
             }
-            (Call::Upgrade { .. }, "you are not allowed to upgrade") => {
-                Answer::Failed(Failure::of(Reason::UpgradeNotAllowed, "only a manager may make you one"))
-            }
+            (Call::Upgrade { .. }, "you are not allowed to upgrade") => Answer::Failed(
+                Failure::of(Reason::UpgradeNotAllowed, "only a manager may make you one"),
+            ),
             (Call::Upgrade { .. }, "upgraded to manager" | "already a manager") => {
                 Answer::Text(format!("{} (manager)", self.user))
             }

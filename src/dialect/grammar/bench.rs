@@ -73,8 +73,16 @@ pub struct BenchCall {
 
 impl BenchMode {
     /// Every mode.
-    pub const ALL: [Self; 8] =
-        [Self::Unary, Self::Batch, Self::Pipeline, Self::Text, Self::Pickle, Self::WsText, Self::Chat, Self::Compare];
+    pub const ALL: [Self; 8] = [
+        Self::Unary,
+        Self::Batch,
+        Self::Pipeline,
+        Self::Text,
+        Self::Pickle,
+        Self::WsText,
+        Self::Chat,
+        Self::Compare,
+    ];
 
     /// The mode's name.
     pub const fn as_str(self) -> &'static str {
@@ -107,32 +115,65 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
 /// The options of `bench`.
 pub(super) const OPTIONS: &[Opt] = &[
     with_value("--connections", "N", "connections, 1 to 10,000; by default 8"),
-    with_value("--in-flight", "N", "requests on their way on each gRPC connection, 1 to 128; by default 1"),
-    with_value("--batch", "N", "operations in a request, 1 to 1,000; by default 16 for batch and pipeline, else 1"),
+    with_value(
+        "--in-flight",
+        "N",
+        "requests on their way on each gRPC connection, 1 to 128; by default 1",
+    ),
+    with_value(
+        "--batch",
+        "N",
+        "operations in a request, 1 to 1,000; by default 16 for batch and pipeline, else 1",
+    ),
     with_value("--duration", "DURATION", "how long, 1ms to 1h; by default 5s"),
     with_value("--operations", "N", "end after so many operations"),
-    with_value("--rate", "N", "operations a second, whatever the answers do; latency counts from when each was due"),
-    with_value("--value-size", "BYTES", "bytes of a value, up to 1 MiB, at socket doors 60 KiB; by default 100"),
+    with_value(
+        "--rate",
+        "N",
+        "operations a second, whatever the answers do; latency counts from when each was due",
+    ),
+    with_value(
+        "--value-size",
+        "BYTES",
+        "bytes of a value, up to 1 MiB, at socket doors 60 KiB; by default 100",
+    ),
     with_value("--keys", "N", "how many keys, 1 to 100,000,000; by default 100"),
-    with_value("--users", "N", "over gRPC: guests that take turns, each with all keys in its store; by default 1"),
-    with_value("--pid", "PID", "the server's process on this machine: print its CPU time for each operation"),
+    with_value(
+        "--users",
+        "N",
+        "over gRPC: guests that take turns, each with all keys in its store; by default 1",
+    ),
+    with_value(
+        "--pid",
+        "PID",
+        "the server's process on this machine: print its CPU time for each operation",
+    ),
     with_value("--writes", "PERCENT", "how many of a hundred operations write; by default 10"),
-    flag("--manager", "as the account of --user, with its password; at pickle and ws-text by their own upgrade"),
+    flag(
+        "--manager",
+        "as the account of --user, with its password; at pickle and ws-text by their own upgrade",
+    ),
     flag("--other", "read another user's store, which is made for it; no writes"),
     with_value("--door", "ADDRESS", "the socket door, if it is not where the server says"),
     with_value("--plot", "FILE", "write latency by percentile as an SVG"),
-    with_value("--report", "FILE", "compare: write the report there, its plots beside it; by default to the output"),
+    with_value(
+        "--report",
+        "FILE",
+        "compare: write the report there, its plots beside it; by default to the output",
+    ),
 ];
 
 impl Taken<'_> {
     pub(super) fn bench(&mut self) -> Result<Call, Wrong> {
         let name = self.text("MODE")?;
-        let mode = BenchMode::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| {
-            let names = BenchMode::ALL.map(BenchMode::as_str).join(", ");
-            self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
-        })?;
+        let mode =
+            BenchMode::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| {
+                let names = BenchMode::ALL.map(BenchMode::as_str).join(", ");
+                self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
+            })?;
         let max_value = if mode.is_door() { MAX_DOOR_VALUE } else { MAX_VALUE_BYTES };
-        let default_batch = if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
+        let default_batch =
+            if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
         let call = BenchCall {
             mode,
             connections: self.within("--connections", 1, 10_000, 8)?,
@@ -166,11 +207,23 @@ impl Taken<'_> {
                 call.in_flight > 1 && (call.mode.is_door() || call.mode == BenchMode::Chat),
                 "; see --batch",
             ),
-            ("--batch", call.batch > 1 && matches!(call.mode, BenchMode::Unary | BenchMode::Chat), ""),
-            ("--users", call.users > 1 && !(over_grpc && !call.manager && !call.other), "; it is for guests over gRPC"),
+            (
+                "--batch",
+                call.batch > 1 && matches!(call.mode, BenchMode::Unary | BenchMode::Chat),
+                "",
+            ),
+            (
+                "--users",
+                call.users > 1 && !(over_grpc && !call.manager && !call.other),
+                "; it is for guests over gRPC",
+            ),
             (
                 "--other",
-                call.other && matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline | BenchMode::Chat),
+                call.other
+                    && matches!(
+                        call.mode,
+                        BenchMode::Batch | BenchMode::Pipeline | BenchMode::Chat
+                    ),
                 "",
             ),
             ("--manager", call.manager && call.mode == BenchMode::Chat, ""),
@@ -188,7 +241,10 @@ impl Taken<'_> {
         if matches!(call.mode, BenchMode::Batch | BenchMode::Pipeline) && bytes > 4 << 20
             || call.mode.is_door() && bytes > 64 << 10
         {
-            let why = format!("{} operations with {} bytes each are too long a request", call.batch, call.value_size);
+            let why = format!(
+                "{} operations with {} bytes each are too long a request",
+                call.batch, call.value_size
+            );
             return Err(self.wrong("--batch", why));
         }
         Ok(())
@@ -208,17 +264,26 @@ impl Taken<'_> {
         Ok(time)
     }
 
-    fn within(&self, name: &'static str, least: usize, most: usize, default: usize) -> Result<usize, Wrong> {
+    fn within(
+        &self,
+        name: &'static str,
+        least: usize,
+        most: usize,
+        default: usize,
+    ) -> Result<usize, Wrong> {
         let Some(text) = self.option(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| self.wrong(name, format!("`{}` is no whole number from {least} to {most}", shown(text))))
+        number.ok_or_else(|| {
+            self.wrong(name, format!("`{}` is no whole number from {least} to {most}", shown(text)))
+        })
     }
 
     fn maybe(&self, name: &'static str, most: u64) -> Result<Option<u64>, Wrong> {
         let Some(text) = self.option(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-        let number =
-            number.ok_or_else(|| self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text))));
+        let number = number.ok_or_else(|| {
+            self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text)))
+        });
         number.map(Some)
     }
 }

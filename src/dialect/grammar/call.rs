@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::{BenchCall, Spec};
 use crate::model::{
-    Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName, UserName, Value,
+    Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName,
+    UserName, Value,
 };
 
 /// A command with its words checked.
@@ -128,7 +129,8 @@ pub enum Shell {
 }
 
 impl Call {
-    /// The command of the vocabulary that this is, a listing's first page; `None` for what only a command line can do, and for the help.
+    /// The command of the vocabulary that this is, a listing's first page; `None` for what only a
+    /// command line can do, and for the help.
     ///
     /// # Errors
     /// `INVALID_VALUE` for a value over 1 MiB.
@@ -149,7 +151,9 @@ impl Call {
                 None => return Ok(None),
             },
             Self::Keys { prefix, user } => Command::ListKeys { user, prefix, page: page() },
-            Self::Scan { prefix, user, keys_only } => Command::Scan { user, prefix, keys_only, cursor: None },
+            Self::Scan { prefix, user, keys_only } => {
+                Command::Scan { user, prefix, keys_only, cursor: None }
+            }
             Self::Auth { user, password: Some(password) } => Command::Auth { user, password },
             Self::Upgrade { user } => Command::Upgrade { user },
             Self::Downgrade { user, end_sessions } => Command::Downgrade { user, end_sessions },
@@ -182,7 +186,12 @@ impl Call {
 impl PutCall {
     fn put(self) -> Result<Option<(Put, Option<RequestId>)>> {
         let Source::Text(text) = self.value else { return Ok(None) };
-        let put = Put { key: self.key, value: Value::text(text)?, expiry: self.expiry, if_revision: self.if_revision };
+        let put = Put {
+            key: self.key,
+            value: Value::text(text)?,
+            expiry: self.expiry,
+            if_revision: self.if_revision,
+        };
         Ok(Some((put, self.request_id)))
     }
 }

@@ -16,13 +16,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         "d" => 86_400_000,
         "" if !number.is_empty() => {
-            return Err(format!("`{text}` lacks its unit; write {text}ms, {text}s, {text}m, {text}h or {text}d"));
+            return Err(format!(
+                "`{text}` lacks its unit; write {text}ms, {text}s, {text}m, {text}h or {text}d"
+            ));
         }
-        _ => return Err(format!("`{text}` is no duration; write a whole number and a unit: ms, s, m, h or d")),
+        _ => {
+            return Err(format!(
+                "`{text}` is no duration; write a whole number and a unit: ms, s, m, h or d"
+            ));
+        }
     };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is no duration; write a whole number and a unit: ms, s, m, h or d"))?;
-    let millis = number.checked_mul(millis_each).ok_or_else(|| format!("`{text}` is too long a duration"))?;
+    let number: u64 = number.parse().map_err(|_| {
+        format!("`{text}` is no duration; write a whole number and a unit: ms, s, m, h or d")
+    })?;
+    let millis = number
+        .checked_mul(millis_each)
+        .ok_or_else(|| format!("`{text}` is too long a duration"))?;
     Ok(Duration::from_millis(millis))
 }

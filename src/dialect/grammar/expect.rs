@@ -45,7 +45,12 @@ fn after<'a, S: AsRef<str>>(spec: &'static Spec, words: &'a [S], mode: Mode) -> 
                 None => return (Expect::default(), &[]),
             },
             [dashes, _, behind @ ..] if dashes.as_ref() == "--" => rest = behind,
-            [text, ..] if !needed && (text.as_ref().starts_with("--") || find(text.as_ref(), mode).is_some()) => break,
+            [text, ..]
+                if !needed
+                    && (text.as_ref().starts_with("--") || find(text.as_ref(), mode).is_some()) =>
+            {
+                break;
+            }
             [_, behind @ ..] => rest = behind,
         }
     }
@@ -54,9 +59,14 @@ fn after<'a, S: AsRef<str>>(spec: &'static Spec, words: &'a [S], mode: Mode) -> 
             break;
         }
         rest = behind;
-        let known = spec.options.iter().find(|known| known.name == option.as_ref() && known.value.is_some());
+        let known = spec
+            .options
+            .iter()
+            .find(|known| known.name == option.as_ref() && known.value.is_some());
         match (known, rest) {
-            (Some(option), []) => return (Expect { value_of: Some(*option), ..Expect::default() }, rest),
+            (Some(option), []) => {
+                return (Expect { value_of: Some(*option), ..Expect::default() }, rest);
+            }
             (Some(_), [_, behind @ ..]) => rest = behind,
             (None, _) => {}
         }
@@ -70,7 +80,8 @@ mod tests {
 
     #[test]
     fn what_may_follow() {
-        // The words so far; the next word, the first option, whose value, and whether a command may follow.
+        // The words so far; the next word, the first option, whose value, and whether a command may
+        // follow.
         for (line, word, option, value_of, command) in [
             ("", None, None, None, true),
             ("get", Some("KEY"), None, None, false),

@@ -1,8 +1,10 @@
-//! The one grammar of commands: of the command line, of the interactive prompt, and of the socket dialect `text`.
+//! The one grammar of commands: of the command line, of the interactive prompt, and of the socket
+//! dialect `text`.
 //!
-//! [`COMMANDS`] is the single source of what there is: the parser, the help, the completions and the manual read it. A new command
-//! is one row there and one variant of [`Call`]. Splitting a line into words stands apart from parsing, since a shell's quotes
-//! mean nothing at the door. Absent on purpose: I/O, async, sockets.
+//! [`COMMANDS`] is the single source of what there is: the parser, the help, the completions and
+//! the manual read it. A new command is one row there and one variant of [`Call`]. Splitting a line
+//! into words stands apart from parsing, since a shell's quotes mean nothing at the door. Absent on
+//! purpose: I/O, async, sockets.
 
 mod bench;
 mod call;

@@ -78,7 +78,8 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
                 },
                 Word::GetOrPut => {
                     let name = self.needed(spec, "get or put")?.text;
-                    match find(name, self.mode).filter(|inner| matches!(inner.name, "get" | "put")) {
+                    match find(name, self.mode).filter(|inner| matches!(inner.name, "get" | "put"))
+                    {
                         Some(inner) => {
                             let call = self.command(inner)?;
                             if matches!(call, Call::Help { .. }) {
@@ -125,7 +126,9 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
                 self.rest = rest;
                 Some(TakenWord { text: word.as_ref(), literal: true })
             }
-            [word, rest @ ..] if !word.as_ref().starts_with("--") && find(word.as_ref(), self.mode).is_none() => {
+            [word, rest @ ..]
+                if !word.as_ref().starts_with("--") && find(word.as_ref(), self.mode).is_none() =>
+            {
                 self.rest = rest;
                 Some(TakenWord { text: word.as_ref(), literal: self.mode == Mode::Door })
             }
@@ -134,7 +137,10 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
     }
 
     /// The next option with its value, which may follow `=` or be the next word.
-    fn option(&mut self, spec: &'static Spec) -> Result<Option<(&'static Opt, Option<&'a str>)>, Wrong> {
+    fn option(
+        &mut self,
+        spec: &'static Spec,
+    ) -> Result<Option<(&'static Opt, Option<&'a str>)>, Wrong> {
         let Some(word) = self.peek().filter(|word| word.starts_with("--")) else { return Ok(None) };
         self.next();
         let (name, inline) = match word.split_once('=') {
@@ -144,7 +150,8 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
         let Some(option) = spec.options.iter().find(|option| option.name == name) else {
             return Err(Wrong::Option { command: spec, option: shown(name) });
         };
-        let wrong = || Wrong::OptionValue { command: spec, option: option.name, value: option.value };
+        let wrong =
+            || Wrong::OptionValue { command: spec, option: option.name, value: option.value };
         match (option.value, inline) {
             (Some(_), Some(value)) => Ok(Some((option, Some(value)))),
             (Some(_), None) => Ok(Some((option, Some(self.next().ok_or_else(wrong)?)))),

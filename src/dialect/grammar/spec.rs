@@ -6,9 +6,11 @@ use super::{COMMANDS, Call, Wrong};
 /// By whose rules words are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The command line and the prompt: `-`, `@file` and `--` have a meaning, passwords are asked for.
+    /// The command line and the prompt: `-`, `@file` and `--` have a meaning, passwords are asked
+    /// for.
     CommandLine,
-    /// The dialect `text`: words mean themselves, and what only a command line can do is no command.
+    /// The dialect `text`: words mean themselves, and what only a command line can do is no
+    /// command.
     Door,
 }
 
@@ -99,7 +101,9 @@ impl Spec {
     /// Whether the command exists there.
     pub fn exists_in(&self, mode: Mode) -> bool {
         match (self.place, mode) {
-            (Place::Both, _) | (Place::CommandLine, Mode::CommandLine) | (Place::Door, Mode::Door) => true,
+            (Place::Both, _)
+            | (Place::CommandLine, Mode::CommandLine)
+            | (Place::Door, Mode::Door) => true,
             (Place::CommandLine, Mode::Door) | (Place::Door, Mode::CommandLine) => false,
         }
     }
@@ -120,7 +124,11 @@ impl Spec {
     /// The whole form of the command.
     pub fn usage(&self) -> String {
         let arguments = self.arguments();
-        if arguments.is_empty() { self.name.to_owned() } else { format!("{} {arguments}", self.name) }
+        if arguments.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{} {arguments}", self.name)
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::Wrong;
 
-/// Splits as a POSIX shell does: blanks part words, `'…'`, `"…"` and `\` keep them together, `#` before a word begins a comment.
+/// Splits as a POSIX shell does: blanks part words, `'…'`, `"…"` and `\` keep them together, `#`
+/// before a word begins a comment.
 ///
 /// # Errors
 /// [`Wrong::Quote`] for a quote that does not end.

@@ -9,7 +9,8 @@ const USER: super::Word = Needed("USER");
 const ROOM: super::Word = Optional("ROOM");
 const PREFIX: super::Word = Optional("PREFIX");
 
-const OF_USER: Opt = Opt { name: "--user", value: Some("USER"), help: "of another user's store, for managers" };
+const OF_USER: Opt =
+    Opt { name: "--user", value: Some("USER"), help: "of another user's store, for managers" };
 const IF_REVISION: Opt = Opt {
     name: "--if-revision",
     value: Some("N"),
@@ -21,8 +22,16 @@ const REQUEST_ID: Opt = Opt {
     help: "the id that makes a retry safe, 1 to 64 bytes; without it a random one is used",
 };
 const PUT_OPTIONS: &[Opt] = &[
-    Opt { name: "--ttl", value: Some("DURATION"), help: "how long the key lives: 250ms, 5s, 10m, 2h, 30d" },
-    Opt { name: "--expire-time", value: Some("TIME"), help: "until when the key lives: 2026-11-21T18:00:00Z" },
+    Opt {
+        name: "--ttl",
+        value: Some("DURATION"),
+        help: "how long the key lives: 250ms, 5s, 10m, 2h, 30d",
+    },
+    Opt {
+        name: "--expire-time",
+        value: Some("TIME"),
+        help: "until when the key lives: 2026-11-21T18:00:00Z",
+    },
     IF_REVISION,
     REQUEST_ID,
 ];
@@ -54,7 +63,13 @@ pub const COMMANDS: &[Spec] = &[
         options: &[IF_REVISION, REQUEST_ID],
         help: "remove a key",
         examples: &["delete city", "delete city --if-revision 3"],
-        build: |w| Ok(Call::Delete { key: w.key()?, if_revision: w.if_revision()?, request_id: w.request_id()? }),
+        build: |w| {
+            Ok(Call::Delete {
+                key: w.key()?,
+                if_revision: w.if_revision()?,
+                request_id: w.request_id()?,
+            })
+        },
     },
     Spec {
         name: "getother",
@@ -99,7 +114,13 @@ pub const COMMANDS: &[Spec] = &[
         options: &[OF_USER, Opt { name: "--keys-only", value: None, help: "leave the values out" }],
         help: "list the keys with their values, as the server sends them",
         examples: &["scan", "scan user/ --keys-only"],
-        build: |w| Ok(Call::Scan { prefix: w.prefix()?, user: w.user_option()?, keys_only: w.flag("--keys-only") }),
+        build: |w| {
+            Ok(Call::Scan {
+                prefix: w.prefix()?,
+                user: w.user_option()?,
+                keys_only: w.flag("--keys-only"),
+            })
+        },
     },
     Spec {
         name: "auth",
@@ -132,7 +153,11 @@ pub const COMMANDS: &[Spec] = &[
         name: "downgrade",
         place: Place::Both,
         words: &[USER],
-        options: &[Opt { name: "--end-sessions", value: None, help: "also end the user's sessions" }],
+        options: &[Opt {
+            name: "--end-sessions",
+            value: None,
+            help: "also end the user's sessions",
+        }],
         help: "make a manager a guest again",
         examples: &["downgrade anuran --end-sessions"],
         build: |w| Ok(Call::Downgrade { user: w.user()?, end_sessions: w.flag("--end-sessions") }),

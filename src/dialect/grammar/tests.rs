@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{COMMANDS, Call, Mode, PutCall, Shell, Source, find, parse, quote, split_blanks, split_quoted};
+use super::{
+    COMMANDS, Call, Mode, PutCall, Shell, Source, find, parse, quote, split_blanks, split_quoted,
+};
 use crate::model::{Expiry, Key, Prefix, RequestId, UserName};
 
 fn key(text: &str) -> Key {
@@ -69,10 +71,16 @@ fn chains_on_the_command_line() {
         ("keys --user=anuran", vec![keys("", Some("anuran"))]),
         ("upgrade whoami", vec![Call::Upgrade { user: None }, Call::WhoAmI]),
         ("upgrade anuran whoami", vec![Call::Upgrade { user: Some(name("anuran")) }, Call::WhoAmI]),
-        ("downgrade a --end-sessions", vec![Call::Downgrade { user: name("a"), end_sessions: true }]),
+        (
+            "downgrade a --end-sessions",
+            vec![Call::Downgrade { user: name("a"), end_sessions: true }],
+        ),
         ("calc 12 + 13 now", vec![Call::Calc { expression: "12 + 13".to_owned() }, Call::Now]),
         ("calc 4.5 / -6", vec![Call::Calc { expression: "4.5 / -6".to_owned() }]),
-        ("decode 01101000 01101001 now", vec![Call::Decode { bits: "01101000 01101001".to_owned() }, Call::Now]),
+        (
+            "decode 01101000 01101001 now",
+            vec![Call::Decode { bits: "01101000 01101001".to_owned() }, Call::Now],
+        ),
         ("auth adam", vec![Call::Auth { user: "adam".to_owned(), password: None }]),
         ("import", vec![Call::Import { source: Source::Stdin }]),
         ("import -", vec![Call::Import { source: Source::Stdin }]),
@@ -115,9 +123,14 @@ fn options_of_a_put() {
         request_id: RequestId::new("x".to_owned()).unwrap(),
     };
     for mode in [Mode::CommandLine, Mode::Door] {
-        assert_eq!(calls(line, mode), Ok(vec![Call::PutOther { user: name("u"), put: put.clone() }]), "{mode:?}");
+        assert_eq!(
+            calls(line, mode),
+            Ok(vec![Call::PutOther { user: name("u"), put: put.clone() }]),
+            "{mode:?}"
+        );
     }
-    let at = calls("put k v --expire-time 1970-01-01T00:00:01.5Z", Mode::CommandLine).unwrap().remove(0);
+    let at =
+        calls("put k v --expire-time 1970-01-01T00:00:01.5Z", Mode::CommandLine).unwrap().remove(0);
     assert!(matches!(at, Call::Put(PutCall { expiry: Some(Expiry::At(1_500)), .. })), "{at:?}");
 }
 
@@ -135,13 +148,19 @@ fn what_is_refused_and_why() {
             "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]`",
         ),
         ("get", "`get` lacks its KEY; the form is `get KEY`"),
-        ("get --key", "`--key` stands where `get` needs its KEY; write `-- --key` if that is what you mean"),
+        (
+            "get --key",
+            "`--key` stands where `get` needs its KEY; write `-- --key` if that is what you mean",
+        ),
         ("get --", "`get` lacks its KEY; the form is `get KEY`"),
         ("get k --ttl 5s", "`get` has no option `--ttl`; it has none"),
         ("delete k --ttl 5s", "`delete` has no option `--ttl`; it has --if-revision, --request-id"),
         ("put k v --ttl", "`put` lacks the value of --ttl; write `--ttl DURATION`"),
         ("put k v --ttl 5", "`put`: --ttl: `5` lacks its unit; write 5ms, 5s, 5m, 5h or 5d"),
-        ("put k v --ttl 5w", "`put`: --ttl: `5w` is no duration; write a whole number and a unit: ms, s, m, h or d"),
+        (
+            "put k v --ttl 5w",
+            "`put`: --ttl: `5w` is no duration; write a whole number and a unit: ms, s, m, h or d",
+        ),
         ("put k v --ttl 0s", "`put`: ttl is zero; it must be 1 ms to 10 years"),
         ("put k v --ttl 4000d", "`put`: ttl is over 10 years; it must be 1 ms to 10 years"),
         (
@@ -149,8 +168,14 @@ fn what_is_refused_and_why() {
             "`put`: --ttl: `99999999999999999999d` is no duration; write a whole number and a unit: ms, s, m, h or d",
         ),
         ("put k v --ttl 1s --ttl 2s", "`put` was given --ttl twice"),
-        ("put k v --ttl 1s --expire-time 2030-01-01T00:00:00Z", "`put`: --ttl: give it or --expire-time, not both"),
-        ("put k v --expire-time soon", "`put`: --expire-time: `soon` is no time; write it as 2026-11-21T18:00:00Z"),
+        (
+            "put k v --ttl 1s --expire-time 2030-01-01T00:00:00Z",
+            "`put`: --ttl: give it or --expire-time, not both",
+        ),
+        (
+            "put k v --expire-time soon",
+            "`put`: --expire-time: `soon` is no time; write it as 2026-11-21T18:00:00Z",
+        ),
         ("put k v --if-revision +1", "`put`: --if-revision: `+1` is no whole number"),
         ("put k v --if-revision -1", "`put`: --if-revision: `-1` is no whole number"),
         ("put k @", "`put`: VALUE: `@` lacks the file's name; `@@` is a literal @"),
@@ -161,7 +186,10 @@ fn what_is_refused_and_why() {
         ("help gett", "`gett` is no command; did you mean `get`?"),
         ("calc 12 +", "`calc` lacks its NUMBER; the form is `calc NUMBER OP NUMBER`"),
         ("get 'k", "a quote does not end"),
-        ("manage 9 delete k", "`manage` lacks its get or put; the form is `manage USER get KEY | put KEY VALUE`"),
+        (
+            "manage 9 delete k",
+            "`manage` lacks its get or put; the form is `manage USER get KEY | put KEY VALUE`",
+        ),
     ] {
         assert_eq!(calls(line, Mode::CommandLine), Err(why.to_owned()), "{line}");
     }
@@ -177,10 +205,22 @@ fn chains_at_the_door() {
         ("put k --ttl", Ok(vec![put("k", "--ttl")])),
         ("put k 'a'", Ok(vec![put("k", "'a'")])),
         ("get --help", Ok(vec![get("--help")])),
-        ("auth adam bill", Ok(vec![Call::Auth { user: "adam".to_owned(), password: Some("bill".to_owned()) }])),
-        ("manage 48106 get city", Ok(vec![Call::GetOther { user: name("48106"), key: key("city") }])),
-        ("manage 9 get k whoami", Ok(vec![Call::GetOther { user: name("9"), key: key("k") }, Call::WhoAmI])),
-        ("manage 9 delete k", Err("`manage` lacks its get or put; the form is `manage USER get KEY | put KEY VALUE`")),
+        (
+            "auth adam bill",
+            Ok(vec![Call::Auth { user: "adam".to_owned(), password: Some("bill".to_owned()) }]),
+        ),
+        (
+            "manage 48106 get city",
+            Ok(vec![Call::GetOther { user: name("48106"), key: key("city") }]),
+        ),
+        (
+            "manage 9 get k whoami",
+            Ok(vec![Call::GetOther { user: name("9"), key: key("k") }, Call::WhoAmI]),
+        ),
+        (
+            "manage 9 delete k",
+            Err("`manage` lacks its get or put; the form is `manage USER get KEY | put KEY VALUE`"),
+        ),
         ("auth adam", Err("`auth` lacks its PASSWORD; the form is `auth USER PASSWORD`")),
         ("token", Err("`token` is no command; `help` lists them")),
         ("import f", Err("`import` is no command; `help` lists them")),
@@ -260,15 +300,20 @@ fn print(call: &Call) -> Vec<String> {
 
 fn any_call() -> impl Strategy<Value = Call> {
     let word = "\\PC{1,12}|get|--ttl|-|@x|--";
-    let ttl = prop::option::of((1u64..10_000_000).prop_map(|ms| Expiry::After(Duration::from_millis(ms))));
-    let id = prop::option::of("\\PC{1,16}").prop_map(|id| id.and_then(|id| RequestId::new(id).unwrap_or_default()));
+    let ttl = prop::option::of(
+        (1u64..10_000_000).prop_map(|ms| Expiry::After(Duration::from_millis(ms))),
+    );
+    let id = prop::option::of("\\PC{1,16}")
+        .prop_map(|id| id.and_then(|id| RequestId::new(id).unwrap_or_default()));
     let source = prop_oneof![
         ".{0,12}".prop_map(Source::Text),
         Just(Source::Stdin),
         "[^@\\x00][^\\x00]{0,8}".prop_map(|path| Source::File(path.into())),
     ];
-    let user =
-        || prop::option::of("[a-zA-Z0-9 -]{1,12}").prop_map(|user| user.and_then(|user| UserName::new(user).ok()));
+    let user = || {
+        prop::option::of("[a-zA-Z0-9 -]{1,12}")
+            .prop_map(|user| user.and_then(|user| UserName::new(user).ok()))
+    };
     prop_oneof![
         word.prop_map(|text| get(&text)),
         (word, source, ttl, prop::option::of(any::<u64>()), id).prop_map(
@@ -276,7 +321,8 @@ fn any_call() -> impl Strategy<Value = Call> {
                 Call::Put(PutCall { key: key(&text), value, expiry, if_revision, request_id })
             }
         ),
-        ("\\PC{0,12}", user()).prop_map(|(prefix, user)| Call::Keys { prefix: Prefix::new(prefix).unwrap(), user }),
+        ("\\PC{0,12}", user())
+            .prop_map(|(prefix, user)| Call::Keys { prefix: Prefix::new(prefix).unwrap(), user }),
         user().prop_map(|user| Call::Upgrade { user }),
         ".{0,12}".prop_map(|text| Call::Encode { text }),
     ]

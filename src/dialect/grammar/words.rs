@@ -34,7 +34,11 @@ impl<'a> Taken<'a> {
         self.inner = Some(call);
     }
 
-    pub(super) fn set(&mut self, option: &'static Opt, value: Option<&'a str>) -> Result<(), Wrong> {
+    pub(super) fn set(
+        &mut self,
+        option: &'static Opt,
+        value: Option<&'a str>,
+    ) -> Result<(), Wrong> {
         if self.options.iter().any(|(name, _)| *name == option.name) {
             return Err(Wrong::Twice { command: self.spec, option: option.name });
         }
@@ -110,7 +114,10 @@ impl<'a> Taken<'a> {
         Ok(match text.strip_prefix('@') {
             _ if text == "-" => Source::Stdin,
             Some(rest) if rest.starts_with('@') => Source::Text(rest.to_owned()),
-            Some("") => return Err(self.wrong("VALUE", "`@` lacks the file's name; `@@` is a literal @".to_owned())),
+            Some("") => {
+                return Err(self
+                    .wrong("VALUE", "`@` lacks the file's name; `@@` is a literal @".to_owned()));
+            }
             Some(file) => Source::File(file.into()),
             None => Source::Text(text.to_owned()),
         })
@@ -127,10 +134,12 @@ impl<'a> Taken<'a> {
 
     pub(super) fn shell(&mut self) -> Result<Shell, Wrong> {
         let text = self.text("SHELL")?;
-        Shell::ALL
-            .into_iter()
-            .find(|shell| shell.as_str() == text)
-            .ok_or_else(|| self.wrong("SHELL", format!("`{}` is none of bash, zsh, fish", super::wrong::shown(&text))))
+        Shell::ALL.into_iter().find(|shell| shell.as_str() == text).ok_or_else(|| {
+            self.wrong(
+                "SHELL",
+                format!("`{}` is none of bash, zsh, fish", super::wrong::shown(&text)),
+            )
+        })
     }
 
     /// The get or put of another user's store.
@@ -170,7 +179,10 @@ impl<'a> Taken<'a> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(revision) if digits => Ok(Some(revision)),
-            _ => Err(self.wrong("--if-revision", format!("`{}` is no whole number", super::wrong::shown(text)))),
+            _ => Err(self.wrong(
+                "--if-revision",
+                format!("`{}` is no whole number", super::wrong::shown(text)),
+            )),
         }
     }
 
@@ -182,7 +194,9 @@ impl<'a> Taken<'a> {
     fn expiry(&self) -> Result<Option<Expiry>, Wrong> {
         match (self.option("--ttl"), self.option("--expire-time")) {
             (None, None) => Ok(None),
-            (Some(_), Some(_)) => Err(self.wrong("--ttl", "give it or --expire-time, not both".to_owned())),
+            (Some(_), Some(_)) => {
+                Err(self.wrong("--ttl", "give it or --expire-time, not both".to_owned()))
+            }
             (Some(ttl), None) => {
                 let ttl = parse_duration(ttl).map_err(|why| self.wrong("--ttl", why))?;
                 // The bounds hold at whatever time the server takes it.
@@ -192,7 +206,10 @@ impl<'a> Taken<'a> {
             }
             (None, Some(time)) => {
                 let wrong = || {
-                    let why = format!("`{}` is no time; write it as 2026-11-21T18:00:00Z", super::wrong::shown(time));
+                    let why = format!(
+                        "`{}` is no time; write it as 2026-11-21T18:00:00Z",
+                        super::wrong::shown(time)
+                    );
                     self.wrong("--expire-time", why)
                 };
                 let time: jiff::Timestamp = time.parse().map_err(|_| wrong())?;

@@ -61,7 +61,11 @@ impl fmt::Display for Wrong {
                     None => f.write_str("; `help` lists them")?,
                 }
                 match before {
-                    Some(spec) => write!(f, " (`{}` takes no more words; quote a word with spaces)", spec.usage()),
+                    Some(spec) => write!(
+                        f,
+                        " (`{}` takes no more words; quote a word with spaces)",
+                        spec.usage()
+                    ),
                     None => Ok(()),
                 }
             }
@@ -80,9 +84,15 @@ impl fmt::Display for Wrong {
                 let all: Vec<&str> = command.options.iter().map(|option| option.name).collect();
                 write!(f, "`{}` has no option `{option}`; it has {}", command.name, all.join(", "))
             }
-            Self::Twice { command, option } => write!(f, "`{}` was given {option} twice", command.name),
+            Self::Twice { command, option } => {
+                write!(f, "`{}` was given {option} twice", command.name)
+            }
             Self::OptionValue { command, option, value: Some(value) } => {
-                write!(f, "`{}` lacks the value of {option}; write `{option} {value}`", command.name)
+                write!(
+                    f,
+                    "`{}` lacks the value of {option}; write `{option} {value}`",
+                    command.name
+                )
             }
             Self::OptionValue { command, option, value: None } => {
                 write!(f, "`{}` takes no value for {option}", command.name)

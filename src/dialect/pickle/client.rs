@@ -33,7 +33,9 @@ impl Replies {
     /// Why it is no pickled list of strings.
     pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
         match self.0.run(input) {
-            Ok(Some(pickle)) => strings(&pickle).map(Some).ok_or_else(|| "it is no list of strings".to_owned()),
+            Ok(Some(pickle)) => {
+                strings(&pickle).map(Some).ok_or_else(|| "it is no list of strings".to_owned())
+            }
             Ok(None) => Ok(None),
             Err(bad) => Err(format!("its pickle is refused: {bad}")),
         }

@@ -1,5 +1,5 @@
-//! What a pickle builds: nodes in one vector, which refer to each other by index. So neither walking nor dropping it recurses,
-//! whatever refers to whatever.
+//! What a pickle builds: nodes in one vector, which refer to each other by index. So neither
+//! walking nor dropping it recurses, whatever refers to whatever.
 
 use bytes::Bytes;
 
@@ -68,7 +68,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Sets items of a dict: a key and its value, one pair after the other. Of equal keys the last counts.
+    /// Sets items of a dict: a key and its value, one pair after the other. Of equal keys the last
+    /// counts.
     pub(super) fn set_items(&mut self, dict: Id, pairs: &[Id]) -> Result<(), BadPickle> {
         let (pairs, rest) = pairs.as_chunks::<2>();
         if !rest.is_empty() {
@@ -113,15 +114,19 @@ impl Graph {
         matches!(self.node(id), Some(Node::Sequence { .. } | Node::Dict { .. }))
     }
 
-    /// Refuses more than [`MAX_DEPTH`] containers in each other below `root`, and so every one that holds itself.
+    /// Refuses more than [`MAX_DEPTH`] containers in each other below `root`, and so every one that
+    /// holds itself.
     ///
-    /// Goes down by whole levels, each node once a level: linear, where following each path would be exponential.
+    /// Goes down by whole levels, each node once a level: linear, where following each path would
+    /// be exponential.
     pub(super) fn check_depth(&self, root: Id) -> Result<(), BadPickle> {
         let mut level = vec![root];
         for _ in 0..MAX_DEPTH {
             let mut seen = vec![false; self.nodes.len()];
             let mut below = Vec::new();
-            for id in level.iter().flat_map(|id| self.held(*id)).filter(|id| self.is_container(**id)) {
+            for id in
+                level.iter().flat_map(|id| self.held(*id)).filter(|id| self.is_container(**id))
+            {
                 if let Some(seen) = seen.get_mut(id.0)
                     && !std::mem::replace(seen, true)
                 {

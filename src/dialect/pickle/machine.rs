@@ -71,7 +71,8 @@ impl Machine {
     /// Takes opcodes off the input; at STOP it gives the pickle and is ready for the next.
     ///
     /// # Errors
-    /// As soon as the bytes cannot be the beginning of a pickle that is allowed. The machine is of no use afterwards.
+    /// As soon as the bytes cannot be the beginning of a pickle that is allowed. The machine is of
+    /// no use afterwards.
     pub(super) fn run(&mut self, input: &mut BytesMut) -> Result<Option<Pickled>, BadPickle> {
         let mut at = 0;
         let finished = loop {
@@ -121,14 +122,18 @@ impl Machine {
                 }
             }
             Op::PopMark => drop(self.pop_to_mark()?),
-            Op::Text(text) => self.push_node(Node::Text(Bytes::copy_from_slice(text.as_bytes())))?,
+            Op::Text(text) => {
+                self.push_node(Node::Text(Bytes::copy_from_slice(text.as_bytes())))?
+            }
             Op::Inert => self.push_node(Node::Inert)?,
             Op::Get(index) => {
                 let id = *self.memo.get(&index).ok_or(BadPickle::Malformed)?;
                 self.push(id)?;
             }
             Op::Put(index) => self.memoize(index)?,
-            Op::Memoize => self.memoize(u32::try_from(self.memo.len()).map_err(|_| BadPickle::TooMany)?)?,
+            Op::Memoize => {
+                self.memoize(u32::try_from(self.memo.len()).map_err(|_| BadPickle::TooMany)?)?
+            }
             Op::EmptyDict => self.push_dict(&[])?,
             Op::Dict => {
                 let pairs = self.pop_to_mark()?;
@@ -160,7 +165,8 @@ impl Machine {
                 self.push_node(Node::Sequence { items, grows: false })?;
             }
             Op::TupleOf(count) => {
-                let first = self.stack.len().checked_sub(count).filter(|first| *first >= self.floor());
+                let first =
+                    self.stack.len().checked_sub(count).filter(|first| *first >= self.floor());
                 let items = self.stack.split_off(first.ok_or(BadPickle::Malformed)?);
                 self.push_node(Node::Sequence { items, grows: false })?;
             }

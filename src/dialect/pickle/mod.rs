@@ -1,8 +1,9 @@
 //! `pickle`: the user's name, then pickled lists of requests, answered by pickled lists of strings.
 //!
-//! The decoder is the project's own, because it must be bounded: `opcode` reads one opcode of a closed set, `machine` runs
-//! it on a stack of `graph` nodes, `requests` reads the finished graph. None of them recurses, none keeps more than what
-//! 64 KiB of input and 10,000 values can make, and no opcode does anything but build lists, tuples, dicts and strings.
+//! The decoder is the project's own, because it must be bounded: `opcode` reads one opcode of a
+//! closed set, `machine` runs it on a stack of `graph` nodes, `requests` reads the finished graph.
+//! None of them recurses, none keeps more than what 64 KiB of input and 10,000 values can make, and
+//! no opcode does anything but build lists, tuples, dicts and strings.
 
 mod client;
 mod graph;

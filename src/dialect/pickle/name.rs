@@ -5,9 +5,9 @@ use bytes::BytesMut;
 use super::BadPickle;
 use crate::dialect::codec::{Input, MAX_MESSAGE_BYTES};
 
-/// How a pickled list or tuple of dicts begins, in every protocol. All but the two empty lists hold a byte that no name
-/// holds, so a name is never cut: protocols 2 to 5 by their version; 0 and 1 by the memo's first index, which is 1 in
-/// Python 2's C pickler.
+/// How a pickled list or tuple of dicts begins, in every protocol. All but the two empty lists hold
+/// a byte that no name holds, so a name is never cut: protocols 2 to 5 by their version; 0 and 1 by
+/// the memo's first index, which is 1 in Python 2's C pickler.
 const BEGINNINGS: &[&[u8]] = &[
     b"\x80\x02",
     b"\x80\x03",
@@ -33,9 +33,15 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// Takes the name off the input once it has ended: before a pickle, at a newline, at the end of input or of 20 quiet ms.
-    pub(super) fn next(&mut self, input: &mut BytesMut, event: Input) -> Result<Option<BytesMut>, BadPickle> {
-        let found = (self.scanned..input.len()).find_map(|at| ending(input.get(at..)?).map(|skipped| (at, skipped)));
+    /// Takes the name off the input once it has ended: before a pickle, at a newline, at the end of
+    /// input or of 20 quiet ms.
+    pub(super) fn next(
+        &mut self,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<Option<BytesMut>, BadPickle> {
+        let found = (self.scanned..input.len())
+            .find_map(|at| ending(input.get(at..)?).map(|skipped| (at, skipped)));
         if let Some((at, skipped)) = found.filter(|(at, _)| *at <= MAX_MESSAGE_BYTES) {
             let mut name = input.split_to(at + skipped);
             name.truncate(at);
@@ -62,7 +68,11 @@ impl Split {
 fn ending(rest: &[u8]) -> Option<usize> {
     match rest.first() {
         Some(b'\n') => Some(1),
-        Some(0x80 | b'(' | b']') if BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning)) => Some(0),
+        Some(0x80 | b'(' | b']')
+            if BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning)) =>
+        {
+            Some(0)
+        }
         _ => None,
     }
 }

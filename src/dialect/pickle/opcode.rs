@@ -1,5 +1,5 @@
-//! One opcode and its argument. The closed set is what Python's pickle, protocols 0 to 5, writes for lists, tuples, dicts
-//! and plain values; the names are those of CPython's `pickletools`.
+//! One opcode and its argument. The closed set is what Python's pickle, protocols 0 to 5, writes
+//! for lists, tuples, dicts and plain values; the names are those of CPython's `pickletools`.
 
 use std::borrow::Cow;
 
@@ -36,7 +36,8 @@ pub(super) enum Op<'a> {
     TupleOf(usize),
 }
 
-/// What reading gave: an opcode and its length, or how many bytes there must be before it is worth looking again.
+/// What reading gave: an opcode and its length, or how many bytes there must be before it is worth
+/// looking again.
 pub(super) enum Parsed<'a> {
     Op(Op<'a>, usize),
     Need(usize),
@@ -80,9 +81,8 @@ pub(super) fn parse(bytes: &[u8], scanned: usize) -> Result<Parsed<'_>, BadPickl
 
 fn argument(code: u8) -> Result<Argument, BadPickle> {
     Ok(match code {
-        b'(' | b'.' | b'0' | b'1' | b'N' | b'}' | b'd' | b's' | b'u' | b']' | b'l' | b'a' | b'e' | b')' | b't' => {
-            Argument::Fixed(0)
-        }
+        b'(' | b'.' | b'0' | b'1' | b'N' | b'}' | b'd' | b's' | b'u' | b']' | b'l' | b'a'
+        | b'e' | b')' | b't' => Argument::Fixed(0),
         0x85..=0x89 | 0x94 => Argument::Fixed(0), // TUPLE1 to 3, NEWTRUE, NEWFALSE, MEMOIZE
         0x80 | b'K' | b'h' | b'q' => Argument::Fixed(1), // PROTO, BININT1, BINGET, BINPUT
         b'M' => Argument::Fixed(2),               // BININT2
@@ -90,7 +90,7 @@ fn argument(code: u8) -> Result<Argument, BadPickle> {
         0x95 | b'G' => Argument::Fixed(8),        // FRAME, BINFLOAT
         0x8c | b'U' | b'C' | 0x8a => Argument::Counted(1), // SHORT_BINUNICODE, SHORT_BINSTRING, SHORT_BINBYTES, LONG1
         b'X' | b'T' | b'B' | 0x8b => Argument::Counted(4), // BINUNICODE, BINSTRING, BINBYTES, LONG4
-        0x8d | 0x8e | 0x96 => Argument::Counted(8), // BINUNICODE8, BINBYTES8, BYTEARRAY8
+        0x8d | 0x8e | 0x96 => Argument::Counted(8),        // BINUNICODE8, BINBYTES8, BYTEARRAY8
         b'V' | b'S' | b'I' | b'L' | b'F' | b'g' | b'p' => Argument::Line,
         _ => return Err(BadPickle::Opcode(code)),
     })

@@ -16,7 +16,9 @@ pub(super) enum Ask {
 /// Reads a list or tuple of requests.
 pub(super) fn read(pickle: &Pickled) -> std::result::Result<Vec<Ask>, BadPickle> {
     match pickle.graph.node(pickle.root) {
-        Some(Node::Sequence { items, .. }) => Ok(items.iter().map(|id| ask(&pickle.graph, *id)).collect()),
+        Some(Node::Sequence { items, .. }) => {
+            Ok(items.iter().map(|id| ask(&pickle.graph, *id)).collect())
+        }
         Some(Node::Inert | Node::Text(_) | Node::Dict { .. }) | None => Err(BadPickle::Malformed),
     }
 }

@@ -16,7 +16,8 @@ use crate::model::{Command, Error, Reason, Reply, UserName, Value};
 const PREFIX: &str = "Error: ";
 const ILLEGAL: &str = "Illegal request";
 const INVALID_NAME: &str = "Invalid username";
-const NAMING: &[(Reason, &str)] = &[(Reason::NameInUse, INVALID_NAME), (Reason::InvalidName, INVALID_NAME)];
+const NAMING: &[(Reason, &str)] =
+    &[(Reason::NameInUse, INVALID_NAME), (Reason::InvalidName, INVALID_NAME)];
 const WORDS: &[(Reason, &str)] = &[
     (Reason::KeyNotFound, "Invalid key"),
     (Reason::UserNotFound, INVALID_NAME),
@@ -119,7 +120,9 @@ impl Session {
         loop {
             match self.slots.pop_front()? {
                 Slot::Words(words) => self.say(&words, out),
-                Slot::Run(command) if self.full && words::is_read(&command) => self.say_too_long(out),
+                Slot::Run(command) if self.full && words::is_read(&command) => {
+                    self.say_too_long(out)
+                }
                 Slot::Run(command) => return Some(Action::Run(command)),
                 Slot::Silent(action) => return Some(action),
             }
@@ -183,7 +186,10 @@ impl Session {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the other replies answer commands that this dialect does not have")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other replies answer commands that this dialect does not have"
+)]
 fn reply_words(reply: &Reply) -> &'static str {
     match reply {
         Reply::Put { .. } => "Successful",

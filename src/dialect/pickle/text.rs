@@ -1,5 +1,5 @@
-//! The strings of a pickle, as each protocol writes them. `None`: a string that is no text of ours, since Python's may hold
-//! lone surrogates and Python 2's any bytes.
+//! The strings of a pickle, as each protocol writes them. `None`: a string that is no text of ours,
+//! since Python's may hold lone surrogates and Python 2's any bytes.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,11 @@ pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
         };
     }
     // What is left is all of it, unless there was a surrogate.
-    Ok(if rest.len() == bytes.len() { std::str::from_utf8(bytes).ok().map(Cow::Borrowed) } else { None })
+    Ok(if rest.len() == bytes.len() {
+        std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
+    } else {
+        None
+    })
 }
 
 /// The bytes of a Python 2 `str`: text if they are UTF-8.
@@ -61,10 +65,13 @@ fn push_utf16(code: u32, units: &mut Vec<u16>) -> Result<(), BadPickle> {
 
 /// STRING: what Python 2's `repr` writes, in its quotes.
 pub(super) fn string_escape(line: &[u8]) -> Result<Vec<u8>, BadPickle> {
-    let (Some((open @ (b'\'' | b'"'), rest)), Some(close)) = (line.split_first(), line.last()) else {
+    let (Some((open @ (b'\'' | b'"'), rest)), Some(close)) = (line.split_first(), line.last())
+    else {
         return Err(BadPickle::Malformed);
     };
-    let Some((_, mut rest)) = rest.split_last().filter(|_| open == close) else { return Err(BadPickle::Malformed) };
+    let Some((_, mut rest)) = rest.split_last().filter(|_| open == close) else {
+        return Err(BadPickle::Malformed);
+    };
     let mut bytes = Vec::with_capacity(rest.len());
     while let Some((&byte, after)) = rest.split_first() {
         let (byte, after) = if byte == b'\\' { escaped(after)? } else { (byte, after) };
@@ -93,6 +100,8 @@ fn escaped(rest: &[u8]) -> Result<(u8, &[u8]), BadPickle> {
 
 fn hex(rest: &[u8], digits: usize) -> Result<(u32, &[u8]), BadPickle> {
     let (number, after) = rest.split_at_checked(digits).ok_or(BadPickle::Malformed)?;
-    let number = number.iter().try_fold(0_u32, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?));
+    let number = number
+        .iter()
+        .try_fold(0_u32, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?));
     Ok((number.ok_or(BadPickle::Malformed)?, after))
 }

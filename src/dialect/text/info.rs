@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::listing::aligned;
 use crate::model::{
-    MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE, MAX_TTL,
-    MAX_VALUE_BYTES, MIN_TTL, ServerInfo,
+    MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE,
+    MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, ServerInfo,
 };
 
 /// A name and a value a line.

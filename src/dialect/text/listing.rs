@@ -25,11 +25,12 @@ enum Kind {
 }
 
 const USERS: &[&str] = &["USER", "ROLE"];
-const ACCESSES: &[&str] = &["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
+const ACCESSES: &[&str] =
+    &["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
 
 impl Listing {
-    /// Adds a page of what `command` asked for, and gives the command for the next; `None` when it was the last, the
-    /// listing has become too long, or the reply is none of a listing.
+    /// Adds a page of what `command` asked for, and gives the command for the next; `None` when it
+    /// was the last, the listing has become too long, or the reply is none of a listing.
     pub(super) fn add(&mut self, reply: &Reply, command: Option<&Command>) -> Option<Command> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
         let next = match reply {
@@ -38,7 +39,9 @@ impl Listing {
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             Reply::Entries { entries, cursor, .. } => {
-                let line = |(key, value, ..): &(_, Option<_>, _, _)| vec![print::in_line(key, value.as_ref())];
+                let line = |(key, value, ..): &(_, Option<_>, _, _)| {
+                    vec![print::in_line(key, value.as_ref())]
+                };
                 self.extend(Kind::AsTheyCome, entries.iter().map(line));
                 cursor.clone()
             }
@@ -85,7 +88,9 @@ fn after(command: &Command, token: String) -> Option<Command> {
     let mut command = command.clone();
     #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
     match &mut command {
-        Command::ListKeys { page, .. } | Command::ListUsers { page } | Command::ListAccesses { page } => {
+        Command::ListKeys { page, .. }
+        | Command::ListUsers { page }
+        | Command::ListAccesses { page } => {
             *page = Page { token, ..page.clone() };
         }
         Command::Scan { cursor, .. } => *cursor = Some(token),

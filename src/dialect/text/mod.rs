@@ -1,4 +1,5 @@
-//! `text`: lines of the command grammar, answered in the words of the original, and else as the command line prints.
+//! `text`: lines of the command grammar, answered in the words of the original, and else as the
+//! command line prints.
 
 mod info;
 mod listing;
@@ -42,7 +43,9 @@ impl Text {
         if is_http(line) {
             return Decoded::Close;
         }
-        let Ok(line) = std::str::from_utf8(line) else { return self.words(format!("{PREFIX}{}", words::NOT_UTF8)) };
+        let Ok(line) = std::str::from_utf8(line) else {
+            return self.words(format!("{PREFIX}{}", words::NOT_UTF8));
+        };
         let split: Vec<&str> = split_blanks(line).collect();
         let calls = match parse(&split, Mode::Door) {
             Ok(calls) if calls.is_empty() => return self.words(ILLEGAL.to_owned()),
@@ -74,7 +77,8 @@ impl Text {
         self.say(format!("{PREFIX}{}", words::REPLY_TOO_LONG).as_bytes(), out);
     }
 
-    /// Adds one command's part to the reply. All that comes here together is not much longer than the line.
+    /// Adds one command's part to the reply. All that comes here together is not much longer than
+    /// the line.
     fn say(&mut self, part: &[u8], out: &mut BytesMut) {
         if self.begun {
             out.extend_from_slice(b"\n");
@@ -116,7 +120,9 @@ impl StreamCodec for Text {
         loop {
             match self.slots.pop_front()? {
                 Slot::Words(words) => self.say(words.as_bytes(), out),
-                Slot::Run(command, _) if self.full && words::is_read(&command) => self.say_too_long(out),
+                Slot::Run(command, _) if self.full && words::is_read(&command) => {
+                    self.say_too_long(out)
+                }
                 Slot::Run(command, wording) => {
                     self.running = Some(wording);
                     return Some(Action::Run(command));
@@ -154,11 +160,15 @@ impl StreamCodec for Text {
 /// The original knew unknown commands and wrong numbers of words; the rest is told in full.
 fn wrong_words(wrong: &Wrong) -> String {
     match wrong {
-        Wrong::Unknown { .. } | Wrong::Missing { .. } | Wrong::Dashes { .. } | Wrong::Option { .. } | Wrong::Quote => {
-            ILLEGAL.to_owned()
-        }
+        Wrong::Unknown { .. }
+        | Wrong::Missing { .. }
+        | Wrong::Dashes { .. }
+        | Wrong::Option { .. }
+        | Wrong::Quote => ILLEGAL.to_owned(),
         Wrong::Refused { error, .. } => error_words(error),
-        Wrong::Twice { .. } | Wrong::OptionValue { .. } | Wrong::Word { .. } => format!("{PREFIX}{wrong}"),
+        Wrong::Twice { .. } | Wrong::OptionValue { .. } | Wrong::Word { .. } => {
+            format!("{PREFIX}{wrong}")
+        }
     }
 }
 

@@ -10,10 +10,13 @@ pub(super) fn reply(reply: Reply) -> Vec<u8> {
         Reply::Entry(entry) => return entry.value.as_bytes().to_vec(),
         Reply::Delete { deleted, .. } => if deleted { "deleted" } else { BLANK }.to_owned(),
         Reply::User(user) | Reply::WhoAmI { user, .. } => named(&user),
-        Reply::Encoded { bits: text } | Reply::Decoded { text } | Reply::Calculated { text, .. } => text,
+        Reply::Encoded { bits: text }
+        | Reply::Decoded { text }
+        | Reply::Calculated { text, .. } => text,
         Reply::Now { date, time_of_day, .. } => format!("{date} {time_of_day}"),
         Reply::ServerInfo(server) => info::print(&server),
-        // Those of writes and of Auth have words of their own, listings their rows; the rest answers no command here.
+        // Those of writes and of Auth have words of their own, listings their rows; the rest
+        // answers no command here.
         Reply::Put { .. }
         | Reply::Session(_)
         | Reply::Keys { .. }
@@ -45,6 +48,8 @@ pub(super) fn in_line(key: &Key, value: Option<&Value>) -> String {
 
 /// A time as `2026-11-21T18:00:00Z`, without the parts of a second.
 pub(super) fn seconds(time: Millis) -> String {
-    let time = i64::try_from(time / 1_000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let time = i64::try_from(time / 1_000)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(String::new, |time| time.to_string())
 }

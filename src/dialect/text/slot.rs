@@ -1,4 +1,5 @@
-//! What is said to one command: its words when it is done, and for which errors it has words of its own.
+//! What is said to one command: its words when it is done, and for which errors it has words of its
+//! own.
 
 use super::ILLEGAL;
 use crate::dialect::grammar::{COMMANDS, Call, Mode, Parsed, Source, Spec};
@@ -53,7 +54,10 @@ pub(super) fn of(parsed: Parsed) -> Result<Slot> {
     let Some(command) = parsed.call.command()? else { return Ok(Slot::Words(ILLEGAL.to_owned())) };
     let paged = matches!(
         command,
-        Command::ListKeys { .. } | Command::Scan { .. } | Command::ListUsers { .. } | Command::ListAccesses { .. }
+        Command::ListKeys { .. }
+            | Command::Scan { .. }
+            | Command::ListUsers { .. }
+            | Command::ListAccesses { .. }
     );
     let listing = paged.then(|| Box::new(command.clone()));
     Ok(Slot::Run(command, Wording { done, errors, listing }))
@@ -76,6 +80,11 @@ fn help(command: Option<&Spec>) -> String {
     let line = |spec: &Spec| format!("{}: {}", spec.usage(), spec.help);
     match command {
         Some(spec) => line(spec),
-        None => COMMANDS.iter().filter(|spec| spec.exists_in(Mode::Door)).map(line).collect::<Vec<_>>().join("\n"),
+        None => COMMANDS
+            .iter()
+            .filter(|spec| spec.exists_in(Mode::Door))
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }

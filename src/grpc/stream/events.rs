@@ -1,4 +1,5 @@
-//! The body of a stream of events: what its source has to say, heartbeats, and the reason of its end.
+//! The body of a stream of events: what its source has to say, heartbeats, and the reason of its
+//! end.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -19,7 +20,8 @@ use crate::model::{Error, Reason, Result};
 
 /// How often a stream looks whether its caller still has the role that it needs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// After so many batches of events, a stream that always has more looks at the time, and whether it is to end.
+/// After so many batches of events, a stream that always has more looks at the time, and whether it
+/// is to end.
 const BATCHES_AT_ONCE: u8 = 16;
 
 /// Where a stream's events come from.
@@ -85,7 +87,11 @@ impl<S: Source> Events<S> {
         let next_heartbeat = now + call.service().limits().heartbeat;
         let next_check = source.has_to_be_checked().then(|| now + CHECK_INTERVAL);
         let closing = Box::pin(call.closing().cancelled_owned());
-        let ended = call.caller.session.as_ref().map(|session| Box::pin(session.end_signal().cancelled_owned()));
+        let ended = call
+            .caller
+            .session
+            .as_ref()
+            .map(|session| Box::pin(session.end_signal().cancelled_owned()));
         let mut this = Self {
             call,
             source,
@@ -103,7 +109,8 @@ impl<S: Source> Events<S> {
     }
 
     fn set_timer(&mut self) {
-        let ends = [Some(self.next_heartbeat), self.next_check, self.call.end.map(Instant::from_std)];
+        let ends =
+            [Some(self.next_heartbeat), self.next_check, self.call.end.map(Instant::from_std)];
         if let Some(first) = ends.into_iter().flatten().min() {
             self.timer.as_mut().reset(first);
         }
@@ -120,8 +127,13 @@ impl<S: Source> Events<S> {
                 return Poll::Ready(outcome);
             }
             self.batches = 0;
-            // Most turns come of an event or of HTTP/2's flow control, and have nothing to do with the signals, which wait for this task already.
-            return if self.is_undisturbed(context) { Poll::Pending } else { self.poll_signals(context) };
+            // Most turns come of an event or of HTTP/2's flow control, and have nothing to do with
+            // the signals, which wait for this task already.
+            return if self.is_undisturbed(context) {
+                Poll::Pending
+            } else {
+                self.poll_signals(context)
+            };
         }
         self.batches = 0;
         match self.poll_signals(context) {
@@ -130,7 +142,8 @@ impl<S: Source> Events<S> {
         }
     }
 
-    /// Whether the signals would wake this task, and none of them has by now. That the session has ended is looked at in each turn.
+    /// Whether the signals would wake this task, and none of them has by now. That the session has
+    /// ended is looked at in each turn.
     fn is_undisturbed(&self, context: &Context<'_>) -> bool {
         self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()))
             && !self.call.closing().is_cancelled()

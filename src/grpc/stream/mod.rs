@@ -1,8 +1,10 @@
-//! The streams with bodies of their own: Chat, Subscribe and Watch, which never end by themselves, and Pipeline.
+//! The streams with bodies of their own: Chat, Subscribe and Watch, which never end by themselves,
+//! and Pipeline.
 //!
-//! Many of them follow the same events. Each event is encoded once, by the first stream that sends it, and the same bytes go to all: so these RPCs
-//! come by a body of their own and not by the generated server, which would encode for each. Pipeline shares what that body does beside: deadlines, the
-//! end of the session, the server's stop.
+//! Many of them follow the same events. Each event is encoded once, by the first stream that sends
+//! it, and the same bytes go to all: so these RPCs come by a body of their own and not by the
+//! generated server, which would encode for each. Pipeline shares what that body does beside:
+//! deadlines, the end of the session, the server's stop.
 
 mod events;
 mod frame;
@@ -33,7 +35,8 @@ use crate::pb::{self, v1};
 pub(super) fn chat(call: Arc<Call>, request: Request<Body>) -> Handling {
     // The headers go out before the first request: a client may wait for them before it sends one.
     let patience = call.service().limits().call_timeout;
-    let answer = requests(request).map(|requests| room::Room::chat(Arc::clone(&call), requests, patience));
+    let answer =
+        requests(request).map(|requests| room::Room::chat(Arc::clone(&call), requests, patience));
     Box::pin(async move { respond(&call, answer) })
 }
 
@@ -50,7 +53,8 @@ pub(super) fn subscribe(call: Arc<Call>, request: Request<Body>) -> Handling {
 
 /// Answers Pipeline.
 pub(super) fn pipeline(call: Arc<Call>, request: Request<Body>) -> Handling {
-    let answer = decoded(request, pipeline::Batches).map(|batches| pipeline::Pipeline::new(Arc::clone(&call), batches));
+    let answer = decoded(request, pipeline::Batches)
+        .map(|batches| pipeline::Pipeline::new(Arc::clone(&call), batches));
     Box::pin(async move { respond(&call, answer) })
 }
 
@@ -58,9 +62,13 @@ pub(super) fn pipeline(call: Arc<Call>, request: Request<Body>) -> Handling {
 pub(super) fn watch(call: Arc<Call>, request: Request<Body>) -> Handling {
     Box::pin(async move {
         let answer = match only(&call, request).await {
-            // Boxed: this part is large and soon over, and with it the whole would be of the size of a page. What was a page of such a call becomes h2's header
-            // buffer of the next connection, which most clients leave untouched, but which then takes memory all the same: 4 KiB each.
-            Ok(request) => Box::pin(open_watch(&call, request)).await.map_err(|error| call.fail(&error)),
+            // Boxed: this part is large and soon over, and with it the whole would be of the size
+            // of a page. What was a page of such a call becomes h2's header buffer of the next
+            // connection, which most clients leave untouched, but which then takes memory all the
+            // same: 4 KiB each.
+            Ok(request) => {
+                Box::pin(open_watch(&call, request)).await.map_err(|error| call.fail(&error))
+            }
             Err(status) => Err(status),
         };
         respond(&call, answer)
@@ -83,10 +91,14 @@ async fn open_watch(call: &Call, request: v1::WatchRequest) -> Result<watch::Wat
     Ok(watch::Watch::new(call.service().watch(&call.caller, user.as_ref(), prefix, after).await?))
 }
 
-fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -> Response<ReplyBody> {
+fn respond(
+    call: &Arc<Call>,
+    answer: std::result::Result<impl Source, Status>,
+) -> Response<ReplyBody> {
     match answer {
         Ok(source) => {
-            let mut response = Response::new(ReplyBody::stream(Events::new(Arc::clone(call), source)));
+            let mut response =
+                Response::new(ReplyBody::stream(Events::new(Arc::clone(call), source)));
             response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
             response
         }
@@ -95,7 +107,9 @@ fn respond(call: &Arc<Call>, answer: std::result::Result<impl Source, Status>) -
 }
 
 /// The requests of a call, decoded as they come.
-fn requests<M: Message + Default + 'static>(request: Request<Body>) -> std::result::Result<Streaming<M>, Status> {
+fn requests<M: Message + Default + 'static>(
+    request: Request<Body>,
+) -> std::result::Result<Streaming<M>, Status> {
     decoded(request, ProstDecoder::default())
 }
 
@@ -105,20 +119,29 @@ where
 {
     let encoding = request.headers().get("grpc-encoding");
     if encoding.is_some_and(|encoding| encoding != "identity") {
-        let mut status =
-            Status::unimplemented("compressed messages are not accepted; send them with grpc-encoding identity");
-        status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
+        let mut status = Status::unimplemented(
+            "compressed messages are not accepted; send them with grpc-encoding identity",
+        );
+        status.metadata_mut().insert(
+            "grpc-accept-encoding",
+            tonic::metadata::MetadataValue::from_static("identity"),
+        );
         return Err(status);
     }
     Ok(Streaming::new_request(decoder, request.into_body(), None, Some(MAX_MESSAGE_BYTES)))
 }
 
 /// The request of a call that has one.
-async fn only<M: Message + Default + 'static>(call: &Call, request: Request<Body>) -> std::result::Result<M, Status> {
+async fn only<M: Message + Default + 'static>(
+    call: &Call,
+    request: Request<Body>,
+) -> std::result::Result<M, Status> {
     let mut requests = requests(request)?;
     match tokio::time::timeout(call.service().limits().call_timeout, requests.message()).await {
         Ok(Ok(Some(message))) => Ok(message),
-        Ok(Ok(None)) => Err(call.fail(&Error::new(Reason::InvalidMessage, "the call has no request"))),
+        Ok(Ok(None)) => {
+            Err(call.fail(&Error::new(Reason::InvalidMessage, "the call has no request")))
+        }
         Ok(Err(status)) => Err(refusal(call, status)),
         Err(_) => Err(call.fail(&deadline::exceeded())),
     }

@@ -34,7 +34,8 @@ impl Decoder for Batches {
         if let Ok(asked) = wire::read_pipeline(&message) {
             return Ok(Some(asked));
         }
-        let request = v1::PipelineRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
+        let request = v1::PipelineRequest::decode(message)
+            .map_err(|error| Status::internal(error.to_string()))?;
         Ok(Some((request.id, Command::try_from(request))))
     }
 }
@@ -53,7 +54,8 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub(super) fn new(call: Arc<Call>, requests: Streaming<Asked>) -> Self {
         let session = call.caller.session.clone();
-        let guard = session.map(|session| StreamGuard::new(session, call.service().clock().clone()));
+        let guard =
+            session.map(|session| StreamGuard::new(session, call.service().clock().clone()));
         Self { call, requests, running: None, end: None, _guard: guard }
     }
 
@@ -77,12 +79,16 @@ impl Pipeline {
     fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<(u64, Result<Reply>)>> {
         loop {
             if let Some((id, running)) = &mut self.running {
-                let Poll::Ready(done) = running.as_mut().poll(context) else { return Poll::Pending };
+                let Poll::Ready(done) = running.as_mut().poll(context) else {
+                    return Poll::Pending;
+                };
                 let id = *id;
                 self.running = None;
                 return Poll::Ready(Some((id, done)));
             }
-            let Poll::Ready(request) = Pin::new(&mut self.requests).poll_next(context) else { return Poll::Pending };
+            let Poll::Ready(request) = Pin::new(&mut self.requests).poll_next(context) else {
+                return Poll::Pending;
+            };
             match request {
                 Some(Ok((id, command))) => {
                     if let Some(done) = self.begin(id, command) {
@@ -121,7 +127,10 @@ impl Pipeline {
 
 /// Whether there is no use in the batches behind one that failed so.
 fn ends_the_stream(error: &Error) -> bool {
-    matches!(error.reason(), Reason::SessionExpired | Reason::SessionRequired | Reason::Draining | Reason::Internal)
+    matches!(
+        error.reason(),
+        Reason::SessionExpired | Reason::SessionRequired | Reason::Draining | Reason::Internal
+    )
 }
 
 fn rejected(id: u64, error: &Error) -> Bytes {

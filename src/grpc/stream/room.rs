@@ -41,7 +41,8 @@ pub(super) struct Room {
     patience: Option<Pin<Box<Sleep>>>,
     /// Answers that go out before any more events.
     out: VecDeque<Bytes>,
-    /// Messages that were taken, with their places: each is acknowledged once the stream has come to that place, so that positions rise.
+    /// Messages that were taken, with their places: each is acknowledged once the stream has come
+    /// to that place, so that positions rise.
     taken: VecDeque<(Position, String)>,
     /// The id of a message that the store has yet to take, and what becomes of it.
     saying: Option<(String, BoxFuture<'static, Result<Position>>)>,
@@ -52,7 +53,11 @@ pub(super) struct Room {
 
 impl Room {
     /// A stream that joins with its first request, within `patience`.
-    pub(super) fn chat(call: Arc<Call>, requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
+    pub(super) fn chat(
+        call: Arc<Call>,
+        requests: Streaming<v1::ChatRequest>,
+        patience: Duration,
+    ) -> Self {
         let patience = Some(Box::pin(sleep(patience)));
         Self { requests: Some(requests), ends: true, patience, ..Self::empty(call) }
     }
@@ -99,7 +104,10 @@ impl Room {
     }
 
     /// The next request.
-    fn poll_request(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<Option<Request>, Outcome>> {
+    fn poll_request(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<std::result::Result<Option<Request>, Outcome>> {
         let Some(requests) = &mut self.requests else { return Poll::Pending };
         match Pin::new(requests).poll_next(context) {
             Poll::Pending => Poll::Pending,
@@ -124,14 +132,24 @@ impl Room {
             Poll::Ready(Ok(joined)) => joined,
             Poll::Ready(Err(outcome)) => return Poll::Ready(Err(outcome)),
             Poll::Pending => {
-                let late = self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready());
-                return if late { Poll::Ready(Err(Outcome::Failed(deadline::exceeded()))) } else { Poll::Pending };
+                let late = self
+                    .patience
+                    .as_mut()
+                    .is_some_and(|patience| patience.as_mut().poll(context).is_ready());
+                return if late {
+                    Poll::Ready(Err(Outcome::Failed(deadline::exceeded())))
+                } else {
+                    Poll::Pending
+                };
             }
         };
         Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(Outcome::Failed))
     }
 
-    fn poll_joining(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
+    fn poll_joining(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
         if self.joining.is_none() {
             let Poll::Ready(request) = self.poll_request(context) else { return Poll::Pending };
             let join = match request {
@@ -156,7 +174,8 @@ impl Room {
         joined.map(Ok)
     }
 
-    /// Takes the requests that are there, as long as there is room for their answers and the rate allows.
+    /// Takes the requests that are there, as long as there is room for their answers and the rate
+    /// allows.
     fn take_requests(&mut self, context: &mut Context<'_>) -> std::result::Result<(), Outcome> {
         while self.out.len() + self.taken.len() < MAX_WAITING {
             if self.poll_said(context).is_pending() {
@@ -190,7 +209,8 @@ impl Room {
         Ok(())
     }
 
-    /// Says it, or keeps it until its user may: until then nothing more is read, and the client's sending comes to a halt.
+    /// Says it, or keeps it until its user may: until then nothing more is read, and the client's
+    /// sending comes to a halt.
     fn say(&mut self, context: &mut Context<'_>, saying: Saying) -> Poll<()> {
         if let Some(rest) = &mut self.rest
             && rest.as_mut().poll(context).is_pending()
@@ -257,7 +277,10 @@ impl Room {
             let Some((taken, client_message_id)) = self.taken.pop_front() else { return };
             let position = if taken.epoch == place.epoch { taken } else { place };
             let ack = Event::Ack(v1::Ack { client_message_id });
-            batch.push(frame(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }));
+            batch.push(frame(&v1::ChatResponse {
+                position: Some(position.into()),
+                event: Some(ack),
+            }));
         }
     }
 

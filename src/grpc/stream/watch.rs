@@ -25,7 +25,10 @@ impl Watch {
     }
 
     fn about(&self, event: Event) -> Bytes {
-        frame(&v1::WatchResponse { position: Some(self.watching.position().into()), event: Some(event) })
+        frame(&v1::WatchResponse {
+            position: Some(self.watching.position().into()),
+            event: Some(event),
+        })
     }
 
     fn encoded(&self, next: Next<Change>) -> Bytes {
@@ -36,7 +39,11 @@ impl Watch {
     }
 
     fn first(&self) -> Bytes {
-        self.about(if self.watching.gap { Event::Gap(v1::Gap {}) } else { Event::Heartbeat(v1::Heartbeat {}) })
+        self.about(if self.watching.gap {
+            Event::Gap(v1::Gap {})
+        } else {
+            Event::Heartbeat(v1::Heartbeat {})
+        })
     }
 }
 

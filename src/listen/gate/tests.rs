@@ -31,7 +31,8 @@ fn a_quarter_is_the_share_of_a_source() {
 #[test]
 fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
     let gate = Gate::new("test", 3);
-    let [mut spoke, mut silent, mut later] = [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
+    let [mut spoke, mut silent, mut later] =
+        [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
     spoke.spoke();
     let mut newcomer = gate.admit(peer("127.0.0.1")).unwrap();
     let told = |permit: &mut Permit| permit.evicted().unwrap().try_recv();
@@ -49,7 +50,12 @@ fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
     assert_eq!(gate.stats(), Stats { open: 3, admitted: 5, refused: 1, evicted: 1 });
     drop((later, newcomer, next));
     let state = gate.state.lock();
-    assert!(state.open == 0 && state.leaving.is_empty() && state.silent.is_empty() && state.by_source.is_empty());
+    assert!(
+        state.open == 0
+            && state.leaving.is_empty()
+            && state.silent.is_empty()
+            && state.by_source.is_empty()
+    );
 }
 
 #[test]

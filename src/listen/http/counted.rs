@@ -22,7 +22,8 @@ use crate::listen::unsent::{Account, Held, Level};
 /// Frames below it are not worth the count.
 const SMALL: usize = 1 << 10;
 
-/// What one connection may have of responses that it does not take, before more are made for it, while the account is empty.
+/// What one connection may have of responses that it does not take, before more are made for it,
+/// while the account is empty.
 const MOST_OF_ONE: usize = 2 << 20;
 /// The same, however full the account is.
 const LEAST_OF_ONE: usize = 128 << 10;
@@ -67,7 +68,8 @@ impl Ledger {
         bytes > LEAST_OF_ONE && bytes > self.account.allowance(LEAST_OF_ONE, MOST_OF_ONE)
     }
 
-    /// Waits until the client has taken some of what it has asked for, if that is much; not for ever.
+    /// Waits until the client has taken some of what it has asked for, if that is much; not for
+    /// ever.
     async fn room(self: Arc<Self>) {
         let end = Instant::now() + PATIENCE;
         self.level.wait(|| (self.is_full() && Instant::now() < end).then_some(end)).await;
@@ -101,8 +103,12 @@ impl<S> CountedService<S> {
 
 impl<S, B> Service<Request<Incoming>> for CountedService<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + Unpin + 'static>
-        + Send
+    S: Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error = Infallible,
+            Future: Send + Unpin + 'static,
+        > + Send
         + Sync
         + 'static,
     B: Body + Unpin,
@@ -116,9 +122,16 @@ where
         let state = if ledger.is_full() {
             State::Asked(Box::new((Arc::clone(&self.inner), request)))
         } else {
-            // Most are answered by the call itself. What is not is polled again, for somebody who can be woken. A panic is the request's, not
-            // the connection's, which is under way here.
-            let begin = || State::begun(self.inner.call(request), ledger, &mut Context::from_waker(Waker::noop()));
+            // Most are answered by the call itself. What is not is polled again, for somebody who
+            // can be woken. A panic is the request's, not the connection's, which is under way
+            // here.
+            let begin = || {
+                State::begun(
+                    self.inner.call(request),
+                    ledger,
+                    &mut Context::from_waker(Waker::noop()),
+                )
+            };
             catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(State::Panicked)
         };
         Counting { state, room: None, ledger: Arc::clone(ledger) }
@@ -149,7 +162,9 @@ where
 {
     fn begun(mut answering: S::Future, ledger: &Arc<Ledger>, context: &mut Context<'_>) -> Self {
         match Pin::new(&mut answering).poll(context) {
-            Poll::Ready(Ok(response)) => Self::Answered(response.map(|body| Counted::new(body, ledger))),
+            Poll::Ready(Ok(response)) => {
+                Self::Answered(response.map(|body| Counted::new(body, ledger)))
+            }
             Poll::Ready(Err(never)) => match never {},
             Poll::Pending => Self::Begun(Box::new(answering)),
         }
@@ -238,11 +253,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
         let frame = Pin::new(&mut this.inner).poll_frame(context);
-        let frame =
-            frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.ledger.count(data)))));
+        let frame = frame.map(|frame| {
+            frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.ledger.count(data))))
+        });
         // Only now: what it was made for is counted.
         this.settle();
         frame

@@ -1,4 +1,5 @@
-//! One HTTP connection from its first request to its last: deadlines, age, and how it is told to end.
+//! One HTTP connection from its first request to its last: deadlines, age, and how it is told to
+//! end.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -21,8 +22,8 @@ use super::together::{Driven, Together};
 use super::{Bounds, HttpService};
 use crate::listen::{ConnInfo, Permit};
 
-/// Streams that the peer reset and that are still being taken down, and resets of ours, before the connection is ended
-/// as a rapid-reset attack (CVE-2023-44487 and its kin).
+/// Streams that the peer reset and that are still being taken down, and resets of ours, before the
+/// connection is ended as a rapid-reset attack (CVE-2023-44487 and its kin).
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 128;
 /// Response bytes kept for one slow stream.
@@ -41,7 +42,11 @@ pub(super) struct Begun {
     pub(super) draining: CancellationToken,
 }
 
-pub(super) fn http2<IO, S>(stream: IO, service: &S, begun: Begun) -> impl Future<Output = ()> + Send + use<IO, S>
+pub(super) fn http2<IO, S>(
+    stream: IO,
+    service: &S,
+    begun: Begun,
+) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
@@ -65,7 +70,11 @@ where
     run(connection, ledger, begun)
 }
 
-pub(super) fn http1<IO, S>(stream: IO, service: &S, begun: Begun) -> impl Future<Output = ()> + Send + use<IO, S>
+pub(super) fn http1<IO, S>(
+    stream: IO,
+    service: &S,
+    begun: Begun,
+) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
@@ -125,7 +134,8 @@ enum Happened {
     Passed,
 }
 
-/// What happens first, the end of the connection or one of the things beside it, which are not looked at until they happen.
+/// What happens first, the end of the connection or one of the things beside it, which are not
+/// looked at until they happen.
 async fn first<C: Graceful>(
     connection: Pin<&mut C>,
     ledger: &Ledger,
@@ -158,7 +168,8 @@ async fn run<C: Graceful>(mut connection: Pin<Box<C>>, ledger: Arc<Ledger>, begu
         connection.as_mut().graceful();
         happened = first(connection.as_mut(), &ledger, &draining, limits.closing_notice).await;
     }
-    // What it has is cut after a second if it is old; if the whole server stops, whoever waits for the connections cuts it when the grace period is over.
+    // What it has is cut after a second if it is old; if the whole server stops, whoever waits for
+    // the connections cuts it when the grace period is over.
     let most = match happened {
         Happened::Passed => Some(CUT_AFTER),
         Happened::Draining => {
@@ -191,7 +202,9 @@ fn tell(info: &ConnInfo, happened: Happened) {
         Happened::Ended(Err(error)) => {
             tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended");
         }
-        Happened::TooSlow => tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed"),
+        Happened::TooSlow => {
+            tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed")
+        }
         Happened::Draining | Happened::Passed => {
             tracing::debug!(%peer, "the connection was cut: old, with streams still open");
         }

@@ -10,7 +10,8 @@ const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A TLS record with a handshake in it (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The first bytes of a connection: the whole HTTP/2 preface, or as many as it takes to tell that it is none.
+/// The first bytes of a connection: the whole HTTP/2 preface, or as many as it takes to tell that
+/// it is none.
 #[derive(Debug)]
 pub(super) struct Opening {
     bytes: [u8; HTTP2.len()],
@@ -44,8 +45,11 @@ pub(super) fn is_tls(bytes: &[u8]) -> bool {
     bytes.first() == Some(&TLS_HANDSHAKE)
 }
 
-/// Reads until the bytes differ from the HTTP/2 preface or are all of it; `None` if the input ends before.
-pub(super) async fn read_opening<IO: AsyncRead + Unpin>(stream: &mut IO) -> io::Result<Option<Opening>> {
+/// Reads until the bytes differ from the HTTP/2 preface or are all of it; `None` if the input ends
+/// before.
+pub(super) async fn read_opening<IO: AsyncRead + Unpin>(
+    stream: &mut IO,
+) -> io::Result<Option<Opening>> {
     let mut opening = Opening { bytes: [0; HTTP2.len()], length: 0 };
     while opening.length < HTTP2.len() && HTTP2.starts_with(opening.as_slice()) {
         let Some(rest) = opening.bytes.get_mut(opening.length..) else { break };
@@ -67,8 +71,16 @@ mod tests {
         for (name, bytes, wanted) in [
             ("HTTP/2", &http2[..], Some((HTTP2.len(), "http2"))),
             ("HTTP/1", b"GET / HTTP/1.1\r\n", Some((16, "http1"))),
-            ("a method that begins as the preface does", b"PROPFIND / HTTP/1.1\r\n", Some((21, "http1"))),
-            ("a preface that goes wrong late", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r!", Some((24, "http1"))),
+            (
+                "a method that begins as the preface does",
+                b"PROPFIND / HTTP/1.1\r\n",
+                Some((21, "http1")),
+            ),
+            (
+                "a preface that goes wrong late",
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r!",
+                Some((24, "http1")),
+            ),
             ("TLS", b"\x16\x03\x01\x02\x00", Some((5, "tls"))),
             ("garbage", b"\0", Some((1, "neither"))),
             ("half a preface", b"PRI * HT", None),

@@ -1,4 +1,5 @@
-//! Serving HTTP on a connection: TLS if the door has it, the first bytes, then HTTP/2 or HTTP/1, each with its deadlines.
+//! Serving HTTP on a connection: TLS if the door has it, the first bytes, then HTTP/2 or HTTP/1,
+//! each with its deadlines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,8 @@ mod together;
 
 pub use service::{HttpService, Tower};
 
-/// What all responses of a door that are made and not yet on the wire may come to. Beyond it, the connection of the one that waits
-/// longest is closed.
+/// What all responses of a door that are made and not yet on the wire may come to. Beyond it, the
+/// connection of the one that waits longest is closed.
 const MAX_UNSENT_BYTES: usize = 256 << 20;
 /// What the system keeps of it for one connection, beyond the client's window.
 const MAX_NOT_SENT: u32 = 64 << 10;
@@ -40,9 +41,11 @@ const MAX_NOT_SENT: u32 = 64 << 10;
 /// What the connections of an HTTP door may take, and how long.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// From the end of the handshakes to the first 24 bytes, or to the first that tell it is no HTTP/2.
+    /// From the end of the handshakes to the first 24 bytes, or to the first that tell it is no
+    /// HTTP/2.
     pub first_bytes: Duration,
-    /// The TLS handshake. Also how long an HTTP/1 connection may take over a request's header, or idle between two.
+    /// The TLS handshake. Also how long an HTTP/1 connection may take over a request's header, or
+    /// idle between two.
     pub handshake: Duration,
     /// Silence after which an HTTP/2 peer is sent a PING.
     pub keepalive_interval: Duration,
@@ -52,7 +55,8 @@ pub struct HttpLimits {
     pub streams: u32,
     /// Bytes of a request's header list.
     pub header_bytes: u32,
-    /// A connection this old (± 10 %, so that not all come back at once) is told to go elsewhere (GOAWAY).
+    /// A connection this old (± 10 %, so that not all come back at once) is told to go elsewhere
+    /// (GOAWAY).
     pub age: Duration,
     /// What its streams get from then until they are told to end; one second later it is cut.
     pub closing_notice: Duration,
@@ -90,7 +94,9 @@ impl<S: HttpService> Door for HttpDoor<S> {
             tracing::debug!(peer = %connection.peer, %error, "the send buffer keeps its size");
         }
         match &self.tls {
-            Some(tls) => Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, bounds)),
+            Some(tls) => {
+                Box::pin(serve_tls(connection, TlsAcceptor::from(tls.load_full()), service, bounds))
+            }
             None => Box::pin(serve_plain(connection, service, bounds)),
         }
     }
@@ -105,7 +111,8 @@ async fn serve_plain<S: HttpService>(connection: Connection, service: S, bounds:
 
 async fn open_plain(connection: Connection, bounds: Arc<Bounds>) -> Option<Opened<TcpStream>> {
     let Connection { mut stream, peer, local, permit, draining } = connection;
-    let info = ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
+    let info =
+        ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.first_bytes;
     let opening = opening(&mut stream, deadline, &info, &draining).await?;
     if opening.is_tls() {
@@ -116,7 +123,12 @@ async fn open_plain(connection: Connection, bounds: Arc<Bounds>) -> Option<Opene
     Some(Opened { stream, opening, begun: Begun { info, permit, bounds, draining } })
 }
 
-async fn serve_tls<S: HttpService>(connection: Connection, acceptor: TlsAcceptor, service: S, bounds: Arc<Bounds>) {
+async fn serve_tls<S: HttpService>(
+    connection: Connection,
+    acceptor: TlsAcceptor,
+    service: S,
+    bounds: Arc<Bounds>,
+) {
     if let Some(opened) = Box::pin(open_tls(connection, acceptor, bounds)).await {
         serve_opened(opened, &service).await;
     }
@@ -128,7 +140,8 @@ async fn open_tls(
     bounds: Arc<Bounds>,
 ) -> Option<Opened<Box<TlsStream<TcpStream>>>> {
     let Connection { mut stream, peer, local, permit, draining } = connection;
-    let mut info = ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
+    let mut info =
+        ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.handshake;
     if !speaks_tls(&stream, deadline, &info, &bounds.limits, &draining).await? {
         tracing::debug!(%peer, "closed: no TLS on a TLS port");
@@ -228,5 +241,9 @@ where
     begun.permit.spoke();
     let http2 = opening.is_http2();
     let stream = Rewind::new(stream, opening.into_bytes());
-    if http2 { Box::pin(drive::http2(stream, service, begun)) } else { Box::pin(drive::http1(stream, service, begun)) }
+    if http2 {
+        Box::pin(drive::http2(stream, service, begun))
+    } else {
+        Box::pin(drive::http1(stream, service, begun))
+    }
 }

@@ -10,7 +10,8 @@ const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
 const WOKEN: u8 = 2;
 
-/// Whether a future wants to be polled. Its task is woken once for that, and not while it runs anyway.
+/// Whether a future wants to be polled. Its task is woken once for that, and not while it runs
+/// anyway.
 #[derive(Default)]
 pub(super) struct Notice {
     state: AtomicU8,

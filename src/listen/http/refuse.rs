@@ -9,12 +9,13 @@ use tokio::time::timeout;
 use super::first_bytes::Opening;
 
 const SENTENCE: &str = "this port speaks TLS; use https://";
-/// A fatal alert, `protocol_version`, in the record format that every version reads (RFC 8446, section 6).
+/// A fatal alert, `protocol_version`, in the record format that every version reads (RFC 8446,
+/// section 6).
 const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46];
 /// HTTP/2's INADEQUATE_SECURITY (RFC 9113, section 7).
 const INADEQUATE_SECURITY: u32 = 0x0c;
-/// How long a refused peer is read from, and how much of it: closing with bytes unread would reset the connection, and the
-/// reason with it.
+/// How long a refused peer is read from, and how much of it: closing with bytes unread would reset
+/// the connection, and the reason with it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 << 10;
 
@@ -23,7 +24,8 @@ pub(super) async fn tls_on_plain_port(stream: TcpStream) {
     close_with(stream, TLS_ALERT).await;
 }
 
-/// Answers a client without TLS on a TLS port; one that speaks neither version of HTTP gets no answer.
+/// Answers a client without TLS on a TLS port; one that speaks neither version of HTTP gets no
+/// answer.
 pub(super) async fn plain_on_tls_port(stream: TcpStream, opening: &Opening) {
     if opening.is_http2() {
         close_with(stream, &goaway()).await;
@@ -36,14 +38,16 @@ pub(super) async fn plain_on_tls_port(stream: TcpStream, opening: &Opening) {
     }
 }
 
-/// An empty SETTINGS frame, which has to come first, and a GOAWAY with the sentence as its debug data (RFC 9113, 6.5 and 6.8).
+/// An empty SETTINGS frame, which has to come first, and a GOAWAY with the sentence as its debug
+/// data (RFC 9113, 6.5 and 6.8).
 fn goaway() -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 0x04, 0, 0, 0, 0, 0];
     const LAST_STREAM: [u8; 4] = [0; 4];
     let length = LAST_STREAM.len() + size_of_val(&INADEQUATE_SECURITY) + SENTENCE.len();
     let mut frames = SETTINGS.to_vec();
     // The length has 24 bits, and the sentence is far from them.
-    frames.extend_from_slice(&(u32::try_from(length).unwrap_or_default() << 8 | 0x07).to_be_bytes());
+    frames
+        .extend_from_slice(&(u32::try_from(length).unwrap_or_default() << 8 | 0x07).to_be_bytes());
     frames.extend_from_slice(&[0; 5]);
     frames.extend_from_slice(&LAST_STREAM);
     frames.extend_from_slice(&INADEQUATE_SECURITY.to_be_bytes());

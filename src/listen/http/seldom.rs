@@ -1,7 +1,9 @@
 //! A future that is seldom woken, beside one that often is.
 //!
-//! Whoever is woken for one of several futures polls them all, since nothing says which it was. On a connection that is woken for each request, that would
-//! be a look at every timer and token that may end it, each in memory of its own: with thousands of connections, none of it is in the processor's caches.
+//! Whoever is woken for one of several futures polls them all, since nothing says which it was. On
+//! a connection that is woken for each request, that would be a look at every timer and token that
+//! may end it, each in memory of its own: with thousands of connections, none of it is in the
+//! processor's caches.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -70,8 +72,9 @@ mod tests {
             notified.as_mut().poll(context)
         }));
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
-        let mut poll =
-            |task: &Arc<Count>| Pin::new(&mut seldom).poll(&mut Context::from_waker(&Waker::from(Arc::clone(task))));
+        let mut poll = |task: &Arc<Count>| {
+            Pin::new(&mut seldom).poll(&mut Context::from_waker(&Waker::from(Arc::clone(task))))
+        };
         for task in [&first, &first, &second, &second] {
             assert!(poll(task).is_pending());
             assert_eq!(polls.load(Ordering::SeqCst), 1);

@@ -34,18 +34,26 @@ pub trait HttpService: Clone + Send + Sync + 'static {
     fn connection(&self, info: ConnInfo) -> Self::Connection;
 }
 
-/// Any tower service whose errors are responses, as axum's router. Each request has its [`ConnInfo`] in its extensions.
+/// Any tower service whose errors are responses, as axum's router. Each request has its
+/// [`ConnInfo`] in its extensions.
 #[derive(Clone, Debug)]
 pub struct Tower<S>(pub S);
 
 impl<S, B> HttpService for Tower<S>
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
-        + Clone
+    S: tower::Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
         + Send
         + Sync
         + 'static,
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
 {
     type ResponseBody = B;
     type Connection = WithInfo<S>;

@@ -1,8 +1,10 @@
-//! Runs the requests that arrived together on an HTTP/2 connection right there, before their answers are flushed.
+//! Runs the requests that arrived together on an HTTP/2 connection right there, before their
+//! answers are flushed.
 //!
-//! hyper hands each request to an executor, which would make a task of it: an allocation more, a turn of the scheduler and a wake each. Most requests
-//! are answered at their first poll. So they are kept until the connection has taken in all that came, then polled once, and only those that have to
-//! wait become tasks.
+//! hyper hands each request to an executor, which would make a task of it: an allocation more, a
+//! turn of the scheduler and a wake each. Most requests are answered at their first poll. So they
+//! are kept until the connection has taken in all that came, then polled once, and only those that
+//! have to wait become tasks.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -21,7 +23,8 @@ type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
 thread_local! {
     /// What the connection that is polled on this thread has got; `None`: none is.
     static ARRIVED: RefCell<Option<Arrived>> = const { RefCell::new(None) };
-    /// An empty list, for its memory: all connections of the thread have the same, which the processor's caches hold.
+    /// An empty list, for its memory: all connections of the thread have the same, which the
+    /// processor's caches hold.
     static SPARE: RefCell<Arrived> = const { RefCell::new(Vec::new()) };
     /// How often connections were polled.
     static POLLS: Cell<u64> = const { Cell::new(0) };
@@ -42,17 +45,20 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Together {
     }
 }
 
-/// With so many connections polled before the answers of one are flushed, what flushing them reads is in no near cache any more.
+/// With so many connections polled before the answers of one are flushed, what flushing them reads
+/// is in no near cache any more.
 const CROWD: u64 = 128;
-/// For how many polls it is then done at once, before it is found out again whether that is still so.
+/// For how many polls it is then done at once, before it is found out again whether that is still
+/// so.
 const CROWDED_FOR: u64 = 65_536;
 /// How often a connection is polled at once before others have their turn.
 const MAX_TURNS: usize = 16;
 
 /// A connection whose executor is [`Together`].
 ///
-/// The answers wake it, to flush them. With few connections it then waits for its turn: the answers of several go out one after another,
-/// for which a client is woken once. In a crowd it is polled again at once.
+/// The answers wake it, to flush them. With few connections it then waits for its turn: the answers
+/// of several go out one after another, for which a client is woken once. In a crowd it is polled
+/// again at once.
 pub(super) struct Driven<C> {
     connection: C,
     notice: Arc<Notice>,
@@ -91,11 +97,14 @@ impl Drop for Collecting {
 
 /// Runs what arrived.
 fn run(arrived: &mut Arrived) {
-    // What has to wait becomes a task, which polls it once more: from then on it is that one which is woken.
+    // What has to wait becomes a task, which polls it once more: from then on it is that one which
+    // is woken.
     let mut nobody = Context::from_waker(Waker::noop());
     for mut request in arrived.drain(..) {
         // As in a task of its own, a panic ends this request alone.
-        if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody))) {
+        if let Ok(Poll::Pending) =
+            catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody)))
+        {
             tokio::spawn(request);
         }
     }
@@ -173,15 +182,18 @@ mod tests {
 
     /// How often each of so many connections was polled before a second turn, and woke its task.
     fn first_turn(connections: usize) -> Vec<(usize, usize)> {
-        let mut all: Vec<_> =
-            (0..connections).map(|_| (Driven::new(Answering { polls: 0 }), Arc::new(Wakes::default()))).collect();
+        let mut all: Vec<_> = (0..connections)
+            .map(|_| (Driven::new(Answering { polls: 0 }), Arc::new(Wakes::default())))
+            .collect();
         let mut turn = |(driven, wakes): &mut (Driven<Answering>, Arc<Wakes>)| {
             let waker = Waker::from(Arc::clone(wakes));
             assert!(Pin::new(driven).poll(&mut Context::from_waker(&waker)).is_pending());
         };
         all.iter_mut().for_each(&mut turn);
-        let found =
-            all.iter().map(|(driven, wakes)| (driven.connection.polls, wakes.0.load(Ordering::SeqCst))).collect();
+        let found = all
+            .iter()
+            .map(|(driven, wakes)| (driven.connection.polls, wakes.0.load(Ordering::SeqCst)))
+            .collect();
         all.iter_mut().filter(|(driven, _)| driven.waits_since.is_some()).for_each(turn);
         assert!(all.iter().all(|(driven, _)| driven.connection.polls == 2));
         found

@@ -18,7 +18,8 @@ use crate::service::Service;
 
 /// Answers to one source in a second, and at once.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
-/// Sources that are remembered. While so many are active, new ones get no answer: their addresses may be made up.
+/// Sources that are remembered. While so many are active, new ones get no answer: their addresses
+/// may be made up.
 const MAX_SOURCES: usize = 10_000;
 /// How often those at rest are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
@@ -29,8 +30,14 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The socket cannot be registered with the runtime, or the dialect is none of datagrams.
-pub async fn serve(bound: BoundDatagrams, service: Arc<Service>, dialect: &'static Dialect) -> io::Result<()> {
-    let Transport::Udp(open) = dialect.transport else { return Err(io::ErrorKind::Unsupported.into()) };
+pub async fn serve(
+    bound: BoundDatagrams,
+    service: Arc<Service>,
+    dialect: &'static Dialect,
+) -> io::Result<()> {
+    let Transport::Udp(open) = dialect.transport else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
     let socket = UdpSocket::from_std(bound.socket)?;
     let (mut codec, mut sources) = (open(), Sources::new());
     let calls = Arc::new(service.metrics().door(dialect.name));
@@ -105,7 +112,9 @@ impl Sources {
 /// One host has a whole /64 of IPv6 addresses (RFC 4291, section 2.5.4).
 fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
         v4 @ IpAddr::V4(_) => v4,
     }
 }

@@ -24,7 +24,8 @@ const MAX_REQUEST_BYTES: usize = 8 << 10;
 const METHOD: &str = "only GET opens a WebSocket";
 const HTTP: &str = "only HTTP/1.1 opens a WebSocket";
 const NO_HOST: &str = "a request needs a Host header";
-const WEBSOCKET: &str = "this port speaks WebSocket; connect to ws:// with a client of this dialect";
+const WEBSOCKET: &str =
+    "this port speaks WebSocket; connect to ws:// with a client of this dialect";
 const VERSION: &str = "only version 13 of the WebSocket protocol is spoken here (RFC 6455)";
 const KEY: &str = "Sec-WebSocket-Key must be 16 bytes in base64";
 const FOREIGN: &str = "pages of this origin may not connect; see --allow-origin";
@@ -39,17 +40,23 @@ pub(super) enum Shaken {
     Refused(TcpStream),
 }
 
-/// Answers one request. Who opens a WebSocket is a client that sends no origin, which browsers always do, or a page of one
-/// of these origins: a page of any other site could drive the door of its visitor's machine.
-pub(super) async fn shake(stream: TcpStream, origins: &[HeaderValue], config: WebSocketConfig) -> Shaken {
+/// Answers one request. Who opens a WebSocket is a client that sends no origin, which browsers
+/// always do, or a page of one of these origins: a page of any other site could drive the door of
+/// its visitor's machine.
+pub(super) async fn shake(
+    stream: TcpStream,
+    origins: &[HeaderValue],
+    config: WebSocketConfig,
+) -> Shaken {
     let open = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let answer = answer(&request, origins);
         open.store(answer.status() == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
         ready(Ok::<_, std::convert::Infallible>(answer))
     });
-    let mut connection =
-        http1::Builder::new().max_buf_size(MAX_REQUEST_BYTES).serve_connection(TokioIo::new(stream), service);
+    let mut connection = http1::Builder::new()
+        .max_buf_size(MAX_REQUEST_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
     let served = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
@@ -57,7 +64,8 @@ pub(super) async fn shake(stream: TcpStream, origins: &[HeaderValue], config: We
         return Shaken::Refused(stream);
     }
     let read = parts.read_buf.to_vec();
-    let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+    let socket =
+        WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
     Shaken::Open(Box::new(socket))
 }
 
@@ -75,14 +83,20 @@ fn answer(request: &Request<Incoming>, origins: &[HeaderValue]) -> Answer {
     };
     const UPGRADES: &[(HeaderName, &str)] =
         &[(CONNECTION, "upgrade, close"), (UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, "13")];
-    #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else is wrong with a request than its key")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "nothing else is wrong with a request than its key"
+    )]
     match error {
         Error::Protocol(ProtocolError::WrongHttpMethod) => {
             refusal(StatusCode::METHOD_NOT_ALLOWED, METHOD, &[(ALLOW, "GET")])
         }
-        Error::Protocol(ProtocolError::WrongHttpVersion) => refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, HTTP, &[]),
+        Error::Protocol(ProtocolError::WrongHttpVersion) => {
+            refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, HTTP, &[])
+        }
         Error::Protocol(
-            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => refusal(StatusCode::UPGRADE_REQUIRED, WEBSOCKET, UPGRADES),
         Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
             refusal(StatusCode::UPGRADE_REQUIRED, VERSION, UPGRADES)

@@ -56,7 +56,8 @@ impl Member {
         self.peer
     }
 
-    /// Whether it had a session that was ended: signed out, or by a manager. Nothing can come of the connection then.
+    /// Whether it had a session that was ended: signed out, or by a manager. Nothing can come of
+    /// the connection then.
     pub(super) fn is_over(&self) -> bool {
         self.session.as_ref().is_some_and(|held| held.session().has_ended())
     }
@@ -107,7 +108,10 @@ impl Member {
         let patience = self.service.limits().call_timeout;
         match timeout(patience, self.service.execute(&caller, command)).await {
             Ok(answer) => answer.map(Some),
-            Err(_) => Err(Error::new(Reason::Deadline, "the request took too long; what it did is not known")),
+            Err(_) => Err(Error::new(
+                Reason::Deadline,
+                "the request took too long; what it did is not known",
+            )),
         }
     }
 

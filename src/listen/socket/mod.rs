@@ -1,8 +1,10 @@
-//! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by the service.
+//! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by
+//! the service.
 //!
-//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP, `websocket` messages, which a
-//! `handshake` comes before, `datagram` UDP; `share` is what keeps a few greedy clients from taking the threads or the memory of the
-//! rest. None of them knows a dialect: that is the codec's.
+//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP,
+//! `websocket` messages, which a `handshake` comes before, `datagram` UDP; `share` is what keeps a
+//! few greedy clients from taking the threads or the memory of the rest. None of them knows a
+//! dialect: that is the codec's.
 
 mod datagram;
 mod handshake;
@@ -36,14 +38,18 @@ use crate::service::metrics::DoorCalls;
 pub use datagram::serve as serve_datagrams;
 pub use share::Share;
 
-/// What a client gets to take a reply from the system's buffers: one that reads nothing must not hold the reply for ever.
+/// What a client gets to take a reply from the system's buffers: one that reads nothing must not
+/// hold the reply for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection is read from after the last reply: closing with bytes unread would reset it, and lose the reply.
+/// How long a connection is read from after the last reply: closing with bytes unread would reset
+/// it, and lose the reply.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What the system keeps of replies for a client that does not read: without a bound, up to 4 MiB a connection.
+/// What the system keeps of replies for a client that does not read: without a bound, up to 4 MiB a
+/// connection.
 const SEND_BUFFER: usize = 128 << 10;
-/// What of it may be beyond the client's window: these clients ask for little, and who asks for much and reads nothing is to stop soon.
+/// What of it may be beyond the client's window: these clients ask for little, and who asks for
+/// much and reads nothing is to stop soon.
 const MAX_NOT_SENT: u32 = 16 << 10;
 
 /// What the connections of a dialect's door may take, and how long.
@@ -57,7 +63,8 @@ pub struct SocketLimits {
     pub ping_after: Duration,
     /// What it has to answer that.
     pub pong_within: Duration,
-    /// Origins whose pages may open a WebSocket; a client that is no browser sends none, and is served.
+    /// Origins whose pages may open a WebSocket; a client that is no browser sends none, and is
+    /// served.
     pub allow_origins: Vec<HeaderValue>,
 }
 
@@ -72,7 +79,12 @@ pub struct SocketDoor {
 
 impl SocketDoor {
     /// A door to `service`. A dialect of datagrams has none: its connections are closed at once.
-    pub fn new(service: Arc<Service>, dialect: &'static Dialect, limits: SocketLimits, share: Arc<Share>) -> Self {
+    pub fn new(
+        service: Arc<Service>,
+        dialect: &'static Dialect,
+        limits: SocketLimits,
+        share: Arc<Share>,
+    ) -> Self {
         let calls = Arc::new(service.metrics().door(dialect.name));
         Self { service, calls, dialect, limits: Arc::new(limits), share }
     }
@@ -80,12 +92,14 @@ impl SocketDoor {
 
 impl Door for SocketDoor {
     fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
-        let (service, limits, peer) = (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
+        let (service, limits, peer) =
+            (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
         if let Err(error) = bound_buffers(&connection.stream) {
             tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
         }
         let pace = Pace::new(Arc::clone(&self.share));
-        let mut member = Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
+        let mut member =
+            Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
             Transport::Tcp(open) => {
                 let codec = open();
@@ -113,8 +127,8 @@ impl Door for SocketDoor {
     }
 }
 
-/// Opens the session of a client that its port names. Boxed: opening one may take a server's help, for which an idle connection
-/// keeps no room.
+/// Opens the session of a client that its port names. Boxed: opening one may take a server's help,
+/// for which an idle connection keeps no room.
 fn begin(member: &mut Member) -> BoxFuture<'_, ()> {
     Box::pin(member.begin())
 }

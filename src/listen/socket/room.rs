@@ -24,7 +24,8 @@ impl Room {
     /// Says a line; waits while its user is over the rate.
     pub(super) async fn say(&self, service: &Service, text: String) -> Result<()> {
         let saying = Saying::new(text, "")?;
-        // One turn is enough but for another stream of the same user, and this protocol's users have one each.
+        // One turn is enough but for another stream of the same user, and this protocol's users
+        // have one each.
         while let Err(wait) = service.may_say(&self.conversation.session.user) {
             tokio::time::sleep(wait).await;
         }
@@ -37,7 +38,9 @@ impl Room {
         loop {
             let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
             let passes_over = match &next {
-                Next::Event(event) => event.sequence <= self.joined_at || event.body.someone().id == own,
+                Next::Event(event) => {
+                    event.sequence <= self.joined_at || event.body.someone().id == own
+                }
                 Next::Gap { .. } => false,
             };
             if !passes_over {
@@ -50,13 +53,17 @@ impl Room {
 /// A happening in the words of the codecs.
 pub(super) fn told(next: &Next<service::RoomEvent>) -> RoomEvent<'_> {
     let event = match next {
-        Next::Gap { .. } => return RoomEvent::Notice("this connection reads too slowly; messages were left out"),
+        Next::Gap { .. } => {
+            return RoomEvent::Notice("this connection reads too slowly; messages were left out");
+        }
         Next::Event(event) => &event.body,
     };
     match event {
         service::RoomEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
         service::RoomEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
-        service::RoomEvent::Message { sender, text, .. } => RoomEvent::Message { user: &sender.user.name, text },
+        service::RoomEvent::Message { sender, text, .. } => {
+            RoomEvent::Message { user: &sender.user.name, text }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! What the connections of all socket doors share: turns at long work, and the memory for replies that are not taken.
+//! What the connections of all socket doors share: turns at long work, and the memory for replies
+//! that are not taken.
 //!
-//! A connection that asks little and then waits needs neither. One that asks for much without a pause works on in a turn, of which
-//! there are as many as threads: however many such clients there are, no other waits for more than a few of their steps, and no more than
-//! a few long replies are in the making. What a client does not take at once is on the account of [`Share::send`], and while that
-//! is half full, turns wait too.
+//! A connection that asks little and then waits needs neither. One that asks for much without a
+//! pause works on in a turn, of which there are as many as threads: however many such clients there
+//! are, no other waits for more than a few of their steps, and no more than a few long replies are
+//! in the making. What a client does not take at once is on the account of [`Share::send`], and
+//! while that is half full, turns wait too.
 
 use std::io;
 use std::pin::pin;
@@ -18,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::WRITE_TIMEOUT;
 use crate::listen::unsent::Account;
 
-/// The most that all replies which are made and not taken may come to. Beyond it, whoever has waited longest to be read is closed.
+/// The most that all replies which are made and not taken may come to. Beyond it, whoever has
+/// waited longest to be read is closed.
 const MAX_UNSENT_BYTES: usize = 64 << 20;
 /// Steps without a pause that need no turn: a command, a request, or [`STEP_BYTES`] of a reply.
 const FREE_STEPS: usize = 16;
@@ -28,7 +31,8 @@ const SLICE_STEPS: usize = 8;
 const STEP_BYTES: usize = 4 << 10;
 /// A request so long is not even decoded without a turn.
 const LONG_INPUT_BYTES: usize = 16 << 10;
-/// How long a turn is waited for: the others' steps are short, so this is the end of a server that is lost anyway.
+/// How long a turn is waited for: the others' steps are short, so this is the end of a server that
+/// is lost anyway.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all connections share.
@@ -40,10 +44,14 @@ pub struct Share {
 impl Share {
     /// For connections on so many threads.
     pub fn new(threads: usize) -> Arc<Self> {
-        Arc::new(Self { turns: Arc::new(Semaphore::new(threads.max(1))), unsent: Account::new(MAX_UNSENT_BYTES) })
+        Arc::new(Self {
+            turns: Arc::new(Semaphore::new(threads.max(1))),
+            unsent: Account::new(MAX_UNSENT_BYTES),
+        })
     }
 
-    /// Sends a reply of so many bytes; a client that does not take it in time, or when others need the memory, gets no more of it.
+    /// Sends a reply of so many bytes; a client that does not take it in time, or when others need
+    /// the memory, gets no more of it.
     pub(super) async fn send<E: From<io::Error>>(
         &self,
         bytes: usize,
@@ -135,7 +143,8 @@ impl Pace {
         if self.turn.is_none() {
             let share = &self.share;
             let turn = async {
-                let turn = Arc::clone(&share.turns).acquire_owned().await.map_err(io::Error::other)?;
+                let turn =
+                    Arc::clone(&share.turns).acquire_owned().await.map_err(io::Error::other)?;
                 share.unsent.room().await;
                 Ok::<_, io::Error>(turn)
             };

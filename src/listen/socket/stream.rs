@@ -38,7 +38,15 @@ pub(super) async fn serve(
     pace: Pace,
 ) {
     let now = Instant::now();
-    let mut talk = Talk { connection, codec, member, pace, input: BytesMut::new(), last_request: now, last_read: now };
+    let mut talk = Talk {
+        connection,
+        codec,
+        member,
+        pace,
+        input: BytesMut::new(),
+        last_request: now,
+        last_read: now,
+    };
     let (door, peer) = (talk.member.door(), talk.member.peer());
     match talk.run(limits.idle).await {
         // The session is over before the client can see that the connection is.
@@ -117,7 +125,10 @@ impl Talk {
             }
             let next = self.answer().await?;
             self.last_request = Instant::now();
-            if next == Next::Close || self.member.is_over() || self.connection.draining.is_cancelled() {
+            if next == Next::Close
+                || self.member.is_over()
+                || self.connection.draining.is_cancelled()
+            {
                 return Ok(After::Close);
             }
             // Many requests in one segment leave the thread to others in between.
@@ -152,7 +163,8 @@ impl Talk {
     }
 }
 
-/// Reads what has come; 0 is the end. Takes memory only when there is something, and rests when there is nothing.
+/// Reads what has come; 0 is the end. Takes memory only when there is something, and rests when
+/// there is nothing.
 async fn read(stream: &TcpStream, input: &mut BytesMut, pace: &mut Pace) -> io::Result<usize> {
     loop {
         match stream.readable().now_or_never() {

@@ -16,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::handshake::{Shaken, shake};
 use super::share::Pace;
 use super::{LINGER, Member, SocketLimits, close, run};
-use crate::dialect::codec::{self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload};
+use crate::dialect::codec::{
+    self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload,
+};
 use crate::listen::Connection;
 use crate::model::Reply;
 
-/// Above what a codec takes, so that the codec answers what is too long; beyond this the connection is closed unread.
+/// Above what a codec takes, so that the codec answers what is too long; beyond this the connection
+/// is closed unread.
 const MOST_RECEIVED: usize = 4 * MAX_MESSAGE_BYTES;
 /// One reply, which may be a little longer than its limit, and the control messages beside it.
 const MOST_UNSENT: usize = 2 * MAX_REPLY_BYTES;
@@ -133,7 +136,9 @@ impl Talk {
                 Message::Text(text) => self.answer(Payload::Text(text.as_str())).await?,
                 Message::Binary(bytes) => self.answer(Payload::Binary(bytes)).await?,
                 // The library answers both; the end of the stream comes behind a close.
-                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => continue,
+                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                    continue;
+                }
             };
             last_request = Instant::now();
             if message.len() > MAX_MESSAGE_BYTES {
@@ -163,7 +168,9 @@ impl Talk {
         let (reply, next) = self.codec.finish();
         match reply {
             Some(codec::Message::Text(text)) => self.send(Message::text(text)).await?,
-            Some(codec::Message::Binary(bytes)) => self.send(Message::Binary(bytes.freeze())).await?,
+            Some(codec::Message::Binary(bytes)) => {
+                self.send(Message::Binary(bytes.freeze())).await?
+            }
             None => {}
         }
         Ok(next)
@@ -194,7 +201,11 @@ struct Silence {
 
 impl Silence {
     fn new(limits: &SocketLimits) -> Self {
-        Self { end: Instant::now() + limits.ping_after, pinged: false, pong_within: limits.pong_within }
+        Self {
+            end: Instant::now() + limits.ping_after,
+            pinged: false,
+            pong_within: limits.pong_within,
+        }
     }
 
     fn ping(&mut self) {

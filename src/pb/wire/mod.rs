@@ -1,8 +1,10 @@
-//! The messages of the calls that are made most, read and written as they lie on the wire, without the generated structs between.
+//! The messages of the calls that are made most, read and written as they lie on the wire, without
+//! the generated structs between.
 //!
-//! Only what clients usually send is read here: each field once, none that is unknown, expiries left out. Whatever is different is
-//! [`Unusual`], and goes the way of the generated code, which alone says what is wrong with a message. Values are not copied:
-//! they are parts of the message, until a store has them.
+//! Only what clients usually send is read here: each field once, none that is unknown, expiries
+//! left out. Whatever is different is [`Unusual`], and goes the way of the generated code, which
+//! alone says what is wrong with a message. Values are not copied: they are parts of the message,
+//! until a store has them.
 
 mod read;
 #[cfg(test)]

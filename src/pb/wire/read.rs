@@ -5,7 +5,8 @@ use prost::Message as _;
 use prost::encoding::decode_varint;
 
 use crate::model::{
-    Command, Key, MAX_BATCH_OPERATIONS, Operation, Operations, Put, RequestId, Result as Checked, Value,
+    Command, Key, MAX_BATCH_OPERATIONS, Operation, Operations, Put, RequestId, Result as Checked,
+    Value,
 };
 use crate::pb::command::no_value;
 use crate::pb::v1;
@@ -25,7 +26,8 @@ struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// A field's tag: its number and how its content is encoded (Protocol Buffers, Encoding, "Message Structure").
+/// A field's tag: its number and how its content is encoded (Protocol Buffers, Encoding, "Message
+/// Structure").
 const fn number(field: u8) -> u64 {
     (field as u64) << 3
 }
@@ -112,9 +114,15 @@ pub(crate) fn read_pipeline(message: &Bytes) -> Result<(u64, Checked<Command>)> 
     batch(Reader::new(message), operations, request_id, Some(id))
 }
 
-fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>) -> Result<(u64, Checked<Command>)> {
+fn batch(
+    mut from: Reader<'_>,
+    operation: u64,
+    request_id: u64,
+    id: Option<u64>,
+) -> Result<(u64, Checked<Command>)> {
     let (mut operations, mut number, mut retry_id) = (Operations::default(), None, None);
-    // The first that is wrong; the message is read to its end all the same, since what cannot be read comes first.
+    // The first that is wrong; the message is read to its end all the same, since what cannot be
+    // read comes first.
     let mut wrong = None;
     while let Some(tag) = from.tag()? {
         if tag == operation {
@@ -137,10 +145,13 @@ fn batch(mut from: Reader<'_>, operation: u64, request_id: u64, id: Option<u64>)
             return Err(Unusual);
         }
     }
-    let command = RequestId::new(retry_id.unwrap_or_default().to_owned()).and_then(|request_id| match wrong {
-        None => Ok(Command::Batch { operations, request_id }),
-        Some(error) => Err(error),
-    });
+    let command =
+        RequestId::new(retry_id.unwrap_or_default().to_owned()).and_then(
+            |request_id| match wrong {
+                None => Ok(Command::Batch { operations, request_id }),
+                Some(error) => Err(error),
+            },
+        );
     Ok((number.unwrap_or_default(), command))
 }
 
@@ -151,7 +162,9 @@ fn add_operation(mut from: Reader<'_>, to: &mut Operations) -> Result<Checked<()
 
     let all = from.rest;
     let tag = from.tag()?;
-    let (Ok(message), true) = (from.message(), from.rest.is_empty()) else { return add_unusual(all, to) };
+    let (Ok(message), true) = (from.message(), from.rest.is_empty()) else {
+        return add_unusual(all, to);
+    };
     let added = match tag {
         Some(GET) => get(message).map(|key| to.get(key)),
         Some(PUT) => match put(message) {

@@ -25,18 +25,21 @@ fn data() -> impl Strategy<Value = Option<v1::put_operation::Data>> {
 }
 
 fn put() -> impl Strategy<Value = v1::PutOperation> {
-    let ttl =
-        (1_i64..100).prop_map(|seconds| v1::put_operation::Expiry::Ttl(prost_types::Duration { seconds, nanos: 0 }));
-    (key(), data(), option::weighted(0.1, ttl), option::of(any::<u64>()))
-        .prop_map(|(key, data, expiry, if_revision)| v1::PutOperation { key, data, expiry, if_revision })
+    let ttl = (1_i64..100).prop_map(|seconds| {
+        v1::put_operation::Expiry::Ttl(prost_types::Duration { seconds, nanos: 0 })
+    });
+    (key(), data(), option::weighted(0.1, ttl), option::of(any::<u64>())).prop_map(
+        |(key, data, expiry, if_revision)| v1::PutOperation { key, data, expiry, if_revision },
+    )
 }
 
 fn operation() -> impl Strategy<Value = v1::Operation> {
     let operation = prop_oneof![
         key().prop_map(|key| Some(Kind::Get(v1::GetOperation { key }))),
         put().prop_map(|put| Some(Kind::Put(put))),
-        (key(), option::of(any::<u64>()))
-            .prop_map(|(key, if_revision)| Some(Kind::Delete(v1::DeleteOperation { key, if_revision }))),
+        (key(), option::of(any::<u64>())).prop_map(|(key, if_revision)| Some(Kind::Delete(
+            v1::DeleteOperation { key, if_revision }
+        ))),
         Just(None),
     ];
     operation.prop_map(|operation| v1::Operation { operation })
@@ -70,11 +73,15 @@ fn same(short: Result<Result<Command, Error>, Unusual>, long: Option<Result<Comm
 fn outcome() -> impl Strategy<Value = Outcome> {
     let value = prop_oneof![
         ".{0,200}".prop_map(|text| Value::text(text).unwrap()),
-        proptest::collection::vec(any::<u8>(), 0..200).prop_map(|bytes| Value::blob(bytes).unwrap()),
+        proptest::collection::vec(any::<u8>(), 0..200)
+            .prop_map(|bytes| Value::blob(bytes).unwrap()),
     ];
     let expiry = option::of(0_u64..4_000_000_000_000);
-    let entry =
-        (value, any::<u64>(), expiry).prop_map(|(value, revision, expire_time)| Entry { value, revision, expire_time });
+    let entry = (value, any::<u64>(), expiry).prop_map(|(value, revision, expire_time)| Entry {
+        value,
+        revision,
+        expire_time,
+    });
     prop_oneof![
         option::of(entry).prop_map(Outcome::Get),
         any::<u64>().prop_map(|revision| Outcome::Put { revision }),

@@ -16,23 +16,43 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Adds a GetResponse. What the caller puts before it is told its length.
-pub(crate) fn write_get(entry: &Entry, out: &mut BytesMut, head: impl FnOnce(usize, &mut BytesMut)) {
+pub(crate) fn write_get(
+    entry: &Entry,
+    out: &mut BytesMut,
+    head: impl FnOnce(usize, &mut BytesMut),
+) {
     head(entry_len(entry), out);
     put_entry(entry, out);
 }
 
 /// Adds a BatchResponse.
-pub(crate) fn write_batch(answer: Answer<'_>, out: &mut BytesMut, head: impl FnOnce(usize, &mut BytesMut)) {
+pub(crate) fn write_batch(
+    answer: Answer<'_>,
+    out: &mut BytesMut,
+    head: impl FnOnce(usize, &mut BytesMut),
+) {
     write(answer, 1, 0, out, head);
 }
 
 /// Adds a PipelineResponse.
-pub(crate) fn write_pipeline(id: u64, answer: Answer<'_>, out: &mut BytesMut, head: impl FnOnce(usize, &mut BytesMut)) {
+pub(crate) fn write_pipeline(
+    id: u64,
+    answer: Answer<'_>,
+    out: &mut BytesMut,
+    head: impl FnOnce(usize, &mut BytesMut),
+) {
     write(answer, 2, id, out, head);
 }
 
-/// `results` is the number of the results' field. Behind it come the revision's and the durability's, before it that of an id.
-fn write(answer: Answer<'_>, results: u8, id: u64, out: &mut BytesMut, head: impl FnOnce(usize, &mut BytesMut)) {
+/// `results` is the number of the results' field. Behind it come the revision's and the
+/// durability's, before it that of an id.
+fn write(
+    answer: Answer<'_>,
+    results: u8,
+    id: u64,
+    out: &mut BytesMut,
+    head: impl FnOnce(usize, &mut BytesMut),
+) {
     let durability = u64::try_from(reply::durability(answer.durability)).unwrap_or_default();
     let outcomes = answer.outcomes.iter().map(|outcome| field_len(field_len(outcome_len(outcome))));
     let numbers = number_len(id) + number_len(answer.revision) + number_len(durability);

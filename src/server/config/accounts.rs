@@ -31,11 +31,16 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
             [_, name, key] => (name, key.as_str()),
             [_, name] if entry.value == Value::Other("a table") => (name, ""),
             _ => {
-                sources.wrong(Wrong::new(place, "an account is a table: [users.NAME] with `password` and `role`"));
+                sources.wrong(Wrong::new(
+                    place,
+                    "an account is a table: [users.NAME] with `password` and `role`",
+                ));
                 continue;
             }
         };
-        let draft = drafts.entry(name.clone()).or_insert_with(|| Draft { place: place.clone(), ..Draft::default() });
+        let draft = drafts
+            .entry(name.clone())
+            .or_insert_with(|| Draft { place: place.clone(), ..Draft::default() });
         let wrong = match (key, entry.value) {
             ("", _) => None,
             ("password", Value::Text(hash)) => {
@@ -49,7 +54,9 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
             }
             ("role", Value::Text(role)) if role == "guest" => None,
             ("role", _) => Some("must be \"manager\" or \"guest\"".to_owned()),
-            ("password", other) => Some(format!("must be a string, an Argon2id hash, and is {}", other.kind())),
+            ("password", other) => {
+                Some(format!("must be a string, an Argon2id hash, and is {}", other.kind()))
+            }
             _ => Some("there is no such key; an account has `password` and `role`".to_owned()),
         };
         if let Some(rule) = wrong {
@@ -93,11 +100,15 @@ fn finish(sources: &mut Sources, drafts: BTreeMap<String, Draft>) -> Vec<Account
 fn check_hash(text: &str) -> Result<(), String> {
     let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str() == "argon2id");
     let hash = hash.ok_or("is no Argon2id hash; make one with `kvrpc-server hash-password`")?;
-    let params = Params::try_from(&hash).map_err(|error| format!("is a bad Argon2id hash: {error}"))?;
+    let params =
+        Params::try_from(&hash).map_err(|error| format!("is a bad Argon2id hash: {error}"))?;
     if hash.salt.is_none() || hash.hash.is_none() {
         return Err("is only half an Argon2id hash: salt or hash is missing".to_owned());
     }
-    if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
+    if params.m_cost() > MAX_MEMORY_KIB
+        || params.t_cost() > MAX_PASSES
+        || params.p_cost() > MAX_LANES
+    {
         return Err(format!(
             "costs too much to check: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and p={MAX_LANES} are allowed"
         ));

@@ -40,7 +40,8 @@ impl RawConfig {
         let tls = tls_files(s);
         let allow_origins = s.many("allow-origin", &Origin, Vec::new());
         let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), 10 * SECOND);
-        let threads = s.one("threads", &Count(1..=1_024), available_parallelism().map_or(1, NonZero::get));
+        let threads =
+            s.one("threads", &Count(1..=1_024), available_parallelism().map_or(1, NonZero::get));
         let log = Log {
             format: s.one("log", &LOG_FORMATS, LogFormat::Text),
             filter: s.one("log-level", &Filter, "info".to_owned()),
@@ -66,10 +67,15 @@ impl RawConfig {
             );
         }
         for door in compat.doors.iter().filter(|door| !door.address.is_loopback()) {
-            warnings.push(format!("--compat {door} is beyond loopback: what its clients send can be read on the way"));
+            warnings.push(format!(
+                "--compat {door} is beyond loopback: what its clients send can be read on the way"
+            ));
         }
         if upgrade_policy == UpgradePolicy::Open {
-            warnings.push("the upgrade policy is open: every guest can read the stores of other guests".to_owned());
+            warnings.push(
+                "the upgrade policy is open: every guest can read the stores of other guests"
+                    .to_owned(),
+            );
         }
         let service = ServiceConfig { store, upgrade_policy, accounts, limits };
         let effective = sources.finish()?;
@@ -91,9 +97,12 @@ impl RawConfig {
     }
 }
 
-const POLICIES: OneOf<UpgradePolicy> = OneOf(&[("managers", UpgradePolicy::Managers), ("open", UpgradePolicy::Open)]);
-const LOG_FORMATS: OneOf<LogFormat> =
-    OneOf(&[(LogFormat::Text.as_str(), LogFormat::Text), (LogFormat::Json.as_str(), LogFormat::Json)]);
+const POLICIES: OneOf<UpgradePolicy> =
+    OneOf(&[("managers", UpgradePolicy::Managers), ("open", UpgradePolicy::Open)]);
+const LOG_FORMATS: OneOf<LogFormat> = OneOf(&[
+    (LogFormat::Text.as_str(), LogFormat::Text),
+    (LogFormat::Json.as_str(), LogFormat::Json),
+]);
 
 fn default_listen() -> Vec<Address> {
     "127.0.0.1:50051".parse().into_iter().collect()
@@ -117,7 +126,10 @@ fn tls_files(s: &mut Sources) -> Option<TlsFiles> {
         (Some(_), None) => s.wrong(Wrong::new(s.place_of("tls-cert"), "needs --tls-key beside it")),
         (None, Some(_)) => s.wrong(Wrong::new(s.place_of("tls-key"), "needs --tls-cert beside it")),
         (None, None) if client_ca.is_some() => {
-            s.wrong(Wrong::new(s.place_of("tls-client-ca"), "needs --tls-cert and --tls-key beside it"));
+            s.wrong(Wrong::new(
+                s.place_of("tls-client-ca"),
+                "needs --tls-cert and --tls-key beside it",
+            ));
         }
         (None, None) => {}
     }
@@ -132,9 +144,14 @@ fn http_limits(s: &mut Sources) -> HttpLimits {
         keepalive_interval: s.one("limits.keepalive-interval", &short, 20 * SECOND),
         keepalive_timeout: s.one("limits.keepalive-timeout", &short, 10 * SECOND),
         streams: s.one("limits.streams", &Count(1..=10_000), 128),
-        // h2 counts an entry 32 bytes more than it is; below 1 KiB no gRPC request fits. A header has to fit HTTP/1's buffer.
-        header_bytes: u32::try_from(s.one("limits.header-bytes", &Size(1 << 10..=32 << 10), 8 << 10))
-            .unwrap_or(8 << 10),
+        // h2 counts an entry 32 bytes more than it is; below 1 KiB no gRPC request fits. A header
+        // has to fit HTTP/1's buffer.
+        header_bytes: u32::try_from(s.one(
+            "limits.header-bytes",
+            &Size(1 << 10..=32 << 10),
+            8 << 10,
+        ))
+        .unwrap_or(8 << 10),
         age: s.one("limits.connection-age", &Length(10 * MILLISECOND..=YEAR), HOUR / 2),
         closing_notice: s.one("limits.closing-notice", &short, 10 * SECOND),
     }
@@ -150,12 +167,28 @@ fn service_limits(s: &mut Sources) -> Limits {
     let length = Length(MILLISECOND..=YEAR);
     let count = Count(1..=1_000_000);
     Limits {
-        keys_per_user: s.one("limits.keys-per-user", &Count(1..=u64::MAX >> 1), default.keys_per_user),
-        bytes_per_user: s.one("limits.bytes-per-user", &Size(1..=MOST_BYTES), default.bytes_per_user),
+        keys_per_user: s.one(
+            "limits.keys-per-user",
+            &Count(1..=u64::MAX >> 1),
+            default.keys_per_user,
+        ),
+        bytes_per_user: s.one(
+            "limits.bytes-per-user",
+            &Size(1..=MOST_BYTES),
+            default.bytes_per_user,
+        ),
         store_bytes: s.one("limits.store-bytes", &Size(1..=MOST_BYTES), default.store_bytes),
         sessions: s.one("limits.sessions", &Count(1..=100_000_000), default.sessions),
-        sign_ins_per_second: s.one("limits.sign-ins-per-second", &Count(1..=1_000_000), default.sign_ins_per_second),
-        auth_failure_burst: s.one("limits.auth-failure-burst", &Count(1..=1_000_000), default.auth_failure_burst),
+        sign_ins_per_second: s.one(
+            "limits.sign-ins-per-second",
+            &Count(1..=1_000_000),
+            default.sign_ins_per_second,
+        ),
+        auth_failure_burst: s.one(
+            "limits.auth-failure-burst",
+            &Count(1..=1_000_000),
+            default.auth_failure_burst,
+        ),
         auth_failure_interval: s.one(
             "limits.auth-failure-interval",
             &Length(MILLISECOND..=DAY),
@@ -164,15 +197,27 @@ fn service_limits(s: &mut Sources) -> Limits {
         guest_idle: s.one("limits.guest-idle", &length, default.guest_idle),
         account_session: s.one("limits.account-session", &length, default.account_session),
         auth_queue: default.auth_queue,
-        call_timeout: s.one("limits.call-timeout", &Length(MILLISECOND..=HOUR), default.call_timeout),
+        call_timeout: s.one(
+            "limits.call-timeout",
+            &Length(MILLISECOND..=HOUR),
+            default.call_timeout,
+        ),
         heartbeat: s.one("limits.heartbeat", &Length(10 * MILLISECOND..=HOUR), default.heartbeat),
-        chat_messages_per_second: s.one("limits.chat-messages-per-second", &count, default.chat_messages_per_second),
+        chat_messages_per_second: s.one(
+            "limits.chat-messages-per-second",
+            &count,
+            default.chat_messages_per_second,
+        ),
         chat_burst: s.one("limits.chat-burst", &count, default.chat_burst),
         rooms: s.one("limits.rooms", &count, default.rooms),
         rooms_per_user: s.one("limits.rooms-per-user", &count, default.rooms_per_user),
         members_per_room: s.one("limits.members-per-room", &count, default.members_per_room),
         room_history: s.one("limits.room-history", &count, default.room_history),
-        room_history_bytes: s.one("limits.room-history-bytes", &Size(1..=1 << 30), default.room_history_bytes),
+        room_history_bytes: s.one(
+            "limits.room-history-bytes",
+            &Size(1..=1 << 30),
+            default.room_history_bytes,
+        ),
         history_bytes: s.one("limits.history-bytes", &Size(1..=MOST_BYTES), default.history_bytes),
         room_idle: s.one("limits.room-idle", &length, default.room_idle),
     }
@@ -191,7 +236,10 @@ impl Kind<String> for Filter {
         if text.trim().is_empty() {
             return Err(wrong(""));
         }
-        EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|error| wrong(&format!(": {error}")))
+        EnvFilter::builder()
+            .parse(text)
+            .map(|_| text.to_owned())
+            .map_err(|error| wrong(&format!(": {error}")))
     }
 
     fn show(&self, value: &String) -> String {

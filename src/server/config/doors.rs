@@ -60,7 +60,10 @@ pub(super) fn read(s: &mut Sources) -> Compat {
     let doors = s.many("compat", &Door, default);
     let insecure = s.one("insecure-compat", &Switch, false);
     if none && named {
-        s.wrong(Wrong::new(s.place_of("no-compat"), format!("contradicts {}; leave one out", s.place_of("compat"))));
+        s.wrong(Wrong::new(
+            s.place_of("no-compat"),
+            format!("contradicts {}; leave one out", s.place_of("compat")),
+        ));
     }
     for door in doors.iter().filter(|door| !insecure && !door.address.is_loopback()) {
         let place = format!("{} {door}", s.place_of("compat"));
@@ -88,13 +91,17 @@ struct Door;
 
 impl Kind<CompatDoor> for Door {
     fn rule(&self) -> String {
-        format!("DIALECT=ADDR, as in {DEFAULT}; the dialects are {}", served().collect::<Vec<_>>().join(", "))
+        format!(
+            "DIALECT=ADDR, as in {DEFAULT}; the dialects are {}",
+            served().collect::<Vec<_>>().join(", ")
+        )
     }
 
     fn parse(&self, text: &str) -> Result<CompatDoor, String> {
-        let (name, address) = text.split_once('=').ok_or_else(|| format!("must be {}", self.rule()))?;
-        let dialect =
-            dialect::find(name).ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
+        let (name, address) =
+            text.split_once('=').ok_or_else(|| format!("must be {}", self.rule()))?;
+        let dialect = dialect::find(name)
+            .ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
         let address = address.parse().map_err(|rule: &str| format!("the address {rule}"))?;
         Ok(CompatDoor { dialect, address })
     }
@@ -116,7 +123,9 @@ mod tests {
     #[test]
     fn every_dialect_with_connections_has_a_key_for_its_idle_rule() {
         for dialect in dialect::ALL {
-            let has = IDLE_KEYS.iter().any(|(name, key)| *name == dialect.name && key.contains(dialect.name));
+            let has = IDLE_KEYS
+                .iter()
+                .any(|(name, key)| *name == dialect.name && key.contains(dialect.name));
             assert_eq!(has, !matches!(dialect.transport, Transport::Udp(_)), "{}", dialect.name);
         }
     }

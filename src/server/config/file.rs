@@ -91,10 +91,14 @@ fn convert(value: &DeValue<'_>) -> Value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => {
             let parsed = i128::from_str_radix(number.as_str(), number.radix());
-            parsed.map_or(Value::Other("a number too large"), |number| Value::Integer(number.to_string()))
+            parsed.map_or(Value::Other("a number too large"), |number| {
+                Value::Integer(number.to_string())
+            })
         }
         DeValue::Boolean(value) => Value::Bool(*value),
-        DeValue::Array(values) => Value::List(values.iter().map(Spanned::get_ref).map(convert).collect()),
+        DeValue::Array(values) => {
+            Value::List(values.iter().map(Spanned::get_ref).map(convert).collect())
+        }
         DeValue::Float(_) => Value::Other("a fraction"),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Table(_) => Value::Other("a table"),

@@ -1,4 +1,5 @@
-//! The command line: one table of flags, from which clap's, the variables and the file's keys follow.
+//! The command line: one table of flags, from which clap's, the variables and the file's keys
+//! follow.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +22,12 @@ struct Flag {
 }
 
 impl Flag {
-    const fn new(group: &'static str, key: &'static str, value: &'static str, help: &'static str) -> Self {
+    const fn new(
+        group: &'static str,
+        key: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
         Self { key, value, group, many: false, switch: false, help }
     }
 
@@ -176,11 +182,19 @@ where
 /// The whole command line as clap knows it.
 fn command() -> Command {
     let check = Command::new("check-config")
-        .about("Print the configuration in effect, or everything that is wrong with it (exit code 2)")
+        .about(
+            "Print the configuration in effect, or everything that is wrong with it (exit code 2)",
+        )
         .args(arguments());
     let hash = Command::new("hash-password")
-        .about("Read a password from stdin and print its account's lines for the configuration file")
-        .arg(Arg::new("name").value_name("NAME").help("The account's name [default: NAME, to be replaced]"))
+        .about(
+            "Read a password from stdin and print its account's lines for the configuration file",
+        )
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .help("The account's name [default: NAME, to be replaced]"),
+        )
         .arg(
             Arg::new("role")
                 .long("role")
@@ -188,7 +202,12 @@ fn command() -> Command {
                 .value_parser(["manager", "guest"])
                 .help("The account's role"),
         )
-        .arg(Arg::new("base64").long("base64").action(ArgAction::SetTrue).help("The password is given in base64"));
+        .arg(
+            Arg::new("base64")
+                .long("base64")
+                .action(ArgAction::SetTrue)
+                .help("The password is given in base64"),
+        );
     Command::new("kvrpc-server")
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
@@ -209,9 +228,11 @@ fn arguments() -> impl Iterator<Item = Arg> {
         match flag {
             // A comma separates in a variable, which cannot be repeated; no value has one in it.
             Flag { many: true, .. } => argument.action(ArgAction::Append).value_delimiter(','),
-            Flag { switch: true, .. } => {
-                argument.num_args(0..=1).require_equals(true).default_missing_value("true").overrides_with(flag.key)
-            }
+            Flag { switch: true, .. } => argument
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .overrides_with(flag.key),
             _ => argument.overrides_with(flag.key),
         }
     })
@@ -222,7 +243,8 @@ pub(super) fn variable(key: &str) -> String {
     format!("KVRPC_{}", key.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// Collects what was given, from the subcommand's level first; flags of any level win over variables.
+/// Collects what was given, from the subcommand's level first; flags of any level win over
+/// variables.
 fn raw(levels: &[&ArgMatches]) -> RawConfig {
     let given = |source, origin: Origin, key: &'static str| {
         let level = levels.iter().find(|matches| matches.value_source(key) == Some(source))?;
@@ -237,7 +259,10 @@ fn raw(levels: &[&ArgMatches]) -> RawConfig {
         })
         .collect();
     let (file, given): (Vec<_>, Vec<_>) = all.into_iter().partition(|given| given.key == "config");
-    RawConfig { file: file.into_iter().next_back().and_then(|mut g| g.values.pop()).map(PathBuf::from), given }
+    RawConfig {
+        file: file.into_iter().next_back().and_then(|mut g| g.values.pop()).map(PathBuf::from),
+        given,
+    }
 }
 
 #[cfg(test)]
@@ -251,10 +276,15 @@ mod tests {
 
     #[test]
     fn flags_count_before_and_after_the_subcommand() {
-        let given = |arguments: &[&str]| match invocation([&["kvrpc-server"], arguments].concat()).unwrap() {
+        let given = |arguments: &[&str]| match invocation([&["kvrpc-server"], arguments].concat())
+            .unwrap()
+        {
             Invocation::CheckConfig(raw) | Invocation::Serve(raw) => (
                 raw.file.map(|file| file.display().to_string()),
-                raw.given.into_iter().map(|given| (given.key, given.values.join("+"))).collect::<Vec<_>>(),
+                raw.given
+                    .into_iter()
+                    .map(|given| (given.key, given.values.join("+")))
+                    .collect::<Vec<_>>(),
             ),
             Invocation::HashPassword(_) => panic!("not asked for"),
         };
@@ -272,7 +302,11 @@ mod tests {
             );
         }
         let listen = "127.0.0.1:1+127.0.0.1:2+127.0.0.1:3".to_owned();
-        let arguments = ["--listen", "127.0.0.1:1,127.0.0.1:2", "--insecure", "--listen=127.0.0.1:3"];
-        assert_eq!(given(&arguments), (None, vec![("listen", listen), ("insecure", "true".to_owned())]));
+        let arguments =
+            ["--listen", "127.0.0.1:1,127.0.0.1:2", "--insecure", "--listen=127.0.0.1:3"];
+        assert_eq!(
+            given(&arguments),
+            (None, vec![("listen", listen), ("insecure", "true".to_owned())])
+        );
     }
 }

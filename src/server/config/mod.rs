@@ -1,7 +1,8 @@
-//! The configuration: as it was given (flags, `KVRPC_…` variables, a TOML file) and as it was checked.
+//! The configuration: as it was given (flags, `KVRPC_…` variables, a TOML file) and as it was
+//! checked.
 //!
-//! `flags` and `file` read what was given, `sources` looks a setting up in all of them, `check` makes the [`Config`] and
-//! collects every mistake on the way.
+//! `flags` and `file` read what was given, `sources` looks a setting up in all of them, `check`
+//! makes the [`Config`] and collects every mistake on the way.
 
 mod accounts;
 mod check;
@@ -95,7 +96,10 @@ pub struct Account {
 // The hash stays out of logs.
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 

@@ -43,8 +43,11 @@ impl Kind<Duration> for Length {
     }
 
     fn parse(&self, text: &str) -> Result<Duration, String> {
-        let parsed = SignedDuration::from_str(text).ok().and_then(|signed| Duration::try_from(signed).ok());
-        parsed.filter(|length| self.0.contains(length)).ok_or_else(|| format!("must be {}", self.rule()))
+        let parsed =
+            SignedDuration::from_str(text).ok().and_then(|signed| Duration::try_from(signed).ok());
+        parsed
+            .filter(|length| self.0.contains(length))
+            .ok_or_else(|| format!("must be {}", self.rule()))
     }
 
     fn show(&self, value: &Duration) -> String {
@@ -53,7 +56,8 @@ impl Kind<Duration> for Length {
 }
 
 fn show_duration(length: Duration) -> String {
-    SignedDuration::try_from(length).map_or_else(|_| format!("{}s", length.as_secs()), |signed| format!("{signed:#}"))
+    SignedDuration::try_from(length)
+        .map_or_else(|_| format!("{}s", length.as_secs()), |signed| format!("{signed:#}"))
 }
 
 /// A number of bytes between two others, both allowed.
@@ -62,13 +66,17 @@ pub(super) struct Size(pub(super) RangeInclusive<u64>);
 impl Kind<u64> for Size {
     fn rule(&self) -> String {
         let (least, most) = (show_size(*self.0.start()), show_size(*self.0.end()));
-        format!("a number of bytes with its unit, as in 64KiB, 256MiB or 2GiB, from {least} to {most}")
+        format!(
+            "a number of bytes with its unit, as in 64KiB, 256MiB or 2GiB, from {least} to {most}"
+        )
     }
 
     fn parse(&self, text: &str) -> Result<u64, String> {
         let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
         let parsed = ByteSize::from_str(text).ok().filter(|_| has_unit).map(|size| size.as_u64());
-        parsed.filter(|size| self.0.contains(size)).ok_or_else(|| format!("must be {}", self.rule()))
+        parsed
+            .filter(|size| self.0.contains(size))
+            .ok_or_else(|| format!("must be {}", self.rule()))
     }
 
     fn show(&self, value: &u64) -> String {
@@ -172,7 +180,11 @@ impl Kind<std::path::PathBuf> for FileName {
     }
 
     fn parse(&self, text: &str) -> Result<std::path::PathBuf, String> {
-        if text.is_empty() { Err("must be a file's name, and is empty".to_owned()) } else { Ok(text.into()) }
+        if text.is_empty() {
+            Err("must be a file's name, and is empty".to_owned())
+        } else {
+            Ok(text.into())
+        }
     }
 
     fn show(&self, value: &std::path::PathBuf) -> String {
@@ -194,7 +206,8 @@ impl Kind<HeaderValue> for Origin {
         let text = text.to_ascii_lowercase();
         let (_, after) = text.split_once("://").ok_or_else(rule)?;
         let uri: Uri = text.parse().map_err(|_| rule())?;
-        let authority = uri.authority().filter(|authority| authority.as_str() == after && !after.contains('@'));
+        let authority =
+            uri.authority().filter(|authority| authority.as_str() == after && !after.contains('@'));
         authority.ok_or_else(rule)?;
         HeaderValue::from_str(&text).map_err(|_| rule())
     }

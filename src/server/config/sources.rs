@@ -53,7 +53,8 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Where a setting's value stands, for a message: `--grace`, `KVRPC_GRACE`, `kvrpc.toml:3: grace`, `grace` by default.
+/// Where a setting's value stands, for a message: `--grace`, `KVRPC_GRACE`, `kvrpc.toml:3: grace`,
+/// `grace` by default.
 #[derive(Clone, Debug)]
 enum Place {
     Given(Origin),
@@ -99,9 +100,10 @@ impl Sources {
                     self.wrong(Wrong::new(format!("{}:{}", self.name, bad.line), bad.message));
                 }
             }
-            Err(error) => {
-                self.wrong(Wrong::new(format!("--config {}", file.display()), format!("cannot be read: {error}")))
-            }
+            Err(error) => self.wrong(Wrong::new(
+                format!("--config {}", file.display()),
+                format!("cannot be read: {error}"),
+            )),
         }
     }
 
@@ -132,12 +134,19 @@ impl Sources {
     }
 
     /// A setting that may have several values; `default` if it has none.
-    pub(super) fn many<T>(&mut self, key: &'static str, kind: &dyn Kind<T>, default: Vec<T>) -> Vec<T> {
+    pub(super) fn many<T>(
+        &mut self,
+        key: &'static str,
+        kind: &dyn Kind<T>,
+        default: Vec<T>,
+    ) -> Vec<T> {
         let (values, place) = self.look_up(key);
         let values = match values {
             Some(values) => values
                 .into_iter()
-                .flat_map(|value| if let Value::List(values) = value { values } else { vec![value] })
+                .flat_map(
+                    |value| if let Value::List(values) = value { values } else { vec![value] },
+                )
                 .filter_map(|value| self.parse(key, kind, value, &place))
                 .collect(),
             None => default,
@@ -148,12 +157,20 @@ impl Sources {
     }
 
     /// A setting that must have a value and may have several.
-    pub(super) fn at_least_one<T>(&mut self, key: &'static str, kind: &dyn Kind<T>, default: Vec<T>) -> Vec<T> {
+    pub(super) fn at_least_one<T>(
+        &mut self,
+        key: &'static str,
+        kind: &dyn Kind<T>,
+        default: Vec<T>,
+    ) -> Vec<T> {
         let before = self.wrong.len();
         let values = self.many(key, kind, default);
         // With a mistake in each of its values, there is nothing more to say.
         if values.is_empty() && self.wrong.len() == before {
-            self.wrong(Wrong::new(self.place_of(key), format!("needs at least one {}", kind.rule())));
+            self.wrong(Wrong::new(
+                self.place_of(key),
+                format!("needs at least one {}", kind.rule()),
+            ));
         }
         values
     }
@@ -175,7 +192,9 @@ impl Sources {
     /// Takes the file's entries under a table out, each with its place for a message.
     pub(super) fn take_table(&mut self, table: &str) -> Vec<(Entry, String)> {
         let all = std::mem::take(&mut self.entries);
-        let (taken, rest) = all.into_iter().partition(|entry| entry.path.first().is_some_and(|first| first == table));
+        let (taken, rest) = all
+            .into_iter()
+            .partition(|entry| entry.path.first().is_some_and(|first| first == table));
         self.entries = rest;
         let taken: Vec<Entry> = taken;
         let place = |entry: &Entry| self.display(&entry.path.join("."), &Place::File(entry.line));
@@ -193,7 +212,8 @@ impl Sources {
         self.effective.push((key, shown, from));
     }
 
-    /// All mistakes, those about keys that nothing asked for included; else the configuration in effect.
+    /// All mistakes, those about keys that nothing asked for included; else the configuration in
+    /// effect.
     pub(super) fn finish(mut self) -> Result<String, Vec<Wrong>> {
         let known = std::mem::take(&mut self.known);
         for entry in &self.entries {
@@ -220,12 +240,19 @@ impl Sources {
         }
     }
 
-    fn parse<T>(&mut self, key: &str, kind: &dyn Kind<T>, value: Value, place: &Place) -> Option<T> {
+    fn parse<T>(
+        &mut self,
+        key: &str,
+        kind: &dyn Kind<T>,
+        value: Value,
+        place: &Place,
+    ) -> Option<T> {
         let shown = self.display(key, place);
         // What a flag or a variable says is text, whatever the setting's type.
         let fits = !matches!(place, Place::File(_)) || value.kind() == kind.in_file();
         let Some(text) = value.as_text().filter(|_| fits) else {
-            let rule = format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), value.kind());
+            let rule =
+                format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), value.kind());
             self.wrong.push(Wrong::new(shown, rule));
             return None;
         };
@@ -257,13 +284,19 @@ impl Sources {
     }
 }
 
-/// Whether somebody who wrote `wrote` may have meant `known`: the same letters, or all but one of them in order.
+/// Whether somebody who wrote `wrote` may have meant `known`: the same letters, or all but one of
+/// them in order.
 fn is_near(known: &str, wrote: &str) -> bool {
-    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], "").to_ascii_lowercase();
+    let last = |key: &str| {
+        key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], "").to_ascii_lowercase()
+    };
     let (known, wrote) = (last(known), last(wrote));
-    let (long, short) = if known.len() >= wrote.len() { (&known, &wrote) } else { (&wrote, &known) };
+    let (long, short) =
+        if known.len() >= wrote.len() { (&known, &wrote) } else { (&wrote, &known) };
     let mut rest = long.chars();
-    known == wrote || (long.len() == short.len() + 1 && short.chars().all(|c| rest.by_ref().take(2).any(|r| r == c)))
+    known == wrote
+        || (long.len() == short.len() + 1
+            && short.chars().all(|c| rest.by_ref().take(2).any(|r| r == c)))
 }
 
 /// The settings as a file would have them: those without a table first.
@@ -271,7 +304,10 @@ fn render(rows: &[(String, String, String)]) -> String {
     let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (key, shown, from) in rows {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-        tables.entry(table).or_default().push(format!("{:<48} # {from}\n", format!("{name} = {shown}")));
+        tables
+            .entry(table)
+            .or_default()
+            .push(format!("{:<48} # {from}\n", format!("{name} = {shown}")));
     }
     let mut text = String::new();
     for (table, lines) in tables {

@@ -6,7 +6,8 @@ use tempfile::NamedTempFile;
 
 use super::*;
 
-const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21l$AyjyVP0F3fGdWLVtuGmWRe5yQl7zvdcHJj0yPtR1Z0Q";
+const HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21l$AyjyVP0F3fGdWLVtuGmWRe5yQl7zvdcHJj0yPtR1Z0Q";
 
 /// Checks flags and a file; the file's name in the mistakes becomes `FILE`.
 fn check(flags: &[&str], toml: &str) -> Result<Config, Vec<String>> {
@@ -14,8 +15,12 @@ fn check(flags: &[&str], toml: &str) -> Result<Config, Vec<String>> {
     file.write_all(toml.as_bytes()).unwrap();
     let name = file.path().display().to_string();
     let arguments = [&["kvrpc-server", "--config", &name], flags].concat();
-    let Ok(Invocation::Serve(raw)) = invocation(arguments) else { panic!("{flags:?} is no command line") };
-    raw.check().map_err(|wrong| wrong.iter().map(|wrong| wrong.to_string().replace(&name, "FILE")).collect())
+    let Ok(Invocation::Serve(raw)) = invocation(arguments) else {
+        panic!("{flags:?} is no command line")
+    };
+    raw.check().map_err(|wrong| {
+        wrong.iter().map(|wrong| wrong.to_string().replace(&name, "FILE")).collect()
+    })
 }
 
 #[test]
@@ -31,19 +36,47 @@ fn a_mistake_names_place_value_and_rule() {
         (&["--threads", "0"], "", r#"--threads "0": must be a whole number from 1 to 1024"#),
         (&["--listen", "127.0.0.1"], "", r#"--listen "127.0.0.1": needs a port"#),
         (&["--listen", ""], "", "--listen \"\": needs a port"),
-        (&["--store", "disk"], "", r#"--store "disk": must be memory, redis://HOST:PORT or redis-cluster://"#),
-        (&["--store", "redsi://127.0.0.1"], "", r#"--store "redsi://127.0.0.1": has an unknown scheme"#),
-        (&["--store", "redis://u:secret@h:x"], "", r#"--store "redis://…@h:x": is no address of Redis"#),
+        (
+            &["--store", "disk"],
+            "",
+            r#"--store "disk": must be memory, redis://HOST:PORT or redis-cluster://"#,
+        ),
+        (
+            &["--store", "redsi://127.0.0.1"],
+            "",
+            r#"--store "redsi://127.0.0.1": has an unknown scheme"#,
+        ),
+        (
+            &["--store", "redis://u:secret@h:x"],
+            "",
+            r#"--store "redis://…@h:x": is no address of Redis"#,
+        ),
         (&["--store", "redis://h:1,i:2"], "", "names several nodes, and is no redis-cluster://"),
         (&["--store", "redis-cluster://h:1/2"], "", "a cluster has only one"),
-        (&["--store", "redis://h", "--durability", "sure"], "", r#"--durability "sure": must be local, replicated:N"#),
-        (&["--store", "redis://h", "--durability", "replicated:0"], "", "must be replicated:N with N from 1 to 16"),
+        (
+            &["--store", "redis://h", "--durability", "sure"],
+            "",
+            r#"--durability "sure": must be local, replicated:N"#,
+        ),
+        (
+            &["--store", "redis://h", "--durability", "replicated:0"],
+            "",
+            "must be replicated:N with N from 1 to 16",
+        ),
         (&["--durability", "fsynced"], "", "--durability: needs --store redis://"),
         (&["--upgrade-policy", "all"], "", r#"--upgrade-policy "all": must be managers or open"#),
         (&["--log", "xml"], "", r#"--log "xml": must be text or json"#),
-        (&["--log-level", "kvrpc=loud"], "", r#"--log-level "kvrpc=loud": must be a level, or a filter"#),
+        (
+            &["--log-level", "kvrpc=loud"],
+            "",
+            r#"--log-level "kvrpc=loud": must be a level, or a filter"#,
+        ),
         (&["--insecure=maybe"], "", r#"--insecure "maybe": must be true or false"#),
-        (&["--allow-origin", "example.org"], "", r#"--allow-origin "example.org": must be scheme://host"#),
+        (
+            &["--allow-origin", "example.org"],
+            "",
+            r#"--allow-origin "example.org": must be scheme://host"#,
+        ),
         (&["--allow-origin", "https://a.example/"], "", "without a path"),
         (&["--allow-origin", "*"], "", "must be scheme://host"),
         (&["--tls-cert", "c.pem"], "", "--tls-cert: needs --tls-key beside it"),
@@ -61,7 +94,11 @@ fn a_mistake_names_place_value_and_rule() {
             "\ngrace = 10",
             "FILE:2: grace: must be a string, a number with its unit, as in 500ms, 10s, 30m or 12h, from 0s to 1h, and is a whole number",
         ),
-        (&[], "insecure = 'true'", "FILE:1: insecure: must be true or false, without quotes, and is a string"),
+        (
+            &[],
+            "insecure = 'true'",
+            "FILE:1: insecure: must be true or false, without quotes, and is a string",
+        ),
         (&[], "grace = ['1s']", "and is a list"),
         (&[], "listen = [1]", "FILE:1: listen: must be a string"),
         (
@@ -69,7 +106,11 @@ fn a_mistake_names_place_value_and_rule() {
             "[limits]\nsessions = '9'",
             "FILE:2: limits.sessions: must be a whole number, from 1 to 100000000, and is a string",
         ),
-        (&[], "[limits]\nsessions = -1", r#"FILE:2: limits.sessions "-1": must be a whole number from 1"#),
+        (
+            &[],
+            "[limits]\nsessions = -1",
+            r#"FILE:2: limits.sessions "-1": must be a whole number from 1"#,
+        ),
         (&[], "[limits]\nsessions = 99999999999999999999", "FILE:2: limits.sessions"),
         (&[], "[limits]\nsessions = 1.5", "and is a fraction"),
         (
@@ -80,8 +121,16 @@ fn a_mistake_names_place_value_and_rule() {
         (&[], "[limits]\nbytes-per-user = '99999TiB'", "from 1B to 1024TiB"),
         (&[], "[limits]\nheader-bytes = '1MiB'", "from 1KiB to 32KiB"),
         (&[], "\n\ngrase = '1s'", "FILE:3: grase: there is no such key"),
-        (&[], "upgrade_policy = 'open'", "FILE:1: upgrade_policy: there is no such key; is `upgrade-policy` meant?"),
-        (&[], "[limits]\nsession = 1", "FILE:2: limits.session: there is no such key; is `limits.sessions` meant?"),
+        (
+            &[],
+            "upgrade_policy = 'open'",
+            "FILE:1: upgrade_policy: there is no such key; is `upgrade-policy` meant?",
+        ),
+        (
+            &[],
+            "[limits]\nsession = 1",
+            "FILE:2: limits.session: there is no such key; is `limits.sessions` meant?",
+        ),
         (&[], "[limit]", "FILE:1: limit: there is no such key"),
         (&[], "config = 'other.toml'", "FILE:1: config: there is no such key"),
         (&[], "grace = ", "FILE:1: "),
@@ -111,13 +160,21 @@ fn an_account_is_checked_and_its_password_never_shown() {
             format!("{}\nrole = 'admin'", with(HASH)),
             "FILE:3: users.adam.role: must be \"manager\" or \"guest\"",
         ),
-        ("adam", format!("{}\nrule = 'guest'", with(HASH)), "FILE:3: users.adam.rule: there is no such key"),
+        (
+            "adam",
+            format!("{}\nrule = 'guest'", with(HASH)),
+            "FILE:3: users.adam.rule: there is no such key",
+        ),
         ("adam", "password = 5".to_owned(), "and is a whole number"),
         ("adam", String::new(), "`password` is missing"),
         ("48106", with(HASH), "socket clients"),
         ("'127.0.0.1:80'", with(HASH), "socket clients"),
         ("\"a\\u0007\"", with(HASH), "U+0007"),
-        ("adam", format!("{}\n[users.ADAM]\n{}", with(HASH), with(HASH)), "another account's name is equal to it"),
+        (
+            "adam",
+            format!("{}\n[users.ADAM]\n{}", with(HASH), with(HASH)),
+            "another account's name is equal to it",
+        ),
     ] {
         let wrong = check(&[], &format!("[users.{name}]\n{line}")).unwrap_err().join("\n");
         assert!(
@@ -130,16 +187,22 @@ fn an_account_is_checked_and_its_password_never_shown() {
         &format!("[users.'a.dam']\npassword = '{HASH}'\nrole = 'manager'\n[users.eve]\npassword = '{HASH}'"),
     )
     .unwrap();
-    let accounts: Vec<_> =
-        config.service.accounts.iter().map(|a| (a.name.as_str(), a.password_hash.as_str(), a.role)).collect();
+    let accounts: Vec<_> = config
+        .service
+        .accounts
+        .iter()
+        .map(|a| (a.name.as_str(), a.password_hash.as_str(), a.role))
+        .collect();
     assert_eq!(accounts, [("a.dam", HASH, Role::Manager), ("eve", HASH, Role::Guest)]);
     assert!(!config.effective.contains(HASH) && !format!("{config:?}").contains(HASH));
 }
 
 #[test]
 fn all_mistakes_are_told_in_one_run() {
-    let toml = "store = 'disk'\ncolour = 'red'\n[limits]\nsessions = 0\n[users.adam]\npassword = 'bill'\n";
-    let wrong = check(&["--grace", "5", "--listen", "nowhere", "--tls-cert", "c.pem"], toml).unwrap_err();
+    let toml =
+        "store = 'disk'\ncolour = 'red'\n[limits]\nsessions = 0\n[users.adam]\npassword = 'bill'\n";
+    let wrong =
+        check(&["--grace", "5", "--listen", "nowhere", "--tls-cert", "c.pem"], toml).unwrap_err();
     for part in [
         "--grace",
         "--listen",
@@ -156,9 +219,14 @@ fn all_mistakes_are_told_in_one_run() {
 
 #[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let config = check(&["--grace", "1s"], "grace = '2s'\nstore = 'memory'\n[limits]\nguest-idle = '90s'").unwrap();
+    let config =
+        check(&["--grace", "1s"], "grace = '2s'\nstore = 'memory'\n[limits]\nguest-idle = '90s'")
+            .unwrap();
     assert_eq!(config.grace, Duration::from_secs(1));
-    assert_eq!(config.service.limits, Limits { guest_idle: Duration::from_secs(90), ..check::default_limits() });
+    assert_eq!(
+        config.service.limits,
+        Limits { guest_idle: Duration::from_secs(90), ..check::default_limits() }
+    );
     assert_eq!(config.http.first_bytes, Duration::from_secs(3));
 }
 
@@ -171,7 +239,11 @@ fn what_is_in_effect_is_a_file_that_says_the_same() {
     .unwrap();
     let second = check(&[], &first.effective).unwrap();
     let settings = |config: &Config| -> Vec<String> {
-        config.effective.lines().map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned()).collect()
+        config
+            .effective
+            .lines()
+            .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+            .collect()
     };
     assert_eq!(settings(&first), settings(&second));
     assert_eq!(first.service.limits.store_bytes, 1_500_000_000);

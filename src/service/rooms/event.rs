@@ -37,7 +37,9 @@ impl RoomEvent {
     /// Who did it.
     pub fn someone(&self) -> &Someone {
         match self {
-            Self::Joined(someone) | Self::Left(someone) | Self::Message { sender: someone, .. } => someone,
+            Self::Joined(someone) | Self::Left(someone) | Self::Message { sender: someone, .. } => {
+                someone
+            }
         }
     }
 

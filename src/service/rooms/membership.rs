@@ -27,7 +27,8 @@ pub struct Welcome {
     pub gap: bool,
 }
 
-/// One stream of a member: what happens in the room, from where it joined. Dropped, the stream has left.
+/// One stream of a member: what happens in the room, from where it joined. Dropped, the stream has
+/// left.
 pub struct Membership {
     place: Place,
     follower: Follower<RoomEvent>,
@@ -76,7 +77,12 @@ impl Membership {
         Self { place: Place::Own { room, user }, follower, welcome, quiet_until }
     }
 
-    pub(super) fn shared(seated: Seated, follower: Follower<RoomEvent>, welcome: Welcome, quiet_until: u64) -> Self {
+    pub(super) fn shared(
+        seated: Seated,
+        follower: Follower<RoomEvent>,
+        welcome: Welcome,
+        quiet_until: u64,
+    ) -> Self {
         Self { place: Place::Shared(seated), follower, welcome, quiet_until }
     }
 
@@ -107,7 +113,8 @@ impl Membership {
         }
     }
 
-    /// Goes over to what the room is now, if it is not what it was: the engine lost it, or some of it.
+    /// Goes over to what the room is now, if it is not what it was: the engine lost it, or some of
+    /// it.
     fn poll_next_life(&mut self) -> Poll<Next<RoomEvent>> {
         let Place::Shared(seated) = &mut self.place else { return Poll::Pending };
         let Some((follower, latest)) = seated.next_life() else { return Poll::Pending };
@@ -135,7 +142,9 @@ impl Membership {
         match &self.place {
             Place::Own { room, user } => Said::Now(room.say(user, saying).and_then(|said| {
                 // A room with a member does not end.
-                said.ok_or_else(|| crate::model::Error::internal("a room ended with a member in it"))
+                said.ok_or_else(|| {
+                    crate::model::Error::internal("a room ended with a member in it")
+                })
             })),
             Place::Shared(seated) => Said::Later(seated.say(saying.clone())),
         }

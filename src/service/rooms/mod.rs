@@ -1,7 +1,8 @@
 //! The rooms: who is in them, what happens there, and what of it is kept.
 //!
-//! Rooms of one server are in its memory (`memory`); those of servers that share an engine are in the engine (`shared`), and each server follows
-//! the ones that its own clients are in. Either way a member's stream is a follower of one [`Feed`](crate::store::feed::Feed) a room.
+//! Rooms of one server are in its memory (`memory`); those of servers that share an engine are in
+//! the engine (`shared`), and each server follows the ones that its own clients are in. Either way
+//! a member's stream is a follower of one [`Feed`](crate::store::feed::Feed) a room.
 
 mod event;
 mod membership;
@@ -57,7 +58,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `QUOTA_EXCEEDED`, `SERVER_FULL`; of a shared one those of the engine.
-    pub(super) async fn join(&self, user: &Arc<User>, name: &RoomName, after: Option<Position>) -> Result<Membership> {
+    pub(super) async fn join(
+        &self,
+        user: &Arc<User>,
+        name: &RoomName,
+        after: Option<Position>,
+    ) -> Result<Membership> {
         match self {
             Self::Own(rooms) => rooms.join(user, name, after),
             Self::Shared(rooms) => Box::pin(rooms.join(user, name, after, true)).await,
@@ -84,7 +90,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; of a shared one those of the engine.
-    pub(super) async fn say(&self, user: &Arc<User>, name: &RoomName, saying: &Saying) -> Result<Position> {
+    pub(super) async fn say(
+        &self,
+        user: &Arc<User>,
+        name: &RoomName,
+        saying: &Saying,
+    ) -> Result<Position> {
         match self {
             Self::Own(rooms) => rooms.say(user, name, saying),
             Self::Shared(rooms) => Box::pin(rooms.say(user, name, saying)).await,
@@ -95,7 +106,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `ROOM_NOT_FOUND`; of a shared one those of the engine.
-    pub(super) async fn members(&self, name: &RoomName, after: u64, size: usize) -> Result<Vec<(u64, UserView)>> {
+    pub(super) async fn members(
+        &self,
+        name: &RoomName,
+        after: u64,
+        size: usize,
+    ) -> Result<Vec<(u64, UserView)>> {
         match self {
             Self::Own(rooms) => rooms.members(name, after, size),
             Self::Shared(rooms) => Box::pin(rooms.members(name, after, size)).await,

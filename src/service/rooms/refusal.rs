@@ -10,17 +10,22 @@ pub(super) fn not_found(name: &RoomName) -> Error {
 }
 
 pub(super) fn too_many_rooms(limits: &Limits) -> Error {
-    let message = format!("there are {} rooms, as many as there may be; try again later", limits.rooms);
+    let message =
+        format!("there are {} rooms, as many as there may be; try again later", limits.rooms);
     Error::new(Reason::ServerFull, message).retry_after(limits.room_idle)
 }
 
 pub(super) fn too_many_members(limits: &Limits) -> Error {
-    let message = format!("the room has {} members, as many as it may; try again later", limits.members_per_room);
+    let message = format!(
+        "the room has {} members, as many as it may; try again later",
+        limits.members_per_room
+    );
     Error::new(Reason::ServerFull, message).retry_after(Duration::from_secs(60))
 }
 
 pub(super) fn too_many_joined(limits: &Limits) -> Error {
-    let message = format!("you are in {} rooms, as many as you may; leave one first", limits.rooms_per_user);
+    let message =
+        format!("you are in {} rooms, as many as you may; leave one first", limits.rooms_per_user);
     Error::new(Reason::QuotaExceeded, message)
 }
 

@@ -35,7 +35,9 @@ impl Talk {
 /// Counts one more, unless there are as many as there may be.
 pub(super) fn count(counter: &AtomicU32, limit: u32) -> bool {
     counter
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count.saturating_add(1)))
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            (count < limit).then_some(count.saturating_add(1))
+        })
         .is_ok()
 }
 

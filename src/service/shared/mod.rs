@@ -1,7 +1,9 @@
-//! What servers on one engine share: who there is. Each keeps what it needs for a few seconds; the engine has the truth.
+//! What servers on one engine share: who there is. Each keeps what it needs for a few seconds; the
+//! engine has the truth.
 //!
-//! A session that is used is asked for again after two seconds, beside its calls; one that was not is asked for before the next call. So what
-//! another server changed (a role, an end) holds here within five seconds, and a call on one's own store is one command.
+//! A session that is used is asked for again after two seconds, beside its calls; one that was not
+//! is asked for before the next call. So what another server changed (a role, an end) holds here
+//! within five seconds, and a call on one's own store is one command.
 
 mod others;
 mod sessions;
@@ -51,7 +53,8 @@ pub(super) struct Shared {
     clock: Clock,
     /// Behind which user the next look at those that may have gone is.
     looked_at: AtomicU64,
-    /// How much longer than its session's time the engine keeps a guest: lives are prolonged only so often.
+    /// How much longer than its session's time the engine keeps a guest: lives are prolonged only
+    /// so often.
     slack: Millis,
 }
 
@@ -68,13 +71,25 @@ impl Shared {
             let standing = Standing::of(account.role);
             let (of, name) = (engine.clone(), account.name.clone());
             let id = engine.wait(async move {
-                let new = NameRecord { id: of.new_id(), name: name.as_str().to_owned(), account: true };
+                let new =
+                    NameRecord { id: of.new_id(), name: name.as_str().to_owned(), account: true };
                 let id = of.take_name(name.folded(), &new, FOR_EVER).await?.err().unwrap_or(new.id);
-                let user = UserRecord { name: new.name, account: true, standing: standing as u8, grant: None };
+                let user = UserRecord {
+                    name: new.name,
+                    account: true,
+                    standing: standing as u8,
+                    grant: None,
+                };
                 try_join(of.enter(id, &user, FOR_EVER), of.count_user(id, true)).await?;
                 Ok(id)
             })?;
-            let user = User::new(id, account.name.clone(), true, standing, Backend::Redis(engine.open(id)));
+            let user = User::new(
+                id,
+                account.name.clone(),
+                true,
+                standing,
+                Backend::Redis(engine.open(id)),
+            );
             if entered.insert(account.name.folded().to_owned(), Arc::new(user)).is_some() {
                 return Err(directory::name_in_use(&account.name));
             }
@@ -121,7 +136,8 @@ impl Shared {
         now: Millis,
     ) -> Result<Arc<User>> {
         let until = self.until(life, now);
-        let holder = NameRecord { id: self.engine.new_id(), name: name.as_str().to_owned(), account: false };
+        let holder =
+            NameRecord { id: self.engine.new_id(), name: name.as_str().to_owned(), account: false };
         let id = holder.id;
         if self.accounts.contains_key(name.folded()) {
             return Err(directory::name_in_use(name));
@@ -130,12 +146,19 @@ impl Shared {
         if let Ok(Err(_)) = taken {
             return Err(directory::name_in_use(name));
         }
-        let user = UserRecord { name: holder.name, account: false, standing: Standing::Guest as u8, grant: None };
+        let user = UserRecord {
+            name: holder.name,
+            account: false,
+            standing: Standing::Guest as u8,
+            grant: None,
+        };
         let entered = async {
             taken?.map_err(|_| directory::name_in_use(name))?;
             // The user before its session: a session leads to its user.
             try_join(self.engine.enter(id, &user, until), self.engine.count_user(id, true)).await?;
-            self.engine.open_session(&token.to_text(), &SessionRecord { user: id, until, grant: None }).await
+            self.engine
+                .open_session(&token.to_text(), &SessionRecord { user: id, until, grant: None })
+                .await
         };
         if let Err(error) = entered.await {
             // Half of it may be there: the name is to be free again.
@@ -143,11 +166,18 @@ impl Shared {
             return Err(error);
         }
         self.look_at_some();
-        let user = User::new(id, name.clone(), false, Standing::Guest, Backend::Redis(self.engine.open_existing(id)));
+        let user = User::new(
+            id,
+            name.clone(),
+            false,
+            Standing::Guest,
+            Backend::Redis(self.engine.open_existing(id)),
+        );
         Ok(self.keep(Arc::new(user)))
     }
 
-    /// Counts those guests no more that have gone by themselves. Two are looked at for each that comes, so that their number stays in bounds.
+    /// Counts those guests no more that have gone by themselves. Two are looked at for each that
+    /// comes, so that their number stays in bounds.
     fn look_at_some(self: &Arc<Self>) {
         let this = Arc::clone(self);
         self.engine.in_background(async move {
@@ -159,7 +189,13 @@ impl Shared {
     }
 
     /// Opens a session of an account.
-    pub(super) async fn open_session(&self, user: &User, token: TokenHash, life: Life, now: Millis) -> Result<()> {
+    pub(super) async fn open_session(
+        &self,
+        user: &User,
+        token: TokenHash,
+        life: Life,
+        now: Millis,
+    ) -> Result<()> {
         let record = SessionRecord { user: user.id, until: self.until(life, now), grant: None };
         self.engine.open_session(&token.to_text(), &record).await
     }
@@ -199,7 +235,12 @@ impl Shared {
         let engine = self.engine.clone();
         self.engine.in_background(async move {
             engine.close_session(&token.to_text(), id).await?;
-            try_join3(engine.free_name(&folded, id), engine.leave(id), engine.count_user(id, false)).await?;
+            try_join3(
+                engine.free_name(&folded, id),
+                engine.leave(id),
+                engine.count_user(id, false),
+            )
+            .await?;
             Ok(())
         });
     }
@@ -271,14 +312,23 @@ impl Shared {
         }
         if end_sessions && !user.account {
             let (name, id) = (user.name.folded(), user.id);
-            try_join3(self.engine.free_name(name, id), self.engine.leave(id), self.engine.count_user(id, false))
-                .await?;
+            try_join3(
+                self.engine.free_name(name, id),
+                self.engine.leave(id),
+                self.engine.count_user(id, false),
+            )
+            .await?;
         }
         Ok(())
     }
 
-    /// The next users behind the one with this id, each with its id; those that have gone as `None`.
-    pub(super) async fn users_behind(&self, after: u64, size: usize) -> Result<Vec<(u64, Option<UserView>)>> {
+    /// The next users behind the one with this id, each with its id; those that have gone as
+    /// `None`.
+    pub(super) async fn users_behind(
+        &self,
+        after: u64,
+        size: usize,
+    ) -> Result<Vec<(u64, Option<UserView>)>> {
         let ids = self.engine.users_behind(after, size).await?;
         let asked = iter(ids).map(|id| async move { Ok((id, self.engine.find_user(id).await?)) });
         let found: Vec<Result<_>> = asked.buffered(ASKED_AT_ONCE).collect().await;
@@ -295,7 +345,10 @@ impl Shared {
     }
 
     fn view(&self, user: UserRecord) -> UserView {
-        let granted = user.grant.and_then(|account| self.accounts.get(&account)).map(|account| account.standing());
+        let granted = user
+            .grant
+            .and_then(|account| self.accounts.get(&account))
+            .map(|account| account.standing());
         let standing = granted.unwrap_or(Standing::Guest).max(Standing::from_bits(user.standing));
         UserView { name: user.name, role: standing.role() }
     }
@@ -305,7 +358,8 @@ impl Shared {
         self.engine.witness(owner.id, &what.packed(), role.as_str()).await
     }
 
-    /// The latest accesses to a user's store before a place, with that of the last if there are more.
+    /// The latest accesses to a user's store before a place, with that of the last if there are
+    /// more.
     pub(super) async fn accesses(
         &self,
         owner: &User,
@@ -319,9 +373,11 @@ impl Shared {
         let mut accesses = Vec::with_capacity(rows.len());
         for row in rows {
             let what: Vec<Json> = serde_json::from_slice(&row.what).map_err(Error::internal)?;
-            let part = |at: usize| what.get(at).and_then(Json::as_str).unwrap_or_default().to_owned();
+            let part =
+                |at: usize| what.get(at).and_then(Json::as_str).unwrap_or_default().to_owned();
             let role = if row.role == Role::Manager.as_str() { Role::Manager } else { Role::Guest };
-            let method = Method::ALL.iter().map(|method| method.name()).find(|name| *name == part(3));
+            let method =
+                Method::ALL.iter().map(|method| method.name()).find(|name| *name == part(3));
             accesses.push(AccessView {
                 user: UserView { name: part(0), role },
                 account: part(1),
@@ -345,7 +401,10 @@ impl What {
 }
 
 fn gone(user: &User) -> Error {
-    Error::new(crate::model::Reason::UserNotFound, format!("there is no user {:?}", user.name.as_str()))
+    Error::new(
+        crate::model::Reason::UserNotFound,
+        format!("there is no user {:?}", user.name.as_str()),
+    )
 }
 
 fn millis(length: Duration) -> Millis {

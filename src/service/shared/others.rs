@@ -1,4 +1,5 @@
-//! Writes to another's store, where the names, the caller's request ids and the store lie at different nodes: two round trips.
+//! Writes to another's store, where the names, the caller's request ids and the store lie at
+//! different nodes: two round trips.
 
 use futures_util::future::join;
 
@@ -12,8 +13,9 @@ use crate::store::redis::{RedisStore, Visit};
 use crate::store::{Backend, Written};
 
 impl Service {
-    /// A put to the store of another, which the rule allows as far as it says without looking for that user. The name is looked up while the request
-    /// id is noted with the caller, so by that name and not yet by the user who has it.
+    /// A put to the store of another, which the rule allows as far as it says without looking for
+    /// that user. The name is looked up while the request id is noted with the caller, so by that
+    /// name and not yet by the user who has it.
     pub(in crate::service) async fn put_other(
         &self,
         shared: &Shared,
@@ -47,7 +49,8 @@ impl Service {
             store.check_age(claim)?;
         }
         let (what, role) = Self::access(caller, method, put.key.as_str())?;
-        let once = claim.map(|claim| (claim, Fingerprint::of(method.name(), owner.id).put(&put).finish()));
+        let once =
+            claim.map(|claim| (claim, Fingerprint::of(method.name(), owner.id).put(&put).finish()));
         let write = match self.write(put) {
             Ok(write) => write,
             Err(error) => {
@@ -68,6 +71,8 @@ impl Service {
 fn redis(store: &Backend) -> Result<&RedisStore> {
     match store {
         Backend::Redis(store) => Ok(store),
-        Backend::Memory(_) => Err(Error::internal("a shared user's store is in this process's memory")),
+        Backend::Memory(_) => {
+            Err(Error::internal("a shared user's store is in this process's memory"))
+        }
     }
 }

@@ -17,7 +17,8 @@ impl Shared {
         let asked_at = self.clock.now();
         let token = session.token.to_text();
         let user = &session.user;
-        let (known, owner) = try_join(self.engine.find_session(&token), self.engine.find_user(user.id)).await?;
+        let (known, owner) =
+            try_join(self.engine.find_session(&token), self.engine.find_user(user.id)).await?;
         let (Some(known), Some(owner)) = (known, owner) else {
             session.end();
             return Ok(());
@@ -43,7 +44,8 @@ impl Shared {
 
     async fn prolong(&self, session: &Session) -> Result<()> {
         let now = self.clock.now();
-        let used = if matches!(session.life(), Life::Connection) { now } else { session.last_use(now) };
+        let used =
+            if matches!(session.life(), Life::Connection) { now } else { session.last_use(now) };
         let until = self.until(session.life(), used);
         let least = match session.life() {
             Life::Until(_) => return Ok(()),
@@ -80,12 +82,14 @@ impl Shared {
 }
 
 impl Service {
-    /// Whether other servers may know the sessions too, so that a call may have to wait for what the engine says: [`knows_enough_of`](Self::knows_enough_of).
+    /// Whether other servers may know the sessions too, so that a call may have to wait for what
+    /// the engine says: [`knows_enough_of`](Self::knows_enough_of).
     pub fn shares_sessions(&self) -> bool {
         self.shared.is_some()
     }
 
-    /// Whether what is known here of the session is new enough for a call. If not, [`look_up`](Self::look_up) comes first.
+    /// Whether what is known here of the session is new enough for a call. If not,
+    /// [`look_up`](Self::look_up) comes first.
     pub fn knows_enough_of(&self, session: &Arc<Session>) -> bool {
         let Some(shared) = &self.shared else { return true };
         let age = session.age(self.clock.now());
@@ -103,23 +107,31 @@ impl Service {
     /// Asks the engine for a session, so that this server knows it.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`, `SERVER_FULL`. That there is no such session is none: the call is refused as with any server.
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`. That there is no such session is none: the call is
+    /// refused as with any server.
     pub async fn look_up(&self, token: TokenHash) -> Result<()> {
         let Some(shared) = &self.shared else { return Ok(()) };
         if let Some(session) = self.sessions.find(token) {
             return shared.ask(&session).await;
         }
-        let Some(known) = shared.engine.find_session(&token.to_text()).await? else { return Ok(()) };
+        let Some(known) = shared.engine.find_session(&token.to_text()).await? else {
+            return Ok(());
+        };
         let Some(owner) = shared.engine.find_user(known.user).await? else { return Ok(()) };
         let user = shared.user(known.user, &owner.name, owner.account)?;
-        let life = if owner.account { Life::Until(known.until) } else { Life::Idle(self.limits.guest_idle) };
+        let life = if owner.account {
+            Life::Until(known.until)
+        } else {
+            Life::Idle(self.limits.guest_idle)
+        };
         let now = self.clock.now();
         let session = self.open(&user, token, life, now)?;
         session.learn(None, known.until, 0, now);
         shared.ask(&session).await
     }
 
-    /// Looks after some of the sessions that are shared: asks about those with open streams or connections, forgets those that are not used.
+    /// Looks after some of the sessions that are shared: asks about those with open streams or
+    /// connections, forgets those that are not used.
     pub(in crate::service) fn look_after_shared(&self) {
         let Some(shared) = &self.shared else { return };
         let now = self.clock.now();

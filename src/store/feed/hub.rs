@@ -1,7 +1,8 @@
 //! Waking many on many threads.
 //!
-//! To wake a task of another thread's runtime costs a lock and perhaps a system call. So the followers of one thread are one group: whoever publishes
-//! posts the group to that thread's hub, once, and the hub wakes its members where that is cheap.
+//! To wake a task of another thread's runtime costs a lock and perhaps a system call. So the
+//! followers of one thread are one group: whoever publishes posts the group to that thread's hub,
+//! once, and the hub wakes its members where that is cheap.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use tokio::sync::Notify;
 
 /// So many followers of one feed on one thread are a crowd.
 const CROWD: usize = 64;
-/// A crowd that was woken is not woken again for so long: to wake it costs more than what it is told, and what is published meanwhile goes out together.
-/// An event that comes alone is not delayed.
+/// A crowd that was woken is not woken again for so long: to wake it costs more than what it is
+/// told, and what is published meanwhile goes out together. An event that comes alone is not
+/// delayed.
 const REST: Duration = Duration::from_millis(1);
 
 thread_local! {
@@ -165,12 +167,14 @@ impl Group {
             self.wake_here();
             return;
         };
-        // In one order with the place of the latest event, which a follower looks at after it has sat down to wait.
-        let told = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
-            IDLE => Some(POSTED),
-            RESTING => Some(AWAITED),
-            _ => None,
-        });
+        // In one order with the place of the latest event, which a follower looks at after it has
+        // sat down to wait.
+        let told =
+            self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
+                IDLE => Some(POSTED),
+                RESTING => Some(AWAITED),
+                _ => None,
+            });
         if told == Ok(IDLE) {
             hub.post(Arc::clone(self));
         }
@@ -186,7 +190,10 @@ impl Group {
             return 0;
         }
         let woken = |seat: &mut Seat| std::mem::take(&mut seat.waits);
-        let wakers = seats.seats.iter_mut().filter_map(|seat| if woken(seat) { seat.waker.as_ref() } else { None });
+        let wakers = seats
+            .seats
+            .iter_mut()
+            .filter_map(|seat| if woken(seat) { seat.waker.as_ref() } else { None });
         if self.hub.is_some() {
             // Of tasks of this thread's runtime: that runs none of them here and now.
             wakers.for_each(Waker::wake_by_ref);
@@ -203,7 +210,8 @@ impl Group {
         self.state.compare_exchange(IDLE, RESTING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Ends the rest, and wakes everybody who waits if there is something new; tells whether it is to rest again.
+    /// Ends the rest, and wakes everybody who waits if there is something new; tells whether it is
+    /// to rest again.
     fn end_rest(&self) -> bool {
         match self.state.compare_exchange(RESTING, IDLE, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => false,

@@ -1,7 +1,8 @@
 //! Feeds: ordered events that many follow, each at its own pace.
 //!
-//! A feed keeps its last events in one ring that all followers share. A follower is a place in that ring and nothing more: a slow one costs no queue,
-//! delays nobody, and is told by [`Next::Gap`] when the ring has gone past it. Publishing never waits.
+//! A feed keeps its last events in one ring that all followers share. A follower is a place in that
+//! ring and nothing more: a slow one costs no queue, delays nobody, and is told by [`Next::Gap`]
+//! when the ring has gone past it. Publishing never waits.
 
 mod hub;
 mod ring;
@@ -102,7 +103,8 @@ impl<T> Feed<T> {
         sequence
     }
 
-    /// Passes over the places up to `last`: nobody knows what happened there. Those who have not come so far get a gap.
+    /// Passes over the places up to `last`: nobody knows what happened there. Those who have not
+    /// come so far get a gap.
     pub fn skip_to(&self, last: u64) {
         let gone = {
             let mut ring = self.ring.lock();
@@ -136,7 +138,8 @@ impl<T> Feed<T> {
         self.ring.lock().bytes()
     }
 
-    /// Keeps no more than the latest events of so many bytes: those who have not had the others yet get a gap.
+    /// Keeps no more than the latest events of so many bytes: those who have not had the others yet
+    /// get a gap.
     pub fn trim(&self, bytes: usize) {
         let gone = self.ring.lock().trim(bytes);
         drop(gone);
@@ -147,7 +150,8 @@ impl<T> Feed<T> {
         self.groups.lock().iter().map(|group| group.len()).sum()
     }
 
-    /// Follows from behind the event at `after` on. A place beyond the latest event is as the latest.
+    /// Follows from behind the event at `after` on. A place beyond the latest event is as the
+    /// latest.
     pub fn follow(self: &Arc<Self>, after: u64) -> Follower<T> {
         let next = after.min(self.last()) + 1;
         Follower { feed: Arc::clone(self), next, seat: None }

@@ -34,7 +34,10 @@ impl<T> Ring<T> {
         self.last += 1;
         self.counted += usize::from(weight.counts);
         self.bytes += weight.bytes;
-        self.events.push_back((Arc::new(Event { sequence: self.last, body, encoded: OnceLock::new() }), weight));
+        self.events.push_back((
+            Arc::new(Event { sequence: self.last, body, encoded: OnceLock::new() }),
+            weight,
+        ));
         (self.last, self.pop(self.capacity, 1))
     }
 
@@ -55,7 +58,9 @@ impl<T> Ring<T> {
     /// Takes out the oldest ones, until what is left fits or no more than `least` are left.
     fn pop(&mut self, capacity: Capacity, least: usize) -> Gone<T> {
         let mut gone = Vec::new();
-        while self.events.len() > least && (self.counted > capacity.events || self.bytes > capacity.bytes) {
+        while self.events.len() > least
+            && (self.counted > capacity.events || self.bytes > capacity.bytes)
+        {
             let Some((event, weight)) = self.events.pop_front() else { break };
             self.counted -= usize::from(weight.counts);
             self.bytes -= weight.bytes;

@@ -13,7 +13,9 @@ const fn bytes(bytes: usize) -> Weight {
 }
 
 async fn next(follower: &mut Follower<u32>) -> Next<u32> {
-    tokio::time::timeout(Duration::from_secs(5), poll_fn(|context| follower.poll_next(context))).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(5), poll_fn(|context| follower.poll_next(context)))
+        .await
+        .unwrap()
 }
 
 fn bodies(follower: &mut Follower<u32>) -> Vec<String> {
@@ -92,7 +94,8 @@ async fn who_waits_is_woken_and_who_leaves_is_forgotten() {
     assert_eq!(feed.followers(), 0);
 }
 
-/// Publishers on their own threads, followers on two threads with hubs: nobody misses or doubles an event, or sleeps on one.
+/// Publishers on their own threads, followers on two threads with hubs: nobody misses or doubles an
+/// event, or sleeps on one.
 #[test]
 fn followers_on_many_threads_get_every_event_once() {
     const EVENTS: u32 = 2_000;
@@ -101,11 +104,14 @@ fn followers_on_many_threads_get_every_event_once() {
         .map(|_| {
             let feed = Arc::clone(&feed);
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async move {
                     let hub = tokio::spawn(Hub::serve());
                     tokio::task::yield_now().await;
-                    let tasks: Vec<_> = (0..10).map(|_| tokio::spawn(follow_all(feed.follow(0), 2 * EVENTS))).collect();
+                    let tasks: Vec<_> = (0..10)
+                        .map(|_| tokio::spawn(follow_all(feed.follow(0), 2 * EVENTS)))
+                        .collect();
                     for task in tasks {
                         task.await.unwrap();
                     }
@@ -117,7 +123,9 @@ fn followers_on_many_threads_get_every_event_once() {
     let publishers: Vec<_> = (0..2)
         .map(|_| {
             let feed = Arc::clone(&feed);
-            std::thread::spawn(move || (0..EVENTS).for_each(|body| _ = feed.publish(body, bytes(1))))
+            std::thread::spawn(move || {
+                (0..EVENTS).for_each(|body| _ = feed.publish(body, bytes(1)))
+            })
         })
         .collect();
     publishers.into_iter().chain(followers).for_each(|thread| thread.join().unwrap());

@@ -28,12 +28,16 @@ pub(super) struct Ticket {
 
 impl Agenda {
     pub(super) fn ticket(&self) -> Ticket {
-        Ticket { id: self.next_id.fetch_add(1, Ordering::Relaxed), time: AtomicU64::new(Millis::MAX) }
+        Ticket {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            time: AtomicU64::new(Millis::MAX),
+        }
     }
 
     /// Sees to it that the store is visited at this time, or before. `Millis::MAX`: it need not be.
     pub(super) fn visit_at(&self, time: Millis, ticket: &Ticket, store: &Arc<Inner>) {
-        // Most writes find an earlier visit arranged, and take no lock. A visit that is not needed any more does no harm.
+        // Most writes find an earlier visit arranged, and take no lock. A visit that is not needed
+        // any more does no harm.
         if time >= ticket.time.load(Ordering::Acquire) {
             return;
         }
@@ -78,12 +82,22 @@ mod tests {
 
     #[test]
     fn a_store_has_one_row_however_often_its_first_expiry_changes() {
-        let limits = Limits { max_keys_per_user: 1_000, max_bytes_per_user: 1 << 20, max_bytes_total: 1 << 20 };
+        let limits = Limits {
+            max_keys_per_user: 1_000,
+            max_bytes_per_user: 1 << 20,
+            max_bytes_total: 1 << 20,
+        };
         let engine = MemoryEngine::new(Clock::manual(0), limits);
         let (store, other) = (engine.open(), engine.open());
         let put = |to: &str, expire_time| {
             let (key, value) = (Key::new(to).unwrap(), Value::text("").unwrap());
-            let write = Write { key, value, expire_time: Some(expire_time), refuse_passed: false, if_revision: None };
+            let write = Write {
+                key,
+                value,
+                expire_time: Some(expire_time),
+                refuse_passed: false,
+                if_revision: None,
+            };
             store.put(write, None).now_or_never().unwrap().unwrap();
         };
         for time in (1..100).rev() {

@@ -1,6 +1,8 @@
 //! Batches: all of the operations, or none.
 
-use crate::model::{Error, MAX_MESSAGE_BYTES, Millis, OperationRef, Operations, Outcome, Reason, Result};
+use crate::model::{
+    Error, MAX_MESSAGE_BYTES, Millis, OperationRef, Operations, Outcome, Reason, Result,
+};
 use crate::store::seeded::{self, Bug};
 
 use super::engine::Shared;
@@ -24,7 +26,11 @@ impl State {
     }
 
     /// Does `changes`, or undoes those of them that it did before it failed.
-    pub(super) fn atomically<T>(&mut self, steps: usize, changes: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn atomically<T>(
+        &mut self,
+        steps: usize,
+        changes: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.open_journal(steps);
         let done = changes(self);
         if done.is_ok() || seeded::on(Bug::BatchHalfApplied) {
@@ -35,7 +41,8 @@ impl State {
         done
     }
 
-    /// Does the operations, whose keys have these hashes; the first that fails ends it, and leaves it to [`atomically`](Self::atomically) to undo those before.
+    /// Does the operations, whose keys have these hashes; the first that fails ends it, and leaves
+    /// it to [`atomically`](Self::atomically) to undo those before.
     pub(super) fn run(
         &mut self,
         hashes: &[u64],
@@ -49,14 +56,19 @@ impl State {
         let mut outcomes = Vec::with_capacity(operations.len());
         let mut reply_bytes = 0;
         for (index, (hash, operation)) in hashes.iter().zip(operations.iter()).enumerate() {
-            let outcome = self.one(*hash, operation, now, shared).map_err(|error| error.in_operation(index))?;
+            let outcome = self
+                .one(*hash, operation, now, shared)
+                .map_err(|error| error.in_operation(index))?;
             reply_bytes += OUTCOME_BYTES;
             if let Outcome::Get(Some(entry)) = &outcome {
                 reply_bytes += entry.value.as_bytes().len();
             }
-            // A batch of small requests may read a thousand values of 1 MiB, under the lock, for a reply that nobody can receive.
+            // A batch of small requests may read a thousand values of 1 MiB, under the lock, for a
+            // reply that nobody can receive.
             if reply_bytes > MAX_MESSAGE_BYTES {
-                let message = format!("the batch's gets come to more than {MAX_MESSAGE_BYTES} bytes with this one");
+                let message = format!(
+                    "the batch's gets come to more than {MAX_MESSAGE_BYTES} bytes with this one"
+                );
                 return Err(Error::new(Reason::InvalidBatch, message).in_operation(index));
             }
             outcomes.push(outcome);
@@ -65,10 +77,18 @@ impl State {
     }
 
     #[inline]
-    fn one(&mut self, hash: u64, operation: OperationRef<'_>, now: Millis, shared: &Shared) -> Result<Outcome> {
+    fn one(
+        &mut self,
+        hash: u64,
+        operation: OperationRef<'_>,
+        now: Millis,
+        shared: &Shared,
+    ) -> Result<Outcome> {
         match operation {
             OperationRef::Get { key } => Ok(Outcome::Get(self.read(hash, key))),
-            OperationRef::Put(put) => Ok(Outcome::Put { revision: self.put(hash, &put, now, shared)? }),
+            OperationRef::Put(put) => {
+                Ok(Outcome::Put { revision: self.put(hash, &put, now, shared)? })
+            }
             OperationRef::Delete { key, if_revision } => {
                 Ok(Outcome::Delete { deleted: self.delete(hash, key, if_revision)? })
             }

@@ -14,7 +14,8 @@ use super::entry;
 /// What a change counts beside its key and value.
 const CHANGE_BYTES: usize = 160;
 
-/// The latest changes of a store that somebody listed or watches. All others have none, and pay one branch a write.
+/// The latest changes of a store that somebody listed or watches. All others have none, and pay one
+/// branch a write.
 pub(super) struct Changes {
     feed: Arc<Feed<Change>>,
     /// When the store was last listed or watched.

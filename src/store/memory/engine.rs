@@ -1,4 +1,5 @@
-//! What all stores of the memory engine share: the clock, the limits, the budget, and the list of who has something to expire.
+//! What all stores of the memory engine share: the clock, the limits, the budget, and the list of
+//! who has something to expire.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ use super::table::Table;
 /// A store of more keys than this is freed by the sweeps after it is gone.
 const FREED_AT_ONCE: usize = 2_048;
 
-/// How much one [`MemoryEngine::sweep`] does: so many entries, or a sixteenth of it in stores. A few milliseconds at most.
+/// How much one [`MemoryEngine::sweep`] does: so many entries, or a sixteenth of it in stores. A
+/// few milliseconds at most.
 const SWEEP_WORK: usize = 4_096;
 /// What looking at a store counts, in entries.
 const VISIT_WORK: usize = 16;
@@ -36,7 +38,8 @@ pub struct Limits {
 pub struct Usage {
     /// How many keys.
     pub keys: u64,
-    /// Their bytes, their values' and [`ENTRY_OVERHEAD_BYTES`](crate::store::ENTRY_OVERHEAD_BYTES) for each.
+    /// Their bytes, their values' and [`ENTRY_OVERHEAD_BYTES`](crate::store::ENTRY_OVERHEAD_BYTES)
+    /// for each.
     pub bytes: u64,
     /// The bytes of the answers that are kept for request ids, about.
     pub request_id_bytes: u64,
@@ -93,10 +96,12 @@ impl MemoryEngine {
         self.0.change_bytes.load(Ordering::Relaxed)
     }
 
-    /// Takes out some of what has expired in any store, and frees memory; tells whether there is more to do at once.
+    /// Takes out some of what has expired in any store, and frees memory; tells whether there is
+    /// more to do at once.
     ///
-    /// Nobody can read an expired key anyway; this gives its memory back and lets those hear of it who watch. Only stores with
-    /// something due are visited, and each is locked for a few hundred entries at a time.
+    /// Nobody can read an expired key anyway; this gives its memory back and lets those hear of it
+    /// who watch. Only stores with something due are visited, and each is locked for a few hundred
+    /// entries at a time.
     pub fn sweep(&self) -> bool {
         let mut work = 0;
         while work < SWEEP_WORK {
@@ -122,7 +127,9 @@ impl Shared {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::new(
                 Reason::ServerFull,
-                format!("all stores together would have more than the {limit} bytes allowed; {bytes} more were needed"),
+                format!(
+                    "all stores together would have more than the {limit} bytes allowed; {bytes} more were needed"
+                ),
             )),
         }
     }
@@ -153,8 +160,9 @@ impl Shared {
         self.keys.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// Frees the entries of a store that is gone. A large one's are left to [`MemoryEngine::sweep`]: a million take tens of milliseconds, too long for
-    /// whoever happens to hold the last clone of a store.
+    /// Frees the entries of a store that is gone. A large one's are left to
+    /// [`MemoryEngine::sweep`]: a million take tens of milliseconds, too long for whoever happens
+    /// to hold the last clone of a store.
     pub(super) fn free(&self, table: Table) {
         if table.len() > FREED_AT_ONCE {
             self.dropped.lock().push(table);

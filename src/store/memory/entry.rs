@@ -13,7 +13,8 @@ const EXPIRES: u8 = 2;
 /// From this bit of the flags on, how many bytes of the slot are unused.
 const UNUSED_SHIFT: u32 = 2;
 
-/// Flags (1), the key's length (2), the revision (8); little-endian. Behind it the expiry (8, only if there is one), the key, the value.
+/// Flags (1), the key's length (2), the revision (8); little-endian. Behind it the expiry (8, only
+/// if there is one), the key, the value.
 const HEADER: usize = 11;
 const EXPIRY: usize = 8;
 
@@ -22,8 +23,9 @@ pub(super) const MAX_SHARED: usize = 512;
 /// What the lengths of such entries' slots are multiples of.
 const STEP: usize = 16;
 
-/// A stored key: what is in a slot, which is up to 15 bytes longer. Header, key and value lie together, since a key of 16 bytes with an
-/// allocation for each part takes half as much memory again.
+/// A stored key: what is in a slot, which is up to 15 bytes longer. Header, key and value lie
+/// together, since a key of 16 bytes with an allocation for each part takes half as much memory
+/// again.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'a>(&'a [u8]);
 
@@ -169,7 +171,11 @@ impl<'a> Entry<'a> {
 
     /// What a read of the key answers.
     pub(super) fn to_model(self) -> model::Entry {
-        model::Entry { value: self.to_value(), revision: self.revision(), expire_time: self.expire_time() }
+        model::Entry {
+            value: self.to_value(),
+            revision: self.revision(),
+            expire_time: self.expire_time(),
+        }
     }
 
     fn header(self) -> [u8; HEADER] {
@@ -302,7 +308,11 @@ mod tests {
             let slot = slot(&write(key, &value, expire_time), u64::MAX - 1);
             let entry = Entry::of(&slot);
             assert_eq!(entry.to_key().unwrap().as_str(), key);
-            assert_eq!(entry.to_model(), model::Entry { value, revision: u64::MAX - 1, expire_time }, "{key}");
+            assert_eq!(
+                entry.to_model(),
+                model::Entry { value, revision: u64::MAX - 1, expire_time },
+                "{key}"
+            );
         }
     }
 
@@ -312,8 +322,15 @@ mod tests {
             for expire_time in [None, Some(9)] {
                 let value = Value::blob(vec![7; len]).unwrap();
                 let slot = slot(&write("key", &value, expire_time), 3);
-                assert!(slot.len() > MAX_SHARED || slot.len().is_multiple_of(STEP), "{} bytes", slot.len());
-                assert_eq!(Entry::of(&slot).to_model(), model::Entry { value, revision: 3, expire_time });
+                assert!(
+                    slot.len() > MAX_SHARED || slot.len().is_multiple_of(STEP),
+                    "{} bytes",
+                    slot.len()
+                );
+                assert_eq!(
+                    Entry::of(&slot).to_model(),
+                    model::Entry { value, revision: 3, expire_time }
+                );
             }
         }
     }
@@ -323,7 +340,12 @@ mod tests {
         let text = |text: &str| Value::text(text).unwrap();
         for (name, before, after, fits) in [
             ("same size", (text("abcdefghijklmnop"), None), (text("ABCDEFGHIJKLMNOP"), None), true),
-            ("blob over text", (text("abc"), None), (Value::blob(vec![1, 2, 3]).unwrap(), None), true),
+            (
+                "blob over text",
+                (text("abc"), None),
+                (Value::blob(vec![1, 2, 3]).unwrap(), None),
+                true,
+            ),
             ("other expiry", (text("abc"), Some(5)), (text("xyz"), Some(9)), true),
             ("a little longer", (text(""), None), (text("ab"), None), true),
             ("much longer", (text("abc"), None), (text("abcdefghijklmnopqrst"), None), false),
@@ -340,7 +362,11 @@ mod tests {
             if fits {
                 EntryMut::of(&mut slot).overwrite(&new);
                 let (value, expire_time) = after;
-                assert_eq!(Entry::of(&slot).to_model(), model::Entry { value, revision: 2, expire_time }, "{name}");
+                assert_eq!(
+                    Entry::of(&slot).to_model(),
+                    model::Entry { value, revision: 2, expire_time },
+                    "{name}"
+                );
                 assert_eq!(Entry::of(&slot).key(), b"key", "{name}");
             }
         }

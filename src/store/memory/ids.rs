@@ -7,13 +7,15 @@ use hashbrown::HashTable;
 
 use crate::model::{Error, Millis, Outcome, Reason, Result};
 use crate::store::{
-    Batched, Deleted, MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, MemoryStore, Once, REQUEST_ID_WINDOW, Written,
+    Batched, Deleted, MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, MemoryStore, Once, REQUEST_ID_WINDOW,
+    Written,
 };
 
 use super::engine::Shared;
 use super::table::hash;
 
-/// What a record counts beside its id and what the answer holds: the record itself, its share of the index, and allocations.
+/// What a record counts beside its id and what the answer holds: the record itself, its share of
+/// the index, and allocations.
 const RECORD_BYTES: usize = size_of::<Record>() + 64;
 
 /// The requests of one user that were answered, the oldest first.
@@ -99,7 +101,9 @@ impl Ids {
     pub(super) fn answer<T: Remembered>(&self, once: &Once<'_, MemoryStore>) -> Result<Option<T>> {
         let id = once.id.as_str();
         let hash = hash(&self.hasher, id.as_bytes());
-        let number = self.index.find(hash, |number| self.record(*number).is_some_and(|record| *record.id == *id));
+        let number = self
+            .index
+            .find(hash, |number| self.record(*number).is_some_and(|record| *record.id == *id));
         let Some(record) = number.and_then(|number| self.record(*number)) else { return Ok(None) };
         let same = record.fingerprint == once.fingerprint;
         match T::from_answer(&record.answer).filter(|_| same) {
@@ -132,7 +136,13 @@ impl Ids {
             self.forget_first(shared);
         }
         let number = self.first + self.records.len() as u64;
-        self.records.push_back(Record { id: id.into(), fingerprint: once.fingerprint, time, bytes, answer });
+        self.records.push_back(Record {
+            id: id.into(),
+            fingerprint: once.fingerprint,
+            time,
+            bytes,
+            answer,
+        });
         self.bytes += bytes;
         let (hasher, records, first) = (&self.hasher, &self.records, self.first);
         self.index.insert_unique(hash(hasher, id.as_bytes()), number, |number| {
@@ -164,7 +174,8 @@ impl Ids {
             self.records.shrink_to(room);
             let (hasher, records, first) = (&self.hasher, &self.records, self.first);
             self.index.shrink_to(room, |number| {
-                nth(records, first, *number).map_or(0, |record| self::hash(hasher, record.id.as_bytes()))
+                nth(records, first, *number)
+                    .map_or(0, |record| self::hash(hasher, record.id.as_bytes()))
             });
         }
     }
@@ -194,7 +205,9 @@ impl Answer {
                     Outcome::Get(Some(entry)) => entry.value.as_bytes().len(),
                     Outcome::Get(None) | Outcome::Put { .. } | Outcome::Delete { .. } => 0,
                 });
-                size_of::<Batched>() + batched.outcomes.len() * size_of::<Outcome>() + values.sum::<usize>()
+                size_of::<Batched>()
+                    + batched.outcomes.len() * size_of::<Outcome>()
+                    + values.sum::<usize>()
             }
         }
     }

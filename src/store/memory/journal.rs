@@ -8,7 +8,8 @@ use super::state::State;
 /// How many bytes are reserved for the entries that a batch may overwrite.
 const MAX_RESERVED: usize = 64 << 10;
 
-/// What a batch changed so far: at most one row a step. The entries in it lay in the store before, so it costs no memory to speak of.
+/// What a batch changed so far: at most one row a step. The entries in it lay in the store before,
+/// so it costs no memory to speak of.
 #[derive(Default)]
 pub(super) struct Journal {
     /// The store's revision before the batch.
@@ -61,10 +62,13 @@ impl Journal {
         self.push(hash, revision, RowChange::Replaced);
     }
 
-    /// Saves an entry that is about to become that of a write of this revision, unless it is long; tells whether it did.
+    /// Saves an entry that is about to become that of a write of this revision, unless it is long;
+    /// tells whether it did.
     pub(super) fn overwritten(&mut self, hash: u64, revision: u64, entry: Entry<'_>) -> bool {
         let slot = entry.slot();
-        let Some(len) = u32::try_from(slot.len()).ok().filter(|_| slot.len() <= MAX_SHARED) else { return false };
+        let Some(len) = u32::try_from(slot.len()).ok().filter(|_| slot.len() <= MAX_SHARED) else {
+            return false;
+        };
         if self.saved.is_empty() {
             self.saved.reserve(self.steps.saturating_mul(slot.len()).min(MAX_RESERVED));
         }
@@ -81,9 +85,15 @@ impl Journal {
 }
 
 impl State {
-    /// From now on, changes can be undone, of about so many steps. No key that the batch touches may have expired: expiries are not for it to undo.
+    /// From now on, changes can be undone, of about so many steps. No key that the batch touches
+    /// may have expired: expiries are not for it to undo.
     pub(super) fn open_journal(&mut self, steps: usize) {
-        self.journal = Some(Journal { revision: self.revision, bytes: self.bytes, steps, ..Journal::default() });
+        self.journal = Some(Journal {
+            revision: self.revision,
+            bytes: self.bytes,
+            steps,
+            ..Journal::default()
+        });
     }
 
     /// The changes stand.
@@ -100,14 +110,18 @@ impl State {
         for Row { hash, revision, change } in journal.rows.into_iter().rev() {
             match change {
                 RowChange::Inserted => {
-                    if let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) {
+                    if let Some(entry) =
+                        self.table.remove(hash, |entry| entry.revision() == revision)
+                    {
                         self.expiries.remove(hash, entry.as_ref());
                     }
                 }
                 RowChange::Replaced => {
                     let Some(old) = journal.taken.pop() else { continue };
                     self.expires_again(hash, old.as_ref());
-                    if let Some(entry) = self.table.replace(hash, |entry| entry.revision() == revision, old) {
+                    if let Some(entry) =
+                        self.table.replace(hash, |entry| entry.revision() == revision, old)
+                    {
                         self.expiries.remove(hash, entry.as_ref());
                     }
                 }

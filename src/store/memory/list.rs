@@ -7,21 +7,32 @@ use crate::store::{ListQuery, Listed, Row};
 use super::entry::Entry;
 use super::state::State;
 
-/// How many entries a call looks at, give or take a partition: about a millisecond, for which others wait. Without such a limit, a rare prefix
-/// would keep them waiting for as long as the whole store takes.
+/// How many entries a call looks at, give or take a partition: about a millisecond, for which
+/// others wait. Without such a limit, a rare prefix would keep them waiting for as long as the
+/// whole store takes.
 const EXAMINED_PER_CALL: usize = 10_000;
 
 impl State {
-    /// The next rows. The order is that of the keys' hashes, and of the keys where those are equal: it says nothing, but stays as it is whatever
-    /// comes and goes, and a page costs a look at the few partitions that it comes from.
-    pub(super) fn list(&self, query: &ListQuery<'_>, position: Position, now: Millis) -> Result<Listed> {
-        let after = query.after.map(|key| (self.table.order_of(key.as_str().as_bytes()), key.as_str().as_bytes()));
+    /// The next rows. The order is that of the keys' hashes, and of the keys where those are equal:
+    /// it says nothing, but stays as it is whatever comes and goes, and a page costs a look at the
+    /// few partitions that it comes from.
+    pub(super) fn list(
+        &self,
+        query: &ListQuery<'_>,
+        position: Position,
+        now: Millis,
+    ) -> Result<Listed> {
+        let after = query
+            .after
+            .map(|key| (self.table.order_of(key.as_str().as_bytes()), key.as_str().as_bytes()));
         let mut page = Page { rows: Vec::new(), bytes: 0, query };
         let mut examined = 0;
-        let mut partitions = self.table.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
+        let mut partitions =
+            self.table.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
         while let Some(partition) = partitions.next() {
-            let wanted =
-                |entry: &Entry<'_>| entry.key().starts_with(query.prefix.as_str().as_bytes()) && !entry.is_due(now);
+            let wanted = |entry: &Entry<'_>| {
+                entry.key().starts_with(query.prefix.as_str().as_bytes()) && !entry.is_due(now)
+            };
             let place = |entry: Entry<'_>| self.table.order_of(entry.key());
             let mut found: Vec<(u64, Entry<'_>)> =
                 partition.entries().filter(wanted).map(|entry| (place(entry), entry)).collect();
@@ -38,7 +49,9 @@ impl State {
             found.sort_unstable_by(order);
             for (_, entry) in found {
                 if !page.add(entry)? {
-                    return Ok(page.end(position, seeded::on(Bug::KeySkippedInListing).then_some(entry)));
+                    return Ok(
+                        page.end(position, seeded::on(Bug::KeySkippedInListing).then_some(entry))
+                    );
                 }
             }
             examined += partition.len() + 1;
@@ -65,7 +78,9 @@ impl Page<'_> {
     fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
         let value_len = if self.query.keys_only { 0 } else { entry.value().len() };
         let bytes = self.bytes.saturating_add(entry.key().len() + value_len);
-        if !self.rows.is_empty() && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes) {
+        if !self.rows.is_empty()
+            && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes)
+        {
             return Ok(false);
         }
         let value = (!self.query.keys_only).then(|| entry.to_value());

@@ -1,8 +1,9 @@
 //! The memory engine: each user's store is one lock, under which everything happens at one instant.
 //!
-//! Revision, quota, batches and the order of changes belong to a store as a whole, so one short lock is the simple way to have them
-//! exact; users have different stores, so they do not wait for each other. Locks are taken in this order: the store written to, the ids
-//! of the caller's store, the agenda.
+//! Revision, quota, batches and the order of changes belong to a store as a whole, so one short
+//! lock is the simple way to have them exact; users have different stores, so they do not wait for
+//! each other. Locks are taken in this order: the store written to, the ids of the caller's store,
+//! the agenda.
 
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ use state::State;
 /// How many expired keys a sweep takes out of a store at a time.
 const PURGE_PER_SWEEP: usize = 256;
 
-/// One user's store, in this process's memory. Clones are the same store; the last one gives back what it holds.
+/// One user's store, in this process's memory. Clones are the same store; the last one gives back
+/// what it holds.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -66,10 +68,15 @@ impl MemoryStore {
     /// What is in the store.
     pub fn usage(&self) -> Usage {
         let locked = self.0.lock();
-        Usage { keys: locked.state.keys(), bytes: locked.state.bytes, request_id_bytes: self.0.ids.lock().bytes() }
+        Usage {
+            keys: locked.state.keys(),
+            bytes: locked.state.bytes,
+            request_id_bytes: self.0.ids.lock().bytes(),
+        }
     }
 
-    /// Gives back what it holds, since its user is gone: whoever still has the store finds it empty.
+    /// Gives back what it holds, since its user is gone: whoever still has the store finds it
+    /// empty.
     pub fn release(&self) {
         let table = self.0.state.lock().close(&self.0.shared);
         self.0.ids.lock().forget(Millis::MAX, &self.0.shared);
@@ -167,7 +174,8 @@ impl Store for MemoryStore {
     }
 
     async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
-        let hashes: Vec<_> = operations.iter().map(|operation| self.0.hash(operation.key())).collect();
+        let hashes: Vec<_> =
+            operations.iter().map(|operation| self.0.hash(operation.key())).collect();
         let atomically_too = once.is_none();
         self.change(
             operations.len(),
@@ -176,7 +184,11 @@ impl Store for MemoryStore {
             |state, now| {
                 let run = |state: &mut State| {
                     let outcomes = state.run(&hashes, &operations, now, &self.0.shared)?;
-                    Ok(Batched { outcomes, revision: state.revision, durability: Durability::Local })
+                    Ok(Batched {
+                        outcomes,
+                        revision: state.revision,
+                        durability: Durability::Local,
+                    })
                 };
                 if atomically_too { state.atomically(operations.len(), run) } else { run(state) }
             },
@@ -253,7 +265,8 @@ impl Drop for Inner {
     }
 }
 
-/// A store's lock, at one time. What was changed under it is told to the engine in the end, whatever the way out.
+/// A store's lock, at one time. What was changed under it is told to the engine in the end,
+/// whatever the way out.
 struct Locked<'a> {
     store: &'a Arc<Inner>,
     state: MutexGuard<'a, State>,

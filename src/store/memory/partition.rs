@@ -7,8 +7,8 @@ use super::slab::Slab;
 
 /// The entries whose hashes begin alike.
 ///
-/// The index has two bytes and a tag for each bucket: with the entries in the buckets themselves, at worst 56 % of them would lie
-/// idle, and that worst case is all partitions' at the same time.
+/// The index has two bytes and a tag for each bucket: with the entries in the buckets themselves,
+/// at worst 56 % of them would lie idle, and that worst case is all partitions' at the same time.
 #[derive(Default)]
 pub(super) struct Partition {
     index: HashTable<u16>,
@@ -67,15 +67,22 @@ impl Partition {
         self.slab.get_mut(at)
     }
 
-    /// Puts in an entry whose key is not there yet, if [there is room](Self::has_room); tells whether it did.
-    pub(super) fn insert(&mut self, hash: u64, entry: impl IntoSlot, hash_of: impl Fn(Entry<'_>) -> u64) -> bool {
+    /// Puts in an entry whose key is not there yet, if [there is room](Self::has_room); tells
+    /// whether it did.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        entry: impl IntoSlot,
+        hash_of: impl Fn(Entry<'_>) -> u64,
+    ) -> bool {
         let Some(at) = self.slab.push(entry) else { return false };
         let slab = &self.slab;
         self.index.insert_unique(hash, at, |&at| slab.get(at).map_or(0, &hash_of));
         true
     }
 
-    /// Puts an entry of the same key in the place of one that is there, which it gives, if [there is room](Self::has_room).
+    /// Puts an entry of the same key in the place of one that is there, which it gives, if [there
+    /// is room](Self::has_room).
     pub(super) fn replace(
         &mut self,
         hash: u64,
@@ -116,7 +123,8 @@ impl Partition {
         Some(entry)
     }
 
-    /// Gives memory back once three quarters lie idle, half of it, so that a put and a delete in turn do not move it each time.
+    /// Gives memory back once three quarters lie idle, half of it, so that a put and a delete in
+    /// turn do not move it each time.
     fn shrink(&mut self, hash_of: impl Fn(Entry<'_>) -> u64) {
         if self.index.capacity() < 32 || self.len() > self.index.capacity() / 4 {
             return;

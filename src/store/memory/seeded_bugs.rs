@@ -19,7 +19,8 @@ pub(super) fn target(store: &MemoryStore) -> MemoryStore {
         return store.clone();
     }
     let last = LAST.lock().replace(store.clone());
-    last.filter(|last| Arc::ptr_eq(&last.0.shared, &store.0.shared)).unwrap_or_else(|| store.clone())
+    last.filter(|last| Arc::ptr_eq(&last.0.shared, &store.0.shared))
+        .unwrap_or_else(|| store.clone())
 }
 
 /// Looks at the condition of a put before the put does, which then has none.

@@ -1,6 +1,7 @@
 //! The entries of a partition, many in an allocation.
 //!
-//! With an allocation for each, their owner would have a pointer and a length for each, which is 16 bytes beside 127.
+//! With an allocation for each, their owner would have a pointer and a length for each, which is 16
+//! bytes beside 127.
 
 use super::entry::{Entry, EntryMut, IntoSlot, MAX_SHARED, Moved};
 
@@ -8,15 +9,17 @@ use super::entry::{Entry, EntryMut, IntoSlot, MAX_SHARED, Moved};
 const MAX_CHUNKS: usize = 1 << 12;
 /// How many of a position's bits, the low ones, tell the slot. The others tell the chunk.
 const SLOT_BITS: u32 = 4;
-/// How long the slots of a chunk are together at most, where there are several, in bytes: what an allocator has a size for.
+/// How long the slots of a chunk are together at most, where there are several, in bytes: what an
+/// allocator has a size for.
 const CHUNK_BYTES: usize = 2_048;
 /// No chunk.
 const NONE: u16 = u16::MAX;
 
 /// Entries, each in a slot, which it keeps until [`take`](Self::take) moves it.
 ///
-/// The slots of a chunk are equally long. For each length, at most one chunk has used and free slots, and is in the list of those
-/// that are open: what lies idle is less than a chunk for each length.
+/// The slots of a chunk are equally long. For each length, at most one chunk has used and free
+/// slots, and is in the list of those that are open: what lies idle is less than a chunk for each
+/// length.
 pub(super) struct Slab {
     chunks: Vec<Chunk>,
     open: u16,
@@ -31,8 +34,8 @@ struct Chunk {
     slot_len: u32,
     /// The next one of the chunks that are open, or of those that are empty.
     next: u16,
-    /// Whether it will soon be full: it grows fast, since moving it costs more than what lies idle until then. Of a small store, or of
-    /// many lengths, what lies idle costs more.
+    /// Whether it will soon be full: it grows fast, since moving it costs more than what lies idle
+    /// until then. Of a small store, or of many lengths, what lies idle costs more.
     likely_full: bool,
 }
 

@@ -13,7 +13,8 @@ use super::expiries::Expiries;
 use super::journal::Journal;
 use super::table::{Place, Table};
 
-/// How many expired keys an operation takes out before it does its own work: enough that they get fewer, few enough not to be felt.
+/// How many expired keys an operation takes out before it does its own work: enough that they get
+/// fewer, few enough not to be felt.
 const PURGE_PER_OPERATION: usize = 64;
 /// How many expired keys go between two looks at whether a write fits by now.
 const PURGE_PER_REFUSAL: usize = 256;
@@ -54,8 +55,8 @@ impl State {
         self.table.len() as u64
     }
 
-    /// Every change of the store passes here, in the order of revisions: a put, a delete of a key that was there, an expiry. Gives the
-    /// change's revision.
+    /// Every change of the store passes here, in the order of revisions: a put, a delete of a key
+    /// that was there, an expiry. Gives the change's revision.
     fn changed(&mut self, change: impl FnOnce() -> Option<Change>) -> u64 {
         self.count_change();
         if self.changes.is_some()
@@ -80,7 +81,8 @@ impl State {
         }
     }
 
-    /// Takes out some of what has expired. What is left has expired for everybody too: see [`touch`](Self::touch).
+    /// Takes out some of what has expired. What is left has expired for everybody too: see
+    /// [`touch`](Self::touch).
     pub(super) fn begin(&mut self, now: Millis) {
         if !seeded::on(Bug::ExpiredValueBack) {
             self.purge(now, PURGE_PER_OPERATION);
@@ -115,7 +117,10 @@ impl State {
     /// Takes out the entry of this revision, which has expired.
     fn expire(&mut self, hash: u64, revision: u64) {
         // The key is copied only for those who watch.
-        let watched = self.changes.as_ref().and_then(|_| self.table.find(hash, |entry| entry.revision() == revision));
+        let watched = self
+            .changes
+            .as_ref()
+            .and_then(|_| self.table.find(hash, |entry| entry.revision() == revision));
         let change = watched.and_then(|entry| Change::gone(entry.key(), true));
         self.remove(hash, revision);
         self.count_change();
@@ -128,23 +133,33 @@ impl State {
         self.find(hash, key).map(Entry::to_model)
     }
 
-    /// Does `write`; where there is no room for it, takes out what has expired, as much as it needs.
-    pub(super) fn with_room<T>(&mut self, now: Millis, mut write: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+    /// Does `write`; where there is no room for it, takes out what has expired, as much as it
+    /// needs.
+    pub(super) fn with_room<T>(
+        &mut self,
+        now: Millis,
+        mut write: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         loop {
             let done = write(self);
-            let full = done
-                .as_ref()
-                .err()
-                .is_some_and(|error| matches!(error.reason(), Reason::QuotaExceeded | Reason::ServerFull));
+            let full = done.as_ref().err().is_some_and(|error| {
+                matches!(error.reason(), Reason::QuotaExceeded | Reason::ServerFull)
+            });
             if !full || self.purge(now, PURGE_PER_REFUSAL) == 0 {
                 return done;
             }
         }
     }
 
-    /// Writes a key that is not there or has not expired, and gives the revision. An expiry that has passed makes it a removal, of
-    /// one revision as every put.
-    pub(super) fn put(&mut self, hash: u64, write: &PutRef<'_>, now: Millis, shared: &Shared) -> Result<u64> {
+    /// Writes a key that is not there or has not expired, and gives the revision. An expiry that
+    /// has passed makes it a removal, of one revision as every put.
+    pub(super) fn put(
+        &mut self,
+        hash: u64,
+        write: &PutRef<'_>,
+        now: Millis,
+        shared: &Shared,
+    ) -> Result<u64> {
         let place = self.table.locate(hash, |entry| entry.key() == write.key);
         let old = place.and_then(|place| self.table.get(place));
         let old_revision = old.map(Entry::revision);
@@ -165,9 +180,17 @@ impl State {
         let old_cost = old.map_or(0, Entry::cost);
         let fits = old.is_some_and(|old| old.has_room_for(write));
         let cost = entry::cost(write.key.len(), write.value.len());
-        self.charge(old.is_none(), self.bytes.saturating_sub(old_cost).saturating_add(cost), cost, shared)?;
+        self.charge(
+            old.is_none(),
+            self.bytes.saturating_sub(old_cost).saturating_add(cost),
+            cost,
+            shared,
+        )?;
         if !fits && !self.table.has_room(hash) {
-            return Err(Error::new(Reason::QuotaExceeded, "the store has too many keys of the same hash"));
+            return Err(Error::new(
+                Reason::QuotaExceeded,
+                "the store has too many keys of the same hash",
+            ));
         }
         let new = NewEntry { write, revision: self.changed(|| Change::of(write)) };
         match place {
@@ -178,7 +201,12 @@ impl State {
     }
 
     /// Removes a key that has not expired; tells whether it was there.
-    pub(super) fn delete(&mut self, hash: u64, key: &[u8], if_revision: Option<u64>) -> Result<bool> {
+    pub(super) fn delete(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        if_revision: Option<u64>,
+    ) -> Result<bool> {
         let old = self.find(hash, key).map(Entry::revision);
         self.check(if_revision, old)?;
         let Some(old) = old else { return Ok(false) };
@@ -204,7 +232,8 @@ impl State {
         self.check(write.if_revision, self.find(hash, write.key).map(Entry::revision))
     }
 
-    /// Tells the engine what an operation changed. A batch gives bytes back only here, when nothing can be undone any more.
+    /// Tells the engine what an operation changed. A batch gives bytes back only here, when nothing
+    /// can be undone any more.
     pub(super) fn settle(&mut self, shared: &Shared) {
         if self.reserved > self.bytes {
             shared.release(self.reserved - self.bytes);
@@ -240,7 +269,8 @@ impl State {
         }
     }
 
-    /// When the store wants to be visited: something expires, or its changes may be forgotten. `Millis::MAX`: never.
+    /// When the store wants to be visited: something expires, or its changes may be forgotten.
+    /// `Millis::MAX`: never.
     pub(super) fn next_visit(&self) -> Millis {
         let changes = self.changes.as_ref().map_or(Millis::MAX, |changes| changes.due());
         changes.min(self.expiries.next())
@@ -249,7 +279,8 @@ impl State {
     /// Whether `if_revision` holds for a key of this revision.
     fn check(&self, if_revision: Option<u64>, revision: Option<u64>) -> Result<()> {
         let Some(wanted) = if_revision else { return Ok(()) };
-        let in_batch = |revision| self.journal.as_ref().is_some_and(|journal| revision > journal.revision);
+        let in_batch =
+            |revision| self.journal.as_ref().is_some_and(|journal| revision > journal.revision);
         let message = match revision {
             None if wanted == 0 => return Ok(()),
             None => format!("if_revision is {wanted}, but there is no such key"),
@@ -262,7 +293,9 @@ impl State {
             Some(revision) if wanted == 0 => {
                 format!("if_revision is 0 (no such key), but the key has revision {revision}")
             }
-            Some(revision) => format!("if_revision is {wanted}, but the key has revision {revision}"),
+            Some(revision) => {
+                format!("if_revision is {wanted}, but the key has revision {revision}")
+            }
         };
         Err(Error::new(Reason::RevisionMismatch, message).in_field("if_revision"))
     }
@@ -271,7 +304,11 @@ impl State {
     fn charge(&mut self, new_key: bool, bytes: u64, cost: u64, shared: &Shared) -> Result<()> {
         let limits = &shared.limits;
         if new_key && self.keys() >= limits.max_keys_per_user {
-            let message = format!("the store has {} keys, and {} are allowed", self.keys(), limits.max_keys_per_user);
+            let message = format!(
+                "the store has {} keys, and {} are allowed",
+                self.keys(),
+                limits.max_keys_per_user
+            );
             return Err(Error::new(Reason::QuotaExceeded, message));
         }
         if bytes > limits.max_bytes_per_user {
@@ -295,10 +332,14 @@ impl State {
     /// Puts an entry in the place of one of the same key, which has room for it or not.
     fn replace(&mut self, hash: u64, place: Place, fits: bool, new: &NewEntry<'_>) {
         let Some(mut entry) = self.table.get_mut(place) else { return };
-        let old_cost = if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
+        let old_cost =
+            if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
         self.expiries.remove(hash, entry.as_ref());
-        let in_place =
-            fits && self.journal.as_mut().is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
+        let in_place = fits
+            && self
+                .journal
+                .as_mut()
+                .is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
         if in_place {
             entry.overwrite(new);
         } else {
@@ -323,7 +364,9 @@ impl State {
 
     /// Takes out the entry of this revision.
     fn remove(&mut self, hash: u64, revision: u64) {
-        let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) else { return };
+        let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) else {
+            return;
+        };
         self.expiries.remove(hash, entry.as_ref());
         self.bytes = self.bytes.saturating_sub(entry.as_ref().cost());
         if let Some(journal) = &mut self.journal {

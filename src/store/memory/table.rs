@@ -1,4 +1,5 @@
-//! The entries of one store: extendible hashing, so that no operation ever moves more than one small partition.
+//! The entries of one store: extendible hashing, so that no operation ever moves more than one
+//! small partition.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -7,19 +8,22 @@ use foldhash::quality::RandomState;
 use super::entry::{Entry, EntryMut, IntoSlot, Moved};
 use super::partition::Partition;
 
-/// A partition with so many entries is split before it gets another: what an index of 1,024 buckets holds.
+/// A partition with so many entries is split before it gets another: what an index of 1,024 buckets
+/// holds.
 const SPLIT: usize = 896;
 /// Two partitions with together so many entries become one.
 const MERGE: usize = SPLIT / 4;
-/// The directory has at most one slot for so many entries (16 slots are always allowed). Hashes that spread evenly need one for
-/// 400 to 800; keys that somebody chose to collide make a partition long, not the directory.
+/// The directory has at most one slot for so many entries (16 slots are always allowed). Hashes
+/// that spread evenly need one for 400 to 800; keys that somebody chose to collide make a partition
+/// long, not the directory.
 const ENTRIES_PER_SLOT: usize = 32;
 
 /// A hash table in partitions.
 ///
-/// `order` is an entry's hash without its top seven bits, which are hashbrown's tags, moved to the top. A directory of `2^depth` slots
-/// says which partition holds the orders that begin with a slot's bits; hashbrown's bucket numbers come from the low bits. So
-/// splitting takes nothing from the quality of either, and partitions lie in the directory in the order of `order`.
+/// `order` is an entry's hash without its top seven bits, which are hashbrown's tags, moved to the
+/// top. A directory of `2^depth` slots says which partition holds the orders that begin with a
+/// slot's bits; hashbrown's bucket numbers come from the low bits. So splitting takes nothing from
+/// the quality of either, and partitions lie in the directory in the order of `order`.
 pub(super) struct Table<S = RandomState> {
     hasher: S,
     directory: Vec<u32>,
@@ -78,20 +82,28 @@ impl<S: BuildHasher> Table<S> {
         self.partitions.get_mut(place.partition)?.get_mut(place.at)
     }
 
-    /// Brings what searches for these hashes will read into the processor's caches. Each pass reads what the one before found, and its
-    /// reads do not wait for each other, as they do with the work of an operation between them.
+    /// Brings what searches for these hashes will read into the processor's caches. Each pass reads
+    /// what the one before found, and its reads do not wait for each other, as they do with the
+    /// work of an operation between them.
     pub(super) fn warm(&self, hashes: &[u64]) {
         let mut found = Vec::with_capacity(hashes.len());
         found.extend(hashes.iter().filter_map(|hash| Some((*hash, self.partition(*hash)?))));
-        std::hint::black_box(found.iter().map(|(_, partition)| partition.len()).fold(0, usize::wrapping_add));
+        std::hint::black_box(
+            found.iter().map(|(_, partition)| partition.len()).fold(0, usize::wrapping_add),
+        );
         let mut positions = Vec::with_capacity(found.len());
-        positions.extend(found.iter().filter_map(|(hash, partition)| Some((*partition, partition.likely(*hash)?))));
+        positions.extend(
+            found
+                .iter()
+                .filter_map(|(hash, partition)| Some((*partition, partition.likely(*hash)?))),
+        );
         let mut entries = Vec::with_capacity(positions.len());
         entries.extend(positions.iter().filter_map(|(partition, at)| partition.get(*at)));
         std::hint::black_box(entries.into_iter().map(Entry::warm).fold(0, u64::wrapping_add));
     }
 
-    /// Whether one more entry of this hash can be put in. It always can, unless somebody found thousands of keys that collide.
+    /// Whether one more entry of this hash can be put in. It always can, unless somebody found
+    /// thousands of keys that collide.
     pub(super) fn has_room(&self, hash: u64) -> bool {
         self.partition(hash).is_none_or(Partition::has_room)
     }
@@ -116,7 +128,8 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
-    /// Puts an entry of the same key in the place of one that is there, which it gives. [`has_room`](Self::has_room) must hold.
+    /// Puts an entry of the same key in the place of one that is there, which it gives.
+    /// [`has_room`](Self::has_room) must hold.
     pub(super) fn replace(
         &mut self,
         hash: u64,
@@ -125,17 +138,25 @@ impl<S: BuildHasher> Table<S> {
     ) -> Option<Moved<'static>> {
         let id = self.id(hash)?;
         let hasher = &self.hasher;
-        self.partitions.get_mut(id)?.replace(hash, is_it, entry, |entry| self::hash(hasher, entry.key()))
+        self.partitions
+            .get_mut(id)?
+            .replace(hash, is_it, entry, |entry| self::hash(hasher, entry.key()))
     }
 
     /// Takes out the entry of this hash for which `is_it` holds.
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(Entry<'_>) -> bool) -> Option<Moved<'static>> {
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(Entry<'_>) -> bool,
+    ) -> Option<Moved<'static>> {
         let id = self.id(hash)?;
         let hasher = &self.hasher;
         let partition = self.partitions.get_mut(id)?;
         let entry = partition.remove(hash, is_it, |entry| self::hash(hasher, entry.key()))?;
         self.len -= 1;
-        while self.partition(hash).is_some_and(|partition| partition.len() <= MERGE) && self.merge(hash) {}
+        while self.partition(hash).is_some_and(|partition| partition.len() <= MERGE)
+            && self.merge(hash)
+        {}
         Some(entry)
     }
 
@@ -150,7 +171,8 @@ impl<S: BuildHasher> Table<S> {
         })
     }
 
-    /// Frees some entries of a table that nobody uses any more, and tells how many; 0: there are no more.
+    /// Frees some entries of a table that nobody uses any more, and tells how many; 0: there are no
+    /// more.
     pub(super) fn crumble(&mut self) -> usize {
         let freed = self.partitions.pop().map_or(0, |partition| partition.len().max(1));
         self.directory = Vec::new();
@@ -170,7 +192,8 @@ impl<S: BuildHasher> Table<S> {
         self.partitions.get(self.id(hash)?)
     }
 
-    /// Makes two of the partition that holds this hash, unless the directory would grow out of all proportion.
+    /// Makes two of the partition that holds this hash, unless the directory would grow out of all
+    /// proportion.
     fn split(&mut self, hash: u64) {
         let Some(id) = self.id(hash) else { return };
         let Some(depth) = self.partitions.get(id).map(|partition| partition.depth) else { return };
@@ -206,7 +229,8 @@ impl<S: BuildHasher> Table<S> {
         true
     }
 
-    /// Makes one of the partition that holds this hash and its other half, if both are small; tells whether it did.
+    /// Makes one of the partition that holds this hash and its other half, if both are small; tells
+    /// whether it did.
     fn merge(&mut self, hash: u64) -> bool {
         let Some(one) = self.partition(hash) else { return false };
         let (depth, len) = (one.depth, one.len());
@@ -214,8 +238,14 @@ impl<S: BuildHasher> Table<S> {
         let (low, high) = (one.start & !bit, one.start | bit);
         let other = if one.start == low { high } else { low };
         let at = |start: u64| self.directory.get(self.slot(start)).map(|id| *id as usize);
-        let (Some(low), Some(high), Some(other)) = (at(low), at(high), at(other)) else { return false };
-        if self.partitions.get(other).is_none_or(|other| other.depth != depth || other.len() + len > MERGE) {
+        let (Some(low), Some(high), Some(other)) = (at(low), at(high), at(other)) else {
+            return false;
+        };
+        if self
+            .partitions
+            .get(other)
+            .is_none_or(|other| other.depth != depth || other.len() + len > MERGE)
+        {
             return false;
         }
 
@@ -243,7 +273,8 @@ impl<S: BuildHasher> Table<S> {
         while self.deepest == 0 && self.depth > 0 {
             self.directory = self.directory.iter().step_by(2).copied().collect();
             self.depth -= 1;
-            self.deepest = self.partitions.iter().filter(|partition| partition.depth == self.depth).count();
+            self.deepest =
+                self.partitions.iter().filter(|partition| partition.depth == self.depth).count();
         }
     }
 

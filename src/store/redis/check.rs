@@ -1,4 +1,5 @@
-//! Whether what is there can be used. Only when all is well is anything written: the functions, and the mark of the namespace.
+//! Whether what is there can be used. Only when all is well is anything written: the functions, and
+//! the mark of the namespace.
 
 use std::sync::Arc;
 
@@ -84,11 +85,16 @@ async fn server(node: &Node, cluster: bool) -> Result<(), String> {
     let version = field(&info, "redis_version").unwrap_or("unknown");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST) {
-        return Err(format!("{} is Redis {version}; Redis 7.0 or Valkey 7.2 is the oldest that will do", node.address));
+        return Err(format!(
+            "{} is Redis {version}; Redis 7.0 or Valkey 7.2 is the oldest that will do",
+            node.address
+        ));
     }
     match (cluster, field(&info, "redis_mode")) {
         (true, Some("cluster")) => Ok(()),
-        (true, _) => Err(format!("{} is no node of a cluster; name it with redis://", node.address)),
+        (true, _) => {
+            Err(format!("{} is no node of a cluster; name it with redis://", node.address))
+        }
         (false, Some("cluster")) => {
             Err(format!("{} is a node of a cluster; name it with redis-cluster://", node.address))
         }
@@ -135,7 +141,10 @@ async fn fsynced(node: &Node) -> Result<(), String> {
             "--durability fsynced needs appendonly yes and appendfsync always; {} has {only} and {sync}",
             node.address
         )),
-        _ => Err(format!("--durability fsynced needs to see the configuration of {}, which refuses", node.address)),
+        _ => Err(format!(
+            "--durability fsynced needs to see the configuration of {}, which refuses",
+            node.address
+        )),
     }
 }
 
@@ -143,7 +152,9 @@ async fn replicated(masters: &[Arc<Node>], wanted: u32) -> Result<(), String> {
     let mut short = Vec::new();
     for master in masters {
         let info = info(master, "replication").await?;
-        let replicas = field(&info, "connected_slaves").and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        let replicas = field(&info, "connected_slaves")
+            .and_then(|count| count.parse::<u32>().ok())
+            .unwrap_or(0);
         if replicas < wanted {
             short.push(format!("{} has {replicas}", master.address));
         }
@@ -175,9 +186,14 @@ async fn has_library(node: &Node) -> Result<bool, String> {
             _ => continue,
         };
         let part = |name: &str| {
-            pairs.iter().find(|(key, _)| text(key).as_deref() == Some(name)).and_then(|(_, value)| text(value))
+            pairs
+                .iter()
+                .find(|(key, _)| text(key).as_deref() == Some(name))
+                .and_then(|(_, value)| text(value))
         };
-        let Some(version) = part("library_name").as_deref().and_then(library::version_of) else { continue };
+        let Some(version) = part("library_name").as_deref().and_then(library::version_of) else {
+            continue;
+        };
         if version > library::VERSION {
             return Err(format!(
                 "{} has the functions of version {version}, of a newer kvrpc-server; this one knows version {}",
@@ -185,34 +201,45 @@ async fn has_library(node: &Node) -> Result<bool, String> {
                 library::VERSION
             ));
         }
-        there |= version == library::VERSION && part("library_code").is_some_and(|code| code == library::source());
+        there |= version == library::VERSION
+            && part("library_code").is_some_and(|code| code == library::source());
     }
     Ok(there)
 }
 
 fn mark(topology: &Topology, namespace: &str) -> Result<(Arc<Node>, String), String> {
     let key = format!("{namespace}:{{schema}}");
-    let node = topology.of(slot_of("schema")).ok_or("no node has the slot of the namespace's mark")?;
+    let node =
+        topology.of(slot_of("schema")).ok_or("no node has the slot of the namespace's mark")?;
     Ok((node, key))
 }
 
 /// Whether the namespace is ours already. One without a mark must be empty.
-async fn is_marked(topology: &Topology, masters: &[Arc<Node>], namespace: &str) -> Result<bool, String> {
+async fn is_marked(
+    topology: &Topology,
+    masters: &[Arc<Node>],
+    namespace: &str,
+) -> Result<bool, String> {
     let (node, key) = mark(topology, namespace)?;
-    let foreign =
-        |what: String| Err(format!("{what}: it belongs to something else than kvrpc-server; use another database"));
+    let foreign = |what: String| {
+        Err(format!("{what}: it belongs to something else than kvrpc-server; use another database"))
+    };
     match node.ask(cmd("GET").arg(&key), false).await {
         Ok(Value::BulkString(mark)) if mark == MARK.as_bytes() => return Ok(true),
         Ok(Value::BulkString(mark)) => {
             let mark = String::from_utf8_lossy(&mark).into_owned();
             return match mark.strip_prefix("kvrpc ") {
-                Some(version) => Err(format!("its data are of version {version:?}; this kvrpc-server knows version 1")),
+                Some(version) => Err(format!(
+                    "its data are of version {version:?}; this kvrpc-server knows version 1"
+                )),
                 None => foreign(format!("the key {key} says {mark:?}")),
             };
         }
         Ok(Value::Nil) => {}
         Ok(_) => return foreign(format!("the key {key} is no string")),
-        Err(failure) => return Err(format!("{} cannot be used: {}", node.address, failure.into_text())),
+        Err(failure) => {
+            return Err(format!("{} cannot be used: {}", node.address, failure.into_text()));
+        }
     }
     for master in masters {
         if let Some(key) = first_key(master, namespace).await? {

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 /// After so many calls in a row that were not answered in time, the node counts as dead.
 const LATE_IN_A_ROW: u32 = 3;
 
-/// Open, nobody asks the node but a probe, so that a dead one holds up no call. The probes come ever more rarely, at times that differ from
-/// server to server.
+/// Open, nobody asks the node but a probe, so that a dead one holds up no call. The probes come
+/// ever more rarely, at times that differ from server to server.
 pub(super) struct Circuit {
     open: AtomicBool,
     late: AtomicU32,
@@ -56,7 +56,8 @@ impl Circuit {
         let mut probes = self.probes.lock();
         let probes = probes.get_or_insert_with(|| {
             let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(50));
-            let builder = builder.with_max_delay(Duration::from_secs(1)).without_max_times().with_jitter();
+            let builder =
+                builder.with_max_delay(Duration::from_secs(1)).without_max_times().with_jitter();
             Probes { waits: builder.build(), next: Instant::now() }
         });
         probes.next = Instant::now() + probes.waits.next().unwrap_or(Duration::from_secs(1));
@@ -65,7 +66,8 @@ impl Circuit {
 
     /// Whether it is time for a probe.
     pub(super) fn wants_probe(&self) -> bool {
-        self.is_open() && self.probes.lock().as_ref().is_none_or(|probes| probes.next <= Instant::now())
+        self.is_open()
+            && self.probes.lock().as_ref().is_none_or(|probes| probes.next <= Instant::now())
     }
 }
 

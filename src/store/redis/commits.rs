@@ -1,5 +1,5 @@
-//! Writes on their way to a node. Those that come while others are on theirs wait, and go out together: with one wait for the replicas, and the
-//! puts of one store as one command.
+//! Writes on their way to a node. Those that come while others are on theirs wait, and go out
+//! together: with one wait for the replicas, and the puts of one store as one command.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,7 +126,12 @@ fn together(commits: Vec<Commit>) -> Vec<Unit> {
     for Commit { write, asking, done } in commits {
         match write {
             Pending::Command(command) => {
-                units.push(Unit { asking, command: Some(command), puts: Vec::new(), done: vec![done] });
+                units.push(Unit {
+                    asking,
+                    command: Some(command),
+                    puts: Vec::new(),
+                    done: vec![done],
+                });
             }
             Pending::Put(put) if asking => {
                 units.push(Unit { asking, command: None, puts: vec![put], done: vec![done] })
@@ -138,7 +143,12 @@ fn together(commits: Vec<Commit>) -> Vec<Unit> {
                         unit.puts.push(put);
                         unit.done.push(done);
                     }
-                    None => units.push(Unit { asking, command: None, puts: vec![put], done: vec![done] }),
+                    None => units.push(Unit {
+                        asking,
+                        command: None,
+                        puts: vec![put],
+                        done: vec![done],
+                    }),
                 }
             }
         }
@@ -150,7 +160,10 @@ fn of_puts(puts: &[PlainPut]) -> Cmd {
     let Some(PlainPut { store, .. }) = puts.first() else { return Cmd::new() };
     let (keys, limits) = (store.plain_keys(), &store.shared.limits);
     let add = |command: &mut Cmd, write: &Write| {
-        command.arg(write.key.as_str()).arg(write.value.as_bytes()).arg(&[reply::flags(write.value.is_text())]);
+        command
+            .arg(write.key.as_str())
+            .arg(write.value.as_bytes())
+            .arg(&[reply::flags(write.value.is_text())]);
     };
     if let [PlainPut { write, .. }] = puts {
         let mut command = call("put", &keys);
@@ -179,7 +192,10 @@ fn deliver(units: Vec<Unit>, sent: Result<Vec<Value>, Failure>, waited: bool) {
     let mut values = match sent {
         Ok(values) => values,
         Err(failure) => {
-            units.into_iter().flat_map(|unit| unit.done).for_each(|done| tell(done, Err(failure.clone())));
+            units
+                .into_iter()
+                .flat_map(|unit| unit.done)
+                .for_each(|done| tell(done, Err(failure.clone())));
             return;
         }
     };
@@ -195,14 +211,19 @@ fn deliver(units: Vec<Unit>, sent: Result<Vec<Value>, Failure>, waited: bool) {
         let several = unit.done.len() > 1;
         match values.next() {
             Some(Value::Array(answers)) if several && answers.len() == unit.done.len() => {
-                unit.done.into_iter().zip(answers).for_each(|(done, answer)| tell(done, Ok((answer, acknowledged))));
+                unit.done
+                    .into_iter()
+                    .zip(answers)
+                    .for_each(|(done, answer)| tell(done, Ok((answer, acknowledged))));
             }
             Some(Value::Array(_)) if several => {
                 let wrong = Failure::Lost("the node gave too few answers".to_owned());
                 unit.done.into_iter().for_each(|done| tell(done, Err(wrong.clone())));
             }
             Some(answer) => {
-                unit.done.into_iter().for_each(|done| tell(done, Ok((answer.clone(), acknowledged))));
+                unit.done
+                    .into_iter()
+                    .for_each(|done| tell(done, Ok((answer.clone(), acknowledged))));
             }
             None => {
                 let wrong = Failure::Lost("the node gave too few answers".to_owned());

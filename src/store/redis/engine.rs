@@ -18,7 +18,8 @@ use super::topology::Topology;
 use crate::model::Durability;
 use crate::store::{Clock, Limits};
 
-/// Why an engine cannot be used: one sentence for who started the server. Nothing was written to it.
+/// Why an engine cannot be used: one sentence for who started the server. Nothing was written to
+/// it.
 #[derive(Debug, Error)]
 #[error("--store {url}: {why}")]
 pub struct StartError {
@@ -64,7 +65,9 @@ impl RedisEngine {
             // Nobody listens only if the start was given up.
             Err(error) => drop(told.send(Err(format!("its thread cannot be started: {error}")))),
         };
-        thread.spawn(body).map_err(|error| wrong(format!("its thread cannot be started: {error}")))?;
+        thread
+            .spawn(body)
+            .map_err(|error| wrong(format!("its thread cannot be started: {error}")))?;
         match outcome.recv() {
             Ok(Ok(engine)) => Ok(engine),
             Ok(Err(why)) => Err(wrong(why)),
@@ -105,7 +108,8 @@ impl RedisEngine {
 }
 
 impl Shared {
-    /// The time that the functions go by: empty, the engine's own; a clock that tests move, that one.
+    /// The time that the functions go by: empty, the engine's own; a clock that tests move, that
+    /// one.
     pub(super) fn now(&self) -> String {
         if self.clock.is_manual() { self.clock.now().to_string() } else { String::new() }
     }
@@ -144,7 +148,8 @@ async fn serve(
     };
     let started = async {
         let nodes = options.url.nodes();
-        let topology = Topology::new(&nodes, options.url.cluster, making).ok_or("it names no node")?;
+        let topology =
+            Topology::new(&nodes, options.url.cluster, making).ok_or("it names no node")?;
         let topology = Arc::new(topology);
         check::check(&topology, &options).await?;
         Ok::<_, String>(topology)

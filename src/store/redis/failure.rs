@@ -40,9 +40,12 @@ impl Failure {
 
 /// Nothing was done, since the engine cannot be reached.
 pub(super) fn unavailable(why: String) -> Error {
-    Error::new(Reason::StoreUnavailable, "the store does not answer; nothing was done, try again later")
-        .retry_after(TRY_AGAIN)
-        .with_source(why)
+    Error::new(
+        Reason::StoreUnavailable,
+        "the store does not answer; nothing was done, try again later",
+    )
+    .retry_after(TRY_AGAIN)
+    .with_source(why)
 }
 
 /// Nobody knows whether it was done.
@@ -67,11 +70,16 @@ pub(super) fn not_replicated(acknowledged: i64, wanted: u32) -> Error {
 pub(super) fn answered(error: &ServerError) -> Error {
     let text = format!("{} {}", error.code(), error.details().unwrap_or_default());
     match error.code() {
-        "OOM" => Error::new(Reason::ServerFull, "the store's memory is full; delete something, or try again later")
-            .retry_after(Duration::from_secs(60))
-            .with_source(text),
-        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "READONLY" | "MISCONF" | "NOREPLICAS" | "BUSY"
-        | "MOVED" | "ASK" | "NOAUTH" | "WRONGPASS" | "NOPERM" => unavailable(text),
+        "OOM" => Error::new(
+            Reason::ServerFull,
+            "the store's memory is full; delete something, or try again later",
+        )
+        .retry_after(Duration::from_secs(60))
+        .with_source(text),
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "READONLY" | "MISCONF"
+        | "NOREPLICAS" | "BUSY" | "MOVED" | "ASK" | "NOAUTH" | "WRONGPASS" | "NOPERM" => {
+            unavailable(text)
+        }
         _ => Error::internal(text),
     }
 }

@@ -1,5 +1,5 @@
-//! Writes to another's store. That the store was used goes on record for its owner in the same step; the caller's request ids lie with the caller,
-//! the answers to them with the owner.
+//! Writes to another's store. That the store was used goes on record for its owner in the same
+//! step; the caller's request ids lie with the caller, the answers to them with the owner.
 
 use super::library::call;
 use super::link::Effect;
@@ -79,17 +79,26 @@ impl RedisStore {
         }
     }
 
-    /// A put by another user than the owner, who is told of it. With a claimed id and what tells its payload from others it is done once.
+    /// A put by another user than the owner, who is told of it. With a claimed id and what tells
+    /// its payload from others it is done once.
     ///
     /// # Errors
-    /// As [`Store::put`](crate::store::Store::put). It is on record for the owner nevertheless, unless the owner has gone.
-    pub async fn put_visited(&self, write: Write, visit: &Visit, once: Option<(Claim, [u8; 16])>) -> Result<Written> {
+    /// As [`Store::put`](crate::store::Store::put). It is on record for the owner nevertheless,
+    /// unless the owner has gone.
+    pub async fn put_visited(
+        &self,
+        write: Write,
+        visit: &Visit,
+        once: Option<(Claim, [u8; 16])>,
+    ) -> Result<Written> {
         let durability = self.durability();
         let read = |mut parts: Parts| Ok(Written { revision: parts.number()?, durability });
         let operations = one(OperationRef::Put(write.to_ref()));
         match once {
             None => self.write(Kind::Put, &operations, None, Some(visit), &read).await,
-            Some(once) => self.write_claimed(Kind::Put, &operations, once, Some(visit), &read).await,
+            Some(once) => {
+                self.write_claimed(Kind::Put, &operations, once, Some(visit), &read).await
+            }
         }
     }
 
@@ -104,7 +113,8 @@ impl RedisStore {
     ) -> Result<T> {
         let name = format!("{}:{}", claim.caller.0.id, claim.id.as_str());
         let record = record_bytes(claim.id.as_str(), kind, operations.len());
-        let id = RememberedId { key: &self.0.foreign, id: &name, fingerprint: &fingerprint, record };
+        let id =
+            RememberedId { key: &self.0.foreign, id: &name, fingerprint: &fingerprint, record };
         let done = self.write(kind, operations, Some(id), visit, read).await;
         match &done {
             Err(error) if error.reason() == Reason::OutcomeUnknown => {}
@@ -126,7 +136,8 @@ impl RedisStore {
         Parts::new(vec![self.0.run(&command, Effect::Reads).await?]).number()
     }
 
-    /// Refuses an id that was first used before this store was made: what it was used for was another's of the same name.
+    /// Refuses an id that was first used before this store was made: what it was used for was
+    /// another's of the same name.
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`.

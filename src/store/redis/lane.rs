@@ -57,11 +57,24 @@ impl Lane {
         pushes: Option<Pushes>,
     ) -> Self {
         let (live, connecting) = (Mutex::new(None), tokio::sync::Mutex::new(()));
-        Self { client, patience, circuit, runtime, live, connecting, in_flight: Semaphore::new(IN_FLIGHT), pushes }
+        Self {
+            client,
+            patience,
+            circuit,
+            runtime,
+            live,
+            connecting,
+            in_flight: Semaphore::new(IN_FLIGHT),
+            pushes,
+        }
     }
 
     /// Sends, and waits for the answers, so much longer than usual.
-    pub(super) async fn send(&self, message: Message<'_>, longer: Duration) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn send(
+        &self,
+        message: Message<'_>,
+        longer: Duration,
+    ) -> Result<Vec<Value>, Failure> {
         if self.circuit.is_open() {
             return Err(Failure::Dead);
         }
@@ -78,11 +91,20 @@ impl Lane {
         self.exchange(live, Message::One(&redis::cmd("PING")), Duration::ZERO).await.map(|_| ())
     }
 
-    async fn exchange(&self, mut live: Live, message: Message<'_>, longer: Duration) -> Result<Vec<Value>, Failure> {
+    async fn exchange(
+        &self,
+        mut live: Live,
+        message: Message<'_>,
+        longer: Duration,
+    ) -> Result<Vec<Value>, Failure> {
         let answered = async {
             match message {
-                Message::One(command) => live.connection.send_packed_command(command).await.map(|value| vec![value]),
-                Message::Many(pipeline) => live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await,
+                Message::One(command) => {
+                    live.connection.send_packed_command(command).await.map(|value| vec![value])
+                }
+                Message::Many(pipeline) => {
+                    live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await
+                }
             }
         };
         match timeout(self.patience.answer + longer, answered).await {
@@ -153,19 +175,27 @@ impl Lane {
             });
         let client = self.client.clone();
         let tracking = self.pushes.is_some();
-        // On the runtime that lives as long as the engine: the caller's may be gone before the connection is.
+        // On the runtime that lives as long as the engine: the caller's may be gone before the
+        // connection is.
         let connecting = self.runtime.spawn(async move {
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut connection =
+                client.get_multiplexed_async_connection_with_config(&config).await?;
             if tracking {
-                redis::cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").exec_async(&mut connection).await?;
+                redis::cmd("CLIENT")
+                    .arg("TRACKING")
+                    .arg("ON")
+                    .arg("OPTIN")
+                    .exec_async(&mut connection)
+                    .await?;
             }
             Ok(connection)
         });
-        let connected: RedisResult<MultiplexedConnection> = match timeout(2 * self.patience.connect, connecting).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => Err(std::io::Error::other(error).into()),
-            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        };
+        let connected: RedisResult<MultiplexedConnection> =
+            match timeout(2 * self.patience.connect, connecting).await {
+                Ok(Ok(connected)) => connected,
+                Ok(Err(error)) => Err(std::io::Error::other(error).into()),
+                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            };
         Ok(Live { connection: connected?, closed })
     }
 }

@@ -59,7 +59,8 @@ impl Link {
     /// Runs the command at the node that has the slot, and gives what it answered.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`, `SERVER_FULL`, `INTERNAL`: nothing was done. `OUTCOME_UNKNOWN`: nobody knows, or too few replicas have it.
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`, `INTERNAL`: nothing was done. `OUTCOME_UNKNOWN`: nobody
+    /// knows, or too few replicas have it.
     pub(super) async fn run(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Value> {
         self.send_until_done(slot, Request::Command(command), effect).await
     }
@@ -72,7 +73,12 @@ impl Link {
         self.send_until_done(put.store.slot, Request::Put(put), Effect::Writes).await
     }
 
-    async fn send_until_done(&self, slot: u16, request: Request<'_>, effect: Effect) -> Result<Value> {
+    async fn send_until_done(
+        &self,
+        slot: u16,
+        request: Request<'_>,
+        effect: Effect,
+    ) -> Result<Value> {
         let mut waits = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(10))
             .with_max_delay(Duration::from_millis(400))
@@ -88,7 +94,9 @@ impl Link {
                 None => Err(Failure::NotSent("no node is known to have the slot".to_owned())),
             };
             let next = match sent {
-                Ok((Value::ServerError(error), _)) => self.redirect(slot, target.as_ref(), &error).await,
+                Ok((Value::ServerError(error), _)) => {
+                    self.redirect(slot, target.as_ref(), &error).await
+                }
                 Ok((value, acknowledged)) => self.promised(value, acknowledged, effect),
                 Err(Failure::Lost(why)) => {
                     self.topology.doubt();
@@ -105,7 +113,8 @@ impl Link {
                     self.topology.doubt();
                     Next::Again(failure::unavailable(why))
                 }
-                // It may take seconds until it is back, or another has its slots: too long to wait for, for all who ask.
+                // It may take seconds until it is back, or another has its slots: too long to wait
+                // for, for all who ask.
                 Err(dead @ Failure::Dead) => {
                     let error = failure::unavailable(dead.into_text());
                     if may_be_done { Next::Again(error) } else { Next::Failed(error) }
@@ -119,11 +128,17 @@ impl Link {
                     (target, asking) = (Some(node), ask);
                     continue;
                 }
-                Next::To(..) => failure::unavailable("the cluster sends it from node to node".to_owned()),
+                Next::To(..) => {
+                    failure::unavailable("the cluster sends it from node to node".to_owned())
+                }
                 Next::Again(error) => error,
             };
             let Some(wait) = waits.next() else {
-                return Err(if may_be_done { failure::unknown(format!("{error:?}")) } else { error });
+                return Err(if may_be_done {
+                    failure::unknown(format!("{error:?}"))
+                } else {
+                    error
+                });
             };
             tokio::time::sleep(wait).await;
             (target, asking) = (self.topology.of(slot), false);
@@ -139,7 +154,9 @@ impl Link {
     ) -> std::result::Result<(Value, i64), Failure> {
         match (request, effect) {
             (Request::Put(put), _) => node.commit(Pending::Put(put.clone()), asking).await,
-            (Request::Command(command), Effect::WritesOnce | Effect::Writes) if self.replicas > 0 => {
+            (Request::Command(command), Effect::WritesOnce | Effect::Writes)
+                if self.replicas > 0 =>
+            {
                 node.commit(Pending::Command(command.clone()), asking).await
             }
             (Request::Command(command), _) => Ok((node.ask(command, asking).await?, i64::MAX)),
@@ -157,15 +174,17 @@ impl Link {
 
     /// What to do about an error of the engine. None of these was done.
     async fn redirect(&self, slot: u16, node: Option<&Arc<Node>>, error: &ServerError) -> Next {
-        let address = || error.details().and_then(|details| details.split_ascii_whitespace().nth(1));
+        let address =
+            || error.details().and_then(|details| details.split_ascii_whitespace().nth(1));
         let to = |node: Option<Arc<Node>>, ask| match node {
             Some(node) => Next::To(node, ask),
             None => Next::Failed(failure::unavailable(format!("redirected to nowhere: {error}"))),
         };
         match error.kind() {
-            Some(ServerErrorKind::Moved) => {
-                to(address().and_then(|address| self.topology.moved(slot, &here(address, node))), false)
-            }
+            Some(ServerErrorKind::Moved) => to(
+                address().and_then(|address| self.topology.moved(slot, &here(address, node))),
+                false,
+            ),
             Some(ServerErrorKind::Ask) => {
                 to(address().and_then(|address| self.topology.at(&here(address, node))), true)
             }
@@ -179,7 +198,10 @@ impl Link {
                 self.topology.doubt();
                 Next::Again(failure::answered(error))
             }
-            _ if error.details().is_some_and(|details| details.starts_with("Function not found")) => {
+            _ if error
+                .details()
+                .is_some_and(|details| details.starts_with("Function not found")) =>
+            {
                 let Some(node) = node else { return Next::Failed(failure::answered(error)) };
                 match node.ask(&library::load(), false).await {
                     Ok(Value::ServerError(error)) => Next::Failed(failure::answered(&error)),
@@ -204,7 +226,9 @@ fn here(address: &str, node: Option<&Arc<Node>>) -> String {
 fn is_refusal(value: &Value) -> bool {
     match value {
         Value::Nil => true,
-        Value::Array(parts) => matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!"),
+        Value::Array(parts) => {
+            matches!(parts.first(), Some(Value::BulkString(first)) if first == b"!")
+        }
         _ => false,
     }
 }

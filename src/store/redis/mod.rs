@@ -1,7 +1,10 @@
-//! The Redis engine: stores that any number of servers share, in a Redis or Valkey of version 7 or later, or a cluster of them.
+//! The Redis engine: stores that any number of servers share, in a Redis or Valkey of version 7 or
+//! later, or a cluster of them.
 //!
-//! All keys of a user carry its id as their hash tag, so that each operation on one store is one command to one node: a plain `HGET`, or a
-//! function (`lua/`) where several keys must change at one instant. So do those of a room, with its name. What expires goes by the engine's clock, not by a server's.
+//! All keys of a user carry its id as their hash tag, so that each operation on one store is one
+//! command to one node: a plain `HGET`, or a function (`lua/`) where several keys must change at
+//! one instant. So do those of a room, with its name. What expires goes by the engine's clock, not
+//! by a server's.
 
 #![allow(
     clippy::wildcard_enum_match_arm,

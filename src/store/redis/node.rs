@@ -35,7 +35,9 @@ impl Node {
     pub(super) fn new(address: String, client: Client, making: &Making) -> Arc<Self> {
         let Making { patience, runtime, replicas, pushes } = making.clone();
         let circuit = Arc::new(Circuit::new());
-        let lane = |pushes| Lane::new(client.clone(), patience, Arc::clone(&circuit), runtime.clone(), pushes);
+        let lane = |pushes| {
+            Lane::new(client.clone(), patience, Arc::clone(&circuit), runtime.clone(), pushes)
+        };
         let commits = Commits::start(&runtime, lane(None), replicas, patience.replicas);
         Arc::new(Self { address, calls: lane(Some(pushes)), circuit, commits })
     }
@@ -56,7 +58,11 @@ impl Node {
     }
 
     /// Writes, and tells how many replicas have it.
-    pub(super) async fn commit(&self, write: Pending, asking: bool) -> Result<(Value, i64), Failure> {
+    pub(super) async fn commit(
+        &self,
+        write: Pending,
+        asking: bool,
+    ) -> Result<(Value, i64), Failure> {
         if self.circuit.is_open() {
             return Err(Failure::Dead);
         }

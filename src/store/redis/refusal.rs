@@ -9,11 +9,14 @@ use crate::store::Limits;
 /// The error that a refusal stands for. `batch`: the operation's number belongs to it.
 pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
     let mut parts = Parts::new(parts);
-    let (Ok(code), Ok(first), Ok(second)) = (parts.text(), parts.text_or_empty(), parts.text_or_empty()) else {
+    let (Ok(code), Ok(first), Ok(second)) =
+        (parts.text(), parts.text_or_empty(), parts.text_or_empty())
+    else {
         return Error::internal("a function refused without saying why");
     };
     let index = parts.number().ok().and_then(|index| usize::try_from(index).ok());
-    let mismatch = |message: String| Error::new(Reason::RevisionMismatch, message).in_field("if_revision");
+    let mismatch =
+        |message: String| Error::new(Reason::RevisionMismatch, message).in_field("if_revision");
     let quota = |message: String| Error::new(Reason::QuotaExceeded, message);
     let error = match code.as_str() {
         "absent" => mismatch(format!("if_revision is {first}, but there is no such key")),
@@ -23,9 +26,14 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
         "revision" if first == "0" => {
             mismatch(format!("if_revision is 0 (no such key), but the key has revision {second}"))
         }
-        "revision" => mismatch(format!("if_revision is {first}, but the key has revision {second}")),
+        "revision" => {
+            mismatch(format!("if_revision is {first}, but the key has revision {second}"))
+        }
         "passed" => Expiry::passed(),
-        "keys" => quota(format!("the store has {first} keys, and {} are allowed", limits.max_keys_per_user)),
+        "keys" => quota(format!(
+            "the store has {first} keys, and {} are allowed",
+            limits.max_keys_per_user
+        )),
         "bytes" => quota(format!(
             "the key needs {first} bytes, with which the store would have {second}; {} are allowed",
             limits.max_bytes_per_user
@@ -35,7 +43,12 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
             format!("the batch's gets come to more than {MAX_MESSAGE_BYTES} bytes with this one"),
         ),
         "reused" => return reused(),
-        "gone" => return Error::new(Reason::SessionExpired, "the session has ended, and its store with it"),
+        "gone" => {
+            return Error::new(
+                Reason::SessionExpired,
+                "the session has ended, and its store with it",
+            );
+        }
         _ => return Error::internal(format!("a function refused with {code}")),
     };
     match index {
@@ -46,6 +59,9 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
 
 /// A request id that was used for something else.
 pub(super) fn reused() -> Error {
-    Error::new(Reason::RequestIdReused, "this request_id was used for another request; a new request needs a new id")
-        .in_field("request_id")
+    Error::new(
+        Reason::RequestIdReused,
+        "this request_id was used for another request; a new request needs a new id",
+    )
+    .in_field("request_id")
 }

@@ -24,7 +24,9 @@ impl Parts {
     pub(super) fn number(&mut self) -> Result<u64> {
         let number = match self.0.next() {
             Some(Answer::Int(number)) => u64::try_from(number).ok(),
-            Some(Answer::BulkString(digits)) => std::str::from_utf8(&digits).ok().and_then(|text| text.parse().ok()),
+            Some(Answer::BulkString(digits)) => {
+                std::str::from_utf8(&digits).ok().and_then(|text| text.parse().ok())
+            }
             _ => None,
         };
         number.ok_or_else(|| strange("a number"))
@@ -101,7 +103,8 @@ pub(super) fn strange(wanted: &str) -> Error {
 /// The length of the record of a store where nothing expires.
 const PLAIN_RECORD: usize = 32;
 
-/// The revision and the next expiry of a store's record: epoch, revision, bytes, next expiry, and more; the next expiry is not in a plain one.
+/// The revision and the next expiry of a store's record: epoch, revision, bytes, next expiry, and
+/// more; the next expiry is not in a plain one.
 pub(super) fn revision_and_next(record: &[u8]) -> Option<(u64, Millis)> {
     let plain = record.len() == PLAIN_RECORD;
     let (_, rest) = record.split_first_chunk::<8>()?;

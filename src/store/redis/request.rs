@@ -53,7 +53,9 @@ pub(super) fn claimed(answer: &Value) -> Option<Option<Millis>> {
     let Value::Array(parts) = answer else { return None };
     match parts.as_slice() {
         [Value::BulkString(sign)] if sign == b"?" => Some(None),
-        [Value::BulkString(sign), Value::Int(first)] if sign == b"?" => Some(u64::try_from(*first).ok()),
+        [Value::BulkString(sign), Value::Int(first)] if sign == b"?" => {
+            Some(u64::try_from(*first).ok())
+        }
         _ => None,
     }
 }
@@ -91,7 +93,8 @@ fn add_number(command: &mut Cmd, number: Option<u64>) {
     };
 }
 
-/// Begin and end of the keys with the prefix behind `after`, in the order of their bytes (ZRANGEBYLEX).
+/// Begin and end of the keys with the prefix behind `after`, in the order of their bytes
+/// (ZRANGEBYLEX).
 pub(super) fn range(prefix: &Prefix, after: Option<&Key>) -> (Vec<u8>, Vec<u8>) {
     let bound = |sign: u8, bytes: &[u8]| [&[sign], bytes].concat();
     let prefix = prefix.as_str().as_bytes();
@@ -99,7 +102,8 @@ pub(super) fn range(prefix: &Prefix, after: Option<&Key>) -> (Vec<u8>, Vec<u8>) 
         Some(after) if after >= prefix => bound(b'(', after),
         Some(_) | None => bound(b'[', prefix),
     };
-    // No byte of UTF-8 is 0xff: raised by one, the last byte of the prefix is the first that none of its keys has there.
+    // No byte of UTF-8 is 0xff: raised by one, the last byte of the prefix is the first that none
+    // of its keys has there.
     let last = match prefix.split_last() {
         Some((last, rest)) => [b"(", rest, &[last.saturating_add(1)]].concat(),
         None => b"+".to_vec(),

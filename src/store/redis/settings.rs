@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
-/// Where the engine is: `redis://`, `rediss://` (TLS), or `redis-cluster://`, `rediss-cluster://` with one or more of the cluster's nodes.
+/// Where the engine is: `redis://`, `rediss://` (TLS), or `redis-cluster://`, `rediss-cluster://`
+/// with one or more of the cluster's nodes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     /// One for each node that was named, the first for a single server; without a password.
@@ -40,7 +41,8 @@ impl RedisUrl {
         if cluster && hosts.contains('/') {
             return Err("names a database, and a cluster has only one".to_owned());
         }
-        let nodes: Vec<String> = hosts.split(',').map(|host| format!("{scheme}://{login}{host}")).collect();
+        let nodes: Vec<String> =
+            hosts.split(',').map(|host| format!("{scheme}://{login}{host}")).collect();
         for node in &nodes {
             let info = node.as_str().into_connection_info();
             info.map_err(|error| format!("is no address of Redis ({error}): must be {RULE}"))?;
@@ -75,7 +77,8 @@ pub enum Promise {
     Local,
     /// So many replicas of that node have it too.
     Replicated(u32),
-    /// The node has it on disk: `appendonly yes` and `appendfsync always`, which is looked at when the server starts.
+    /// The node has it on disk: `appendonly yes` and `appendfsync always`, which is looked at when
+    /// the server starts.
     Fsynced,
 }
 
@@ -85,7 +88,8 @@ impl Promise {
     /// # Errors
     /// The rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let replicas = |number: &str| number.parse().ok().filter(|number| (1..=16).contains(number));
+        let replicas =
+            |number: &str| number.parse().ok().filter(|number| (1..=16).contains(number));
         match text.split_once(':') {
             None if text == "local" => Ok(Self::Local),
             None if text == "fsynced" => Ok(Self::Fsynced),
@@ -121,7 +125,11 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(1), answer: Duration::from_secs(2), replicas: Duration::from_secs(1) }
+        Self {
+            connect: Duration::from_secs(1),
+            answer: Duration::from_secs(2),
+            replicas: Duration::from_secs(1),
+        }
     }
 }
 
@@ -134,7 +142,8 @@ pub struct RedisOptions {
     pub promise: Promise,
     /// How long it is waited for.
     pub patience: Patience,
-    /// What all keys begin with: letters, digits and `-`. Engines of different ones on one Redis know nothing of each other.
+    /// What all keys begin with: letters, digits and `-`. Engines of different ones on one Redis
+    /// know nothing of each other.
     pub namespace: String,
 }
 

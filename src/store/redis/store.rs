@@ -15,16 +15,22 @@ use super::reply::{self, Parts};
 use super::request::{Kind, RememberedId, add_operation, one, range, record_bytes};
 use super::{refusal, topology};
 use crate::model::{
-    Delete, Durability, Entry, Error, Key, Millis, OperationRef, Operations, Outcome, Position, Result,
+    Delete, Durability, Entry, Error, Key, Millis, OperationRef, Operations, Outcome, Position,
+    Result,
 };
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written};
+use crate::store::{
+    Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written,
+};
 
-/// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the engine decides.
+/// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the
+/// engine decides.
 const CLOCKS_APART: Millis = 5_000;
-/// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a few.
+/// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a
+/// few.
 const LISTED_ROWS: usize = 1_000;
 const LISTED_BYTES: usize = 4 << 20;
-/// How many puts of a store go the longer way after one that had to: it costs a round trip to find out.
+/// How many puts of a store go the longer way after one that had to: it costs a round trip to find
+/// out.
 const DETOURS: u32 = 16;
 /// How many expired keys an operation takes out before it does its own work.
 const PURGE: usize = 64;
@@ -119,7 +125,8 @@ impl RedisStore {
             };
             return self.write(kind, operations, Some(id), None, &read).await;
         }
-        let claim = once.caller.claim_for(&once.id, &once.fingerprint, kind, operations.len()).await?;
+        let claim =
+            once.caller.claim_for(&once.id, &once.fingerprint, kind, operations.len()).await?;
         self.write_claimed(kind, operations, (claim, once.fingerprint), None, &read).await
     }
 
@@ -162,8 +169,8 @@ impl RedisStore {
         self.0.shared.durability()
     }
 
-    /// A put as most are, with as little work for the engine as can be. `None`: something expires in the store or somebody watches it, and nothing
-    /// was done.
+    /// A put as most are, with as little work for the engine as can be. `None`: something expires
+    /// in the store or somebody watches it, and nothing was done.
     async fn put_plainly(&self, write: &Arc<Write>) -> Result<Option<u64>> {
         let this = &self.0;
         let detours = this.detours.load(Ordering::Relaxed);
@@ -211,7 +218,8 @@ impl RedisStore {
     }
 }
 
-/// How many gets a batch may have to be a plain read: however large the values, the reply is one that may be given.
+/// How many gets a batch may have to be a plain read: however large the values, the reply is one
+/// that may be given.
 const PLAIN_GETS: usize = 3;
 
 impl Store for RedisStore {
@@ -267,11 +275,15 @@ impl Store for RedisStore {
             parts.next();
             let outcome = |operation: OperationRef<'_>| match operation {
                 OperationRef::Get { .. } => {
-                    let value = parts.next().ok_or_else(|| reply::strange("an outcome for each operation"))?;
+                    let value = parts
+                        .next()
+                        .ok_or_else(|| reply::strange("an outcome for each operation"))?;
                     reply::entry(value).map(Outcome::Get)
                 }
                 OperationRef::Put(_) => parts.number().map(|revision| Outcome::Put { revision }),
-                OperationRef::Delete { .. } => parts.number().map(|deleted| Outcome::Delete { deleted: deleted == 1 }),
+                OperationRef::Delete { .. } => {
+                    parts.number().map(|deleted| Outcome::Delete { deleted: deleted == 1 })
+                }
             };
             let outcomes = operations.iter().map(outcome).collect::<Result<_>>()?;
             Ok(Batched { outcomes, revision, durability })
@@ -287,8 +299,8 @@ impl Store for RedisStore {
         command.arg(query.max_rows.min(LISTED_ROWS)).arg(query.max_bytes.min(LISTED_BYTES));
         command.arg(u8::from(query.keys_only));
         let answer = this.run(&command, Effect::WritesLocally).await?;
-        let mut parts =
-            reply::outcome(answer)?.map_err(|refused| refusal::read(refused, &this.shared.limits, false))?;
+        let mut parts = reply::outcome(answer)?
+            .map_err(|refused| refusal::read(refused, &this.shared.limits, false))?;
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
         let next = Some(parts.text()?).filter(|next| !next.is_empty()).map(Key::new).transpose()?;
@@ -296,7 +308,12 @@ impl Store for RedisStore {
         while let Some(Value::BulkString(key)) = parts.next() {
             let key = Key::new(String::from_utf8(key).map_err(Error::internal)?)?;
             let entry = reply::decode(parts.bytes()?)?;
-            rows.push((key, (!query.keys_only).then_some(entry.value), entry.revision, entry.expire_time));
+            rows.push((
+                key,
+                (!query.keys_only).then_some(entry.value),
+                entry.revision,
+                entry.expire_time,
+            ));
         }
         Ok(Listed { rows, next, position })
     }
@@ -331,18 +348,23 @@ impl Inner {
         changes
     }
 
-    /// Takes out some of what has expired, and looks where the store stands. `watched` keeps its changes for those who watch.
+    /// Takes out some of what has expired, and looks where the store stands. `watched` keeps its
+    /// changes for those who watch.
     pub(super) async fn stand(&self, purge: usize, watched: bool) -> Result<Stand> {
         let [entries, order, expiries, changes] = &self.keys;
         let mut command = call("stand", &[entries, order, expiries, changes, &self.answers]);
         command.arg(self.shared.now()).arg(self.epoch.as_slice()).arg(purge).arg(u8::from(watched));
         let answer = self.run(&command, Effect::WritesLocally).await?;
-        let mut parts =
-            reply::outcome(answer)?.map_err(|refused| refusal::read(refused, &self.shared.limits, false))?;
+        let mut parts = reply::outcome(answer)?
+            .map_err(|refused| refusal::read(refused, &self.shared.limits, false))?;
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
         let (next, from, purged) = (parts.number()?, parts.number()?, parts.number()?);
-        let usage = Usage { keys: parts.number()?, bytes: parts.number()?, request_id_bytes: parts.number()? };
+        let usage = Usage {
+            keys: parts.number()?,
+            bytes: parts.number()?,
+            request_id_bytes: parts.number()?,
+        };
         Ok(Stand { position, next, from, purged, usage })
     }
 }

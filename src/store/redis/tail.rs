@@ -1,7 +1,8 @@
 //! Following the changes of a store, wherever they are made.
 //!
-//! Redis tells a connection when a key that it read has changed (client tracking). So the changes are read once, and again when the stream's
-//! key is told of; and each second in any case, since a node that went tells nothing.
+//! Redis tells a connection when a key that it read has changed (client tracking). So the changes
+//! are read once, and again when the stream's key is told of; and each second in any case, since a
+//! node that went tells nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,7 +89,8 @@ impl Tails {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts what a tail keeps; if that is too much for all, it keeps nothing, and who has not had it yet is told of a gap.
+    /// Counts what a tail keeps; if that is too much for all, it keeps nothing, and who has not had
+    /// it yet is told of a gap.
     fn count(&self, tail: &Tail) {
         if self.recount(tail, tail.feed.bytes() as u64) > MAX_CHANGE_BYTES {
             tail.feed.trim(0);
@@ -120,14 +122,21 @@ pub(super) async fn watch(store: &Arc<Inner>, after: Option<Position>) -> Result
     let known = tails.entry(store.changes().to_owned()).or_default();
     let fits = |tail: &Arc<Tail>| {
         let feed = &tail.feed;
-        tail.epoch == position.epoch && feed.first() <= position.sequence + 1 && position.sequence <= feed.last()
+        tail.epoch == position.epoch
+            && feed.first() <= position.sequence + 1
+            && position.sequence <= feed.last()
     };
     if let Some(tail) = known.iter().filter_map(Weak::upgrade).find(fits) {
         return Ok(Watched { follower: tail.feed.follow(position.sequence), position, gap });
     }
     let feed = Feed::new(position.sequence, KEPT_CHANGES);
     let follower = feed.follow(position.sequence);
-    let tail = Arc::new(Tail { epoch: position.epoch, feed, changed: Notify::new(), counted: AtomicU64::new(0) });
+    let tail = Arc::new(Tail {
+        epoch: position.epoch,
+        feed,
+        changed: Notify::new(),
+        counted: AtomicU64::new(0),
+    });
     known.push(Arc::downgrade(&tail));
     drop(tails);
     store.shared.runtime.spawn(run(tail, Arc::clone(store)));
@@ -175,7 +184,10 @@ async fn read(tail: &Tail, store: &Inner) -> Result<usize> {
     both.cmd("CLIENT").arg("CACHING").arg("YES");
     both.cmd("XRANGE").arg(store.changes()).arg(format!("({}-0", tail.feed.last())).arg("+");
     both.arg("COUNT").arg(READ_AT_ONCE);
-    let answers = node.many(&both).await.map_err(|failure| super::failure::unavailable(failure.into_text()))?;
+    let answers = node
+        .many(&both)
+        .await
+        .map_err(|failure| super::failure::unavailable(failure.into_text()))?;
     let events = match answers.into_iter().nth(1) {
         Some(Value::Array(events)) => events,
         Some(Value::ServerError(error)) => {
@@ -206,13 +218,15 @@ async fn read(tail: &Tail, store: &Inner) -> Result<usize> {
     Ok(count)
 }
 
-/// An event of the stream: `["<revision>-0", ["k", key, "e", entry]]`, the entry `d` for a removal and `x` for an expiry.
+/// An event of the stream: `["<revision>-0", ["k", key, "e", entry]]`, the entry `d` for a removal
+/// and `x` for an expiry.
 fn decode(event: Value) -> Result<(u64, Change)> {
     let wrong = || reply::strange("a change");
     let Value::Array(event) = event else { return Err(wrong()) };
     let mut event = reply::Parts::new(event);
     let place = event.text()?;
-    let sequence = place.split_once('-').and_then(|(revision, _)| revision.parse().ok()).ok_or_else(wrong)?;
+    let sequence =
+        place.split_once('-').and_then(|(revision, _)| revision.parse().ok()).ok_or_else(wrong)?;
     let Some(Value::Array(fields)) = event.next() else { return Err(wrong()) };
     let mut fields = reply::Parts::new(fields);
     fields.next();

@@ -18,7 +18,8 @@ pub(super) const SLOTS: u16 = 16_384;
 const NONE: u16 = u16::MAX;
 /// How often the nodes are looked at: who does not answer, whether one that did not is back.
 const ROUND: Duration = Duration::from_millis(100);
-/// After how many rounds the cluster is asked who has what, and every node whether it is there, though nothing looks amiss.
+/// After how many rounds the cluster is asked who has what, and every node whether it is there,
+/// though nothing looks amiss.
 const CALM_ROUNDS: u32 = 10;
 /// How many nodes are remembered.
 const MAX_NODES: usize = 4_096;
@@ -66,7 +67,8 @@ impl Topology {
 
     /// The nodes that have slots.
     pub(super) fn masters(&self) -> Vec<Arc<Node>> {
-        let indices: BTreeSet<u16> = self.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
+        let indices: BTreeSet<u16> =
+            self.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
         let nodes = self.nodes.load();
         indices.into_iter().filter_map(|index| nodes.get(usize::from(index)).cloned()).collect()
     }
@@ -128,12 +130,16 @@ impl Topology {
     fn connection_info(&self, host: &str, port: u16) -> ConnectionInfo {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let address = match self.seed.addr() {
-            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-            }
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
             _ => ConnectionAddr::Tcp(host, port),
         };
-        let settings = self.seed.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
+        let settings =
+            self.seed.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
         self.seed.clone().set_addr(address).set_redis_settings(settings)
     }
 
@@ -157,12 +163,23 @@ impl Topology {
         let mut known = false;
         for range in ranges {
             let Value::Array(parts) = range else { continue };
-            let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = parts.as_slice() else { continue };
-            let (Some(host), Some(Value::Int(port))) = (master.first(), master.get(1)) else { continue };
+            let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = parts.as_slice()
+            else {
+                continue;
+            };
+            let (Some(host), Some(Value::Int(port))) = (master.first(), master.get(1)) else {
+                continue;
+            };
             // Without a host it is the one that was asked.
-            let host = text(host).filter(|host| !host.is_empty()).unwrap_or_else(|| own_host.to_owned());
-            let Some((index, _)) = u16::try_from(*port).ok().and_then(|port| self.node(&host, port)) else { continue };
-            let slots = usize::try_from(*first).unwrap_or(usize::MAX)..=usize::try_from(*last).unwrap_or(0);
+            let host =
+                text(host).filter(|host| !host.is_empty()).unwrap_or_else(|| own_host.to_owned());
+            let Some((index, _)) =
+                u16::try_from(*port).ok().and_then(|port| self.node(&host, port))
+            else {
+                continue;
+            };
+            let slots =
+                usize::try_from(*first).unwrap_or(usize::MAX)..=usize::try_from(*last).unwrap_or(0);
             for slot in self.slots.get(slots).unwrap_or_default() {
                 slot.store(index, Ordering::Release);
                 known = true;
@@ -205,7 +222,9 @@ fn slots_command() -> Cmd {
 
 fn host_port(address: &ConnectionAddr) -> Option<(String, u16)> {
     match address {
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Some((host.clone(), *port))
+        }
         _ => None,
     }
 }

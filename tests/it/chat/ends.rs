@@ -30,7 +30,10 @@ async fn a_session_that_ends_takes_its_streams_along() {
     let (guest, other) = (people.client(Who::Guest), people.client(Who::Other));
     let mut talk = Talk::join(guest, "r", None).await;
     talk.hear().await;
-    guest.call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    guest
+        .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
+        .await
+        .unwrap();
     ends_with(talk, Reason::SessionExpired).await;
     eventually("it has left", || async { members(other, "r").await.unwrap().is_empty() }).await;
 
@@ -69,7 +72,8 @@ async fn a_server_that_stops_says_so_and_who_comes_back_misses_nothing() {
 
 #[tokio::test]
 async fn an_old_connection_ends_its_streams_and_the_next_one_goes_on() {
-    let people = People::with("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n").await;
+    let people =
+        People::with("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n").await;
     let (guest, other) = (people.client(Who::Guest), people.client(Who::Other));
     let (mut sent, mut heard, mut streams) = (0, Vec::new(), 0);
     let mut after = None;
@@ -111,7 +115,11 @@ async fn a_stream_has_to_join_first_and_soon() {
     let people = People::with("[limits]\ncall-timeout = \"100ms\"\n").await;
     let guest = people.client(Who::Guest);
     let mut talk = Talk::open(guest).await;
-    talk.request(Request::Message(v1::ChatMessage { text: "hello".to_owned(), ..Default::default() })).await;
+    talk.request(Request::Message(v1::ChatMessage {
+        text: "hello".to_owned(),
+        ..Default::default()
+    }))
+    .await;
     let (last, end) = talk.end().await;
     assert_eq!((last, end.unwrap_err().reason), (None, Some(Reason::InvalidMessage)));
     let mut silent = Talk::open(guest).await;

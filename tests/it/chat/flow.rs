@@ -39,14 +39,16 @@ async fn who_joins_gets_the_history_and_who_comes_back_what_it_missed() {
     assert_eq!(ann.hear_all(3).await[1..], ["gap", "other: 7"]);
 }
 
-/// A stream that nobody reads gets a gap, and nobody else notices: the server keeps what the room keeps, and one buffer of that stream.
+/// A stream that nobody reads gets a gap, and nobody else notices: the server keeps what the room
+/// keeps, and one buffer of that stream.
 #[tokio::test]
 async fn a_slow_reader_is_told_and_delays_nobody() {
     const MESSAGES: usize = 900;
     let people = People::with("[limits]\nroom-history = 20\n").await;
     // A connection of its own, whose windows are small.
     let endpoint = Endpoint::from_shared(format!("http://{}", people.server.grpc())).unwrap();
-    let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let endpoint =
+        endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let slow = Raw { channel: endpoint.connect_lazy(), ..people.client(Who::Other).clone() };
     let mut slow = Talk::join(&slow, "r", None).await;
     slow.hear().await;
@@ -55,7 +57,11 @@ async fn a_slow_reader_is_told_and_delays_nobody() {
     let text = "x".repeat(1_000);
     for number in 0..MESSAGES {
         send(people.client(Who::Manager), "r", &format!("{number} {text}"), "").await.unwrap();
-        assert_eq!(quick.hear().await, format!("adam: {number} {text}"), "the quick one misses nothing");
+        assert_eq!(
+            quick.hear().await,
+            format!("adam: {number} {text}"),
+            "the quick one misses nothing"
+        );
     }
     let (mut seen, mut gaps) = (Vec::new(), 0);
     while seen.last() != Some(&(MESSAGES - 1)) {
@@ -102,6 +108,9 @@ async fn a_quiet_stream_has_heartbeats() {
     ann.hear_all(2).await;
     for _ in 0..3 {
         let beat = ann.try_next().await.unwrap().unwrap();
-        assert_eq!((in_words(&beat.event.unwrap()).as_str(), beat.position), ("heartbeat", ann.position));
+        assert_eq!(
+            (in_words(&beat.event.unwrap()).as_str(), beat.position),
+            ("heartbeat", ann.position)
+        );
     }
 }

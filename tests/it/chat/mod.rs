@@ -61,9 +61,13 @@ async fn a_user_is_a_member_until_its_last_stream_ends() {
     assert_eq!(first.hear().await, "r: guest other");
     let mut client = ChatServiceClient::new(other.channel.clone());
     let subscribe = other.request(v1::SubscribeRequest { room: "r".to_owned(), after: None });
-    let mut second = within("the stream opens", client.subscribe(subscribe)).await.unwrap().into_inner();
+    let mut second =
+        within("the stream opens", client.subscribe(subscribe)).await.unwrap().into_inner();
     let welcome = within("it is welcome", second.message()).await.unwrap().unwrap();
-    assert!(matches!(welcome.event, Some(v1::subscribe_response::Event::Welcome(_))), "{welcome:?}");
+    assert!(
+        matches!(welcome.event, Some(v1::subscribe_response::Event::Welcome(_))),
+        "{welcome:?}"
+    );
     assert_eq!(members(guest, "r").await.unwrap(), ["guest", "other"]);
     drop(first);
     send(other, "r", "still here", "").await.unwrap();
@@ -72,7 +76,8 @@ async fn a_user_is_a_member_until_its_last_stream_ends() {
     assert_eq!(listens.hear().await, "-other");
     assert_eq!(members(guest, "r").await.unwrap(), ["guest"]);
     drop(listens);
-    eventually("the last one leaves", || async { members(guest, "r").await.unwrap().is_empty() }).await;
+    eventually("the last one leaves", || async { members(guest, "r").await.unwrap().is_empty() })
+        .await;
     assert_eq!(members(guest, "nowhere").await.unwrap_err().reason, Some(Reason::RoomNotFound));
 }
 
@@ -130,21 +135,33 @@ async fn rooms_and_members_are_listed_page_by_page() {
     let (mut rooms, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::ListRoomsRequest { page_size: 2, page_token };
-        let page: v1::ListRoomsResponse = guest.call(Method::ListRooms.path(), &request).await.unwrap();
-        rooms.extend(page.rooms.into_iter().map(|room| format!("{} {}", room.name, room.member_count)));
+        let page: v1::ListRoomsResponse =
+            guest.call(Method::ListRooms.path(), &request).await.unwrap();
+        rooms.extend(
+            page.rooms.into_iter().map(|room| format!("{} {}", room.name, room.member_count)),
+        );
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
     assert_eq!(rooms, ["a 1", "b 3", "c 1"]);
-    let request = v1::ListMembersRequest { room: "b".to_owned(), page_size: 2, ..Default::default() };
-    let page: v1::ListMembersResponse = guest.call(Method::ListMembers.path(), &request).await.unwrap();
+    let request =
+        v1::ListMembersRequest { room: "b".to_owned(), page_size: 2, ..Default::default() };
+    let page: v1::ListMembersResponse =
+        guest.call(Method::ListMembers.path(), &request).await.unwrap();
     let request = v1::ListMembersRequest { page_token: page.next_page_token, ..request };
-    let rest: v1::ListMembersResponse = guest.call(Method::ListMembers.path(), &request).await.unwrap();
-    let names: Vec<_> = page.members.into_iter().chain(rest.members).map(|user| user.name).collect();
+    let rest: v1::ListMembersResponse =
+        guest.call(Method::ListMembers.path(), &request).await.unwrap();
+    let names: Vec<_> =
+        page.members.into_iter().chain(rest.members).map(|user| user.name).collect();
     assert_eq!(names, ["guest", "ann", "eve"]);
     let elsewhere = v1::ListMembersRequest { room: "a".to_owned(), ..request };
-    let refused = guest.call::<_, v1::ListMembersResponse>(Method::ListMembers.path(), &elsewhere).await;
-    assert_eq!(refused.unwrap_err().reason, Some(Reason::InvalidPageToken), "a token is of one room");
+    let refused =
+        guest.call::<_, v1::ListMembersResponse>(Method::ListMembers.path(), &elsewhere).await;
+    assert_eq!(
+        refused.unwrap_err().reason,
+        Some(Reason::InvalidPageToken),
+        "a token is of one room"
+    );
 }

@@ -31,13 +31,16 @@ impl Talk {
         let (requests, queue) = mpsc::channel(16);
         let mut client = ChatServiceClient::new(raw.channel.clone());
         let request = raw.request(ReceiverStream::new(queue));
-        let responses = within("the stream opens", client.chat(request)).await.unwrap().into_inner();
+        let responses =
+            within("the stream opens", client.chat(request)).await.unwrap().into_inner();
         Self { requests: Some(requests), responses, position: None }
     }
 
     pub(crate) async fn request(&mut self, request: Request) {
         let request = v1::ChatRequest { request: Some(request) };
-        within("the request is taken", self.requests.as_ref().unwrap().send(request)).await.unwrap();
+        within("the request is taken", self.requests.as_ref().unwrap().send(request))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn say(&mut self, text: &str, id: &str) {
@@ -54,7 +57,9 @@ impl Talk {
     pub(crate) async fn try_next(&mut self) -> Result<Option<v1::ChatResponse>, Status> {
         let response = within("a response comes", self.responses.message()).await?;
         if let Some(position) = response.as_ref().and_then(|response| response.position)
-            && self.position.is_none_or(|seen| seen.epoch != position.epoch || seen.sequence < position.sequence)
+            && self.position.is_none_or(|seen| {
+                seen.epoch != position.epoch || seen.sequence < position.sequence
+            })
         {
             self.position = Some(position);
         }
@@ -110,7 +115,9 @@ pub(crate) fn in_words(event: &Event) -> String {
         Event::Left(left) => format!("-{}", name(&left.user)),
         Event::Message(message) => format!("{}: {}", name(&message.user), message.text),
         Event::Ack(ack) => format!("ack {}", ack.client_message_id),
-        Event::Rejected(rejected) => format!("rejected {} {}", rejected.client_message_id, rejected.reason),
+        Event::Rejected(rejected) => {
+            format!("rejected {} {}", rejected.client_message_id, rejected.reason)
+        }
         Event::Gap(_) => "gap".to_owned(),
         Event::Heartbeat(_) => "heartbeat".to_owned(),
         Event::Closing(closing) => format!("closing {}", closing.reason),

@@ -24,7 +24,8 @@ async fn server() -> Server {
 /// A load that must go well, as JSON.
 #[track_caller]
 fn load(cli: &Cli, line: &str) -> Json {
-    serde_json::from_str(&cli.run(&format!("-o json --password-file password bench {line}")).ok()).unwrap()
+    serde_json::from_str(&cli.run(&format!("-o json --password-file password bench {line}")).ok())
+        .unwrap()
 }
 
 #[tokio::test]
@@ -54,8 +55,13 @@ async fn every_mode_runs_and_counts() {
         ("chat --operations 40 --connections 3", 40, 120),
     ] {
         let result = load(&cli, &format!("{line} --duration 1m"));
-        assert_eq!((&result["operations"], &result["timed"]), (&operations.into(), &timed.into()), "{line}");
-        let times = ["p50", "p90", "p99", "p99.9", "max"].map(|name| result["latency_us"][name].as_f64().unwrap());
+        assert_eq!(
+            (&result["operations"], &result["timed"]),
+            (&operations.into(), &timed.into()),
+            "{line}"
+        );
+        let times = ["p50", "p90", "p99", "p99.9", "max"]
+            .map(|name| result["latency_us"][name].as_f64().unwrap());
         assert!(times[0] > 0.0 && times.is_sorted(), "{line}: {times:?}");
     }
     // Nobody is left behind, and nothing in the account's store.
@@ -69,7 +75,8 @@ async fn every_mode_runs_and_counts() {
 async fn a_fixed_rate_is_kept() {
     let server = server().await;
     let cli = Cli::new(&server, "anuran");
-    for mode in ["unary", "text", "batch --batch 10", "pipeline --batch 10", "chat --connections 2"] {
+    for mode in ["unary", "text", "batch --batch 10", "pipeline --batch 10", "chat --connections 2"]
+    {
         let result = load(&cli, &format!("{mode} --rate 400 --duration 500ms"));
         assert_eq!(result["operations"], 200, "{mode}");
         // The last begins one distance, at most of 25 ms, before the end.
@@ -84,13 +91,20 @@ async fn people_read_a_table_and_a_plot() {
     let text = cli.run("bench text --operations 20 --plot latency.svg").ok();
     let id = std::process::id();
     assert!(
-        load(&cli, &format!("batch --operations 16000 --pid {id}"))["server_cpu_us_per_operation"].as_f64() > Some(0.0)
+        load(&cli, &format!("batch --operations 16000 --pid {id}"))["server_cpu_us_per_operation"]
+            .as_f64()
+            > Some(0.0)
     );
-    for part in ["text as guest: 8 connections", "20 operations in ", "every answer was right", "p99.9  "] {
+    for part in
+        ["text as guest: 8 connections", "20 operations in ", "every answer was right", "p99.9  "]
+    {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let plot = std::fs::read_to_string(cli.home.path().join("latency.svg")).unwrap();
-    assert!(plot.starts_with("<svg ") && plot.contains("<polyline") && plot.contains("\n90\n"), "{plot}");
+    assert!(
+        plot.starts_with("<svg ") && plot.contains("<polyline") && plot.contains("\n90\n"),
+        "{plot}"
+    );
     let error = cli.run("bench unary --operations 1 --plot nowhere/latency.svg").error(2);
     assert!(error.starts_with("cannot write nowhere/latency.svg: "), "{error}");
 }
@@ -110,11 +124,19 @@ async fn what_cannot_be_run_is_refused() {
         ("bench batch --other", 2, "`bench batch` has no use for it"),
         ("bench text --value-size 61441", 2, "from 1 to 61440"),
         ("bench batch --value-size 1048576", 2, "too long a request"),
-        ("bench text", 2, "the server has no door `text`; start it with --compat text=127.0.0.1:PORT, or give --door"),
+        (
+            "bench text",
+            2,
+            "the server has no door `text`; start it with --compat text=127.0.0.1:PORT, or give --door",
+        ),
         ("bench text --door 127.0.0.1:1", 8, "cannot connect to 127.0.0.1:1"),
         ("bench unary --other", 5, "only a manager may read another user's store"),
         ("bench text --users 2", 2, "`bench text` has no use for it; it is for guests over gRPC"),
-        ("bench unary --pid 4294967295", 2, "--pid: there is no process 4294967295 on this machine"),
+        (
+            "bench unary --pid 4294967295",
+            2,
+            "--pid: there is no process 4294967295 on this machine",
+        ),
         ("bench unary --manager", 2, "there is no terminal to ask for the password on"),
     ] {
         let error = cli.run(line).error(code);
@@ -164,7 +186,9 @@ async fn a_wrong_answer_fails_the_run() {
         ),
         (
             "a put refused",
-            |line| Some(if line.starts_with("put") { "Error: full\n".to_owned() } else { right(line) }),
+            |line| {
+                Some(if line.starts_with("put") { "Error: full\n".to_owned() } else { right(line) })
+            },
             1,
             "a wrong answer to text: `Error: full\\n",
         ),
@@ -174,11 +198,18 @@ async fn a_wrong_answer_fails_the_run() {
             1,
             "`abc\\n`",
         ),
-        ("the end", |line| line.starts_with("put").then(|| right(line)), 1, "a wrong answer to text: ``"),
+        (
+            "the end",
+            |line| line.starts_with("put").then(|| right(line)),
+            1,
+            "a wrong answer to text: ``",
+        ),
     ];
     for (name, answer, code, want) in cases {
         let door = fake(answer);
-        let line = format!("bench text --door {door} --operations 50 --connections 1 --value-size 10 --writes 0");
+        let line = format!(
+            "bench text --door {door} --operations 50 --connections 1 --value-size 10 --writes 0"
+        );
         let ran = cli.run(&line);
         if code == 0 {
             ran.ok();
@@ -189,7 +220,8 @@ async fn a_wrong_answer_fails_the_run() {
     }
 }
 
-/// A fixed rate counts from when each request was due, so one slow answer shows in all that waited behind it; a closed loop forgives them.
+/// A fixed rate counts from when each request was due, so one slow answer shows in all that waited
+/// behind it; a closed loop forgives them.
 #[tokio::test]
 async fn a_stall_is_seen_by_all_that_were_due() {
     let server = Server::start().await;
@@ -198,7 +230,9 @@ async fn a_stall_is_seen_by_all_that_were_due() {
     let slow = |silence: Receiver<()>| {
         let gets = std::sync::atomic::AtomicU32::new(0);
         fake(move |line| {
-            if line.starts_with("get") && gets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 10 {
+            if line.starts_with("get")
+                && gets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 10
+            {
                 let _ = silence.recv_timeout(Duration::from_millis(500));
             }
             Some(right(line))
@@ -209,9 +243,13 @@ async fn a_stall_is_seen_by_all_that_were_due() {
         let result = load(&cli, &format!("text --door {door} {options} {more}"));
         result["latency_us"]["p50"].as_f64().unwrap()
     };
-    // 100 requests in 500 ms: those due while the door was silent, nine tenths, waited for the rest of its silence and for each other.
+    // 100 requests in 500 ms: those due while the door was silent, nine tenths, waited for the rest
+    // of its silence and for each other.
     let fixed = run(slow(silence), "--rate 200");
     let (_never, silence): (_, Receiver<()>) = mpsc::channel();
     let closed = run(slow(silence), "");
-    assert!(fixed > 100_000.0 && closed < 50_000.0, "fixed rate {fixed} µs, closed loop {closed} µs");
+    assert!(
+        fixed > 100_000.0 && closed < 50_000.0,
+        "fixed rate {fixed} µs, closed loop {closed} µs"
+    );
 }

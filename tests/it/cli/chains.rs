@@ -43,7 +43,12 @@ async fn one_after_another() {
         ("getother anuran city", 0, "Kolkata\n", ""),
         ("putother anuran city Mumbai get city", 0, "Mumbai\n", ""),
         ("put t v --ttl 1d -- get t", 2, "", "error: `put` has no option `--`"),
-        ("encode comm decode 01100011 01101111", 0, "01100011 01101111 01101101 01101101\nco\n", ""),
+        (
+            "encode comm decode 01100011 01101111",
+            0,
+            "01100011 01101111 01101101 01101101\nco\n",
+            "",
+        ),
         ("calc 12 + 13 calc 4.5 / -6", 0, "25.0\n-0.75\n", ""),
         ("calc 1 / 0", 2, "", "error: "),
         ("decode 012", 2, "", "error: "),
@@ -65,7 +70,11 @@ async fn one_after_another() {
         } else {
             assert_eq!(ran.text(), stdout, "{line}");
         }
-        assert!(ran.stderr.starts_with(stderr) && ran.stderr.is_empty() == stderr.is_empty(), "{line}: {}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with(stderr) && ran.stderr.is_empty() == stderr.is_empty(),
+            "{line}: {}",
+            ran.stderr
+        );
     }
 }
 
@@ -114,7 +123,11 @@ async fn json_has_what_the_contract_has() {
     for (line, want) in [
         (
             "-o jsonl put k v get k get nope",
-            vec![put(1), json!({ "key": "k", "value": "v", "revision": 1 }), json!({ "key": "nope", "value": null })],
+            vec![
+                put(1),
+                json!({ "key": "k", "value": "v", "revision": 1 }),
+                json!({ "key": "nope", "value": null }),
+            ],
         ),
         ("-o json put k w", vec![put(2)]),
         ("-o json keys", vec![json!([{ "key": "k" }])]),
@@ -122,7 +135,10 @@ async fn json_has_what_the_contract_has() {
         ("-o json keys x", vec![json!([])]),
         ("-o jsonl scan", vec![json!({ "key": "k", "value": "w", "revision": 2 })]),
         ("-o jsonl scan --keys-only", vec![json!({ "key": "k", "revision": 2 })]),
-        ("-o jsonl delete k", vec![json!({ "key": "k", "deleted": true, "revision": 3, "durability": "local" })]),
+        (
+            "-o jsonl delete k",
+            vec![json!({ "key": "k", "deleted": true, "revision": 3, "durability": "local" })],
+        ),
         ("-o jsonl calc 1 + 2", vec![json!({ "result": 3.0, "text": "3.0" })]),
     ] {
         assert_eq!(ran(line), want, "{line}");
@@ -149,7 +165,12 @@ async fn scripts_stop_at_the_first_error_and_tell_its_line() {
             "",
         ),
         ("get nope\n", 3, "<blank>\n", ""),
-        ("get city\nget\nget city\n", 2, "New Delhi\n", "error: line 2: `get` lacks its KEY; the form is `get KEY`\n"),
+        (
+            "get city\nget\nget city\n",
+            2,
+            "New Delhi\n",
+            "error: line 2: `get` lacks its KEY; the form is `get KEY`\n",
+        ),
         ("put k v --if-revision 9\nget city", 6, "", "error: line 1: "),
         ("put k -\n", 2, "", "error: line 1: the standard input can be read only once"),
         ("get 'city\n", 2, "", "error: line 1: a quote does not end\n"),
@@ -170,7 +191,8 @@ async fn a_listing_is_whole_and_sorted_and_its_reader_may_leave() {
     let server = Server::start().await;
     let cli = Cli::new(&server, "anuran");
     let padding = "x".repeat(60);
-    let lines: String = (0..2_500).map(|n| format!("{{\"key\":\"{n:05}{padding}\",\"value\":\"\"}}\n")).collect();
+    let lines: String =
+        (0..2_500).map(|n| format!("{{\"key\":\"{n:05}{padding}\",\"value\":\"\"}}\n")).collect();
     assert_eq!(cli.run_with_input("import", lines.as_bytes()).ok(), "2500 entries\n");
     let keys = cli.run("keys").ok();
     let want: Vec<String> = (0..2_500).map(|n| format!("{n:05}{padding}")).collect();
@@ -191,7 +213,13 @@ async fn a_listing_is_whole_and_sorted_and_its_reader_may_leave() {
 async fn the_help_lists_commands_options_and_exit_codes() {
     let cli = Cli::at("127.0.0.1:1", "anuran");
     let help = cli.run("--help").ok();
-    for part in ["putother USER KEY VALUE", "--password-file", "KVRPC_SERVER", "\n  130  interrupted", "Examples:"] {
+    for part in [
+        "putother USER KEY VALUE",
+        "--password-file",
+        "KVRPC_SERVER",
+        "\n  130  interrupted",
+        "Examples:",
+    ] {
         assert!(help.contains(part), "{part} is not in\n{help}");
     }
     assert_eq!(cli.run("--version").ok(), format!("kvrpc-cli {}\n", env!("CARGO_PKG_VERSION")));

@@ -23,7 +23,9 @@ impl Drop for Running {
 /// What a program writes, line by line, as it comes.
 fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (line, lines) = channel();
-    thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+    thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+    });
     lines
 }
 
@@ -42,7 +44,8 @@ async fn a_script_talks_line_by_line() {
     let text = bob.run_with_input("chat tea", b"\x1b[2Jhi\n/quit\nnever\n").ok();
     assert_eq!(text, "ann: hello\nann: /join me\nann: last, without an end\nbob: \\u{1b}[2Jhi\n");
     let json = bob.run_with_input("-o jsonl chat tea", b"").ok();
-    let events: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events[0]["text"], "hello");
     assert_eq!(events.last().unwrap()["event"], "joined");
     let refused = bob.run_with_input("chat tea", &[&[b'x'; 5_000][..], b"\nfine\n"].concat());
@@ -86,8 +89,10 @@ async fn people_talk_at_their_terminals() {
 
 #[tokio::test]
 async fn a_lost_connection_is_taken_up_where_it_was() {
-    let server =
-        Server::builder().toml("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n").start().await;
+    let server = Server::builder()
+        .toml("[limits]\nconnection-age = \"300ms\"\nclosing-notice = \"50ms\"\n")
+        .start()
+        .await;
     let ann = Cli::new(&server, "ann");
     let mut chat = Running(ann.command(["chat", "tea"]).stdin(Stdio::piped()).spawn().unwrap());
     let lines = lines_of(chat.0.stdout.take().unwrap());
@@ -124,7 +129,8 @@ async fn a_watch_prints_changes_as_they_are_made() {
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();
     assert_eq!((&first["change"], &first["value"]), (&"put".into(), &"Kolkata".into()));
     ann.run("delete city put other 1").ok();
-    let deleted = std::iter::repeat_with(|| next(&lines)).find(|line| line.contains("delete")).unwrap();
+    let deleted =
+        std::iter::repeat_with(|| next(&lines)).find(|line| line.contains("delete")).unwrap();
     assert!(deleted.contains("\"key\":\"city\""), "{deleted}");
     assert_eq!(ann.run("watch --user adam").code, Some(5));
 }

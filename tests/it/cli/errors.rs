@@ -34,11 +34,17 @@ async fn nobody_listens() {
     let (listener, address) = listener().await;
     drop(listener);
     let cli = Cli::at(address.to_string(), "anuran");
-    let want = format!("no server at {address}; start one with `kvrpc-server`, or name another with --server");
+    let want = format!(
+        "no server at {address}; start one with `kvrpc-server`, or name another with --server"
+    );
     assert_eq!(cli.run("get city").error(8), want);
     assert_eq!(cli.run("now").error(8), want);
     let ran = cli.run("doctor");
-    assert!(ran.text().contains("fail  connection") && ran.text().contains("`kvrpc-server`"), "{}", ran.text());
+    assert!(
+        ran.text().contains("fail  connection") && ran.text().contains("`kvrpc-server`"),
+        "{}",
+        ran.text()
+    );
     assert_eq!(ran.error(8), "1 of the checks failed");
     let error = Cli::at("name.invalid:1", "anuran").run("now").error(8);
     assert_eq!(error, "no host of this name: name.invalid:1; see --server");
@@ -81,7 +87,10 @@ async fn nobody_answers() {
         }
     });
     let (_, ran) = beside(Cli::at(address.to_string(), "anuran"), "--timeout 300ms now").await;
-    assert_eq!(ran.error(8), format!("no answer from {address} within 300ms; --timeout gives it longer"));
+    assert_eq!(
+        ran.error(8),
+        format!("no answer from {address} within 300ms; --timeout gives it longer")
+    );
     serving.abort();
 }
 
@@ -118,7 +127,8 @@ async fn tls_is_used_where_it_is_asked_for() {
     assert_eq!(cli.run("get k").error(8), want);
 
     let cli = Cli::at(format!("https://localhost:{plain}"), "anuran");
-    let want = format!("the server at localhost:{plain} does not speak TLS; use http://localhost:{plain}");
+    let want =
+        format!("the server at localhost:{plain} does not speak TLS; use http://localhost:{plain}");
     assert_eq!(cli.run(&format!("--ca-cert {root} get k")).error(8), want);
 }
 
@@ -127,12 +137,21 @@ async fn a_server_may_ask_for_a_clients_certificate() {
     let authority = Authority::new();
     let [cert, key] = authority.write_pair(&authority.sign("server"));
     let root = authority.write_root();
-    let builder = Server::builder().flag("--tls-cert", cert).flag("--tls-key", key).flag("--tls-client-ca", &root);
+    let builder = Server::builder()
+        .flag("--tls-cert", cert)
+        .flag("--tls-key", key)
+        .flag("--tls-client-ca", &root);
     let server = builder.start().await;
     let signed = authority.sign("anuran");
-    let (cert, key) = (authority.write("client.pem", &signed.cert), authority.write("client-key.pem", &signed.key));
+    let (cert, key) = (
+        authority.write("client.pem", &signed.cert),
+        authority.write("client-key.pem", &signed.key),
+    );
     let cli = Cli::at(format!("https://localhost:{}", server.grpc().port()), "anuran");
-    assert_eq!(cli.run(&format!("--ca-cert {root} --cert {cert} --key {key} put k v get k")).ok(), "v\n");
+    assert_eq!(
+        cli.run(&format!("--ca-cert {root} --cert {cert} --key {key} put k v get k")).ok(),
+        "v\n"
+    );
     let error = cli.run(&format!("--ca-cert {root} get k")).error(8);
     assert!(error.contains("--cert and --key"), "{error}");
 }
@@ -143,15 +162,16 @@ async fn a_healthy_server_passes_every_check() {
     let cli = Cli::new(&server, "anuran");
     for round in ["without a session", "with one"] {
         let text = cli.run("doctor").ok();
-        let steps: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("ok    ")).collect();
+        let steps: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("ok    ")).collect();
         assert_eq!(steps.len(), 8, "{round}: {text}");
         assert_eq!(text.contains("anuran (guest)"), round == "with one", "{text}");
         cli.run("token").ok();
     }
 }
 
-/// The connection is lost after the server wrote, and before the client learned of it: the same request goes out
-/// again, and is answered as the first one was.
+/// The connection is lost after the server wrote, and before the client learned of it: the same
+/// request goes out again, and is answered as the first one was.
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_done_once() {
     let server = Server::start().await;
@@ -160,8 +180,9 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     let (listener, address) = listener().await;
     let upstream = server.grpc();
     let (client, token_of_client) = (Cli::at(address.to_string(), "anuran"), token.clone());
-    let writing =
-        spawn_blocking(move || client.run_with_variable("-o jsonl put city Kolkata", "KVRPC_TOKEN", &token_of_client));
+    let writing = spawn_blocking(move || {
+        client.run_with_variable("-o jsonl put city Kolkata", "KVRPC_TOKEN", &token_of_client)
+    });
 
     let (first, _) = within("it connects", listener.accept()).await.unwrap();
     let (mut from_client, _to_client) = first.into_split();
@@ -170,7 +191,8 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
         let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
         to_server
     });
-    eventually("the server has written", || async { direct.run("get city").text() == "Kolkata\n" }).await;
+    eventually("the server has written", || async { direct.run("get city").text() == "Kolkata\n" })
+        .await;
     // Both connections end here; nothing of the answer has reached the client.
     forwarding.abort();
     drop((_to_client, _from_server));
@@ -183,7 +205,8 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     let ran = within("the command ends", writing).await.unwrap();
     let reply: serde_json::Value = serde_json::from_str(&ran.ok()).unwrap();
     assert_eq!(reply["revision"], 1);
-    let kept: serde_json::Value = serde_json::from_str(&direct.run("-o jsonl get city").ok()).unwrap();
+    let kept: serde_json::Value =
+        serde_json::from_str(&direct.run("-o jsonl get city").ok()).unwrap();
     assert_eq!(kept["revision"], 1, "it was written twice");
     forwarding.abort();
 }

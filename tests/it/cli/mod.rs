@@ -50,7 +50,10 @@ impl Cli {
     fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-cli"));
         command.env_clear().current_dir(&self.home);
-        command.env("HOME", self.home.path()).env("KVRPC_SERVER", &self.server).env("KVRPC_USER", &self.user);
+        command
+            .env("HOME", self.home.path())
+            .env("KVRPC_SERVER", &self.server)
+            .env("KVRPC_USER", &self.user);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -9,7 +9,9 @@ use crate::harness::Server;
 
 impl Cli {
     fn cached(&self) -> Vec<PathBuf> {
-        let Ok(files) = fs::read_dir(self.home.path().join(".cache/kvrpc")) else { return Vec::new() };
+        let Ok(files) = fs::read_dir(self.home.path().join(".cache/kvrpc")) else {
+            return Vec::new();
+        };
         files.map(|file| file.unwrap().path()).collect()
     }
 
@@ -76,7 +78,10 @@ async fn a_name_in_use_names_the_next_step() {
     let (first, second) = (Cli::new(&server, "anuran"), Cli::new(&server, "Anuran"));
     first.run("put k v").ok();
     let error = second.run("put k v").error(6);
-    assert!(error.starts_with("the name `Anuran` is in use; take another with --user NAME"), "{error}");
+    assert!(
+        error.starts_with("the name `Anuran` is in use; take another with --user NAME"),
+        "{error}"
+    );
     second.run("--user rwitick put k v").ok();
 }
 
@@ -135,9 +140,15 @@ async fn an_account_has_sessions_of_its_own() {
     let cli = Cli::new(&server, "adam");
     let error = cli.run("get k").error(6);
     assert!(error.ends_with("sign in with `kvrpc-cli --user adam auth adam`"), "{error}");
-    assert_eq!(cli.run_with_input("--password-file - auth adam put k v", b"bill\n").ok(), "adam (manager)\n");
+    assert_eq!(
+        cli.run_with_input("--password-file - auth adam put k v", b"bill\n").ok(),
+        "adam (manager)\n"
+    );
     assert_eq!(cli.run("get k").ok(), "v\n");
     // Signing in again after the session has ended.
     Cli::new(&server, "other").run_with_variable("signout", "KVRPC_TOKEN", &cli.token()).ok();
-    assert_eq!(cli.run_with_input("--password-file - auth adam get k", b"bill").ok(), "adam (manager)\nv\n");
+    assert_eq!(
+        cli.run_with_input("--password-file - auth adam get k", b"bill").ok(),
+        "adam (manager)\nv\n"
+    );
 }

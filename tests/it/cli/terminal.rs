@@ -13,8 +13,15 @@ impl Cli {
     /// Runs it with a terminal in place of all three of its streams.
     pub(super) fn at_terminal(&self, line: &str) -> OsSession {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kvrpc-cli"));
-        command.env_clear().current_dir(&self.home).env("TERM", "xterm").env("HOME", self.home.path());
-        command.env("KVRPC_SERVER", &self.server).env("KVRPC_USER", &self.user).args(line.split_whitespace());
+        command
+            .env_clear()
+            .current_dir(&self.home)
+            .env("TERM", "xterm")
+            .env("HOME", self.home.path());
+        command
+            .env("KVRPC_SERVER", &self.server)
+            .env("KVRPC_USER", &self.user)
+            .args(line.split_whitespace());
         let mut session = Session::spawn(command).unwrap();
         session.set_expect_timeout(Some(PATIENCE));
         session

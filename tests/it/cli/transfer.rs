@@ -10,7 +10,8 @@ async fn what_is_exported_comes_back_as_it_was() {
     let bytes: Vec<u8> = (0..=255).collect();
     from.write("bytes", &bytes);
     from.write("large", vec![b'"'; 1 << 20]);
-    from.run("put city Kolkata put bytes @bytes put later 1 --ttl 1d put large @large put other x").ok();
+    from.run("put city Kolkata put bytes @bytes put later 1 --ttl 1d put large @large put other x")
+        .ok();
     from.run_words(&["put", "lines", "a\n\"b\"\u{202e}"]).ok();
     let exported = from.run("export").ok();
     assert_eq!(exported.lines().count(), 6);
@@ -47,8 +48,10 @@ async fn a_wrong_line_imports_nothing() {
     }
     let error = cli.run("import nowhere").error(2);
     assert!(error.starts_with("cannot read nowhere: "), "{error}");
-    let expired =
-        "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"value\":\"2\"}";
-    assert_eq!(cli.run_with_input("import", expired.as_bytes()).ok(), "1 entries, and 1 left out that have expired\n");
+    let expired = "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"value\":\"2\"}";
+    assert_eq!(
+        cli.run_with_input("import", expired.as_bytes()).ok(),
+        "1 entries, and 1 left out that have expired\n"
+    );
     assert_eq!(cli.run("keys").ok(), "new\n");
 }

@@ -41,7 +41,8 @@ fn redis_cli(arguments: &[&str]) -> String {
 
 /// A new cluster of as many masters as there are files, each with a replica.
 fn restore(files: &[PathBuf]) -> RedisCluster {
-    let start = || RedisProcess::start(&[&RedisCluster::SETTINGS[..], &["--appendonly", "no"]].concat());
+    let start =
+        || RedisProcess::start(&[&RedisCluster::SETTINGS[..], &["--appendonly", "no"]].concat());
     let mut nodes: Vec<_> = files.iter().map(|_| start()).collect();
     let addresses: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let masters: Vec<_> = addresses.iter().map(String::as_str).collect();
@@ -55,12 +56,23 @@ fn restore(files: &[PathBuf]) -> RedisCluster {
         nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     });
     let fixed = redis_cli(&["--cluster", "fix", masters[0]]);
-    assert!(fixed.contains("Moving slot"), "what lay elsewhere in the old cluster is moved: {fixed}");
+    assert!(
+        fixed.contains("Moving slot"),
+        "what lay elsewhere in the old cluster is moved: {fixed}"
+    );
     for master in &masters {
         let replica = start();
         let id = redis_cli(&["-p", master.rsplit_once(':').unwrap().1, "CLUSTER", "MYID"]);
         let address = format!("127.0.0.1:{}", replica.port);
-        let add = ["--cluster", "add-node", &address, masters[0], "--cluster-slave", "--cluster-master-id", id.trim()];
+        let add = [
+            "--cluster",
+            "add-node",
+            &address,
+            masters[0],
+            "--cluster-slave",
+            "--cluster-master-id",
+            id.trim(),
+        ];
         redis_cli(&add);
         nodes.push(replica);
     }
@@ -68,7 +80,9 @@ fn restore(files: &[PathBuf]) -> RedisCluster {
         assert_eq!(node.cli(&["CONFIG", "SET", "appendonly", "yes"]).trim(), "OK");
     }
     until("every replica has all", || {
-        let linked = |node: &&RedisProcess| node.cli(&["INFO", "replication"]).contains("master_link_status:up");
+        let linked = |node: &&RedisProcess| {
+            node.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        };
         nodes.iter().filter(linked).count() == files.len()
             && nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     });
@@ -114,12 +128,16 @@ async fn a_cluster_comes_back_from_its_backup() {
     let id = |at: usize| masters[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
     let address = format!("127.0.0.1:{}", masters[0].port);
     let (from, to) = (id(0), id(1));
-    let from_to = ["--cluster-from", &from, "--cluster-to", &to, "--cluster-slots", "2000", "--cluster-yes"];
+    let from_to =
+        ["--cluster-from", &from, "--cluster-to", &to, "--cluster-slots", "2000", "--cluster-yes"];
     redis_cli(&[&["--cluster", "reshard", &address], &from_to[..]].concat());
-    until("every replica has all", || masters.iter().all(|master| master.cli(&["WAIT", "1", "1000"]).trim() == "1"));
+    until("every replica has all", || {
+        masters.iter().all(|master| master.cli(&["WAIT", "1", "1000"]).trim() == "1")
+    });
     let replicas = old.role("slave");
     assert_eq!(replicas.len(), 3);
-    let files_of: Vec<_> = replicas.iter().map(|node| files.path().join(node.port.to_string())).collect();
+    let files_of: Vec<_> =
+        replicas.iter().map(|node| files.path().join(node.port.to_string())).collect();
     for (node, file) in replicas.iter().zip(&files_of) {
         redis_cli(&["-p", &node.port.to_string(), "--rdb", file.to_str().unwrap()]);
     }
@@ -132,13 +150,20 @@ async fn a_cluster_comes_back_from_its_backup() {
     let nobody = Raw::new(server.channel());
     for (user, before) in users.iter().zip(&before) {
         let user = Raw { channel: server.channel(), authorization: user.authorization.clone() };
-        assert_eq!(all_of(&user).await, *before, "a token of the old cluster, and all that was its user's");
+        assert_eq!(
+            all_of(&user).await,
+            *before,
+            "a token of the old cluster, and all that was its user's"
+        );
         put(&user, "key 0", "again", None).await;
         assert_eq!(all_of(&user).await.1.unwrap().sequence, before.1.unwrap().sequence + 1);
     }
     let adam = auth(&nobody, "adam", "bill").await.unwrap();
     let listed: v1::ListUsersResponse = adam
-        .call(Method::ListUsers.path(), &v1::ListUsersRequest { page_size: 100, ..Default::default() })
+        .call(
+            Method::ListUsers.path(),
+            &v1::ListUsersRequest { page_size: 100, ..Default::default() },
+        )
         .await
         .unwrap();
     let managers = listed.users.iter().filter(|user| user.role == v1::Role::Manager as i32).count();

@@ -65,7 +65,10 @@ impl Load {
         for number in 0..writers {
             let name = format!("writer {number}");
             let client = crate::grpc::people::sign_in(&Raw::new(fronts[0].clone()), &name).await;
-            let at = |front: &Channel| Raw { channel: front.clone(), authorization: client.authorization.clone() };
+            let at = |front: &Channel| Raw {
+                channel: front.clone(),
+                authorization: client.authorization.clone(),
+            };
             let mut clients: Vec<Raw> = fronts.iter().map(at).collect();
             if number == 0 {
                 first.clone_from(&clients);
@@ -79,7 +82,8 @@ impl Load {
 
     /// Waits until every writer has had so many more acknowledged, about.
     pub(super) async fn go_on(&self, each: u64) {
-        let wanted = self.seen.acknowledged.load(Ordering::Relaxed) + each * self.running.len() as u64;
+        let wanted =
+            self.seen.acknowledged.load(Ordering::Relaxed) + each * self.running.len() as u64;
         let mut turns = tokio::time::interval(Duration::from_millis(10));
         let reached = async {
             while self.seen.acknowledged.load(Ordering::Relaxed) < wanted {
@@ -92,7 +96,10 @@ impl Load {
 
     /// The failures and the longest wait since the last time.
     pub(super) fn take(&self) -> (BTreeMap<String, u64>, Duration) {
-        (std::mem::take(&mut *self.seen.failures.lock()), std::mem::take(&mut *self.seen.longest.lock()))
+        (
+            std::mem::take(&mut *self.seen.failures.lock()),
+            std::mem::take(&mut *self.seen.longest.lock()),
+        )
     }
 
     /// The most tries that a write took since the last time.
@@ -148,7 +155,11 @@ impl Writer {
                 }
                 Ok(Err(failure)) if failure.was_not_sent() => "not sent".to_owned(),
                 Ok(Err(failure)) => {
-                    format!("{:?} {}", failure.code, failure.reason.map_or("-", |reason| reason.as_str()))
+                    format!(
+                        "{:?} {}",
+                        failure.code,
+                        failure.reason.map_or("-", |reason| reason.as_str())
+                    )
                 }
                 Err(_) => "no answer".to_owned(),
             };
@@ -166,17 +177,23 @@ impl Writer {
         let mut verdict = Verdict::default();
         let mut entries = BTreeMap::new();
         let mut revision = 0;
-        let scanned = client.bytes(Method::Scan.path(), prost::Message::encode_to_vec(&request)).await.unwrap();
+        let scanned = client
+            .bytes(Method::Scan.path(), prost::Message::encode_to_vec(&request))
+            .await
+            .unwrap();
         for message in scanned {
             let response: v1::ScanResponse = prost::Message::decode(message).unwrap();
             revision = revision.max(response.position.unwrap().sequence);
             entries.extend(response.entries.into_iter().map(|entry| match entry.data {
-                Some(v1::entry::Data::Value(value)) => (entry.key, value.trim_end().parse::<u64>().unwrap()),
+                Some(v1::entry::Data::Value(value)) => {
+                    (entry.key, value.trim_end().parse::<u64>().unwrap())
+                }
                 other => panic!("{other:?}"),
             }));
         }
         for latest in self.done.saturating_sub(KEYS)..self.done {
-            verdict.lost += u64::from(entries.get(&format!("key {}", latest % KEYS)) != Some(&latest));
+            verdict.lost +=
+                u64::from(entries.get(&format!("key {}", latest % KEYS)) != Some(&latest));
         }
         verdict.lost += self.done.saturating_sub(revision);
         verdict.duplicates = revision.saturating_sub(self.done);

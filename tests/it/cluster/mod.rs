@@ -1,4 +1,5 @@
-//! What goes wrong in a cluster, under load: nothing that was acknowledged is lost, nothing is done twice, and it goes on by itself.
+//! What goes wrong in a cluster, under load: nothing that was acknowledged is lost, nothing is done
+//! twice, and it goes on by itself.
 //!
 //! `cargo test --test it cluster -- --ignored --nocapture` prints a row for each fault.
 
@@ -79,16 +80,29 @@ fn channel(front: &ServerProcess) -> Channel {
 #[ignore = "needs redis-server"]
 async fn faults_lose_and_double_nothing() {
     let mut town = Town::start().await;
-    eprintln!("| fault | longest wait for an acknowledgement | failures of single tries |\n|---|---|---|");
+    eprintln!(
+        "| fault | longest wait for an acknowledgement | failures of single tries |\n|---|---|---|"
+    );
 
-    let at = town.cluster.nodes.iter().position(|node| node.cli(&["ROLE"]).starts_with("master")).unwrap();
+    let at = town
+        .cluster
+        .nodes
+        .iter()
+        .position(|node| node.cli(&["ROLE"]).starts_with("master"))
+        .unwrap();
     town.cluster.nodes[at].signal(Signal::KILL);
-    eventually("a replica takes its place", || async { town.cluster.role("master").len() == 3 }).await;
+    eventually("a replica takes its place", || async { town.cluster.role("master").len() == 3 })
+        .await;
     town.cluster.nodes[at].revive();
     town.until_all_is_well().await;
     town.after("a master is killed, and comes back empty as a replica").await;
 
-    let at = town.cluster.nodes.iter().position(|node| node.cli(&["ROLE"]).starts_with("slave")).unwrap();
+    let at = town
+        .cluster
+        .nodes
+        .iter()
+        .position(|node| node.cli(&["ROLE"]).starts_with("slave"))
+        .unwrap();
     town.cluster.nodes[at].signal(Signal::KILL);
     eventually("too few replicas have a write", || async {
         town.load.seen.failures.lock().contains_key("Unknown OUTCOME_UNKNOWN")
@@ -104,7 +118,9 @@ async fn faults_lose_and_double_nothing() {
         town.cluster
             .nodes
             .iter()
-            .filter(|node| node.port != masters[0].port && node.cli(&["ROLE"]).starts_with("master"))
+            .filter(|node| {
+                node.port != masters[0].port && node.cli(&["ROLE"]).starts_with("master")
+            })
             .count()
             == 3
     })
@@ -116,7 +132,13 @@ async fn faults_lose_and_double_nothing() {
     let masters = town.cluster.role("master");
     let id = |at: usize| masters[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
     let moved = std::process::Command::new("redis-cli")
-        .args(["--cluster", "reshard", &format!("127.0.0.1:{}", masters[0].port), "--cluster-from", &id(0)])
+        .args([
+            "--cluster",
+            "reshard",
+            &format!("127.0.0.1:{}", masters[0].port),
+            "--cluster-from",
+            &id(0),
+        ])
         .args(["--cluster-to", &id(1), "--cluster-slots", "2000", "--cluster-yes"])
         .output()
         .unwrap();
@@ -144,7 +166,8 @@ async fn faults_lose_and_double_nothing() {
     assert!(serves(front.clone()).await);
     town.cluster.nodes.iter().for_each(|node| node.signal(Signal::STOP));
     let away = Instant::now();
-    eventually("health says that it does not serve", || async { !serves(front.clone()).await }).await;
+    eventually("health says that it does not serve", || async { !serves(front.clone()).await })
+        .await;
     let mut turns = tokio::time::interval(Duration::from_millis(100));
     while away.elapsed() < Duration::from_secs(30) {
         turns.tick().await;

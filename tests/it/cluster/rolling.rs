@@ -1,4 +1,5 @@
-//! Restarts one after another, of front ends and of nodes, under load: nobody who does as the documents say sees a failure.
+//! Restarts one after another, of front ends and of nodes, under load: nobody who does as the
+//! documents say sees a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,8 @@ use crate::watch::Watch;
 /// As many tries as the `retryPolicy` of a gRPC service config may allow.
 const TRIES: u64 = 5;
 
-/// Watches a store over all restarts: at another front end from the last position on when a stream ends.
+/// Watches a store over all restarts: at another front end from the last position on when a stream
+/// ends.
 struct Follower {
     seen: Arc<Mutex<Vec<u64>>>,
     streams: Arc<Mutex<u64>>,
@@ -33,7 +35,8 @@ impl Follower {
         let listed: v1::ListKeysResponse =
             fronts[0].call(Method::ListKeys.path(), &v1::ListKeysRequest::default()).await.unwrap();
         let mut after = listed.position;
-        let (seen, streams, stop) = (Arc::<Mutex<Vec<u64>>>::default(), Arc::<Mutex<u64>>::default(), Arc::default());
+        let (seen, streams, stop) =
+            (Arc::<Mutex<Vec<u64>>>::default(), Arc::<Mutex<u64>>::default(), Arc::default());
         let follower = (Arc::clone(&seen), Arc::clone(&streams), Arc::<AtomicBool>::clone(&stop));
         let task = tokio::spawn(async move {
             let (seen, streams, stop) = follower;
@@ -58,7 +61,9 @@ impl Follower {
                     Err(refused) => refused,
                 };
                 assert!(
-                    stop.load(Ordering::Relaxed) || ended.code == Code::Unavailable || ended.was_not_sent(),
+                    stop.load(Ordering::Relaxed)
+                        || ended.code == Code::Unavailable
+                        || ended.was_not_sent(),
                     "{ended:?}"
                 );
                 fronts.rotate_left(1);
@@ -68,9 +73,13 @@ impl Follower {
         Self { seen, streams, stop, task }
     }
 
-    /// Waits until it has seen this revision; gives how many changes it saw, each once and in order, on how many streams.
+    /// Waits until it has seen this revision; gives how many changes it saw, each once and in
+    /// order, on how many streams.
     async fn end(self, revision: u64) -> (usize, u64) {
-        eventually("the last change is seen", || async { self.seen.lock().last() == Some(&revision) }).await;
+        eventually("the last change is seen", || async {
+            self.seen.lock().last() == Some(&revision)
+        })
+        .await;
         self.stop.store(true, Ordering::Relaxed);
         assert!(!self.task.is_finished(), "it failed");
         self.task.abort();
@@ -87,13 +96,17 @@ async fn revision(raw: &Raw) -> u64 {
 }
 
 impl Town {
-    /// The figures since the last time: every failure of a try was one that is tried again, and few tries were enough.
+    /// The figures since the last time: every failure of a try was one that is tried again, and few
+    /// tries were enough.
     async fn tried(&self, what: &str, again: &[&str]) {
         self.load.go_on(20).await;
         let (failures, longest) = self.load.take();
         let tries = self.load.take_tries();
         eprintln!("| {what} | {:.2} s | {failures:?} | {tries} |", longest.as_secs_f64());
-        assert!(failures.keys().all(|failure| again.iter().any(|code| failure.starts_with(code))), "{failures:?}");
+        assert!(
+            failures.keys().all(|failure| again.iter().any(|code| failure.starts_with(code))),
+            "{failures:?}"
+        );
         assert!(tries <= TRIES, "{tries} tries");
     }
 
@@ -156,18 +169,26 @@ async fn a_rolling_restart_of_nodes_fails_no_call_and_loses_no_event() {
             .role("slave")
             .into_iter()
             .find(|node| {
-                node.cli(&["CLUSTER", "NODES"]).lines().any(|line| line.contains("myself") && line.contains(&id))
+                node.cli(&["CLUSTER", "NODES"])
+                    .lines()
+                    .any(|line| line.contains("myself") && line.contains(&id))
             })
             .unwrap();
         assert_eq!(replica.cli(&["CLUSTER", "FAILOVER"]).trim(), "OK");
         within("it takes over", async {
-            eventually("it takes over", || async { replica.cli(&["ROLE"]).starts_with("master") }).await;
+            eventually("it takes over", || async { replica.cli(&["ROLE"]).starts_with("master") })
+                .await;
         })
         .await;
-        town.tried("a replica takes over (CLUSTER FAILOVER)", &["Unavailable", "Unknown OUTCOME_UNKNOWN"]).await;
+        town.tried(
+            "a replica takes over (CLUSTER FAILOVER)",
+            &["Unavailable", "Unknown OUTCOME_UNKNOWN"],
+        )
+        .await;
         tokio::task::block_in_place(|| town.cluster.nodes[at].restart());
         town.until_all_is_well().await;
-        town.tried("the old master is restarted", &["Unavailable", "Unknown OUTCOME_UNKNOWN"]).await;
+        town.tried("the old master is restarted", &["Unavailable", "Unknown OUTCOME_UNKNOWN"])
+            .await;
     }
     town.end(follower).await;
 }

@@ -16,7 +16,9 @@ fn every_seed_of_every_dialect_runs() {
         for seed in seeds {
             peer::any(dialect.name, &fs::read(seed.unwrap().path()).unwrap());
         }
-        let target = fs::read_to_string(fuzz.join("fuzz_targets").join(format!("{}.rs", dialect.name))).unwrap();
+        let target =
+            fs::read_to_string(fuzz.join("fuzz_targets").join(format!("{}.rs", dialect.name)))
+                .unwrap();
         assert!(target.contains(&format!("\"{}\"", dialect.name)), "{target}");
     }
 }

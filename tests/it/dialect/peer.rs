@@ -1,20 +1,25 @@
-//! A service of a few lines, and doors without sockets: what the tests and the fuzz targets drive the codecs with.
+//! A service of a few lines, and doors without sockets: what the tests and the fuzz targets drive
+//! the codecs with.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use kvrpc::dialect::codec::{Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec};
+use kvrpc::dialect::codec::{
+    Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec,
+};
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::{
-    Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result, Role, ServerInfo,
-    SessionInfo, UpgradePolicy, User, UserName, Value, calculate, decode_bits, encode_bits,
+    Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result,
+    Role, ServerInfo, SessionInfo, UpgradePolicy, User, UserName, Value, calculate, decode_bits,
+    encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
 
-/// Answers actions as the service would: `anuran` is there and has a `city`; the name `taken` is in use; everyone has a
-/// `blob`; a `put` to `full` is over the quota; posting `flood` is over the rate; `adam`'s password is `bill`.
+/// Answers actions as the service would: `anuran` is there and has a `city`; the name `taken` is in
+/// use; everyone has a `blob`; a `put` to `full` is over the quota; posting `flood` is over the
+/// rate; `adam`'s password is `bill`.
 pub struct Peer {
     pub actions: Vec<String>,
     stores: BTreeMap<String, Store>,
@@ -25,8 +30,13 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(me: &str, policy: UpgradePolicy) -> Self {
-        let mut peer =
-            Self { actions: Vec::new(), stores: BTreeMap::new(), me: String::new(), role: Role::Guest, policy };
+        let mut peer = Self {
+            actions: Vec::new(),
+            stores: BTreeMap::new(),
+            me: String::new(),
+            role: Role::Guest,
+            policy,
+        };
         for user in ["anuran", me] {
             peer.enter(user);
         }
@@ -46,7 +56,9 @@ impl Peer {
     pub fn run(&mut self, action: Action) -> Answer {
         self.actions.push(match &action {
             Action::Run(command) => format!("{command:?}"),
-            Action::SignIn(_) | Action::Join(_) | Action::Post(_) | Action::Log(_) => format!("{action:?}"),
+            Action::SignIn(_) | Action::Join(_) | Action::Post(_) | Action::Log(_) => {
+                format!("{action:?}")
+            }
         });
         match action {
             Action::Run(command) => self.command(command).map(Some),
@@ -79,11 +91,15 @@ impl Peer {
         match command {
             Command::Get { key } => self.get(&me, &key),
             Command::Put { put, .. } => self.put(&me, &put.key, put.value),
-            Command::GetOther { user, key } => self.other(&user).and_then(|user| self.get(&user, &key)),
+            Command::GetOther { user, key } => {
+                self.other(&user).and_then(|user| self.get(&user, &key))
+            }
             Command::PutOther { user, put, .. } => {
                 self.other(&user).and_then(|user| self.put(&user, &put.key, put.value))
             }
-            Command::Upgrade { user: None } if self.role == Role::Guest && self.policy == UpgradePolicy::Managers => {
+            Command::Upgrade { user: None }
+                if self.role == Role::Guest && self.policy == UpgradePolicy::Managers =>
+            {
                 Err(error(Reason::UpgradeNotAllowed))
             }
             Command::Upgrade { user: None } => {
@@ -92,18 +108,27 @@ impl Peer {
             }
             Command::Auth { user, password } if user == "adam" && password == "bill" => {
                 self.role = Role::Manager;
-                Ok(Reply::Session(SessionInfo { token: String::new(), user: self.user(), expire_time: 0 }))
+                Ok(Reply::Session(SessionInfo {
+                    token: String::new(),
+                    user: self.user(),
+                    expire_time: 0,
+                }))
             }
             Command::Auth { .. } => Err(error(Reason::BadCredentials)),
-            Command::WhoAmI => Ok(Reply::WhoAmI { user: self.user(), expire_time: 0, upgrade_policy: self.policy }),
-            Command::ListKeys { prefix, page, .. } if prefix.as_str() == "endless" => Ok(Reply::Keys {
-                keys: vec![Key::new("k".repeat(1_000))?; 1_000],
-                next_page_token: page.token + ".",
-                position: POSITION,
-            }),
+            Command::WhoAmI => {
+                Ok(Reply::WhoAmI { user: self.user(), expire_time: 0, upgrade_policy: self.policy })
+            }
+            Command::ListKeys { prefix, page, .. } if prefix.as_str() == "endless" => {
+                Ok(Reply::Keys {
+                    keys: vec![Key::new("k".repeat(1_000))?; 1_000],
+                    next_page_token: page.token + ".",
+                    position: POSITION,
+                })
+            }
             // Pages of two, backwards, since no order of pages is promised.
             Command::ListKeys { prefix, page, .. } => {
-                let keys = self.store(&me).keys().rev().filter(|key| key.starts_with(prefix.as_str()));
+                let keys =
+                    self.store(&me).keys().rev().filter(|key| key.starts_with(prefix.as_str()));
                 let keys: Vec<_> = keys.map(|key| Key::new(key.as_str())).collect::<Result<_>>()?;
                 let (keys, next_page_token) = after(&page.token, &keys);
                 Ok(Reply::Keys { keys, next_page_token, position: POSITION })
@@ -121,8 +146,11 @@ impl Peer {
                 })
             }
             Command::ListUsers { page } => {
-                let users: Vec<_> =
-                    self.stores.keys().map(|name| User { name: name.clone(), role: Role::Guest }).collect();
+                let users: Vec<_> = self
+                    .stores
+                    .keys()
+                    .map(|name| User { name: name.clone(), role: Role::Guest })
+                    .collect();
                 let (users, next_page_token) = after(&page.token, &users);
                 Ok(Reply::Users { users, next_page_token })
             }
@@ -165,7 +193,11 @@ impl Peer {
     }
 
     fn get(&mut self, user: &str, key: &Key) -> Result<Reply> {
-        let value = self.store(user).get(key.as_str()).cloned().ok_or_else(|| error(Reason::KeyNotFound))?;
+        let value = self
+            .store(user)
+            .get(key.as_str())
+            .cloned()
+            .ok_or_else(|| error(Reason::KeyNotFound))?;
         Ok(Reply::Entry(Entry { value, revision: 1, expire_time: None }))
     }
 
@@ -256,7 +288,8 @@ pub fn stream_in_pieces(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -
 }
 
 fn heard(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>], in_pieces: bool) -> Heard {
-    let (mut codec, mut peer, mut heard) = (stream_codec(name), Peer::new("48106", policy), Heard::default());
+    let (mut codec, mut peer, mut heard) =
+        (stream_codec(name), Peer::new("48106", policy), Heard::default());
     let mut input = BytesMut::new();
     for feed in feeds {
         let event = match feed {
@@ -267,7 +300,8 @@ fn heard(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>], in_pieces: bool)
             Feed::Quiet => Input::Quiet,
             Feed::End => Input::End,
         };
-        heard.closed = drain(codec.as_mut(), &mut peer, &mut input, event, &mut heard.writes, in_pieces);
+        heard.closed =
+            drain(codec.as_mut(), &mut peer, &mut input, event, &mut heard.writes, in_pieces);
         if heard.closed {
             break;
         }
@@ -310,8 +344,14 @@ fn drain(
 }
 
 /// A WebSocket door; messages that are UTF-8 come as text, unless `binary`.
-pub fn messages(name: &str, policy: UpgradePolicy, messages: &[Payload<'_>]) -> (Heard, Vec<Message>) {
-    let Transport::WebSocket(open) = find(name).unwrap().transport else { panic!("{name} is no WebSocket dialect") };
+pub fn messages(
+    name: &str,
+    policy: UpgradePolicy,
+    messages: &[Payload<'_>],
+) -> (Heard, Vec<Message>) {
+    let Transport::WebSocket(open) = find(name).unwrap().transport else {
+        panic!("{name} is no WebSocket dialect")
+    };
     let (mut codec, mut peer, mut heard, mut replies) =
         (open(), Peer::new("nobody", policy), Heard::default(), Vec::new());
     for message in messages {
@@ -332,7 +372,9 @@ pub fn messages(name: &str, policy: UpgradePolicy, messages: &[Payload<'_>]) -> 
 
 /// A UDP door.
 pub fn datagram(name: &str, datagram: &[u8], source_port: u16) -> Option<String> {
-    let Transport::Udp(open) = find(name).unwrap().transport else { panic!("{name} is no UDP dialect") };
+    let Transport::Udp(open) = find(name).unwrap().transport else {
+        panic!("{name} is no UDP dialect")
+    };
     let (mut codec, mut peer) = (open(), Peer::new("nobody", UpgradePolicy::Managers));
     if codec.decode(datagram, source_port) == Decoded::Close {
         return None;
@@ -343,7 +385,8 @@ pub fn datagram(name: &str, datagram: &[u8], source_port: u16) -> Option<String>
     codec.finish()
 }
 
-/// Any bytes at all, to any dialect: the first says how they are cut. This is the entry of the fuzz targets.
+/// Any bytes at all, to any dialect: the first says how they are cut. This is the entry of the fuzz
+/// targets.
 pub fn any(name: &str, data: &[u8]) {
     let (cut, data) = data.split_first().map_or((0, data), |(cut, data)| (usize::from(*cut), data));
     match find(name).unwrap().transport {

@@ -31,7 +31,8 @@ pub(super) fn unhex(hex: &str) -> Vec<u8> {
 }
 
 /// Case, protocol, pickler, bytes.
-pub(super) fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static str, Vec<u8>)> {
+pub(super) fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static str, Vec<u8>)>
+{
     include_str!("corpus/pickles.txt").lines().map(|line| {
         let words: Vec<_> = line.split(' ').collect();
         let &[case, protocol, pickler, hex] = words.as_slice() else { panic!("{line}") };
@@ -98,8 +99,14 @@ fn every_protocol_is_answered_alike() {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (case, protocol, pickler, bytes) in corpus() {
         let heard = after_name(&[Bytes(&bytes)]);
-        let want = strings(wanted.get(case).unwrap_or_else(|| panic!("{case} is not in the table")));
-        assert_eq!(heard.writes, [want], "{case} in protocol {protocol} by {pickler}: {:?}", heard.actions);
+        let want =
+            strings(wanted.get(case).unwrap_or_else(|| panic!("{case} is not in the table")));
+        assert_eq!(
+            heard.writes,
+            [want],
+            "{case} in protocol {protocol} by {pickler}: {:?}",
+            heard.actions
+        );
         assert!(!heard.closed, "{case} in protocol {protocol} by {pickler} closes");
         *seen.entry(case).or_default() += 1;
     }
@@ -129,10 +136,22 @@ fn the_name_ends_before_the_first_pickle() {
         let together = [b"r\xc3\xa9 (1]", &bytes[..]].concat();
         let heard = stream("pickle", UpgradePolicy::Managers, &[Bytes(&together)]);
         let sign_in = heard.actions.first().map(String::as_str).unwrap_or_default();
-        assert!(sign_in.starts_with("SignIn(UserName { text: \"ré (1]\""), "{case} {protocol} {pickler}: {sign_in}");
-        assert_eq!(heard.writes, after_name(&[Bytes(&bytes)]).writes, "{case} {protocol} {pickler}");
-        let bytewise: Vec<_> = together.iter().map(|byte| Bytes(std::slice::from_ref(byte))).collect();
-        assert_eq!(stream("pickle", UpgradePolicy::Managers, &bytewise), heard, "{case} {protocol} {pickler}, cut");
+        assert!(
+            sign_in.starts_with("SignIn(UserName { text: \"ré (1]\""),
+            "{case} {protocol} {pickler}: {sign_in}"
+        );
+        assert_eq!(
+            heard.writes,
+            after_name(&[Bytes(&bytes)]).writes,
+            "{case} {protocol} {pickler}"
+        );
+        let bytewise: Vec<_> =
+            together.iter().map(|byte| Bytes(std::slice::from_ref(byte))).collect();
+        assert_eq!(
+            stream("pickle", UpgradePolicy::Managers, &bytewise),
+            heard,
+            "{case} {protocol} {pickler}, cut"
+        );
     }
 }
 
@@ -157,8 +176,18 @@ fn names_open_a_session_or_the_first_request_says_why_not() {
         ),
         ("too long", vec![Bytes(&long)], vec![illegal()], true),
         ("the end", vec![Bytes(b"bob"), End], vec![], true),
-        ("the end of a pickle is missing", vec![Bytes(b"bob"), Quiet, Bytes(&GET[..9]), End], vec![illegal()], true),
-        ("an opcode is cut", vec![Bytes(b"bob"), Quiet, Bytes(b"\x80"), End], vec![illegal()], true),
+        (
+            "the end of a pickle is missing",
+            vec![Bytes(b"bob"), Quiet, Bytes(&GET[..9]), End],
+            vec![illegal()],
+            true,
+        ),
+        (
+            "an opcode is cut",
+            vec![Bytes(b"bob"), Quiet, Bytes(b"\x80"), End],
+            vec![illegal()],
+            true,
+        ),
     ] {
         let heard = stream("pickle", UpgradePolicy::Managers, &feeds);
         assert_eq!((heard.writes, heard.closed), (want, closed), "{name}");
@@ -169,12 +198,21 @@ fn names_open_a_session_or_the_first_request_says_why_not() {
 fn managers_read_others() {
     let other = |user: &str| {
         let field = |name: &str, value: &str| format!("V{name}\nV{value}\ns");
-        format!("(d{}{}{}a", field("method", "GetOther"), field("username", user), field("key", "city"))
+        format!(
+            "(d{}{}{}a",
+            field("method", "GetOther"),
+            field("username", user),
+            field("key", "city")
+        )
     };
-    let pickle = format!("(l(dVmethod\nVupgrade\nsa{}{}{}.", other("anuran"), other("bob"), other("eve"));
+    let pickle =
+        format!("(l(dVmethod\nVupgrade\nsa{}{}{}.", other("anuran"), other("bob"), other("eve"));
     let feeds = [Bytes(b"bob"), Quiet, Bytes(pickle.as_bytes())];
     let heard = stream("pickle", UpgradePolicy::Open, &feeds);
-    assert_eq!(heard.writes, [strings(&["mode change successfull", "Kolkata", NONE, "Invalid username"])]);
+    assert_eq!(
+        heard.writes,
+        [strings(&["mode change successfull", "Kolkata", NONE, "Invalid username"])]
+    );
 }
 
 #[test]
@@ -185,13 +223,21 @@ fn a_reply_stops_at_4_mib() {
         &[b'v'; 60_000],
         b"ue.",
     ];
-    let get = [&b"](}(X\x06\0\0\0methodX\x03\0\0\0getX\x03\0\0\0keyX\x01\0\0\0auq\0"[..], &b"h\0".repeat(999), b"e."];
+    let get = [
+        &b"](}(X\x06\0\0\0methodX\x03\0\0\0getX\x03\0\0\0keyX\x01\0\0\0auq\0"[..],
+        &b"h\0".repeat(999),
+        b"e.",
+    ];
     let heard = after_name(&[Bytes(&put.concat()), Bytes(&get.concat())]);
     assert_eq!(heard.writes[0], strings(&[DONE]));
     let value = "v".repeat(60_000);
     let n_whole = (4 << 20) / 60_005;
     let over = "Error: the reply is over 4 MiB; ask for fewer keys at a time";
-    assert_eq!(heard.writes[1], strings(&[vec![value.as_str(); n_whole], vec![over; 1_000 - n_whole]].concat()));
-    // What would read more was not even run: the name, a put, the gets that fit, the one that did not.
+    assert_eq!(
+        heard.writes[1],
+        strings(&[vec![value.as_str(); n_whole], vec![over; 1_000 - n_whole]].concat())
+    );
+    // What would read more was not even run: the name, a put, the gets that fit, the one that did
+    // not.
     assert_eq!((heard.actions.len(), heard.closed), (2 + n_whole + 1, false));
 }

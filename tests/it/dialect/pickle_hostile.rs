@@ -1,4 +1,5 @@
-//! Pickles that would run code, nest without end, or grow: refused, at once, and nothing of them runs.
+//! Pickles that would run code, nest without end, or grow: refused, at once, and nothing of them
+//! runs.
 
 use super::peer::Feed;
 use super::pickle::{after_name, corpus, illegal, unhex};
@@ -36,7 +37,9 @@ fn each_is_refused_and_nothing_runs() {
         for feeds in [vec![Bytes(&bytes)], bytes.chunks(7).map(Bytes).collect()] {
             let heard = after_name(&feeds);
             assert_eq!((heard.writes, heard.closed), (vec![illegal()], true), "{case}");
-            let [_, log] = heard.actions.as_slice() else { panic!("{case} ran {:?}", heard.actions) };
+            let [_, log] = heard.actions.as_slice() else {
+                panic!("{case} ran {:?}", heard.actions)
+            };
             assert!(log.contains(logged(why)), "{case}: {log}, not {why}");
         }
         count += 1;
@@ -46,7 +49,8 @@ fn each_is_refused_and_nothing_runs() {
 
 #[test]
 fn the_memo_is_bounded() {
-    let writes: Vec<u8> = (0..10_001_u32).flat_map(|index| [&b"r"[..], &index.to_le_bytes()].concat()).collect();
+    let writes: Vec<u8> =
+        (0..10_001_u32).flat_map(|index| [&b"r"[..], &index.to_le_bytes()].concat()).collect();
     let heard = after_name(&[Bytes(b"]"), Bytes(&writes), Bytes(b".")]);
     assert_eq!((heard.writes, heard.closed), (vec![illegal()], true));
     assert!(heard.actions[1].contains(logged("values")), "{:?}", heard.actions);
@@ -62,7 +66,11 @@ fn a_pickle_may_have_64_kib_and_no_byte_more() {
         assert_eq!(pickle.len(), length);
         let heard = after_name(&[Bytes(&pickle)]);
         assert_eq!(heard.closed, want.is_some(), "{length}");
-        assert_eq!(heard.actions.last().is_some_and(|log| log.contains(logged("long"))), want.is_some(), "{length}");
+        assert_eq!(
+            heard.actions.last().is_some_and(|log| log.contains(logged("long"))),
+            want.is_some(),
+            "{length}"
+        );
     }
 }
 
@@ -80,12 +88,18 @@ fn the_counts_are_exact() {
 
 #[test]
 fn cut_at_every_byte_nothing_runs() {
-    let whole = corpus().map(|(case, _, _, bytes)| (case, bytes)).filter(|(_, bytes)| bytes.len() < 300);
-    let hostile = hostile().map(|(case, _, bytes)| (case, bytes)).filter(|(_, bytes)| bytes.len() < 300);
+    let whole =
+        corpus().map(|(case, _, _, bytes)| (case, bytes)).filter(|(_, bytes)| bytes.len() < 300);
+    let hostile =
+        hostile().map(|(case, _, bytes)| (case, bytes)).filter(|(_, bytes)| bytes.len() < 300);
     for (case, bytes) in whole.chain(hostile) {
         for length in 1..bytes.len() {
             let heard = after_name(&[Bytes(&bytes[..length]), End]);
-            assert_eq!((heard.writes, heard.closed), (vec![illegal()], true), "{case} cut at {length}");
+            assert_eq!(
+                (heard.writes, heard.closed),
+                (vec![illegal()], true),
+                "{case} cut at {length}"
+            );
             assert_eq!(heard.actions.len(), 2, "{case} cut at {length} ran {:?}", heard.actions);
         }
     }

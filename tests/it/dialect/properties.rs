@@ -9,7 +9,10 @@ use super::peer::{self, Feed, messages, stream, stream_in_pieces};
 use super::pickle::corpus;
 
 fn stream_dialect() -> impl Strategy<Value = &'static str> {
-    let names = ALL.iter().filter(|dialect| matches!(dialect.transport, Transport::Tcp(_))).map(|dialect| dialect.name);
+    let names = ALL
+        .iter()
+        .filter(|dialect| matches!(dialect.transport, Transport::Tcp(_)))
+        .map(|dialect| dialect.name);
     proptest::sample::select(names.collect::<Vec<_>>())
 }
 

@@ -38,8 +38,20 @@ fn bare_text_is_framed_by_newline_quiet_or_end() {
         ("the end", "hello", vec![Bytes(b"knock"), End], vec![HI], true),
         ("the end without bytes", "hello", vec![End], vec![], true),
         ("an empty line is a message", "hello", vec![Bytes(b"\n")], vec![HI_LINE], false),
-        ("several, the last bare", "hello", vec![Bytes(b"a\nb\nc"), Quiet], vec![HI_LINE, HI_LINE, HI], false),
-        ("any bytes", "hello", vec![Bytes(b"\xff\0"), Quiet, Bytes(b"\x80\n")], vec![HI, HI_LINE], false),
+        (
+            "several, the last bare",
+            "hello",
+            vec![Bytes(b"a\nb\nc"), Quiet],
+            vec![HI_LINE, HI_LINE, HI],
+            false,
+        ),
+        (
+            "any bytes",
+            "hello",
+            vec![Bytes(b"\xff\0"), Quiet, Bytes(b"\x80\n")],
+            vec![HI, HI_LINE],
+            false,
+        ),
     ]);
 }
 
@@ -51,10 +63,19 @@ fn lines_may_have_64_kib() {
         ("bare", vec![Bytes(&line), Quiet], "Whose there?", false),
         ("over it", vec![Bytes(&line), Bytes(b"x")], "Whose there?", true),
         ("over it, with an end", vec![Bytes(&line), Bytes(b"x\n")], "Whose there?", true),
-        ("over it, from one with newlines", vec![Bytes(b"\n"), Bytes(&line), Bytes(b"x\n")], "Whose there?\n", true),
+        (
+            "over it, from one with newlines",
+            vec![Bytes(b"\n"), Bytes(&line), Bytes(b"x\n")],
+            "Whose there?\n",
+            true,
+        ),
     ] {
         let heard = stream("hello", UpgradePolicy::Managers, &feeds);
-        assert_eq!((heard.writes.last().unwrap().as_slice(), heard.closed), (want.as_bytes(), closed), "{name}");
+        assert_eq!(
+            (heard.writes.last().unwrap().as_slice(), heard.closed),
+            (want.as_bytes(), closed),
+            "{name}"
+        );
     }
 }
 
@@ -87,22 +108,52 @@ fn calc_calculates() {
         ("q", "calc", vec![Bytes(b"bob\nq\n1 + 1\n")], vec![], true),
     ]);
     let heard = stream("calc", UpgradePolicy::Managers, &[Bytes(b"b\x1b\nq\n")]);
-    assert_eq!(heard.actions, [r#"Log("the client's name is \"b\\u{1b}\"")"#, r#"Log("Session ended")"#]);
+    assert_eq!(
+        heard.actions,
+        [r#"Log("the client's name is \"b\\u{1b}\"")"#, r#"Log("Session ended")"#]
+    );
 }
 
 #[test]
 fn chat_logs_in_and_talks() {
     check(vec![
-        ("a free name has no reply", "chat", vec![Bytes(b"bob"), Quiet, Bytes(b"hi"), Quiet], vec![], false),
+        (
+            "a free name has no reply",
+            "chat",
+            vec![Bytes(b"bob"), Quiet, Bytes(b"hi"), Quiet],
+            vec![],
+            false,
+        ),
         (
             "another name after a bad one",
             "chat",
-            vec![Bytes(b"taken"), Quiet, Bytes(b"a\tb"), Quiet, Bytes(b"\xff"), Quiet, Bytes(b"bob"), Quiet],
+            vec![
+                Bytes(b"taken"),
+                Quiet,
+                Bytes(b"a\tb"),
+                Quiet,
+                Bytes(b"\xff"),
+                Quiet,
+                Bytes(b"bob"),
+                Quiet,
+            ],
             vec!["Name is already taken", "Invalid name", "Invalid name"],
             false,
         ),
-        ("no words of its own", "chat", vec![Bytes(b"late\n")], vec!["error: no: SERVER_FULL\n"], false),
-        ("too fast", "chat", vec![Bytes(b"bob\nflood\n")], vec!["error: no: RATE_LIMITED\n"], false),
+        (
+            "no words of its own",
+            "chat",
+            vec![Bytes(b"late\n")],
+            vec!["error: no: SERVER_FULL\n"],
+            false,
+        ),
+        (
+            "too fast",
+            "chat",
+            vec![Bytes(b"bob\nflood\n")],
+            vec!["error: no: RATE_LIMITED\n"],
+            false,
+        ),
         (
             "no text",
             "chat",
@@ -122,12 +173,16 @@ fn chat_tells_what_happens_as_its_client_writes() {
     let events = [
         (RoomEvent::Joined("eve"), "eve has joined the chat."),
         (RoomEvent::Message { user: "eve", text: "hi" }, "eve: hi"),
-        (RoomEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." }, "eve: hi  bob has left the chat."),
+        (
+            RoomEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." },
+            "eve: hi  bob has left the chat.",
+        ),
         (RoomEvent::Left("eve"), "eve has left the chat."),
         (RoomEvent::Notice("messages were missed"), "error: messages were missed"),
     ];
     for (login, event, end) in [(&b"bob\n"[..], Input::Bytes, "\n"), (b"bob", Input::Quiet, "")] {
-        let (mut codec, mut peer) = (stream_codec("chat"), Peer::new("nobody", UpgradePolicy::Managers));
+        let (mut codec, mut peer) =
+            (stream_codec("chat"), Peer::new("nobody", UpgradePolicy::Managers));
         assert_eq!(codec.decode(&mut BytesMut::from(login), event), Decoded::Request);
         while let Some(action) = codec.next(&mut BytesMut::new()) {
             codec.answer(peer.run(action), &mut BytesMut::new());
@@ -148,7 +203,8 @@ fn frame(text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn frames_encode_and_decode() {
-    const TOO_LONG: &[u8] = b"error: the message is over 64 KiB (65,536 bytes); no longer one is allowed";
+    const TOO_LONG: &[u8] =
+        b"error: the message is over 64 KiB (65,536 bytes); no longer one is allowed";
     const NOT_UTF8: &[u8] = b"error: the message is not UTF-8; only text is allowed";
     const GROUP: &[u8] = b"error: group 2 of bits is \"2\"; a group is 1 to 8 of 0 and 1";
     let long = "x".repeat(65_536);
@@ -157,16 +213,34 @@ fn frames_encode_and_decode() {
     let cases: Vec<Case<'_>> = vec![
         ("text", "encode", frame(b"comm"), vec![b"01100011 01101111 01101101 01101101"], false),
         ("each byte", "encode", frame("é".as_bytes()), vec![b"11000011 10101001"], false),
-        ("two at once", "encode", [frame(b"\0"), frame(b"\x01")].concat(), vec![b"00000000", b"00000001"], false),
+        (
+            "two at once",
+            "encode",
+            [frame(b"\0"), frame(b"\x01")].concat(),
+            vec![b"00000000", b"00000001"],
+            false,
+        ),
         ("the longest", "encode", frame(long.as_bytes()), vec![bits.as_bytes()], false),
         ("half a frame", "encode", b"\0\0\0\x05comm".to_vec(), vec![], false),
         ("length 0", "encode", b"\0\0\0\0\0\0\0\x01a".to_vec(), vec![], true),
-        ("over 64 KiB, before it is there", "encode", b"\0\x01\0\x01".to_vec(), vec![TOO_LONG], true),
+        (
+            "over 64 KiB, before it is there",
+            "encode",
+            b"\0\x01\0\x01".to_vec(),
+            vec![TOO_LONG],
+            true,
+        ),
         ("negative", "decode", b"\xff\xff\xff\xff".to_vec(), vec![TOO_LONG], true),
         ("not UTF-8", "encode", [frame(b"\xff"), frame(b"a")].concat(), vec![NOT_UTF8], true),
         ("bits", "decode", frame(b"1100011 01101111 01101101 01101101"), vec![b"comm"], false),
         ("bits that are no UTF-8", "decode", frame(b"11111111"), vec!["ÿ".as_bytes()], false),
-        ("no bits", "decode", [frame(b"1 2"), frame(b"1100001")].concat(), vec![GROUP, b"a"], false),
+        (
+            "no bits",
+            "decode",
+            [frame(b"1 2"), frame(b"1100001")].concat(),
+            vec![GROUP, b"a"],
+            false,
+        ),
         ("not UTF-8", "decode", frame("é".as_bytes()[..1].as_ref()), vec![NOT_UTF8], true),
     ];
     for (name, dialect, bytes, want, closed) in cases {

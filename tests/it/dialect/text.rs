@@ -14,7 +14,8 @@ fn heard(feeds: &[Feed<'_>]) -> Heard {
 fn lines(line: &str) -> Vec<String> {
     let heard = heard(&[Bytes(line.as_bytes())]);
     assert!(!heard.closed, "{line} closes");
-    let whole = |write: &Vec<u8>| String::from_utf8_lossy(write.strip_suffix(b"\n").unwrap()).into_owned();
+    let whole =
+        |write: &Vec<u8>| String::from_utf8_lossy(write.strip_suffix(b"\n").unwrap()).into_owned();
     heard.writes.iter().map(whole).collect()
 }
 
@@ -39,12 +40,14 @@ fn the_originals_session() {
         ("manage 9 get city", "No such client"),
         ("manage 9 put city x", "No such client"),
     ];
-    let bare: Vec<_> = exchange.iter().flat_map(|(line, _)| [Bytes(line.as_bytes()), Quiet]).collect();
+    let bare: Vec<_> =
+        exchange.iter().flat_map(|(line, _)| [Bytes(line.as_bytes()), Quiet]).collect();
     let want: Vec<_> = exchange.iter().map(|(_, reply)| reply.as_bytes().to_vec()).collect();
     assert_eq!(heard(&bare).writes, want);
 
     let ended: String = exchange.iter().map(|(line, _)| format!("{line}\r\n")).collect();
-    let want: Vec<_> = exchange.iter().map(|(_, reply)| format!("{reply}\n").into_bytes()).collect();
+    let want: Vec<_> =
+        exchange.iter().map(|(_, reply)| format!("{reply}\n").into_bytes()).collect();
     assert_eq!(heard(&[Bytes(ended.as_bytes())]).writes, want);
 }
 
@@ -63,7 +66,10 @@ fn lines_are_whole_or_nothing() {
         ("auth adam\n", "Illegal command"),
         ("export\n", "Illegal command"),
         ("get 'a'\n", "<blank>"),
-        ("put a b --ttl 5\n", "Error: `put`: --ttl: `5` lacks its unit; write 5ms, 5s, 5m, 5h or 5d"),
+        (
+            "put a b --ttl 5\n",
+            "Error: `put`: --ttl: `5` lacks its unit; write 5ms, 5s, 5m, 5h or 5d",
+        ),
         ("put full x\n", "Error: no: QUOTA_EXCEEDED"),
         ("delete a\n", "Error: no: DRAINING"),
         ("calc 1 / 0\n", "Error: Division by zero"),
@@ -84,14 +90,26 @@ fn later_commands_print_as_the_command_line_does() {
         ("auth adam bill upgrade\n", "Authentication success\n48106 (manager)"),
         ("upgrade\n", "Error: no: UPGRADE_NOT_ALLOWED"),
         ("getother anuran city\n", "Error: no: MANAGER_REQUIRED"),
-        ("auth adam bill getother anuran city getother anuran x\n", "Authentication success\nKolkata\n<blank>"),
-        ("auth adam bill getother nobody city\n", "Authentication success\nError: no: USER_NOT_FOUND"),
+        (
+            "auth adam bill getother anuran city getother anuran x\n",
+            "Authentication success\nKolkata\n<blank>",
+        ),
+        (
+            "auth adam bill getother nobody city\n",
+            "Authentication success\nError: no: USER_NOT_FOUND",
+        ),
         ("auth adam bill putother anuran a b\n", "Authentication success\nSuccessfully set a as b"),
         ("encode comm\n", "01100011 01101111 01101101 01101101"),
         ("decode 01100011 01101111 now\n", "co\n2026-11-21 23:59:59"),
         ("calc 12 + 13\n", "25.0"),
-        ("help get whoami\n", "get KEY: print a key's value, <blank> if there is no such key\n48106 (guest)"),
-        ("whoami help get\n", "48106 (guest)\nget KEY: print a key's value, <blank> if there is no such key"),
+        (
+            "help get whoami\n",
+            "get KEY: print a key's value, <blank> if there is no such key\n48106 (guest)",
+        ),
+        (
+            "whoami help get\n",
+            "48106 (guest)\nget KEY: print a key's value, <blank> if there is no such key",
+        ),
         ("keys\n", "blob\nk0\nk1\nk2\nk3\nk4"),
         ("keys zzz whoami\n", "\n48106 (guest)"),
         ("scan\n", "blob  <blob of 2 bytes>\nk0  0\nk1  1\nk2  2\nk3  3\nk4  4"),
@@ -127,7 +145,11 @@ fn values_are_written_raw_and_empty_replies_are_none() {
         ("bytes, by a line", vec![Bytes(b"get blob get x\n")], b"a\xff\n<blank>\n"),
         ("nothing to list", vec![Bytes(b"keys zzz\n")], b"\n"),
         ("nothing to list, bare", vec![Bytes(b"keys zzz"), End], b"\n"),
-        ("no text", vec![Bytes(b"put a \xff\n")], b"Error: the message is not UTF-8; only text is allowed\n"),
+        (
+            "no text",
+            vec![Bytes(b"put a \xff\n")],
+            b"Error: the message is not UTF-8; only text is allowed\n",
+        ),
     ] {
         assert_eq!(heard(&feeds).writes, [want], "{name}");
     }
@@ -136,7 +158,10 @@ fn values_are_written_raw_and_empty_replies_are_none() {
 #[test]
 fn http_closes_and_nothing_runs() {
     for (name, request) in [
-        ("a page's form", &b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5555\r\n\r\nput a b\nput c d\n"[..]),
+        (
+            "a page's form",
+            &b"POST / HTTP/1.1\r\nHost: 127.0.0.1:5555\r\n\r\nput a b\nput c d\n"[..],
+        ),
         ("a path with commands", b"GET /put HTTP/1.1\nput a b\n"),
         ("a method of a page's choice", b"put a HTTP/1.1\r\n\r\n"),
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),

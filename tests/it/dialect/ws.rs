@@ -23,9 +23,21 @@ const FORMAT: &str = "wrong message format";
 fn ws_text_names_its_user() {
     for (name, sent, want) in [
         ("free", vec![Text("bob")], vec![text("success")]),
-        ("in use", vec![Text("taken"), Text("bob")], vec![text("duplicate user name"), text("success")]),
-        ("not allowed", vec![Text(""), Text("a\tb")], vec![text("invalid user name"), text("invalid user name")]),
-        ("no text", vec![Binary(b"\xff"), Binary(b"bob")], vec![text("invalid user name"), text("success")]),
+        (
+            "in use",
+            vec![Text("taken"), Text("bob")],
+            vec![text("duplicate user name"), text("success")],
+        ),
+        (
+            "not allowed",
+            vec![Text(""), Text("a\tb")],
+            vec![text("invalid user name"), text("invalid user name")],
+        ),
+        (
+            "no text",
+            vec![Binary(b"\xff"), Binary(b"bob")],
+            vec![text("invalid user name"), text("success")],
+        ),
         ("no words of its own", vec![Text("late")], vec![text("error: no: SERVER_FULL")]),
     ] {
         let (heard, got) = messages("ws-text", UpgradePolicy::Managers, &sent);
@@ -99,9 +111,14 @@ fn ws_text_serves() {
     }
     for (name, sent, want) in [
         ("q", "q", "exiting"),
-        ("too long", long.as_str(), "error: the message is over 64 KiB (65,536 bytes); no longer one is allowed"),
+        (
+            "too long",
+            long.as_str(),
+            "error: the message is over 64 KiB (65,536 bytes); no longer one is allowed",
+        ),
     ] {
-        let (heard, got) = messages("ws-text", UpgradePolicy::Managers, &[Text("bob"), Text(sent), Text("get a")]);
+        let (heard, got) =
+            messages("ws-text", UpgradePolicy::Managers, &[Text("bob"), Text(sent), Text("get a")]);
         assert_eq!((got.last(), heard.closed), (Some(&text(want)), true), "{name}");
     }
 }
@@ -116,7 +133,12 @@ fn ws_pickle_takes_a_name_and_then_a_pickle_a_message() {
         ("a get", vec![Text("bob"), Binary(get)], vec![strings(&["Invalid key"])], false),
         ("an empty list", vec![Text("bob"), Binary(b"].")], vec![strings(&[])], false),
         ("as text", vec![Text("bob"), Text("(lp0\n.")], vec![strings(&[])], false),
-        ("a name in use", vec![Text("taken"), Binary(get)], vec![strings(&["Invalid username"])], true),
+        (
+            "a name in use",
+            vec![Text("taken"), Binary(get)],
+            vec![strings(&["Invalid username"])],
+            true,
+        ),
         ("no name", vec![Text(""), Binary(get)], vec![strings(&["Invalid username"])], true),
         ("a pickle first", vec![Binary(get)], vec![strings(&["Invalid username"])], true),
         ("cut short", vec![Text("bob"), Binary(&get[..20])], vec![illegal()], true),
@@ -125,7 +147,8 @@ fn ws_pickle_takes_a_name_and_then_a_pickle_a_message() {
         ("too long", vec![Text("bob"), Binary(&long)], vec![illegal()], true),
     ] {
         let (heard, got) = messages("ws-pickle", UpgradePolicy::Managers, &sent);
-        let want: Vec<_> = want.into_iter().map(|bytes| Message::Binary(bytes.as_slice().into())).collect();
+        let want: Vec<_> =
+            want.into_iter().map(|bytes| Message::Binary(bytes.as_slice().into())).collect();
         assert_eq!((got, heard.closed), (want, closed), "{name}");
     }
 }

@@ -8,12 +8,14 @@ use crate::grpc::raw::Raw;
 #[tokio::test]
 async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
     let server = server(&["chat"], "").await;
-    let mut rwitick = Talk::join(&sign_in(&Raw::new(server.channel()), "rwitick").await, "", None).await;
+    let mut rwitick =
+        Talk::join(&sign_in(&Raw::new(server.channel()), "rwitick").await, "", None).await;
     assert_eq!(rwitick.hear_all(2).await, ["lobby: rwitick", "+rwitick"]);
     rwitick.say("before anybody came", "1").await;
     assert_eq!(rwitick.hear_all(2).await, ["rwitick: before anybody came", "ack 1"]);
 
-    // This one sends without a newline, the other with one: each is told in its own way, and nothing of what was before.
+    // This one sends without a newline, the other with one: each is told in its own way, and
+    // nothing of what was before.
     let mut anuran = OldClient::connect(&server, "chat").await;
     anuran.send("anuran").await;
     assert_eq!(rwitick.hear().await, "+anuran");

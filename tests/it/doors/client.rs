@@ -57,7 +57,11 @@ pub(crate) async fn manager(server: &Server) -> Raw {
     crate::grpc::people::auth(&Raw::new(server.channel()), "adam", "bill").await.unwrap()
 }
 
-pub(crate) async fn get_other(client: &Raw, user: &str, key: &str) -> Result<v1::GetOtherResponse, Failure> {
+pub(crate) async fn get_other(
+    client: &Raw,
+    user: &str,
+    key: &str,
+) -> Result<v1::GetOtherResponse, Failure> {
     let request = v1::GetOtherRequest { user: user.to_owned(), key: key.to_owned() };
     client.call(Method::GetOther.path(), &request).await
 }

@@ -18,7 +18,8 @@ async fn a_web_pages_request_runs_nothing() {
     other.ask("put city Kolkata").await;
     let mut page = OldClient::connect(&server, "text").await;
     page.ask("auth adam bill\n").await;
-    let body = format!("POST / HTTP/1.1\r\nhost: x\r\n\r\nmanage {} put city Gone\r\n", other.port());
+    let body =
+        format!("POST / HTTP/1.1\r\nhost: x\r\n\r\nmanage {} put city Gone\r\n", other.port());
     page.send(&body).await;
     assert_eq!(read_all(&mut page.0).await, b"");
     assert_eq!(other.ask("get city").await, "Kolkata");
@@ -32,7 +33,10 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
     let mut member = OldClient::connect(&server, "chat").await;
     member.send("anuran\n").await;
     let adam = manager(&server).await;
-    eventually("anuran is a member", || async { members(&adam, "lobby").await.is_ok_and(|all| !all.is_empty()) }).await;
+    eventually("anuran is a member", || async {
+        members(&adam, "lobby").await.is_ok_and(|all| !all.is_empty())
+    })
+    .await;
     for opening in ["POST / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let mut page = OldClient::connect(&server, "chat").await;
         page.send(format!("{opening}I speak for you\r\n")).await;
@@ -40,7 +44,11 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
     }
     let mut other = OldClient::connect(&server, "chat").await;
     other.send("amartya\n").await;
-    assert_eq!(member.receive().await, b"amartya has joined the chat.\n", "the first that it hears of anyone");
+    assert_eq!(
+        member.receive().await,
+        b"amartya has joined the chat.\n",
+        "the first that it hears of anyone"
+    );
     // To say so is nothing but talk.
     other.send("GET / HTTP/1.1\n").await;
     assert_eq!(member.receive().await, b"amartya: GET / HTTP/1.1\n");
@@ -49,7 +57,8 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
 #[tokio::test]
 async fn what_is_too_long_is_answered_and_closed_and_the_answer_is_not_lost() {
     let server = server(&["encode", "text", "pickle"], "").await;
-    // More than the system's buffers hold: closing at once would reset the connection while the client still sends.
+    // More than the system's buffers hold: closing at once would reset the connection while the
+    // client still sends.
     let flood = vec![b'x'; 16 << 20];
     let framed = [&(200_u32 << 10).to_be_bytes()[..], &flood].concat();
     for (dialect, bytes, wanted) in [
@@ -100,7 +109,9 @@ async fn the_server_stops_with_clients_connected() {
     let mut idle = OldClient::connect(&server, "text").await;
     assert_eq!(idle.ask("get a").await, "<blank>");
     let unshaken = OldClient::connect(&server, "ws-text").await;
-    let metrics = exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let metrics =
+        exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
     assert!(metrics.contains("kvrpc_connections{door=\"text\"} 1"), "{metrics}");
     let since = Instant::now();
     server.begin_drain();

@@ -23,7 +23,9 @@ async fn a_manager_over_grpc_reads_the_store_of_a_text_client_which_learns_of_it
     // With the connection, name and store are gone.
     drop(client);
     eventually("the name is free", || async {
-        get_other(&adam, &name, "city").await.is_err_and(|failure| failure.reason == Some(Reason::UserNotFound))
+        get_other(&adam, &name, "city")
+            .await
+            .is_err_and(|failure| failure.reason == Some(Reason::UserNotFound))
     })
     .await;
 }
@@ -66,5 +68,9 @@ async fn a_role_given_or_taken_at_one_door_holds_at_another() {
     assert_eq!(client.ask(&read).await, "Access denied");
     let downgrade = v1::DowngradeRequest { user: name, end_sessions: true };
     let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &downgrade).await.unwrap();
-    assert_eq!(client.receive().await, b"", "nothing can come of the connection any more: closed, asked or not");
+    assert_eq!(
+        client.receive().await,
+        b"",
+        "nothing can come of the connection any more: closed, asked or not"
+    );
 }

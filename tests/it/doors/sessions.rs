@@ -48,13 +48,22 @@ async fn pickle() {
         &[("method", "dance")],
     ];
     client.send(pickled(all)).await;
-    let words = ["Invalid key", "Successful", "Kolkata", "Access Denied", "Access Denied", "Illegal request"];
+    let words = [
+        "Invalid key",
+        "Successful",
+        "Kolkata",
+        "Access Denied",
+        "Access Denied",
+        "Illegal request",
+    ];
     assert_eq!(unpickled(&client.receive().await), words);
     client.send(pickled(&[])).await;
     assert_eq!(unpickled(&client.receive().await), [""; 0]);
 
     let mut second = OldClient::connect(&server, "pickle").await;
-    second.send([b"Rwitick".to_vec(), pickled(&[&[("method", "get"), ("key", "city")]])].concat()).await;
+    second
+        .send([b"Rwitick".to_vec(), pickled(&[&[("method", "get"), ("key", "city")]])].concat())
+        .await;
     assert_eq!(unpickled(&second.receive().await), ["Invalid username"]);
     assert_eq!(second.receive().await, b"", "the name is in use: closed");
     client.send(pickled(&[&[("method", "get"), ("key", "city")]])).await;

@@ -36,7 +36,10 @@ fn a_named_address_that_is_taken_is_fatal_and_the_default_ones_a_warning() {
     process.signal(rustix::process::Signal::TERM);
     process.wait_for_line("stopped");
     let finished = process.wait();
-    assert!(finished.stderr.contains("the default door is not open: --compat text 127.0.0.1:5555"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("the default door is not open: --compat text 127.0.0.1:5555"),
+        "{finished:?}"
+    );
 }
 
 #[test]
@@ -48,7 +51,10 @@ fn doors_beyond_loopback_and_contradictions_are_refused() {
         (&["--compat", "telnet=127.0.0.1:0"], "there is no such dialect"),
     ] {
         let finished = ServerProcess::run(&[&["check-config"], arguments].concat(), &[], "");
-        assert!(finished.code == Some(2) && finished.stderr.contains(wanted), "{arguments:?}: {finished:?}");
+        assert!(
+            finished.code == Some(2) && finished.stderr.contains(wanted),
+            "{arguments:?}: {finished:?}"
+        );
     }
     for arguments in [
         &["--compat", "encode=lo:3000", "--compat", "ws-text=[::1]:1603"][..],

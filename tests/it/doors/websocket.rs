@@ -12,13 +12,19 @@ use crate::harness::{Server, connect, eventually, within};
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-pub(crate) async fn open(server: &Server, dialect: &str, origin: Option<&str>) -> Result<Socket, Error> {
+pub(crate) async fn open(
+    server: &Server,
+    dialect: &str,
+    origin: Option<&str>,
+) -> Result<Socket, Error> {
     let address = door(server, dialect);
     let mut request = format!("ws://{address}/").into_client_request().unwrap();
     if let Some(origin) = origin {
         request.headers_mut().insert("origin", origin.parse().unwrap());
     }
-    within("the handshake", client_async(request, connect(address).await)).await.map(|(socket, _)| socket)
+    within("the handshake", client_async(request, connect(address).await))
+        .await
+        .map(|(socket, _)| socket)
 }
 
 pub(crate) async fn ask(socket: &mut Socket, message: impl Into<Message>) -> Message {
@@ -49,7 +55,8 @@ async fn ws_text() {
     ] {
         assert_eq!(ask(&mut socket, request).await, reply.into(), "{request}");
     }
-    let denied = Message::Binary(Bytes::from_static(b"you are not allowed to access keys of other users"));
+    let denied =
+        Message::Binary(Bytes::from_static(b"you are not allowed to access keys of other users"));
     assert_eq!(ask(&mut socket, "get amartya2 x").await, denied);
     for (request, reply) in [
         ("upgrade", "upgraded to manager"),
@@ -66,7 +73,8 @@ async fn ws_text() {
     // A manager over gRPC sees who came by this door, and nobody once it has gone.
     let adam = manager(&server).await;
     assert_eq!(value(get_other(&adam, "amartya2", "x").await.unwrap()), "y");
-    eventually("amartya1 is gone", || async { get_other(&adam, "amartya1", "a").await.is_err() }).await;
+    eventually("amartya1 is gone", || async { get_other(&adam, "amartya1", "a").await.is_err() })
+        .await;
 }
 
 #[tokio::test]
@@ -87,10 +95,14 @@ async fn ws_pickle() {
 #[tokio::test]
 async fn pages_need_their_origin_allowed() {
     let server = server(&["ws-text"], "allow-origin = [\"https://app.example\"]\n").await;
-    for (origin, served) in [(None, true), (Some("https://app.example"), true), (Some("https://evil.example"), false)] {
+    for (origin, served) in
+        [(None, true), (Some("https://app.example"), true), (Some("https://evil.example"), false)]
+    {
         match open(&server, "ws-text", origin).await {
             Ok(_) => assert!(served, "{origin:?}"),
-            Err(Error::Http(response)) => assert!(!served && response.status() == 403, "{origin:?} {response:?}"),
+            Err(Error::Http(response)) => {
+                assert!(!served && response.status() == 403, "{origin:?} {response:?}")
+            }
             Err(error) => panic!("{origin:?}: {error}"),
         }
     }
@@ -100,14 +112,20 @@ async fn pages_need_their_origin_allowed() {
 async fn an_oversized_message_is_answered_and_closed() {
     let server = server(&["ws-text"], "").await;
     let mut socket = name(&server, "big").await;
-    let Message::Text(text) = ask(&mut socket, "x".repeat(100 << 10)).await else { panic!("no text") };
+    let Message::Text(text) = ask(&mut socket, "x".repeat(100 << 10)).await else {
+        panic!("no text")
+    };
     assert!(text.starts_with("error: the message is over 64 KiB"), "{text}");
     assert!(matches!(within("a close", socket.next()).await, Some(Ok(Message::Close(_)))));
 }
 
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
-    let server = server(&["ws-text"], "[limits]\nkeepalive-interval = \"50ms\"\nkeepalive-timeout = \"50ms\"\n").await;
+    let server = server(
+        &["ws-text"],
+        "[limits]\nkeepalive-interval = \"50ms\"\nkeepalive-timeout = \"50ms\"\n",
+    )
+    .await;
     let mut socket = name(&server, "living").await;
     assert!(matches!(within("a ping", socket.next()).await, Some(Ok(Message::Ping(_)))));
     // Reading has answered it: the next thing is another ping, and no close.

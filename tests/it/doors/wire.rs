@@ -22,7 +22,8 @@ pub(super) const HEADERS: [(&str, &str); 5] = [
 ];
 
 pub(super) fn request(line: &str, headers: &[(&str, &str)]) -> String {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("{line}\r\n{headers}\r\n")
 }
 

@@ -39,7 +39,9 @@ impl Fronts {
     }
 
     async fn add(&mut self, config: &str) {
-        let builder = Server::builder().flag("--store", self.redis.url()).flag("--compat", "text=127.0.0.1:0");
+        let builder = Server::builder()
+            .flag("--store", self.redis.url())
+            .flag("--compat", "text=127.0.0.1:0");
         self.servers.push(builder.toml(&format!("{config}{}", accounts())).start().await);
     }
 
@@ -55,7 +57,12 @@ impl Fronts {
 
 async fn put(client: &Raw, key: &str, value: &str) -> Result<v1::PutResponse, Failure> {
     let data = Some(v1::put_request::Data::Value(value.to_owned()));
-    client.call(Method::Put.path(), &v1::PutRequest { key: key.to_owned(), data, ..Default::default() }).await
+    client
+        .call(
+            Method::Put.path(),
+            &v1::PutRequest { key: key.to_owned(), data, ..Default::default() },
+        )
+        .await
 }
 
 async fn get(client: &Raw, key: &str) -> Result<String, Failure> {
@@ -95,10 +102,15 @@ async fn a_user_goes_from_server_to_server() {
     assert_eq!(watch.see(3).await.last().unwrap(), "2 city=Delhi");
 
     let taken = v1::SignInRequest { user: "Anuran".to_owned() };
-    let again: Result<v1::SignInResponse, _> = fronts.nobody(1).call(Method::SignIn.path(), &taken).await;
+    let again: Result<v1::SignInResponse, _> =
+        fronts.nobody(1).call(Method::SignIn.path(), &taken).await;
     assert_eq!(reason(again), Some(Reason::NameInUse));
     drop(fronts.servers.remove(0));
-    assert_eq!(get(&there, "city").await.unwrap(), "Delhi", "the server where it signed in has gone");
+    assert_eq!(
+        get(&there, "city").await.unwrap(),
+        "Delhi",
+        "the server where it signed in has gone"
+    );
     put(&third, "city", "Mumbai").await.unwrap();
     assert_eq!(watch.see(1).await, ["3 city=Mumbai"]);
 }
@@ -117,7 +129,10 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
     let promoted = Instant::now();
     let upgrade = v1::UpgradeRequest { user: "rwitick".to_owned() };
     let _: v1::UpgradeResponse = adam.call(Method::Upgrade.path(), &upgrade).await.unwrap();
-    eventually("the other server knows the role", || async { get_other(&rwitick, "eve", "k").await.is_ok() }).await;
+    eventually("the other server knows the role", || async {
+        get_other(&rwitick, "eve", "k").await.is_ok()
+    })
+    .await;
     assert!(promoted.elapsed() < EVERYWHERE, "{:?}", promoted.elapsed());
     get_other(&elsewhere, "eve", "k").await.unwrap();
     assert_eq!(
@@ -126,8 +141,11 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
     );
 
     // Who used whose store is on record for the owner, wherever it was.
-    let listed: v1::ListAccessesResponse =
-        fronts.at(&eve, 1).call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default()).await.unwrap();
+    let listed: v1::ListAccessesResponse = fronts
+        .at(&eve, 1)
+        .call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default())
+        .await
+        .unwrap();
     let [access] = &listed.accesses[..] else { panic!("{listed:?}") };
     assert_eq!(
         (access.user.clone().unwrap().name, access.method.as_str(), access.key.as_str()),
@@ -138,14 +156,18 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
     let lowered = Instant::now();
     let downgrade = v1::DowngradeRequest { user: "rwitick".to_owned(), ..Default::default() };
     let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &downgrade).await.unwrap();
-    eventually("the other server knows the role", || async { get_other(&rwitick, "eve", "k").await.is_err() }).await;
+    eventually("the other server knows the role", || async {
+        get_other(&rwitick, "eve", "k").await.is_err()
+    })
+    .await;
     assert!(lowered.elapsed() < EVERYWHERE, "{:?}", lowered.elapsed());
 
     let there = fronts.at(&eve, 1);
     get(&there, "k").await.unwrap();
     let mut watch = Watch::own(&there, "", None).await;
     let ended = Instant::now();
-    let _: v1::SignOutResponse = eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    let _: v1::SignOutResponse =
+        eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
     assert_eq!(reason(get(&eve, "k").await), Some(Reason::SessionExpired));
     eventually("the other server knows the end", || async {
         reason_of(get(&there, "k").await) == Some(Reason::SessionExpired)
@@ -155,7 +177,11 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
     assert!(ended.elapsed() < EVERYWHERE, "{:?}", ended.elapsed());
     assert_eq!(reason(get_other(&adam, "eve", "k").await), Some(Reason::UserNotFound));
     let eve = sign_in(&fronts.nobody(1), "eve").await;
-    assert_eq!(reason(get(&eve, "k").await), Some(Reason::KeyNotFound), "a freed name never sees the old store");
+    assert_eq!(
+        reason(get(&eve, "k").await),
+        Some(Reason::KeyNotFound),
+        "a freed name never sees the old store"
+    );
 }
 
 fn reason_of<T>(result: Result<T, Failure>) -> Option<Reason> {
@@ -174,21 +200,29 @@ async fn what_one_server_began_another_ends() {
     let mut request = v1::ListKeysRequest { page_size: 10, ..Default::default() };
     let mut keys = Vec::new();
     for client in [&here, &there, &here] {
-        let page: v1::ListKeysResponse = client.call(Method::ListKeys.path(), &request).await.unwrap();
+        let page: v1::ListKeysResponse =
+            client.call(Method::ListKeys.path(), &request).await.unwrap();
         keys.extend(page.keys);
         request.page_token = page.next_page_token;
     }
     assert_eq!((keys.len(), request.page_token.as_str()), (25, ""));
 
     let data = Some(v1::put_request::Data::Value("once".to_owned()));
-    let put = v1::PutRequest { key: "once".to_owned(), data, request_id: "id".to_owned(), ..Default::default() };
+    let put = v1::PutRequest {
+        key: "once".to_owned(),
+        data,
+        request_id: "id".to_owned(),
+        ..Default::default()
+    };
     let first: v1::PutResponse = here.call(Method::Put.path(), &put).await.unwrap();
     let again: v1::PutResponse = there.call(Method::Put.path(), &put).await.unwrap();
     assert_eq!((first.revision, again.revision), (26, 26));
     let account = auth(&here, "adam", "bill").await.unwrap();
     drop(account);
     eventually("the password's role goes along", || async {
-        get_other(&there, "bob", "none").await.is_err_and(|failure| failure.reason == Some(Reason::KeyNotFound))
+        get_other(&there, "bob", "none")
+            .await
+            .is_err_and(|failure| failure.reason == Some(Reason::KeyNotFound))
     })
     .await;
 }
@@ -212,8 +246,14 @@ async fn a_guest_outlives_its_server_and_a_socket_its_lease() {
         assert_eq!(get(&there, "k").await.unwrap(), "v");
         tokio::task::yield_now().await;
     }
-    eventually("the socket's guest goes with its lease", || async { !has(users(&adam).await, &port) }).await;
-    eventually("nobody uses the other, and it goes", || async { !has(users(&adam).await, "anuran") }).await;
+    eventually("the socket's guest goes with its lease", || async {
+        !has(users(&adam).await, &port)
+    })
+    .await;
+    eventually("nobody uses the other, and it goes", || async {
+        !has(users(&adam).await, "anuran")
+    })
+    .await;
     assert_eq!(reason(get(&there, "k").await), Some(Reason::SessionExpired));
     eventually("nothing of it is left", || async {
         let keys = fronts.redis.cli(&["KEYS", "kvrpc:*"]);
@@ -228,7 +268,9 @@ async fn readiness_follows_the_engine() {
     let mut fronts = Fronts::start(1, "").await;
     let admin = fronts.servers[0].admin();
     let ready = || async {
-        let answer = exchange(admin, b"GET /readyz HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n").await;
+        let answer =
+            exchange(admin, b"GET /readyz HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n")
+                .await;
         answer.starts_with("HTTP/1.1 200")
     };
     eventually("it is ready", ready).await;

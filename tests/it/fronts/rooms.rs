@@ -22,7 +22,8 @@ pub(super) async fn rooms(raw: &Raw) -> Vec<String> {
 #[ignore = "needs redis-server"]
 async fn those_at_two_servers_are_in_one_room() {
     let fronts = Fronts::start(2, "").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     talk_to_each_other(&ann, &tom).await;
     assert_eq!(rooms(&ann).await, ["Lobby 1"]);
     assert_eq!(rooms(&tom).await, ["Lobby 1"]);
@@ -34,7 +35,8 @@ async fn those_at_two_servers_are_in_one_room_of_a_cluster() {
     let namespace = new_namespace();
     let mut servers = Vec::new();
     for _ in 0..2 {
-        let builder = Server::builder().flag("--store", shared_cluster().url()).flag("--durability", "local");
+        let builder =
+            Server::builder().flag("--store", shared_cluster().url()).flag("--durability", "local");
         let config = format!("[redis]\nnamespace = \"{namespace}\"\n{}", accounts());
         servers.push(builder.toml(&config).start().await);
     }
@@ -59,14 +61,21 @@ async fn talk_to_each_other(ann: &Raw, tom: &Raw) {
         assert_eq!(members(user, "lobby").await.unwrap(), ["ann", "tom"]);
     }
     assert_eq!(send(ann, "lobby", "third", "").await.unwrap(), 5);
-    assert_eq!((one.hear().await, two.hear().await), ("ann: third".to_owned(), "ann: third".to_owned()));
+    assert_eq!(
+        (one.hear().await, two.hear().await),
+        ("ann: third".to_owned(), "ann: third".to_owned())
+    );
     drop(two);
     assert_eq!(one.hear().await, "-tom");
     assert_eq!(members(tom, "lobby").await.unwrap(), ["ann"]);
     drop(one);
-    eventually("the last one leaves", || async { members(tom, "lobby").await.unwrap().is_empty() }).await;
+    eventually("the last one leaves", || async { members(tom, "lobby").await.unwrap().is_empty() })
+        .await;
     let mut one = Talk::join(ann, "lobby", None).await;
-    assert_eq!(one.hear_all(5).await, ["Lobby: ann", "ann: first", "tom: second", "ann: third", "+ann"]);
+    assert_eq!(
+        one.hear_all(5).await,
+        ["Lobby: ann", "ann: first", "tom: second", "ann: third", "+ann"]
+    );
     std::mem::forget(one);
 }
 
@@ -74,7 +83,8 @@ async fn talk_to_each_other(ann: &Raw, tom: &Raw) {
 #[ignore = "needs redis-server"]
 async fn a_user_is_one_member_wherever_its_streams_are() {
     let fronts = Fronts::start(2, "").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let mut listens = Talk::join(&tom, "r", None).await;
     assert_eq!(listens.hear_all(2).await, ["r: tom", "+tom"]);
     let here = Talk::join(&ann, "r", None).await;
@@ -82,7 +92,8 @@ async fn a_user_is_one_member_wherever_its_streams_are() {
     let mut there = Talk::join(&fronts.at(&ann, 1), "r", None).await;
     there.hear().await;
     drop(here);
-    // The server learns of the lost stream some time; what is said meanwhile comes before nothing else.
+    // The server learns of the lost stream some time; what is said meanwhile comes before nothing
+    // else.
     send(&ann, "r", "still here", "").await.unwrap();
     assert_eq!(listens.hear().await, "ann: still here");
     drop(there);
@@ -170,8 +181,10 @@ async fn a_message_that_is_sent_at_two_servers_is_said_once() {
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn limits_hold_at_all_servers_together() {
-    let fronts = Fronts::start(2, "[limits]\nrooms = 3\nrooms-per-user = 2\nmembers-per-room = 2\n").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let fronts =
+        Fronts::start(2, "[limits]\nrooms = 3\nrooms-per-user = 2\nmembers-per-room = 2\n").await;
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let eve = sign_in(&fronts.nobody(1), "eve").await;
     let there = fronts.at(&ann, 1);
     let mut streams = Vec::new();
@@ -186,9 +199,17 @@ async fn limits_hold_at_all_servers_together() {
     };
     assert_eq!(refused(fronts.at(&eve, 0), "a").await, Some(Reason::ServerFull), "two members");
     assert_eq!(refused(there.clone(), "c").await, Some(Reason::QuotaExceeded), "in two");
-    assert_eq!(send(&there, "c", "text", "").await.unwrap_err().reason, Some(Reason::QuotaExceeded), "made two");
+    assert_eq!(
+        send(&there, "c", "text", "").await.unwrap_err().reason,
+        Some(Reason::QuotaExceeded),
+        "made two"
+    );
     send(&tom, "c", "text", "").await.unwrap();
-    assert_eq!(send(&eve, "d", "text", "").await.unwrap_err().reason, Some(Reason::ServerFull), "three rooms");
+    assert_eq!(
+        send(&eve, "d", "text", "").await.unwrap_err().reason,
+        Some(Reason::ServerFull),
+        "three rooms"
+    );
     assert_eq!(rooms(&eve).await, ["a 2", "b 1", "c 0"], "a refusal changes nothing");
     // Who leaves one may be in another.
     drop(streams.remove(1));
@@ -201,26 +222,38 @@ async fn limits_hold_at_all_servers_together() {
 #[ignore = "needs redis-server"]
 async fn a_room_ends_everywhere_some_time_after_its_last_use() {
     let fronts = Fronts::start(2, "[limits]\nroom-idle = \"400ms\"\nrooms-per-user = 1\n").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let mut talk = Talk::join(&ann, "r", None).await;
     talk.hear_all(2).await;
     talk.say("hello", "1").await;
     talk.hear_all(2).await;
     let before = talk.position.unwrap();
     let used = std::time::Instant::now();
-    eventually("it is unused for longer than it lives unused", || async { used.elapsed().as_millis() > 600 }).await;
+    eventually("it is unused for longer than it lives unused", || async {
+        used.elapsed().as_millis() > 600
+    })
+    .await;
     assert_eq!(rooms(&tom).await, ["r 1"], "a room with a member stays");
     drop(talk);
     let gone = |raw: &Raw| {
         let raw = raw.clone();
-        async move { members(&raw, "r").await.is_err_and(|failure| failure.reason == Some(Reason::RoomNotFound)) }
+        async move {
+            members(&raw, "r")
+                .await
+                .is_err_and(|failure| failure.reason == Some(Reason::RoomNotFound))
+        }
     };
     eventually("it ends", || gone(&tom)).await;
     assert!(gone(&ann).await && rooms(&ann).await.is_empty());
-    // Another of that name is another; and ann made none of those that are there, so that it may make one.
+    // Another of that name is another; and ann made none of those that are there, so that it may
+    // make one.
     let mut other = Talk::join(&tom, "r", Some(before)).await;
     assert_eq!(other.hear_all(3).await, ["r: tom", "gap", "+tom"]);
     assert_ne!(other.position.unwrap().epoch, before.epoch);
     send(&ann, "s", "hello", "1").await.unwrap();
-    assert_eq!(send(&ann, "t", "hello", "2").await.unwrap_err().reason, Some(Reason::QuotaExceeded));
+    assert_eq!(
+        send(&ann, "t", "hello", "2").await.unwrap_err().reason,
+        Some(Reason::QuotaExceeded)
+    );
 }

@@ -23,7 +23,8 @@ async fn those_at_a_server_that_is_killed_leave_with_its_lease() {
     let fronts = Fronts::start(1, "").await;
     let url = fronts.redis.url();
     let other = ServerProcess::start(&["--listen", "127.0.0.1:0", "--store", &url]);
-    let channel = Endpoint::from_shared(format!("http://{}", other.address("grpc"))).unwrap().connect_lazy();
+    let channel =
+        Endpoint::from_shared(format!("http://{}", other.address("grpc"))).unwrap().connect_lazy();
     let ann = sign_in(&fronts.nobody(0), "ann").await;
     let tom = sign_in(&Raw::new(channel), "tom").await;
     let mut one = Talk::join(&ann, "r", None).await;
@@ -40,15 +41,21 @@ async fn those_at_a_server_that_is_killed_leave_with_its_lease() {
     assert!(took > LEASE - Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(members(&ann, "r").await.unwrap(), ["ann"]);
     // Where nobody is left to look, some server does.
-    eventually("it has left the other room", || async { rooms(&ann).await == ["r 1", "empty 0"] }).await;
+    eventually("it has left the other room", || async { rooms(&ann).await == ["r 1", "empty 0"] })
+        .await;
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn streams_go_on_when_the_engine_comes_back() {
-    let mut fronts =
-        Fronts::on(RedisProcess::start(&["--appendonly", "yes"]), 2, "[redis]\nanswer-timeout = \"300ms\"\n").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let mut fronts = Fronts::on(
+        RedisProcess::start(&["--appendonly", "yes"]),
+        2,
+        "[redis]\nanswer-timeout = \"300ms\"\n",
+    )
+    .await;
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let mut one = Talk::join(&ann, "r", None).await;
     one.hear_all(2).await;
     let mut two = Talk::join(&tom, "r", None).await;
@@ -58,7 +65,10 @@ async fn streams_go_on_when_the_engine_comes_back() {
 
     fronts.redis.signal(Signal::STOP);
     let refused = eventually_refused(&tom).await;
-    assert!([Some(Reason::StoreUnavailable), Some(Reason::OutcomeUnknown)].contains(&refused), "{refused:?}");
+    assert!(
+        [Some(Reason::StoreUnavailable), Some(Reason::OutcomeUnknown)].contains(&refused),
+        "{refused:?}"
+    );
     fronts.redis.signal(Signal::CONT);
     hear_each_other(&mut one, &mut two, "after a pause").await;
 
@@ -79,7 +89,8 @@ async fn eventually_refused(raw: &Raw) -> Option<Reason> {
     }
 }
 
-/// A message of each reaches the other, sent again until it is taken; whatever else is heard before.
+/// A message of each reaches the other, sent again until it is taken; whatever else is heard
+/// before.
 async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
     for (from, to) in [(0, 1), (1, 0)] {
         let both = [&mut *one, &mut *two];
@@ -117,7 +128,8 @@ async fn until(talk: &mut Talk, wanted: &str) {
 #[ignore = "needs redis-server"]
 async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     let fronts = Fronts::start(2, "").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let mut one = Talk::join(&ann, "r", None).await;
     one.hear_all(2).await;
     let mut two = Talk::join(&tom, "r", None).await;
@@ -131,7 +143,10 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     for talk in [&mut one, &mut two] {
         until(talk, "gap").await;
     }
-    eventually("both are back", || async { members(&ann, "r").await.is_ok_and(|all| all == ["ann", "tom"]) }).await;
+    eventually("both are back", || async {
+        members(&ann, "r").await.is_ok_and(|all| all == ["ann", "tom"])
+    })
+    .await;
     one.say("still here?", "1").await;
     until(&mut two, "ann: still here?").await;
     until(&mut one, "ack 1").await;
@@ -139,9 +154,11 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     assert_ne!(one.position.unwrap().epoch, epoch);
     assert_eq!(rooms(&tom).await, ["r 2"]);
 
-    // Some of its events: what a node with less than another comes to, when it takes that one's place.
+    // Some of its events: what a node with less than another comes to, when it takes that one's
+    // place.
     let before = one.position.unwrap();
-    let keys = ["room", "events"].map(|key| (format!("kvrpc:{{r:72}}:{key}"), format!("kvrpc:{{r:72}}:old-{key}")));
+    let keys = ["room", "events"]
+        .map(|key| (format!("kvrpc:{{r:72}}:{key}"), format!("kvrpc:{{r:72}}:old-{key}")));
     for (key, old) in &keys {
         assert_eq!(fronts.redis.cli(&["COPY", key, old]).trim(), "1");
     }
@@ -164,10 +181,17 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
 async fn what_too_few_replicas_have_is_not_known_until_it_is_sent_again() {
     let redis = RedisProcess::start(&["--repl-diskless-sync-delay", "0"]);
     let replica = RedisProcess::start(&["--replicaof", &format!("127.0.0.1 {}", redis.port)]);
-    eventually("the replica is there", || async { redis.cli(&["INFO", "replication"]).contains("state=online") }).await;
-    eventually("it follows", || async { replica.cli(&["INFO", "replication"]).contains("link_status:up") }).await;
+    eventually("the replica is there", || async {
+        redis.cli(&["INFO", "replication"]).contains("state=online")
+    })
+    .await;
+    eventually("it follows", || async {
+        replica.cli(&["INFO", "replication"]).contains("link_status:up")
+    })
+    .await;
     let fronts = Fronts::on(redis, 2, "durability = \"replicated:1\"\n").await;
-    let (ann, tom) = (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
+    let (ann, tom) =
+        (sign_in(&fronts.nobody(0), "ann").await, sign_in(&fronts.nobody(1), "tom").await);
     let mut talk = Talk::join(&tom, "r", None).await;
     talk.hear_all(2).await;
     assert_eq!(send(&ann, "r", "held by two", "1").await.unwrap(), 2);
@@ -182,7 +206,11 @@ async fn what_too_few_replicas_have_is_not_known_until_it_is_sent_again() {
     let heard = talk.hear_all(3).await;
     assert!(heard.contains(&"rejected 3 OUTCOME_UNKNOWN".to_owned()), "{heard:?}");
     let again = send(&fronts.at(&ann, 1), "r", "held by one", "2").await.unwrap_err();
-    assert_eq!(again.reason, Some(Reason::OutcomeUnknown), "what is answered again is held to the same");
+    assert_eq!(
+        again.reason,
+        Some(Reason::OutcomeUnknown),
+        "what is answered again is held to the same"
+    );
     replica.signal(Signal::CONT);
     assert_eq!(send(&fronts.at(&ann, 1), "r", "held by one", "2").await.unwrap(), 3);
     talk.say("mine", "3").await;

@@ -20,7 +20,8 @@ use crate::harness::{RedisProcess, Server};
 /// What a relay adds to each way to the engine.
 const FAR: Duration = Duration::from_millis(250);
 
-/// Passes connections on, what is sent to the engine as late as is set; any number of chunks are on their way.
+/// Passes connections on, what is sent to the engine as late as is set; any number of chunks are on
+/// their way.
 async fn relay(to: SocketAddr) -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, delay) = (listener.local_addr().unwrap(), Arc::<AtomicU64>::default());
@@ -35,7 +36,8 @@ async fn relay(to: SocketAddr) -> (SocketAddr, Arc<AtomicU64>) {
             tokio::spawn(async move {
                 let mut chunk = vec![0; 1 << 16];
                 while let Ok(read @ 1..) = from_client.read(&mut chunk).await {
-                    let due = tokio::time::Instant::now() + Duration::from_millis(millis.load(Ordering::Relaxed));
+                    let due = tokio::time::Instant::now()
+                        + Duration::from_millis(millis.load(Ordering::Relaxed));
                     send.send((due, chunk[..read].to_vec())).await.unwrap();
                 }
             });
@@ -51,7 +53,13 @@ async fn relay(to: SocketAddr) -> (SocketAddr, Arc<AtomicU64>) {
     (address, delay)
 }
 
-async fn put_other(client: &Raw, user: &str, value: &str, if_revision: Option<u64>, id: &str) -> Result<u64, Failure> {
+async fn put_other(
+    client: &Raw,
+    user: &str,
+    value: &str,
+    if_revision: Option<u64>,
+    id: &str,
+) -> Result<u64, Failure> {
     let request = v1::PutOtherRequest {
         user: user.to_owned(),
         key: "k".to_owned(),
@@ -76,7 +84,11 @@ async fn accesses(owner: &Raw) -> Vec<(String, u64)> {
 async fn a_write_to_another_is_two_round_trips_with_a_request_id_or_without() {
     let redis = RedisProcess::start(&[]);
     let (address, delay) = relay(([127, 0, 0, 1], redis.port).into()).await;
-    let server = Server::builder().flag("--store", format!("redis://{address}")).toml(&accounts()).start().await;
+    let server = Server::builder()
+        .flag("--store", format!("redis://{address}"))
+        .toml(&accounts())
+        .start()
+        .await;
     let nobody = Raw::new(server.channel());
     let (adam, eve) = (auth(&nobody, "adam", "bill").await.unwrap(), sign_in(&nobody, "eve").await);
     put(&eve, "k", "0").await.unwrap();
@@ -102,27 +114,53 @@ async fn a_write_to_another_is_on_record_and_done_once() {
     let there = fronts.at(&adam, 1);
     let eve = sign_in(&fronts.nobody(0), "eve").await;
     assert_eq!(put_other(&adam, "eve", "1", None, "a").await.unwrap(), 1);
-    assert_eq!(put_other(&there, "Eve", "1", None, "a").await.unwrap(), 1, "at another server, in other letters");
-    assert_eq!(reason(put_other(&adam, "eve", "2", None, "a").await), Some(Reason::RequestIdReused));
+    assert_eq!(
+        put_other(&there, "Eve", "1", None, "a").await.unwrap(),
+        1,
+        "at another server, in other letters"
+    );
+    assert_eq!(
+        reason(put_other(&adam, "eve", "2", None, "a").await),
+        Some(Reason::RequestIdReused)
+    );
     assert_eq!(accesses(&eve).await, [("PutOther".to_owned(), 2)]);
     // What failed is not remembered, and is on record where there was an owner.
-    assert_eq!(reason(put_other(&adam, "eve", "2", Some(9), "b").await), Some(Reason::RevisionMismatch));
-    assert_eq!(reason(put_other(&adam, "nobody", "2", None, "b").await), Some(Reason::UserNotFound));
+    assert_eq!(
+        reason(put_other(&adam, "eve", "2", Some(9), "b").await),
+        Some(Reason::RevisionMismatch)
+    );
+    assert_eq!(
+        reason(put_other(&adam, "nobody", "2", None, "b").await),
+        Some(Reason::UserNotFound)
+    );
     assert_eq!(put_other(&adam, "eve", "3", Some(1), "b").await.unwrap(), 2);
-    assert_eq!(reason(put_other(&there, "eve", "3", None, "b").await), Some(Reason::RequestIdReused));
+    assert_eq!(
+        reason(put_other(&there, "eve", "3", None, "b").await),
+        Some(Reason::RequestIdReused)
+    );
     assert_eq!(get(&eve, "k").await.unwrap(), "3");
     assert_eq!(accesses(&eve).await, [("PutOther".to_owned(), 4)]);
     // The caller's own writes have the same ids.
     let data = Some(v1::put_request::Data::Value("1".to_owned()));
-    let own = v1::PutRequest { key: "k".to_owned(), data, request_id: "a".to_owned(), ..Default::default() };
-    assert_eq!(reason(adam.call::<_, v1::PutResponse>(Method::Put.path(), &own).await), Some(Reason::RequestIdReused));
+    let own = v1::PutRequest {
+        key: "k".to_owned(),
+        data,
+        request_id: "a".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(
+        reason(adam.call::<_, v1::PutResponse>(Method::Put.path(), &own).await),
+        Some(Reason::RequestIdReused)
+    );
 
-    let _: v1::SignOutResponse = eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    let _: v1::SignOutResponse =
+        eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
     assert_eq!(reason(put_other(&adam, "eve", "1", None, "a").await), Some(Reason::UserNotFound));
     put_other(&adam, "bob", "1", None, "c").await.unwrap();
     let eve = sign_in(&fronts.nobody(1), "eve").await;
     assert_eq!(put_other(&adam, "eve", "4", None, "d").await.unwrap(), 1);
-    let _: v1::SignOutResponse = eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    let _: v1::SignOutResponse =
+        eve.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
     let eve = sign_in(&fronts.nobody(0), "eve").await;
     assert_eq!(
         reason(put_other(&adam, "eve", "4", None, "d").await),

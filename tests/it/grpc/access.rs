@@ -17,7 +17,12 @@ pub(super) struct Row {
     pub(super) want: Result<(), Reason>,
 }
 
-pub(super) fn row(method: Method, who: Who, message: impl Message, want: Result<(), Reason>) -> Row {
+pub(super) fn row(
+    method: Method,
+    who: Who,
+    message: impl Message,
+    want: Result<(), Reason>,
+) -> Row {
     Row { method, who, message: message.encode_to_vec(), want }
 }
 
@@ -30,8 +35,12 @@ fn good(method: Method, who: Who) -> Vec<u8> {
     let other = || "other".to_owned();
     match method {
         Method::Get => GetRequest { key: key() }.encode_to_vec(),
-        Method::Put => PutRequest { key: key(), data: data(), ..Default::default() }.encode_to_vec(),
-        Method::Delete => DeleteRequest { key: "no such".to_owned(), ..Default::default() }.encode_to_vec(),
+        Method::Put => {
+            PutRequest { key: key(), data: data(), ..Default::default() }.encode_to_vec()
+        }
+        Method::Delete => {
+            DeleteRequest { key: "no such".to_owned(), ..Default::default() }.encode_to_vec()
+        }
         Method::GetOther => GetOtherRequest { user: other(), key: key() }.encode_to_vec(),
         Method::PutOther => PutOtherRequest {
             user: other(),
@@ -42,19 +51,29 @@ fn good(method: Method, who: Who) -> Vec<u8> {
         .encode_to_vec(),
         Method::ListKeys => ListKeysRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Scan => ScanRequest { user: other(), ..Default::default() }.encode_to_vec(),
-        Method::Batch => BatchRequest { operations: vec![operation_get("city")], ..Default::default() }.encode_to_vec(),
+        Method::Batch => {
+            BatchRequest { operations: vec![operation_get("city")], ..Default::default() }
+                .encode_to_vec()
+        }
         Method::Pipeline => {
-            PipelineRequest { operations: vec![operation_get("city")], ..Default::default() }.encode_to_vec()
+            PipelineRequest { operations: vec![operation_get("city")], ..Default::default() }
+                .encode_to_vec()
         }
         Method::Watch => WatchRequest { user: other(), ..Default::default() }.encode_to_vec(),
         Method::Chat => join("").encode_to_vec(),
         Method::Subscribe => SubscribeRequest::default().encode_to_vec(),
-        Method::Send => SendRequest { text: "hello".to_owned(), ..Default::default() }.encode_to_vec(),
+        Method::Send => {
+            SendRequest { text: "hello".to_owned(), ..Default::default() }.encode_to_vec()
+        }
         Method::ListMembers => ListMembersRequest::default().encode_to_vec(),
         Method::SignIn => SignInRequest { user: format!("fresh {who:?}") }.encode_to_vec(),
-        Method::Auth => AuthRequest { user: "bob".to_owned(), password: "bob's".to_owned() }.encode_to_vec(),
+        Method::Auth => {
+            AuthRequest { user: "bob".to_owned(), password: "bob's".to_owned() }.encode_to_vec()
+        }
         Method::Upgrade => UpgradeRequest { user: other() }.encode_to_vec(),
-        Method::Downgrade => DowngradeRequest { user: other(), end_sessions: false }.encode_to_vec(),
+        Method::Downgrade => {
+            DowngradeRequest { user: other(), end_sessions: false }.encode_to_vec()
+        }
         Method::Encode => EncodeRequest { text: "comm".to_owned() }.encode_to_vec(),
         Method::Decode => DecodeRequest { bits: "01100011".to_owned() }.encode_to_vec(),
         Method::Calculate => CalculateRequest { expression: "12 + 13".to_owned() }.encode_to_vec(),
@@ -74,7 +93,9 @@ pub(super) fn join(room: &str) -> v1::ChatRequest {
 }
 
 pub(super) fn operation_get(key: &str) -> v1::Operation {
-    v1::Operation { operation: Some(v1::operation::Operation::Get(v1::GetOperation { key: key.to_owned() })) }
+    v1::Operation {
+        operation: Some(v1::operation::Operation::Get(v1::GetOperation { key: key.to_owned() })),
+    }
 }
 
 pub(super) fn operation_put(put: v1::PutOperation) -> v1::Operation {
@@ -98,9 +119,12 @@ fn access_rows() -> Vec<Row> {
     let mut rows = Vec::new();
     // SignOut last: it takes the session away.
     let last = |method: &&Method| **method == Method::SignOut;
-    let methods = Method::ALL.iter().filter(|method| !last(method)).chain(Method::ALL.iter().filter(last));
+    let methods =
+        Method::ALL.iter().filter(|method| !last(method)).chain(Method::ALL.iter().filter(last));
     for &method in methods {
-        for who in [Who::Nobody, Who::Malformed, Who::Expired, Who::Stranger, Who::Guest, Who::Manager] {
+        for who in
+            [Who::Nobody, Who::Malformed, Who::Expired, Who::Stranger, Who::Guest, Who::Manager]
+        {
             rows.push(Row { method, who, message: good(method, who), want: want(method, who) });
         }
     }
@@ -118,7 +142,9 @@ async fn who_may_call_what() {
     let mut seen = BTreeSet::new();
     for Row { method, who, message, want } in access_rows() {
         let got = people.call(who, method, message).await;
-        let got = got.map(|_| ()).map_err(|failure| failure.reason.unwrap_or_else(|| panic!("{failure:?}")));
+        let got = got
+            .map(|_| ())
+            .map_err(|failure| failure.reason.unwrap_or_else(|| panic!("{failure:?}")));
         assert_eq!(got, want, "{} as {who:?}", method.path());
         seen.insert((method.path(), format!("{who:?}")));
     }

@@ -17,17 +17,25 @@ use super::sessions::{get, put};
 async fn what_is_no_message_of_the_call_is_refused_with_a_reason() {
     let people = People::start().await;
     let nonsense = people.call(Who::Guest, Method::Get, vec![0xff; 10]).await.unwrap_err();
-    assert_eq!((nonsense.code, nonsense.reason), (Code::InvalidArgument, Some(Reason::InvalidMessage)));
+    assert_eq!(
+        (nonsense.code, nonsense.reason),
+        (Code::InvalidArgument, Some(Reason::InvalidMessage))
+    );
     // Field 1 with a string that is no UTF-8.
     let latin1 = people.call(Who::Guest, Method::Get, vec![0x0a, 1, 0xe9]).await.unwrap_err();
     assert_eq!(latin1.reason, Some(Reason::InvalidMessage));
     let large = people.call(Who::Guest, Method::Get, vec![0; 5 << 20]).await.unwrap_err();
     assert_eq!((large.code, large.reason), (Code::InvalidArgument, Some(Reason::InvalidMessage)));
-    let unknown = people.client(Who::Guest).bytes("/kvrpc.v1.KeyValueService/Steal", Vec::new()).await.unwrap_err();
+    let unknown = people
+        .client(Who::Guest)
+        .bytes("/kvrpc.v1.KeyValueService/Steal", Vec::new())
+        .await
+        .unwrap_err();
     assert_eq!(unknown.code(), Code::Unimplemented);
 }
 
-/// A message that says it is compressed: this client cannot compress, so the flag and the encoding are set by hand.
+/// A message that says it is compressed: this client cannot compress, so the flag and the encoding
+/// are set by hand.
 #[tokio::test]
 async fn compressed_messages_are_refused() {
     let server = crate::harness::Server::start().await;
@@ -39,7 +47,8 @@ async fn compressed_messages_are_refused() {
         .header("grpc-encoding", "gzip")
         .body(http_body_util::Full::new(bytes::Bytes::from_static(&[1, 0, 0, 0, 0])))
         .unwrap();
-    let response = crate::harness::within("the server answers", sender.send_request(request)).await.unwrap();
+    let response =
+        crate::harness::within("the server answers", sender.send_request(request)).await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "12");
 }
 
@@ -48,18 +57,21 @@ async fn a_deadline_holds_and_a_malformed_one_is_refused() {
     let people = People::start().await;
     let channel = people.client(Who::Nobody).channel.clone();
     let mut client = v1::clock_service_client::ClockServiceClient::new(channel.clone());
-    for (timeout, want) in [("0x", Reason::InvalidMessage), ("123456789S", Reason::InvalidMessage)] {
+    for (timeout, want) in [("0x", Reason::InvalidMessage), ("123456789S", Reason::InvalidMessage)]
+    {
         let mut request = Request::new(v1::NowRequest {});
         request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
         let failure = Failure::from(client.now(request).await.unwrap_err());
         assert_eq!(failure.reason, Some(want), "{timeout}");
     }
     // A password takes longer than a nanosecond. By hand, since the client would give up by itself.
-    let account = format!("[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 64 * 1_024));
+    let account =
+        format!("[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 64 * 1_024));
     let server = crate::harness::Server::builder().toml(&account).start().await;
     let stream = crate::harness::connect(server.grpc()).await;
     let (mut sender, _driver) = crate::harness::http2_full(stream).await;
-    let message = v1::AuthRequest { user: "adam".to_owned(), password: "bill".to_owned() }.encode_to_vec();
+    let message =
+        v1::AuthRequest { user: "adam".to_owned(), password: "bill".to_owned() }.encode_to_vec();
     let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
     body.extend(message);
     let request = http::Request::post(format!("http://{}{}", server.grpc(), Method::Auth.path()))
@@ -68,7 +80,8 @@ async fn a_deadline_holds_and_a_malformed_one_is_refused() {
         .header("grpc-timeout", "1n")
         .body(http_body_util::Full::new(bytes::Bytes::from(body)))
         .unwrap();
-    let response = crate::harness::within("the server answers", sender.send_request(request)).await.unwrap();
+    let response =
+        crate::harness::within("the server answers", sender.send_request(request)).await.unwrap();
     let failure = Failure::from(tonic::Status::from_header_map(response.headers()).unwrap());
     assert_eq!((failure.code, failure.reason), (Code::DeadlineExceeded, Some(Reason::Deadline)));
 }
@@ -95,7 +108,10 @@ async fn errors_carry_the_details_that_help() {
     };
     let batch = v1::BatchRequest { operations: vec![get("a"), get("")], ..Default::default() };
     let bad_batch = call(Who::Guest, Method::Batch, batch.encode_to_vec()).await;
-    assert_eq!(bad_batch.get_details_bad_request().unwrap().field_violations[0].field, "operations[1].key");
+    assert_eq!(
+        bad_batch.get_details_bad_request().unwrap().field_violations[0].field,
+        "operations[1].key"
+    );
     assert!(bad_batch.message().starts_with("operation 1: "), "{bad_batch:?}");
 
     people.fill_up(&[Who::Guest]).await;
@@ -105,13 +121,16 @@ async fn errors_carry_the_details_that_help() {
     assert!(over.get_details_quota_failure().is_some(), "{over:?}");
 }
 
-/// A retry is answered as the first call was, also when the time that it names has passed meanwhile.
+/// A retry is answered as the first call was, also when the time that it names has passed
+/// meanwhile.
 #[tokio::test]
 async fn a_retry_gets_the_first_answer_though_its_expire_time_has_passed() {
     let people = People::start().await;
     let guest = people.client(Who::Guest);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() + Duration::from_millis(700);
-    let time = prost_types::Timestamp { seconds: now.as_secs() as i64, nanos: now.subsec_nanos() as i32 };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()
+        + Duration::from_millis(700);
+    let time =
+        prost_types::Timestamp { seconds: now.as_secs() as i64, nanos: now.subsec_nanos() as i32 };
     let request = v1::PutRequest {
         key: "brief".to_owned(),
         data: Some(v1::put_request::Data::Value("value".to_owned())),
@@ -120,7 +139,8 @@ async fn a_retry_gets_the_first_answer_though_its_expire_time_has_passed() {
         ..Default::default()
     };
     let first: v1::PutResponse = guest.call(Method::Put.path(), &request).await.unwrap();
-    crate::harness::eventually("the key expires", || async { get(guest, "brief").await.is_err() }).await;
+    crate::harness::eventually("the key expires", || async { get(guest, "brief").await.is_err() })
+        .await;
     let again: v1::PutResponse = guest.call(Method::Put.path(), &request).await.unwrap();
     assert_eq!(again, first);
 }
@@ -135,20 +155,30 @@ async fn a_scan_sends_all_entries_once_while_the_store_changes() {
             data: Some(v1::put_operation::Data::Value(value.to_owned())),
             ..Default::default()
         };
-        let operation = |number| v1::Operation { operation: Some(v1::operation::Operation::Put(put(number))) };
-        v1::BatchRequest { operations: (from..from + 1_000).map(operation).collect(), ..Default::default() }
+        let operation =
+            |number| v1::Operation { operation: Some(v1::operation::Operation::Put(put(number))) };
+        v1::BatchRequest {
+            operations: (from..from + 1_000).map(operation).collect(),
+            ..Default::default()
+        }
     };
     for from in [0, 1_000, 2_000] {
-        let _: v1::BatchResponse = guest.call(Method::Batch.path(), &operations(from, &"v".repeat(100))).await.unwrap();
+        let _: v1::BatchResponse =
+            guest.call(Method::Batch.path(), &operations(from, &"v".repeat(100))).await.unwrap();
     }
     let scan = async {
         let request = v1::ScanRequest { prefix: "stays".to_owned(), ..Default::default() };
-        let messages = people.call(Who::Guest, Method::Scan, request.encode_to_vec()).await.unwrap();
-        let messages: Vec<_> = messages.into_iter().map(|bytes| v1::ScanResponse::decode(bytes).unwrap()).collect();
+        let messages =
+            people.call(Who::Guest, Method::Scan, request.encode_to_vec()).await.unwrap();
+        let messages: Vec<_> =
+            messages.into_iter().map(|bytes| v1::ScanResponse::decode(bytes).unwrap()).collect();
         assert!(messages.len() > 3, "more than one message: {}", messages.len());
         assert!(messages.iter().all(|message| message.position == messages[0].position));
-        let mut keys: Vec<_> =
-            messages.into_iter().flat_map(|message| message.entries).map(|entry| entry.key).collect();
+        let mut keys: Vec<_> = messages
+            .into_iter()
+            .flat_map(|message| message.entries)
+            .map(|entry| entry.key)
+            .collect();
         keys.sort();
         keys
     };

@@ -24,7 +24,8 @@ fn of_file(file: &FileDescriptorProto) -> Vec<(String, (bool, String))> {
     for (service_index, service) in file.service.iter().enumerate() {
         for (index, method) in service.method.iter().enumerate() {
             let path = format!("/kvrpc.v1.{}/{}", service.name(), method.name());
-            // service = 6 of FileDescriptorProto, method = 2 of ServiceDescriptorProto (google/protobuf/descriptor.proto).
+            // service = 6 of FileDescriptorProto, method = 2 of ServiceDescriptorProto
+            // (google/protobuf/descriptor.proto).
             let place = [6, service_index as i32, 2, index as i32];
             let comment = comments.get(&place[..]).cloned().unwrap_or_default();
             found.push((path, (method.server_streaming(), comment)));
@@ -43,7 +44,8 @@ pub(crate) fn documented(comment: &str) -> Vec<Reason> {
 fn every_rpc_of_the_contract_is_in_the_table_of_access_and_none_else() {
     let described = described();
     for (path, (streams, _)) in &described {
-        let method = Method::find(path).unwrap_or_else(|| panic!("{path} has no row in service/method.rs"));
+        let method =
+            Method::find(path).unwrap_or_else(|| panic!("{path} has no row in service/method.rs"));
         assert_eq!(method.path(), path);
         assert_eq!(method.answer() == Answer::Stream, *streams, "{path}");
     }
@@ -52,7 +54,11 @@ fn every_rpc_of_the_contract_is_in_the_table_of_access_and_none_else() {
 
 #[test]
 fn open_rpcs_are_those_of_the_design() {
-    let open: Vec<_> = Method::ALL.iter().filter(|method| method.access() == Access::Open).map(|m| m.name()).collect();
+    let open: Vec<_> = Method::ALL
+        .iter()
+        .filter(|method| method.access() == Access::Open)
+        .map(|m| m.name())
+        .collect();
     assert_eq!(open, ["SignIn", "GetServerInfo", "Encode", "Decode", "Now", "Calculate"]);
 }
 
@@ -61,10 +67,9 @@ fn every_comment_of_a_call_names_reasons_that_exist() {
     for (path, (_, comment)) in described() {
         // In parentheses behind a code stand reasons, and words in capitals elsewhere are codes.
         for group in comment.split('(').skip(1).filter_map(|rest| rest.split(')').next()) {
-            for word in group
-                .split([',', ';', ' '])
-                .filter(|word| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-            {
+            for word in group.split([',', ';', ' ']).filter(|word| {
+                word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            }) {
                 assert!(Reason::parse(word).is_some(), "{path} names {word}");
             }
         }

@@ -20,7 +20,12 @@ fn put(change: impl FnOnce(&mut v1::PutRequest)) -> v1::PutRequest {
 
 fn put_other(user: &str, change: impl FnOnce(&mut v1::PutOtherRequest)) -> v1::PutOtherRequest {
     let data = Some(v1::put_other_request::Data::Value("value".to_owned()));
-    let mut request = v1::PutOtherRequest { user: user.to_owned(), key: "key".to_owned(), data, ..Default::default() };
+    let mut request = v1::PutOtherRequest {
+        user: user.to_owned(),
+        key: "key".to_owned(),
+        data,
+        ..Default::default()
+    };
     change(&mut request);
     request
 }
@@ -48,7 +53,13 @@ const MIB: usize = 1 << 20;
 const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60;
 
 fn bad_keys() -> Vec<String> {
-    vec![String::new(), "k".repeat(1_025), "a\nb".to_owned(), "\u{7f}".to_owned(), "\u{85}".to_owned()]
+    vec![
+        String::new(),
+        "k".repeat(1_025),
+        "a\nb".to_owned(),
+        "\u{7f}".to_owned(),
+        "\u{85}".to_owned(),
+    ]
 }
 
 fn bad_names() -> Vec<String> {
@@ -71,11 +82,26 @@ fn key_rows() -> Vec<Row> {
         let key = || key.clone();
         rows.push(row(Method::Get, Guest, v1::GetRequest { key: key() }, Err(InvalidKey)));
         rows.push(row(Method::Put, Guest, put(|put| put.key = key()), Err(InvalidKey)));
-        rows.push(row(Method::Delete, Guest, v1::DeleteRequest { key: key(), ..Default::default() }, Err(InvalidKey)));
+        rows.push(row(
+            Method::Delete,
+            Guest,
+            v1::DeleteRequest { key: key(), ..Default::default() },
+            Err(InvalidKey),
+        ));
         let get_other = v1::GetOtherRequest { user: "other".to_owned(), key: key() };
         rows.push(row(Method::GetOther, Manager, get_other, Err(InvalidKey)));
-        rows.push(row(Method::PutOther, Manager, put_other("other", |put| put.key = key()), Err(InvalidKey)));
-        rows.push(row(Method::Batch, Guest, batch(vec![operation_get("a"), operation_get(&key())]), Err(InvalidKey)));
+        rows.push(row(
+            Method::PutOther,
+            Manager,
+            put_other("other", |put| put.key = key()),
+            Err(InvalidKey),
+        ));
+        rows.push(row(
+            Method::Batch,
+            Guest,
+            batch(vec![operation_get("a"), operation_get(&key())]),
+            Err(InvalidKey),
+        ));
         if !key().is_empty() {
             let list = v1::ListKeysRequest { prefix: key(), ..Default::default() };
             rows.push(row(Method::ListKeys, Guest, list, Err(InvalidKey)));
@@ -95,14 +121,24 @@ fn name_rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for user in bad_names() {
         let user = || user.clone();
-        rows.push(row(Method::SignIn, Nobody, v1::SignInRequest { user: user() }, Err(InvalidName)));
+        rows.push(row(
+            Method::SignIn,
+            Nobody,
+            v1::SignInRequest { user: user() },
+            Err(InvalidName),
+        ));
         let get_other = v1::GetOtherRequest { user: user(), key: "key".to_owned() };
         rows.push(row(Method::GetOther, Manager, get_other, Err(InvalidName)));
         rows.push(row(Method::PutOther, Manager, put_other(&user(), |_| {}), Err(InvalidName)));
         let downgrade = v1::DowngradeRequest { user: user(), end_sessions: false };
         rows.push(row(Method::Downgrade, Manager, downgrade, Err(InvalidName)));
         if !user().is_empty() {
-            rows.push(row(Method::Upgrade, Manager, v1::UpgradeRequest { user: user() }, Err(InvalidName)));
+            rows.push(row(
+                Method::Upgrade,
+                Manager,
+                v1::UpgradeRequest { user: user() },
+                Err(InvalidName),
+            ));
             let list = v1::ListKeysRequest { user: user(), ..Default::default() };
             rows.push(row(Method::ListKeys, Guest, list, Err(InvalidName)));
             let scan = v1::ScanRequest { user: user(), ..Default::default() };
@@ -113,10 +149,20 @@ fn name_rows() -> Vec<Row> {
         }
     }
     for user in ["48106", "127.0.0.1:48106", "[::1]:80", "４２"] {
-        rows.push(row(Method::SignIn, Nobody, v1::SignInRequest { user: user.to_owned() }, Err(InvalidName)));
+        rows.push(row(
+            Method::SignIn,
+            Nobody,
+            v1::SignInRequest { user: user.to_owned() },
+            Err(InvalidName),
+        ));
     }
     for user in ["guest", "GUEST", "ＧＵＥＳＴ", "g\u{ad}uest", "adam", "Adam"] {
-        rows.push(row(Method::SignIn, Nobody, v1::SignInRequest { user: user.to_owned() }, Err(NameInUse)));
+        rows.push(row(
+            Method::SignIn,
+            Nobody,
+            v1::SignInRequest { user: user.to_owned() },
+            Err(NameInUse),
+        ));
     }
     rows
 }
@@ -148,7 +194,12 @@ fn room_rows() -> Vec<Row> {
     let none = || "none".to_owned();
     let members = |page_token| v1::ListMembersRequest { page_token, ..Default::default() };
     vec![
-        row(Method::Subscribe, Guest, v1::SubscribeRequest { room: none(), after: None }, Err(RoomNotFound)),
+        row(
+            Method::Subscribe,
+            Guest,
+            v1::SubscribeRequest { room: none(), after: None },
+            Err(RoomNotFound),
+        ),
         row(
             Method::ListMembers,
             Guest,
@@ -179,7 +230,8 @@ fn other_rows() -> Vec<Row> {
     use Reason::{KeyNotFound, ManagerRequired, UpgradeNotAllowed, UserNotFound};
     use Who::{Guest, Manager};
 
-    let get = |user: &str, key: &str| v1::GetOtherRequest { user: user.to_owned(), key: key.to_owned() };
+    let get =
+        |user: &str, key: &str| v1::GetOtherRequest { user: user.to_owned(), key: key.to_owned() };
     let list = |user: &str| v1::ListKeysRequest { user: user.to_owned(), ..Default::default() };
     let scan = |user: &str| v1::ScanRequest { user: user.to_owned(), ..Default::default() };
     let watch = |user: &str| v1::WatchRequest { user: user.to_owned(), ..Default::default() };
@@ -193,7 +245,12 @@ fn other_rows() -> Vec<Row> {
         row(Method::Scan, Manager, scan("nobody"), Err(UserNotFound)),
         row(Method::Watch, Manager, watch("nobody"), Err(UserNotFound)),
         row(Method::Watch, Guest, watch("guest"), Ok(())),
-        row(Method::Upgrade, Manager, v1::UpgradeRequest { user: "nobody".to_owned() }, Err(UserNotFound)),
+        row(
+            Method::Upgrade,
+            Manager,
+            v1::UpgradeRequest { user: "nobody".to_owned() },
+            Err(UserNotFound),
+        ),
         row(
             Method::Downgrade,
             Manager,
@@ -201,7 +258,12 @@ fn other_rows() -> Vec<Row> {
             Err(UserNotFound),
         ),
         row(Method::Upgrade, Guest, v1::UpgradeRequest::default(), Err(UpgradeNotAllowed)),
-        row(Method::Upgrade, Guest, v1::UpgradeRequest { user: "guest".to_owned() }, Err(UpgradeNotAllowed)),
+        row(
+            Method::Upgrade,
+            Guest,
+            v1::UpgradeRequest { user: "guest".to_owned() },
+            Err(UpgradeNotAllowed),
+        ),
         row(Method::PutOther, Guest, put_other("guest", |_| {}), Ok(())),
         row(Method::ListKeys, Guest, list("guest"), Ok(())),
         row(Method::Scan, Guest, scan("guest"), Ok(())),
@@ -213,7 +275,12 @@ fn other_rows() -> Vec<Row> {
         rows.push(row(Method::ListKeys, Guest, list(user), Err(ManagerRequired)));
         rows.push(row(Method::Scan, Guest, scan(user), Err(ManagerRequired)));
         rows.push(row(Method::Watch, Guest, watch(user), Err(ManagerRequired)));
-        rows.push(row(Method::Upgrade, Guest, v1::UpgradeRequest { user: user.to_owned() }, Err(ManagerRequired)));
+        rows.push(row(
+            Method::Upgrade,
+            Guest,
+            v1::UpgradeRequest { user: user.to_owned() },
+            Err(ManagerRequired),
+        ));
         let downgrade = v1::DowngradeRequest { user: user.to_owned(), end_sessions: true };
         rows.push(row(Method::Downgrade, Guest, downgrade, Err(ManagerRequired)));
     }
@@ -234,25 +301,50 @@ fn put_rows() -> Vec<Row> {
         }
         {
             use v1::put_other_request as $module;
-            rows.push(row(Method::PutOther, Manager, put_other("other", |$put| $change), Err($want)));
+            rows.push(row(
+                Method::PutOther,
+                Manager,
+                put_other("other", |$put| $change),
+                Err($want),
+            ));
         }
         {
             use v1::put_operation as $module;
-            rows.push(row(Method::Batch, Guest, batch(vec![put_operation(|$put| $change)]), Err($want)));
+            rows.push(row(
+                Method::Batch,
+                Guest,
+                batch(vec![put_operation(|$put| $change)]),
+                Err($want),
+            ));
         }};
     }
     each_put!(InvalidValue, module, |put| put.data = None::<module::Data>);
-    each_put!(InvalidValue, module, |put| put.data = Some(module::Data::Value("v".repeat(MIB + 1))));
-    each_put!(InvalidValue, module, |put| put.data = Some(module::Data::Blob(vec![0; MIB + 1].into())));
-    for (seconds, nanos) in
-        [(0, 0), (-1, 0), (0, -1), (0, 999_999), (TEN_YEARS, 1_000_000), (i64::MAX, 0), (0, 1_000_000_000)]
-    {
-        each_put!(InvalidTtl, module, |put| put.expiry = Some(module::Expiry::Ttl(duration(seconds, nanos))));
+    each_put!(InvalidValue, module, |put| put.data =
+        Some(module::Data::Value("v".repeat(MIB + 1))));
+    each_put!(InvalidValue, module, |put| put.data =
+        Some(module::Data::Blob(vec![0; MIB + 1].into())));
+    for (seconds, nanos) in [
+        (0, 0),
+        (-1, 0),
+        (0, -1),
+        (0, 999_999),
+        (TEN_YEARS, 1_000_000),
+        (i64::MAX, 0),
+        (0, 1_000_000_000),
+    ] {
+        each_put!(InvalidTtl, module, |put| put.expiry =
+            Some(module::Expiry::Ttl(duration(seconds, nanos))));
     }
-    for (seconds, nanos) in
-        [(0, 0), (-1, 0), (1_000_000_000, 0), (i64::MAX, 0), (253_402_300_799, 0), (4_000_000_000, -1)]
-    {
-        each_put!(InvalidTtl, module, |put| put.expiry = Some(module::Expiry::ExpireTime(timestamp(seconds, nanos))));
+    for (seconds, nanos) in [
+        (0, 0),
+        (-1, 0),
+        (1_000_000_000, 0),
+        (i64::MAX, 0),
+        (253_402_300_799, 0),
+        (4_000_000_000, -1),
+    ] {
+        each_put!(InvalidTtl, module, |put| put.expiry =
+            Some(module::Expiry::ExpireTime(timestamp(seconds, nanos))));
     }
     each_put!(RevisionMismatch, module, |put| {
         put.data = Some(module::Data::Value(String::new()));
@@ -260,18 +352,25 @@ fn put_rows() -> Vec<Row> {
     });
     each_put!(QuotaExceeded, module, |put| put.data = Some(module::Data::Value("v".repeat(MIB))));
     let id = "i".repeat(65);
-    rows.push(row(Method::Put, Guest, put(|put| put.request_id = id.clone()), Err(InvalidRequestId)));
+    rows.push(row(
+        Method::Put,
+        Guest,
+        put(|put| put.request_id = id.clone()),
+        Err(InvalidRequestId),
+    ));
     rows.push(row(
         Method::PutOther,
         Manager,
         put_other("other", |put| put.request_id = id.clone()),
         Err(InvalidRequestId),
     ));
-    let long = v1::DeleteRequest { key: "key".to_owned(), request_id: id.clone(), ..Default::default() };
+    let long =
+        v1::DeleteRequest { key: "key".to_owned(), request_id: id.clone(), ..Default::default() };
     rows.push(row(Method::Delete, Guest, long, Err(InvalidRequestId)));
     let long = v1::BatchRequest { operations: vec![operation_get("a")], request_id: id };
     rows.push(row(Method::Batch, Guest, long, Err(InvalidRequestId)));
-    let stale = v1::DeleteRequest { key: "no such".to_owned(), if_revision: Some(7), ..Default::default() };
+    let stale =
+        v1::DeleteRequest { key: "no such".to_owned(), if_revision: Some(7), ..Default::default() };
     rows.push(row(Method::Delete, Guest, stale, Err(RevisionMismatch)));
     rows
 }
@@ -282,7 +381,8 @@ fn request_id_rows() -> Vec<Row> {
     use Who::{Guest, Manager};
 
     let id = || "once".to_owned();
-    let delete = v1::DeleteRequest { key: "key".to_owned(), request_id: id(), ..Default::default() };
+    let delete =
+        v1::DeleteRequest { key: "key".to_owned(), request_id: id(), ..Default::default() };
     let reused = v1::BatchRequest { operations: vec![operation_get("a")], request_id: id() };
     vec![
         row(Method::Put, Guest, put(|put| put.request_id = id()), Ok(())),
@@ -296,7 +396,12 @@ fn request_id_rows() -> Vec<Row> {
         row(Method::Delete, Guest, delete, Err(RequestIdReused)),
         row(Method::Batch, Guest, reused, Err(RequestIdReused)),
         row(Method::PutOther, Manager, put_other("other", |put| put.request_id = id()), Ok(())),
-        row(Method::PutOther, Manager, put_other("guest", |put| put.request_id = id()), Err(RequestIdReused)),
+        row(
+            Method::PutOther,
+            Manager,
+            put_other("guest", |put| put.request_id = id()),
+            Err(RequestIdReused),
+        ),
     ]
 }
 
@@ -327,31 +432,62 @@ fn rest_rows() -> Vec<Row> {
             v1::ListAccessesRequest { page_token: forged(), ..Default::default() },
             Err(InvalidPageToken),
         ),
-        row(Method::Encode, Nobody, v1::EncodeRequest { text: "x".repeat(64 * 1_024 + 1) }, Err(InvalidValue)),
-        row(Method::Decode, Nobody, v1::DecodeRequest { bits: "0".repeat(9 * 64 * 1_024 + 1) }, Err(InvalidValue)),
-        row(Method::Decode, Nobody, v1::DecodeRequest { bits: "01100011 2".to_owned() }, Err(InvalidBits)),
+        row(
+            Method::Encode,
+            Nobody,
+            v1::EncodeRequest { text: "x".repeat(64 * 1_024 + 1) },
+            Err(InvalidValue),
+        ),
+        row(
+            Method::Decode,
+            Nobody,
+            v1::DecodeRequest { bits: "0".repeat(9 * 64 * 1_024 + 1) },
+            Err(InvalidValue),
+        ),
+        row(
+            Method::Decode,
+            Nobody,
+            v1::DecodeRequest { bits: "01100011 2".to_owned() },
+            Err(InvalidBits),
+        ),
     ];
-    for expression in ["", "12 +", "12+13", "1 / 0", "1e308 * 1e308", "nan + 1", "1 % 2", &"1".repeat(300)] {
+    for expression in
+        ["", "12 +", "12+13", "1 / 0", "1e308 * 1e308", "nan + 1", "1 % 2", &"1".repeat(300)]
+    {
         let calculate = v1::CalculateRequest { expression: expression.to_owned() };
         rows.push(row(Method::Calculate, Nobody, calculate, Err(InvalidExpression)));
     }
-    for (user, password) in
-        [("adam", "wrong"), ("nobody", "bill"), ("guest", "bill"), ("", ""), ("adam", ""), ("a\nb", "x")]
-    {
+    for (user, password) in [
+        ("adam", "wrong"),
+        ("nobody", "bill"),
+        ("guest", "bill"),
+        ("", ""),
+        ("adam", ""),
+        ("a\nb", "x"),
+    ] {
         let auth = v1::AuthRequest { user: user.to_owned(), password: password.to_owned() };
         rows.push(row(Method::Auth, Nobody, auth, Err(BadCredentials)));
     }
     rows
 }
 
-/// What only another server, another moment or another engine answers; the tests that show it stand elsewhere.
+/// What only another server, another moment or another engine answers; the tests that show it stand
+/// elsewhere.
 const ELSEWHERE: [Reason; 1] = [Reason::OutcomeUnknown];
 
 #[tokio::test]
 async fn every_error_that_a_comment_names_is_given() {
     let people = People::start().await;
     people.fill_up(&[Who::Guest, Who::Other]).await;
-    let rows = [key_rows(), name_rows(), other_rows(), put_rows(), request_id_rows(), room_rows(), rest_rows()];
+    let rows = [
+        key_rows(),
+        name_rows(),
+        other_rows(),
+        put_rows(),
+        request_id_rows(),
+        room_rows(),
+        rest_rows(),
+    ];
     let mut seen: BTreeMap<&str, BTreeSet<Reason>> = BTreeMap::new();
     // Of `who_may_call_what`.
     seen.entry(Method::Auth.path()).or_default().insert(Reason::SessionExpired);
@@ -362,15 +498,23 @@ async fn every_error_that_a_comment_names_is_given() {
         let got = people.call(who, method, message).await;
         if let Err(failure) = &got {
             check_details(method, failure);
-            assert_eq!(people.state().await, before, "{} changed something: {failure:?}", method.path());
+            assert_eq!(
+                people.state().await,
+                before,
+                "{} changed something: {failure:?}",
+                method.path()
+            );
             seen.entry(method.path()).or_default().extend(failure.reason);
         }
-        let outcome = got.map(|_| ()).map_err(|failure| failure.reason.unwrap_or_else(|| panic!("{failure:?}")));
+        let outcome = got
+            .map(|_| ())
+            .map_err(|failure| failure.reason.unwrap_or_else(|| panic!("{failure:?}")));
         assert_eq!(outcome, want, "{} as {who:?}", method.path());
     }
     for (path, (_, comment)) in described() {
         for reason in documented(&comment) {
-            let shown = seen.get(&path[..]).is_some_and(|seen| seen.contains(&reason)) || ELSEWHERE.contains(&reason);
+            let shown = seen.get(&path[..]).is_some_and(|seen| seen.contains(&reason))
+                || ELSEWHERE.contains(&reason);
             assert!(shown, "no row shows {} of {path}", reason.as_str());
         }
     }

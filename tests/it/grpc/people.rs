@@ -63,7 +63,8 @@ impl People {
         let server = Server::builder().toml(&format!("{config}{}", accounts())).start().await;
         let nobody = Raw::new(server.channel());
         let mut clients = HashMap::from([(Who::Nobody, nobody.clone())]);
-        for (who, user) in [(Who::Guest, "guest"), (Who::Other, "other"), (Who::Expired, "expired")] {
+        for (who, user) in [(Who::Guest, "guest"), (Who::Other, "other"), (Who::Expired, "expired")]
+        {
             clients.insert(who, sign_in(&nobody, user).await);
         }
         clients[&Who::Expired]
@@ -80,7 +81,12 @@ impl People {
         &self.clients[&who]
     }
 
-    pub(crate) async fn call(&self, who: Who, method: Method, message: Vec<u8>) -> Result<Vec<bytes::Bytes>, Failure> {
+    pub(crate) async fn call(
+        &self,
+        who: Who,
+        method: Method,
+        message: Vec<u8>,
+    ) -> Result<Vec<bytes::Bytes>, Failure> {
         let most = if matches!(method, Method::Subscribe | Method::Watch) { 1 } else { usize::MAX };
         Ok(self.client(who).some_bytes(method.path(), message, most).await?)
     }

@@ -1,4 +1,5 @@
-//! Messages that come in pieces, as the network or a client cuts them: how they are cut makes no difference to the answer.
+//! Messages that come in pieces, as the network or a client cuts them: how they are cut makes no
+//! difference to the answer.
 
 use std::convert::Infallible;
 
@@ -25,9 +26,15 @@ fn framed(message: &impl Message) -> Bytes {
 }
 
 /// Sends a body in these pieces; the answer's bytes and its `grpc-status`.
-async fn send(server: &Server, authorization: &str, method: Method, pieces: Vec<Bytes>) -> (Bytes, String) {
+async fn send(
+    server: &Server,
+    authorization: &str,
+    method: Method,
+    pieces: Vec<Bytes>,
+) -> (Bytes, String) {
     let io = TokioIo::new(connect(server.grpc()).await);
-    let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(driver);
     let pieces = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
     let request = http::Request::post(format!("http://{}{}", server.grpc(), method.path()))

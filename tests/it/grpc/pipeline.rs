@@ -25,13 +25,16 @@ impl Pipe {
         let (requests, queue) = mpsc::channel(16);
         let request = raw.request(ReceiverStream::new(queue));
         let mut client = KeyValueServiceClient::new(raw.channel.clone());
-        let responses = within("the stream opens", client.pipeline(request)).await.unwrap().into_inner();
+        let responses =
+            within("the stream opens", client.pipeline(request)).await.unwrap().into_inner();
         Self { requests: Some(requests), responses }
     }
 
     async fn send(&mut self, id: u64, operations: Vec<v1::Operation>, request_id: &str) {
         let request = v1::PipelineRequest { id, operations, request_id: request_id.to_owned() };
-        within("the request is taken", self.requests.as_ref().unwrap().send(request)).await.unwrap();
+        within("the request is taken", self.requests.as_ref().unwrap().send(request))
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Result<Option<v1::PipelineResponse>, Status> {
@@ -61,7 +64,9 @@ fn word(result: v1::OperationResult) -> String {
 }
 
 fn get(key: &str) -> v1::Operation {
-    v1::Operation { operation: Some(operation::Operation::Get(v1::GetOperation { key: key.to_owned() })) }
+    v1::Operation {
+        operation: Some(operation::Operation::Get(v1::GetOperation { key: key.to_owned() })),
+    }
 }
 
 fn put(key: &str, value: &str, if_revision: Option<u64>) -> v1::Operation {
@@ -114,7 +119,10 @@ async fn a_pipeline_ends_with_its_session_and_with_what_is_no_request() {
     let mut pipe = Pipe::open(client).await;
     pipe.send(1, vec![get("city")], "").await;
     assert_eq!(pipe.hear().await, "1: -");
-    client.call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    client
+        .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
+        .await
+        .unwrap();
     let ended = Failure::from(pipe.next().await.unwrap_err());
     assert_eq!(ended.reason, Some(Reason::SessionExpired));
 
@@ -122,7 +130,8 @@ async fn a_pipeline_ends_with_its_session_and_with_what_is_no_request() {
     assert_eq!(nonsense.reason, Some(Reason::InvalidMessage));
 }
 
-/// HTTP/2's windows fill up, and then the server reads no more: whoever does not take answers gets no more work done.
+/// HTTP/2's windows fill up, and then the server reads no more: whoever does not take answers gets
+/// no more work done.
 #[tokio::test]
 async fn a_client_that_takes_no_answers_is_not_read_from() {
     let people = People::start().await;
@@ -141,7 +150,10 @@ async fn a_client_that_takes_no_answers_is_not_read_from() {
             requests.send(request).await.unwrap();
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(2), flood).await.is_err(), "all 10,000 were taken");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(2), flood).await.is_err(),
+        "all 10,000 were taken"
+    );
     let read: v1::GetResponse =
         client.call(Method::Get.path(), &v1::GetRequest { key: "count".to_owned() }).await.unwrap();
     assert!(read.revision < 100, "{} batches were done for nobody", read.revision);

@@ -23,18 +23,23 @@ impl From<Status> for Failure {
         let info = status.get_error_details().error_info().cloned();
         let reason = info.map(|info| {
             assert_eq!(info.domain, "kvrpc");
-            Reason::parse(&info.reason).unwrap_or_else(|| panic!("{} is no reason of the contract", info.reason))
+            Reason::parse(&info.reason)
+                .unwrap_or_else(|| panic!("{} is no reason of the contract", info.reason))
         });
-        let causes = std::iter::successors(std::error::Error::source(&status), |error| error.source());
-        let message = causes.fold(status.message().to_owned(), |message, cause| format!("{message}: {cause}"));
+        let causes =
+            std::iter::successors(std::error::Error::source(&status), |error| error.source());
+        let message = causes
+            .fold(status.message().to_owned(), |message, cause| format!("{message}: {cause}"));
         Self { code: status.code(), reason, message }
     }
 }
 
 impl Failure {
-    /// Whether this client's own library gave the call up before it was sent, the connection having just been told to go.
+    /// Whether this client's own library gave the call up before it was sent, the connection having
+    /// just been told to go.
     pub(crate) fn was_not_sent(&self) -> bool {
-        let causes = ["operation was canceled", "connection error received: not a result of an error"];
+        let causes =
+            ["operation was canceled", "connection error received: not a result of an error"];
         self.reason.is_none() && causes.iter().any(|cause| self.message.contains(cause))
     }
 }
@@ -70,11 +75,17 @@ impl Raw {
     }
 
     /// The first messages of the answer, of which some have no end.
-    pub(crate) async fn some_bytes(&self, path: &str, message: Vec<u8>, most: usize) -> Result<Vec<Bytes>, Status> {
+    pub(crate) async fn some_bytes(
+        &self,
+        path: &str,
+        message: Vec<u8>,
+        most: usize,
+    ) -> Result<Vec<Bytes>, Status> {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(16 << 20);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let request = self.request(message);
-        let mut stream = grpc.server_streaming(request, path.parse().unwrap(), BytesCodec).await?.into_inner();
+        let mut stream =
+            grpc.server_streaming(request, path.parse().unwrap(), BytesCodec).await?.into_inner();
         let mut messages = Vec::new();
         while messages.len() < most
             && let Some(message) = stream.message().await?
@@ -85,9 +96,15 @@ impl Raw {
     }
 
     /// A unary call by its path.
-    pub(crate) async fn call<M: Message, R: Message + Default>(&self, path: &str, message: &M) -> Result<R, Failure> {
+    pub(crate) async fn call<M: Message, R: Message + Default>(
+        &self,
+        path: &str,
+        message: &M,
+    ) -> Result<R, Failure> {
         let messages = self.bytes(path, message.encode_to_vec()).await?;
-        let [only] = &messages[..] else { panic!("{path} answered with {} messages", messages.len()) };
+        let [only] = &messages[..] else {
+            panic!("{path} answered with {} messages", messages.len())
+        };
         Ok(R::decode(only.clone()).unwrap())
     }
 }

@@ -20,7 +20,12 @@ async fn get_other(client: &Raw, user: &str, key: &str) -> Result<(), Reason> {
 
 async fn put_other(client: &Raw, user: &str) -> Result<(), Reason> {
     let data = Some(v1::put_other_request::Data::Value("written".to_owned()));
-    let request = v1::PutOtherRequest { user: user.to_owned(), key: "other's".to_owned(), data, ..Default::default() };
+    let request = v1::PutOtherRequest {
+        user: user.to_owned(),
+        key: "other's".to_owned(),
+        data,
+        ..Default::default()
+    };
     let got: Result<v1::PutOtherResponse, _> = client.call(Method::PutOther.path(), &request).await;
     got.map(|_| ()).map_err(|failure| failure.reason.unwrap())
 }
@@ -33,13 +38,16 @@ async fn upgrade(client: &Raw, user: &str) -> Result<v1::User, Reason> {
 
 async fn downgrade(client: &Raw, user: &str, end_sessions: bool) -> Result<v1::User, Reason> {
     let request = v1::DowngradeRequest { user: user.to_owned(), end_sessions };
-    let got: Result<v1::DowngradeResponse, _> = client.call(Method::Downgrade.path(), &request).await;
+    let got: Result<v1::DowngradeResponse, _> =
+        client.call(Method::Downgrade.path(), &request).await;
     got.map(|response| response.user.unwrap()).map_err(|failure| failure.reason.unwrap())
 }
 
 async fn accesses(client: &Raw) -> Vec<v1::Access> {
-    let got: v1::ListAccessesResponse =
-        client.call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default()).await.unwrap();
+    let got: v1::ListAccessesResponse = client
+        .call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default())
+        .await
+        .unwrap();
     got.accesses
 }
 
@@ -106,7 +114,8 @@ async fn who_promotes_itself_reads_the_stores_of_guests_and_nothing_more() {
 #[tokio::test]
 async fn the_owner_sees_who_used_its_store() {
     let people = People::start().await;
-    let (guest, other, adam) = (people.client(Who::Guest), people.client(Who::Other), people.client(Who::Manager));
+    let (guest, other, adam) =
+        (people.client(Who::Guest), people.client(Who::Other), people.client(Who::Manager));
     put(other, "city", "Kolkata").await;
     for _ in 0..3 {
         get_other(adam, "other", "city").await.unwrap();
@@ -114,11 +123,18 @@ async fn the_owner_sees_who_used_its_store() {
     get_other(adam, "other", "no such").await.unwrap_err();
     auth(guest, "adam", "bill").await.unwrap();
     put_other(guest, "other").await.unwrap();
-    let list = v1::ListKeysRequest { user: "other".to_owned(), prefix: "ci".to_owned(), ..Default::default() };
+    let list = v1::ListKeysRequest {
+        user: "other".to_owned(),
+        prefix: "ci".to_owned(),
+        ..Default::default()
+    };
     let _: v1::ListKeysResponse = guest.call(Method::ListKeys.path(), &list).await.unwrap();
     // One's own reads, and those that were denied, are no accesses.
     get_other(other, "other", "city").await.unwrap();
-    assert_eq!(get_other(people.client(Who::Other), "adam", "city").await, Err(Reason::ManagerRequired));
+    assert_eq!(
+        get_other(people.client(Who::Other), "adam", "city").await,
+        Err(Reason::ManagerRequired)
+    );
 
     let rows: Vec<_> = accesses(other)
         .await
@@ -126,7 +142,14 @@ async fn the_owner_sees_who_used_its_store() {
         .map(|row| (row.user.unwrap().name, row.account, row.door, row.method, row.key, row.count))
         .collect();
     let row = |user: &str, account: &str, method: &str, key: &str, count| {
-        (user.to_owned(), account.to_owned(), "grpc".to_owned(), method.to_owned(), key.to_owned(), count)
+        (
+            user.to_owned(),
+            account.to_owned(),
+            "grpc".to_owned(),
+            method.to_owned(),
+            key.to_owned(),
+            count,
+        )
     };
     assert_eq!(
         rows,
@@ -150,7 +173,8 @@ async fn the_last_thousand_rows_of_accesses_stay() {
     let mut keys = Vec::new();
     let mut page = v1::ListAccessesRequest { page_size: 300, ..Default::default() };
     loop {
-        let got: v1::ListAccessesResponse = other.call(Method::ListAccesses.path(), &page).await.unwrap();
+        let got: v1::ListAccessesResponse =
+            other.call(Method::ListAccesses.path(), &page).await.unwrap();
         keys.extend(got.accesses.into_iter().map(|row| row.key));
         if got.next_page_token.is_empty() {
             break;

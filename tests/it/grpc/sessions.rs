@@ -27,11 +27,15 @@ pub(super) async fn get(client: &Raw, key: &str) -> Result<String, Reason> {
 }
 
 pub(super) async fn who_am_i(client: &Raw) -> Result<v1::WhoAmIResponse, Reason> {
-    client.call(Method::WhoAmI.path(), &v1::WhoAmIRequest {}).await.map_err(|failure| failure.reason.unwrap())
+    client
+        .call(Method::WhoAmI.path(), &v1::WhoAmIRequest {})
+        .await
+        .map_err(|failure| failure.reason.unwrap())
 }
 
 pub(super) async fn sign_out(client: &Raw) {
-    let _: v1::SignOutResponse = client.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    let _: v1::SignOutResponse =
+        client.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
 }
 
 fn millis(time: Option<prost_types::Timestamp>) -> i64 {
@@ -78,8 +82,10 @@ async fn an_account_session_ends_at_its_age_and_its_store_stays() {
     let nobody = Raw::new(server.channel());
     let adam = auth(&nobody, "adam", "bill").await.unwrap();
     put(&adam, "city", "Kolkata").await;
-    eventually("the session ends, used or not", || async { who_am_i(&adam).await == Err(Reason::SessionExpired) })
-        .await;
+    eventually("the session ends, used or not", || async {
+        who_am_i(&adam).await == Err(Reason::SessionExpired)
+    })
+    .await;
     let again = auth(&nobody, "adam", "bill").await.unwrap();
     assert_eq!(get(&again, "city").await.unwrap(), "Kolkata");
 }
@@ -91,7 +97,8 @@ async fn sessions_are_counted_and_given_back() {
     let first = sign_in(&nobody, "first").await;
     sign_in(&nobody, "second").await;
     let third = v1::SignInRequest { user: "third".to_owned() };
-    let full = nobody.call::<_, v1::SignInResponse>(Method::SignIn.path(), &third).await.unwrap_err();
+    let full =
+        nobody.call::<_, v1::SignInResponse>(Method::SignIn.path(), &third).await.unwrap_err();
     assert_eq!((full.code, full.reason), (Code::ResourceExhausted, Some(Reason::ServerFull)));
     sign_out(&first).await;
     // The refused name was not kept.
@@ -111,7 +118,8 @@ async fn too_many_sign_ins_a_second_wait() {
         }
     }
     let refused = refused.expect("20 sign-ins took less than some seconds");
-    let wait = tonic_types::StatusExt::get_details_retry_info(&refused).unwrap().retry_delay.unwrap();
+    let wait =
+        tonic_types::StatusExt::get_details_retry_info(&refused).unwrap().retry_delay.unwrap();
     assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
 }
 
@@ -119,7 +127,10 @@ async fn too_many_sign_ins_a_second_wait() {
 async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_time() {
     // Dear enough to be measured, cheap enough for a test.
     let config = "[limits]\nauth-failure-burst = 1000\n";
-    let accounts = format!("{config}[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 8 * 1_024));
+    let accounts = format!(
+        "{config}[users.adam]\npassword = {:?}\nrole = \"manager\"\n",
+        hash("bill", 8 * 1_024)
+    );
     let server = Server::builder().toml(&accounts).start().await;
     let nobody = Raw::new(server.channel());
     let mut times: [Vec<Duration>; 2] = Default::default();
@@ -135,16 +146,19 @@ async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_tim
     assert_eq!(words.len(), 1, "{words:?}");
     // The shortest of each: whatever else the machine does only adds to it.
     let [known, unknown] = times.map(|times| times.into_iter().min().unwrap().as_secs_f64());
-    // Without the decoy the unknown user is answered some forty times faster; a busy machine makes a difference of three.
+    // Without the decoy the unknown user is answered some forty times faster; a busy machine makes
+    // a difference of three.
     assert!((0.125..8.0).contains(&(known / unknown)), "known {known}, unknown {unknown}");
 }
 
 #[tokio::test]
 async fn wrong_passwords_are_counted_by_user_and_source_and_a_right_one_forgives() {
-    let config = format!("[limits]\nauth-failure-burst = 3\nauth-failure-interval = \"1h\"\n{}", accounts());
+    let config =
+        format!("[limits]\nauth-failure-burst = 3\nauth-failure-interval = \"1h\"\n{}", accounts());
     let server = Server::builder().toml(&config).start().await;
     let nobody = Raw::new(server.channel());
-    let reason = |result: Result<Raw, super::raw::Failure>| result.err().and_then(|failure| failure.reason);
+    let reason =
+        |result: Result<Raw, super::raw::Failure>| result.err().and_then(|failure| failure.reason);
     for _ in 0..2 {
         assert_eq!(reason(auth(&nobody, "adam", "wrong").await), Some(Reason::BadCredentials));
     }
@@ -152,7 +166,11 @@ async fn wrong_passwords_are_counted_by_user_and_source_and_a_right_one_forgives
     for _ in 0..3 {
         assert_eq!(reason(auth(&nobody, "ADAM", "wrong").await), Some(Reason::BadCredentials));
     }
-    assert_eq!(reason(auth(&nobody, "adam", "bill").await), Some(Reason::RateLimited), "also the right one");
+    assert_eq!(
+        reason(auth(&nobody, "adam", "bill").await),
+        Some(Reason::RateLimited),
+        "also the right one"
+    );
     auth(&nobody, "bob", "bob's").await.unwrap();
 }
 

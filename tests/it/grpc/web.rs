@@ -29,12 +29,20 @@ async fn a_browser_of_an_allowed_origin_calls_and_any_other_does_not() {
     let now = Method::Now.path();
     let kind = "content-type: application/grpc-web+proto\r\n";
 
-    let allowed = exchange(server.grpc(), &post(now, &format!("{kind}origin: https://app.example\r\n"), EMPTY)).await;
+    let allowed = exchange(
+        server.grpc(),
+        &post(now, &format!("{kind}origin: https://app.example\r\n"), EMPTY),
+    )
+    .await;
     assert!(allowed.starts_with("HTTP/1.1 200"), "{allowed}");
     assert!(allowed.contains("access-control-allow-origin: https://app.example"), "{allowed}");
     assert!(allowed.contains("grpc-status:0"), "{allowed}");
 
-    let foreign = exchange(server.grpc(), &post(now, &format!("{kind}origin: https://evil.example\r\n"), EMPTY)).await;
+    let foreign = exchange(
+        server.grpc(),
+        &post(now, &format!("{kind}origin: https://evil.example\r\n"), EMPTY),
+    )
+    .await;
     assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
 
     let preflight = format!(
@@ -42,7 +50,10 @@ async fn a_browser_of_an_allowed_origin_calls_and_any_other_does_not() {
          access-control-request-method: POST\r\naccess-control-request-headers: authorization,content-type\r\n\r\n"
     );
     let preflight = exchange(server.grpc(), preflight.as_bytes()).await;
-    assert!(preflight.starts_with("HTTP/1.1 200") && preflight.contains("authorization"), "{preflight}");
+    assert!(
+        preflight.starts_with("HTTP/1.1 200") && preflight.contains("authorization"),
+        "{preflight}"
+    );
 
     let text = base64::engine::general_purpose::STANDARD.encode(EMPTY);
     let text = post(now, "content-type: application/grpc-web-text\r\n", text.as_bytes());
@@ -61,7 +72,9 @@ async fn an_error_reaches_the_browser_with_its_reason() {
 #[tokio::test]
 async fn whoever_comes_by_mistake_is_told_what_is_spoken_here() {
     let server = Server::start().await;
-    let page = exchange(server.grpc(), b"GET / HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n").await;
+    let page =
+        exchange(server.grpc(), b"GET / HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n")
+            .await;
     assert!(page.starts_with("HTTP/1.1 404") && page.contains("grpcurl"), "{page}");
 }
 

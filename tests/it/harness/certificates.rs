@@ -64,12 +64,19 @@ impl Authority {
         self.directory.path().join(name)
     }
 
-    /// A client that trusts the authority, offers `protocols`, and shows `identity` if it is asked who it is.
-    pub(crate) fn client(&self, protocols: &[&[u8]], identity: Option<&Signed>) -> Arc<ClientConfig> {
+    /// A client that trusts the authority, offers `protocols`, and shows `identity` if it is asked
+    /// who it is.
+    pub(crate) fn client(
+        &self,
+        protocols: &[&[u8]],
+        identity: Option<&Signed>,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.root.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let builder = builder.with_root_certificates(roots);
         let mut config = match identity {
             None => builder.with_no_client_auth(),

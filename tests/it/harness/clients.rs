@@ -27,7 +27,11 @@ pub(crate) async fn tls_connect(
     config: Arc<ClientConfig>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
-    within("the TLS handshake ends", TlsConnector::from(config).connect(name, connect(address).await)).await
+    within(
+        "the TLS handshake ends",
+        TlsConnector::from(config).connect(name, connect(address).await),
+    )
+    .await
 }
 
 /// All that the peer sends until it closes; a reset is a close too.
@@ -45,7 +49,9 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// An HTTP/2 connection; its driver ends when the connection does.
-pub(crate) async fn http2<IO>(stream: IO) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>)
+pub(crate) async fn http2<IO>(
+    stream: IO,
+) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>)
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -54,7 +60,9 @@ where
 }
 
 /// The same, for requests with a body.
-pub(crate) async fn http2_full(stream: TcpStream) -> (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
+pub(crate) async fn http2_full(
+    stream: TcpStream,
+) -> (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
     let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     (sender, tokio::spawn(driver))
 }

@@ -18,8 +18,8 @@ use kvrpc::server::compose::Parts;
 use tokio::sync::watch;
 use tonic::body::Body;
 
-/// Answers `/who` with what it knows of the connection, `/until-closing` when the connection is about to end, and
-/// anything else never.
+/// Answers `/who` with what it knows of the connection, `/until-closing` when the connection is
+/// about to end, and anything else never.
 #[derive(Clone)]
 pub(crate) struct Probe {
     /// How many requests each thread has taken.
@@ -45,7 +45,9 @@ pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Tower<Probe>>) {
     let probe = Probe { taken: Arc::default() };
     let grpc = Tower(probe.clone());
     let metrics = |hooks: Hooks| {
-        Arc::new(move || hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect())
+        Arc::new(move || {
+            hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect()
+        })
     };
     (probe, move |hooks| Parts { grpc, service: None, metrics: metrics(hooks), tasks: Vec::new() })
 }

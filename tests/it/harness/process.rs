@@ -61,7 +61,9 @@ impl ServerProcess {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (line, lines) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+        });
         Self { child, lines, log: Vec::new(), addresses: Vec::new() }
     }
 
@@ -75,7 +77,9 @@ impl ServerProcess {
                         return line;
                     }
                 }
-                Err(error) => panic!("no line with `{part}` ({error}), but:\n{}", self.log.join("\n")),
+                Err(error) => {
+                    panic!("no line with `{part}` ({error}), but:\n{}", self.log.join("\n"))
+                }
             }
         }
     }
@@ -98,7 +102,9 @@ impl ServerProcess {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.log.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it did not end:\n{}", self.log.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it did not end:\n{}", self.log.join("\n"))
+                }
             }
         }
         let code = self.child.wait().unwrap().code();

@@ -1,4 +1,5 @@
-//! Redis servers of the tests' own, on ports that are free, with their files in a folder of their own.
+//! Redis servers of the tests' own, on ports that are free, with their files in a folder of their
+//! own.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +15,8 @@ use super::PATIENCE;
 
 /// A server that ends when this is dropped, or the tests end, whichever is first.
 pub(crate) struct RedisProcess {
-    /// A shell that waits for the end of its input: static servers are never dropped, but a pipe is closed in any case.
+    /// A shell that waits for the end of its input: static servers are never dropped, but a pipe is
+    /// closed in any case.
     keeper: Child,
     pub(crate) port: u16,
     arguments: Vec<String>,
@@ -35,7 +37,8 @@ impl RedisProcess {
     fn try_start(settings: &[&str]) -> Option<Self> {
         let (port, bus) = (free_port(), free_port());
         let folder = TempDir::new().unwrap();
-        let mut arguments = vec!["--port".to_owned(), port.to_string(), "--save".to_owned(), String::new()];
+        let mut arguments =
+            vec!["--port".to_owned(), port.to_string(), "--save".to_owned(), String::new()];
         arguments.extend(["--bind", "127.0.0.1", "--loglevel", "warning"].map(str::to_owned));
         arguments.extend(settings.iter().map(|setting| (*setting).to_owned()));
         if settings.contains(&"--cluster-enabled") {
@@ -132,8 +135,14 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     /// What every node is started with.
-    pub(crate) const SETTINGS: [&str; 6] =
-        ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
+    pub(crate) const SETTINGS: [&str; 6] = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "1000",
+        "--repl-diskless-sync-delay",
+        "0",
+    ];
 
     /// Starts one, and waits until it takes commands.
     pub(crate) fn start(replicas: usize) -> Self {
@@ -143,7 +152,8 @@ impl RedisCluster {
     /// The same, with more settings.
     pub(crate) fn with(replicas: usize, settings: &[&str]) -> Self {
         let settings = [&Self::SETTINGS[..], settings].concat();
-        let nodes: Vec<_> = (0..3 * (1 + replicas)).map(|_| RedisProcess::start(&settings)).collect();
+        let nodes: Vec<_> =
+            (0..3 * (1 + replicas)).map(|_| RedisProcess::start(&settings)).collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let made = Command::new("redis-cli")
             .args(["--cluster", "create"])
@@ -154,7 +164,11 @@ impl RedisCluster {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
         let cluster = Self { nodes };
         let deadline = std::time::Instant::now() + PATIENCE;
-        while !cluster.nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+        while !cluster
+            .nodes
+            .iter()
+            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        {
             assert!(std::time::Instant::now() < deadline, "the cluster is not made in time");
             std::thread::yield_now();
         }
@@ -168,7 +182,8 @@ impl RedisCluster {
 
     /// Its URL, of all nodes.
     pub(crate) fn url(&self) -> String {
-        let nodes: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let nodes: Vec<_> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis-cluster://{}", nodes.join(","))
     }
 }

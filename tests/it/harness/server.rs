@@ -53,17 +53,24 @@ impl Builder {
             && !arguments.contains(&"--store".to_owned())
         {
             arguments.extend(["--store".to_owned(), shared_redis().url()]);
-            lines.push_str(&format!("[redis]\nnamespace = \"{}\"\nanswer-timeout = \"20s\"\n", new_namespace()));
+            lines.push_str(&format!(
+                "[redis]\nnamespace = \"{}\"\nanswer-timeout = \"20s\"\n",
+                new_namespace()
+            ));
         }
         std::fs::write(&file, &lines).unwrap();
         // Tests that run at the same time must not all want the text door's usual port.
-        if !arguments.iter().any(|argument| argument.ends_with("compat")) && !self.file.contains("compat") {
+        if !arguments.iter().any(|argument| argument.ends_with("compat"))
+            && !self.file.contains("compat")
+        {
             arguments.push("--no-compat".to_owned());
         }
         arguments.extend(["--config".to_owned(), file.path().display().to_string()]);
         match invocation(arguments).unwrap() {
             Invocation::Serve(raw) => raw.check().unwrap(),
-            Invocation::CheckConfig(_) | Invocation::HashPassword(_) => panic!("no server was asked for"),
+            Invocation::CheckConfig(_) | Invocation::HashPassword(_) => {
+                panic!("no server was asked for")
+            }
         }
     }
 
@@ -73,7 +80,10 @@ impl Builder {
     }
 
     /// Starts a server with other parts.
-    pub(crate) async fn start_with<S: HttpService>(self, parts: impl FnOnce(Hooks) -> Parts<S>) -> Server {
+    pub(crate) async fn start_with<S: HttpService>(
+        self,
+        parts: impl FnOnce(Hooks) -> Parts<S>,
+    ) -> Server {
         Server::run(App::build_with(&self.config(), |hooks| Ok(parts(hooks)))).await
     }
 }
@@ -87,7 +97,10 @@ impl Server {
     /// The same, to be changed before it starts.
     pub(crate) fn builder() -> Builder {
         let builder = Builder { arguments: vec!["kvrpc-server".to_owned()], file: String::new() };
-        builder.flag("--listen", "127.0.0.1:0").flag("--admin-listen", "127.0.0.1:0").flag("--threads", 2)
+        builder
+            .flag("--listen", "127.0.0.1:0")
+            .flag("--admin-listen", "127.0.0.1:0")
+            .flag("--threads", 2)
     }
 
     async fn run(app: Result<App, StartError>) -> Self {
@@ -97,7 +110,8 @@ impl Server {
         let (abort, aborted) = oneshot::channel::<()>();
         let (finished, drained) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let running = app.spawn().unwrap();
                 started.send(running.addresses().clone()).unwrap();
@@ -110,7 +124,8 @@ impl Server {
                 tokio::select! {
                     // Nobody may be left to hear how it went.
                     drained = drain => drop(finished.send(drained)),
-                    // Dropped, the server ends at once: the test's clients may not be there to answer any more.
+                    // Dropped, the server ends at once: the test's clients may not be there to
+                    // answer any more.
                     _ = aborted => {}
                 }
             });

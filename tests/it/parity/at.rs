@@ -67,7 +67,9 @@ impl At {
                 client.send(in_pickle(ask)?).await;
                 of_pickle(ask, &client.receive().await)
             }
-            Self::WsPickle(socket) => of_pickle(ask, &ask_socket(socket, in_pickle(ask)?).await.into_data()),
+            Self::WsPickle(socket) => {
+                of_pickle(ask, &ask_socket(socket, in_pickle(ask)?).await.into_data())
+            }
             Self::WsText(socket) => of_ws_text(ask, &ask_socket(socket, in_ws_text(ask)?).await),
         })
     }
@@ -76,14 +78,17 @@ impl At {
 async fn grpc(raw: &Raw, ask: &Ask<String>) -> Result<Outcome, Failure> {
     let outcome = match ask.clone() {
         Ask::Get { key } => {
-            let got: v1::GetResponse = raw.call(Method::Get.path(), &v1::GetRequest { key }).await?;
+            let got: v1::GetResponse =
+                raw.call(Method::Get.path(), &v1::GetRequest { key }).await?;
             let Some(v1::get_response::Data::Value(value)) = got.data else { panic!("{got:?}") };
             Outcome::Value(value)
         }
         Ask::GetOther { user, key } => {
             let got: v1::GetOtherResponse =
                 raw.call(Method::GetOther.path(), &v1::GetOtherRequest { user, key }).await?;
-            let Some(v1::get_other_response::Data::Value(value)) = got.data else { panic!("{got:?}") };
+            let Some(v1::get_other_response::Data::Value(value)) = got.data else {
+                panic!("{got:?}")
+            };
             Outcome::Value(value)
         }
         Ask::Put { key, value } => {
@@ -134,9 +139,10 @@ fn in_text(ask: &Ask<String>) -> String {
 
 fn of_text(ask: &Ask<String>, reply: &str) -> Outcome {
     match (ask, reply) {
-        (Ask::Upgrade, "Error: this server lets only managers promote; ask one, or sign in with an account") => {
-            Outcome::Denied
-        }
+        (
+            Ask::Upgrade,
+            "Error: this server lets only managers promote; ask one, or sign in with an account",
+        ) => Outcome::Denied,
         (_, reply) if reply.starts_with("Error: ") => refused(reply),
         (Ask::Put { key, value } | Ask::PutOther { key, value, .. }, reply)
             if reply == format!("Successfully set {key} as {value}") =>
@@ -158,7 +164,9 @@ fn in_pickle(ask: &Ask<String>) -> Option<Vec<u8>> {
     Some(match ask {
         Ask::Get { key } => pickled(&[&[("method", "get"), ("key", key)]]),
         Ask::Put { key, value } => pickled(&[&[("method", "put"), ("key", key), ("value", value)]]),
-        Ask::GetOther { user, key } => pickled(&[&[("method", "getother"), ("username", user), ("key", key)]]),
+        Ask::GetOther { user, key } => {
+            pickled(&[&[("method", "getother"), ("username", user), ("key", key)]])
+        }
         Ask::Upgrade => pickled(&[&[("method", "upgrade")]]),
         Ask::PutOther { .. } | Ask::Auth { .. } => return None,
     })
@@ -191,7 +199,10 @@ fn in_ws_text(ask: &Ask<String>) -> Option<String> {
 
 fn of_ws_text(ask: &Ask<String>, answer: &Message) -> Outcome {
     let Message::Text(words) = answer else {
-        assert_eq!(answer, &Message::binary(b"you are not allowed to access keys of other users".as_slice()));
+        assert_eq!(
+            answer,
+            &Message::binary(b"you are not allowed to access keys of other users".as_slice())
+        );
         assert!(matches!(ask, Ask::GetOther { .. }), "{ask:?}");
         return Outcome::Denied;
     };

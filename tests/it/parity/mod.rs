@@ -1,4 +1,5 @@
-//! Parity: the same commands at every door have the same outcomes, and leave the same users, roles and stores.
+//! Parity: the same commands at every door have the same outcomes, and leave the same users, roles
+//! and stores.
 
 mod at;
 mod people;
@@ -22,10 +23,12 @@ const STEPS: usize = 120;
 const SEEDS: &[u64] = &[1, 2];
 const LIMITS: &str = "[limits]\nauth-failure-burst = 10000\n";
 
-/// Everybody's entries (value and revision by key) and role, in the order of the plan's users, the account last.
+/// Everybody's entries (value and revision by key) and role, in the order of the plan's users, the
+/// account last.
 type State = Vec<(String, BTreeMap<String, (String, u64)>)>;
 
-/// A user at a door, and a gRPC session of the same role that does what the door has no command for.
+/// A user at a door, and a gRPC session of the same role that does what the door has no command
+/// for.
 struct User {
     name: String,
     at: At,
@@ -34,7 +37,8 @@ struct User {
 
 impl User {
     async fn enter(server: &Server, door: &str, index: usize) -> Self {
-        let stand_in = At::Grpc(sign_in(&Raw::new(server.channel()), &format!("stand-in {index}")).await);
+        let stand_in =
+            At::Grpc(sign_in(&Raw::new(server.channel()), &format!("stand-in {index}")).await);
         let (name, at) = At::enter(server, door, &format!("user{index}")).await;
         Self { name, at, stand_in }
     }
@@ -71,7 +75,10 @@ async fn run(plan: &Plan, door: &str, policy: &str) -> (Vec<Outcome>, State) {
     let server = server(dialects, &format!("upgrade-policy = {policy:?}\n{LIMITS}")).await;
     let adam = manager(&server).await;
     let bob = auth(&Raw::new(server.channel()), ACCOUNT, "bob's").await.unwrap();
-    At::Grpc(bob).ask(&Ask::Put { key: "city".to_owned(), value: "Pune".to_owned() }).await.unwrap();
+    At::Grpc(bob)
+        .ask(&Ask::Put { key: "city".to_owned(), value: "Pune".to_owned() })
+        .await
+        .unwrap();
     let mut users = Vec::new();
     for index in 0..USERS {
         users.push(User::enter(&server, door, index).await);
@@ -97,7 +104,9 @@ async fn state(adam: &Raw, names: &[String]) -> State {
         let mut store = BTreeMap::new();
         for message in adam.bytes(Method::Scan.path(), scan.encode_to_vec()).await.unwrap() {
             for entry in v1::ScanResponse::decode(message).unwrap().entries {
-                let Some(v1::entry::Data::Value(value)) = entry.data else { panic!("{:?}", entry.data) };
+                let Some(v1::entry::Data::Value(value)) = entry.data else {
+                    panic!("{:?}", entry.data)
+                };
                 store.insert(entry.key, (value, entry.revision));
             }
         }
@@ -119,7 +128,9 @@ async fn every_door_does_the_same() {
             for door in DOORS.iter().filter(|door| **door != "grpc") {
                 let (got, state) = run(&plan, door, policy).await;
                 for (number, step) in plan.steps.iter().enumerate() {
-                    let at = format!("seed {seed}, policy {policy}, step {number}, {step:?}: {door} and gRPC");
+                    let at = format!(
+                        "seed {seed}, policy {policy}, step {number}, {step:?}: {door} and gRPC"
+                    );
                     assert_eq!(got[number], wanted[number], "{at}");
                 }
                 assert_eq!(state, left, "seed {seed}, policy {policy}: what {door} and gRPC left");

@@ -48,13 +48,20 @@ async fn give(role: Role, name: &str, adam: &Raw, giver: &mut At) {
         (Role::Manager, At::Grpc(_)) => upgrade(adam, name).await,
         (Role::Guest, At::Grpc(_)) => {
             let request = v1::DowngradeRequest { user: name.to_owned(), end_sessions: false };
-            let _: v1::DowngradeResponse = adam.call(Method::Downgrade.path(), &request).await.unwrap();
+            let _: v1::DowngradeResponse =
+                adam.call(Method::Downgrade.path(), &request).await.unwrap();
         }
         (Role::Manager, At::Text(client)) => {
-            assert_eq!(client.ask(format!("upgrade {name}\n")).await, format!("{name} (manager)\n"));
+            assert_eq!(
+                client.ask(format!("upgrade {name}\n")).await,
+                format!("{name} (manager)\n")
+            );
         }
         (Role::Guest, At::Text(client)) => {
-            assert_eq!(client.ask(format!("downgrade {name}\n")).await, format!("{name} (guest)\n"));
+            assert_eq!(
+                client.ask(format!("downgrade {name}\n")).await,
+                format!("{name} (guest)\n")
+            );
         }
         _ => panic!("a door that gives no roles"),
     }
@@ -85,7 +92,8 @@ async fn a_user_of_any_door_is_seen_by_a_manager_at_any_and_a_role_given_at_one_
 /// Waits until the name is free again.
 async fn leave(reader: At, adam: &Raw, name: &str) {
     if let At::Grpc(raw) = &reader {
-        let _: v1::SignOutResponse = raw.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+        let _: v1::SignOutResponse =
+            raw.call(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
     }
     drop(reader);
     crate::harness::eventually("the name is free", || async {

@@ -4,7 +4,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How many users there are; after them come an account that is no manager, and a name that nobody has.
+/// How many users there are; after them come an account that is no manager, and a name that nobody
+/// has.
 pub(super) const USERS: usize = 3;
 pub(super) const ACCOUNT: &str = "bob";
 pub(super) const NOBODY: &str = "nobody";
@@ -28,7 +29,9 @@ impl Ask<usize> {
             Self::Get { key } => Ask::Get { key },
             Self::Put { key, value } => Ask::Put { key, value },
             Self::GetOther { user, key } => Ask::GetOther { user: names[user].clone(), key },
-            Self::PutOther { user, key, value } => Ask::PutOther { user: names[user].clone(), key, value },
+            Self::PutOther { user, key, value } => {
+                Ask::PutOther { user: names[user].clone(), key, value }
+            }
             Self::Upgrade => Ask::Upgrade,
             Self::Auth { password } => Ask::Auth { password },
         }
@@ -51,8 +54,17 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const KINDS: &[&str] =
-        &["value", "done", "no key", "no user", "denied", "upgraded", "authenticated", "bad credentials", "refused"];
+    pub(super) const KINDS: &[&str] = &[
+        "value",
+        "done",
+        "no key",
+        "no user",
+        "denied",
+        "upgraded",
+        "authenticated",
+        "bad credentials",
+        "refused",
+    ];
 
     pub(super) const fn kind(&self) -> &'static str {
         match self {
@@ -107,6 +119,8 @@ fn ask(random: &mut StdRng, user: usize, number: usize, steps: usize) -> Ask<usi
         18..28 => Ask::GetOther { user: whom, key },
         28..35 => Ask::PutOther { user: other, key, value },
         35..37 => Ask::Upgrade,
-        _ => Ask::Auth { password: if number * 4 < steps || random.random_bool(0.5) { "wrong" } else { "bill" } },
+        _ => Ask::Auth {
+            password: if number * 4 < steps || random.random_bool(0.5) { "wrong" } else { "bill" },
+        },
     }
 }

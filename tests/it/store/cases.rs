@@ -4,8 +4,8 @@ use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
 use kvrpc::store::{Limits, Usage};
 
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get, get_text, key, list, put,
-    reason, removal, revision, text, write, write_if, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get,
+    get_text, key, list, put, reason, removal, revision, text, write, write_if, write_until,
 };
 
 fn a_condition_holds_or_says_why_not<E: Engine>() {
@@ -16,7 +16,12 @@ fn a_condition_holds_or_says_why_not<E: Engine>() {
         ("the key's revision", true, 2, Ok(())),
         ("an older revision", true, 1, Err("if_revision is 1, but the key has revision 2")),
         ("a later revision", true, 3, Err("if_revision is 3, but the key has revision 2")),
-        ("a key that must not be there", true, 0, Err("if_revision is 0 (no such key), but the key has revision 2")),
+        (
+            "a key that must not be there",
+            true,
+            0,
+            Err("if_revision is 0 (no such key), but the key has revision 2"),
+        ),
     ] {
         for deletes in [false, true] {
             let store = engine.open();
@@ -35,10 +40,18 @@ fn a_condition_holds_or_says_why_not<E: Engine>() {
             match (done, holds) {
                 (Ok(()), Ok(())) => {
                     assert_eq!(revision(&store), before + u64::from(there || !deletes), "{name}");
-                    assert_eq!(get_text(&store, "k").as_deref(), (!deletes).then_some("new"), "{name}");
+                    assert_eq!(
+                        get_text(&store, "k").as_deref(),
+                        (!deletes).then_some("new"),
+                        "{name}"
+                    );
                 }
                 (Err(error), Err(message)) => {
-                    assert_eq!((error.reason(), error.message()), (Reason::RevisionMismatch, message), "{name}");
+                    assert_eq!(
+                        (error.reason(), error.message()),
+                        (Reason::RevisionMismatch, message),
+                        "{name}"
+                    );
                     assert_eq!(error.field(), Some("if_revision"), "{name}");
                     assert_eq!(revision(&store), before, "{name}");
                     assert_eq!(get_text(&store, "k").as_deref(), there.then_some("old"), "{name}");
@@ -66,7 +79,11 @@ fn a_key_goes_at_its_time<E: Engine>() {
     put(&store, write_until("k", "v", clock.now() + 5)).unwrap();
     put(&store, write("k", "w")).unwrap();
     clock.advance(10);
-    assert_eq!(get_text(&store, "k").as_deref(), Some("w"), "a put without expiry clears the old one");
+    assert_eq!(
+        get_text(&store, "k").as_deref(),
+        Some("w"),
+        "a put without expiry clears the old one"
+    );
 }
 
 fn a_put_whose_time_has_passed_leaves_no_key<E: Engine>() {
@@ -96,7 +113,10 @@ fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
     condition.if_revision = Some(9_998);
     assert_eq!(reason(delete(&store, condition)), Reason::RevisionMismatch);
     assert!(!delete(&store, removal("key 9996")).unwrap().0);
-    let read = batch(&store, vec![Step::Get { key: key("key 9995") }, Step::Put(write_if("key 9994", "v", 0))]);
+    let read = batch(
+        &store,
+        vec![Step::Get { key: key("key 9995") }, Step::Put(write_if("key 9994", "v", 0))],
+    );
     assert_eq!(read.unwrap().outcomes.first(), Some(&Outcome::Get(None)));
     let listed: Vec<_> = list(&store, "", 1_000, usize::MAX).concat();
     assert_eq!(listed.len(), 1, "only the new key");
@@ -123,8 +143,10 @@ fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
             assert!(put(&store, write("large", &large)).is_err(), "{name}");
         }
         clock.advance(1);
-        // As much as 2,700 of the expired keys count: many more than an operation takes out otherwise.
-        batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))]).unwrap();
+        // As much as 2,700 of the expired keys count: many more than an operation takes out
+        // otherwise.
+        batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))])
+            .unwrap();
         assert_eq!(get_text(&store, "large"), Some(large), "{name}");
     }
 }
@@ -140,12 +162,18 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
         (
             "bytes",
             Limits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
-            (Reason::QuotaExceeded, "the key needs 72 bytes, with which the store would have 216; 215 are allowed"),
+            (
+                Reason::QuotaExceeded,
+                "the key needs 72 bytes, with which the store would have 216; 215 are allowed",
+            ),
         ),
         (
             "bytes in all",
             Limits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
-            (Reason::ServerFull, "all stores together would have more than the 215 bytes allowed; 72 more were needed"),
+            (
+                Reason::ServerFull,
+                "all stores together would have more than the 215 bytes allowed; 72 more were needed",
+            ),
         ),
     ] {
         if limits.max_bytes_total < u64::MAX && !E::COUNTS_ALL {
@@ -159,11 +187,19 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
         let refused = |result: Result<u64>| {
             let error: Error = result.unwrap_err();
             assert_eq!((error.reason(), error.message()), want, "{name}");
-            assert_eq!((store.usage(), engine.usage(), revision(&store)), (full, full, 2), "{name}");
+            assert_eq!(
+                (store.usage(), engine.usage(), revision(&store)),
+                (full, full, 2),
+                "{name}"
+            );
         };
         refused(put(&store, write("k2", "123456")));
         refused(put(&store, write("k2", "123456")));
-        assert_eq!(put(&store, write("k1", "654321")).unwrap(), 3, "{name}: an overwrite of the same size fits");
+        assert_eq!(
+            put(&store, write("k1", "654321")).unwrap(),
+            3,
+            "{name}: an overwrite of the same size fits"
+        );
         delete(&store, removal("k0")).unwrap();
         put(&store, write("k2", "123456")).unwrap();
         assert_eq!((store.usage(), engine.usage()), (full, full), "{name}");
@@ -198,7 +234,11 @@ fn a_batch_is_all_or_nothing<E: Engine>() {
         let error = batch(&store, all).unwrap_err();
         assert_eq!(error.reason(), want.1, "{name}");
         assert!(error.message().starts_with(&format!("operation {}: ", want.0)), "{name}: {error}");
-        assert_eq!((store.usage(), engine.usage(), revision(&store), list(&store, "", 10, 1_000)), before, "{name}");
+        assert_eq!(
+            (store.usage(), engine.usage(), revision(&store), list(&store, "", 10, 1_000)),
+            before,
+            "{name}"
+        );
     }
 
     let done = batch(&store, steps(Step::Get { key: key("old") })).unwrap();
@@ -228,7 +268,10 @@ fn a_failed_batch_leaves_expiries_as_they_were<E: Engine>() {
     ];
     assert_eq!(reason(batch(&store, steps)), Reason::RevisionMismatch);
     clock.advance(4);
-    assert_eq!((get_text(&store, "k").as_deref(), get_text(&store, "stays").as_deref()), (Some("v"), Some("v")));
+    assert_eq!(
+        (get_text(&store, "k").as_deref(), get_text(&store, "stays").as_deref()),
+        (Some("v"), Some("v"))
+    );
     clock.advance(1);
     assert_eq!((get_text(&store, "k"), get_text(&store, "stays").as_deref()), (None, Some("v")));
 }
@@ -240,8 +283,15 @@ fn a_batch_never_knows_the_revision_of_what_it_wrote<E: Engine>() {
     let guess = |steps: Vec<Step>| reason(batch(&store, steps));
     let after_put = vec![Step::Put(write("k", "1")), Step::Put(write_if("k", "2", 2))];
     assert_eq!(guess(after_put), Reason::RevisionMismatch, "2 is the revision, but a guess");
-    assert_eq!(guess(vec![Step::Put(write("n", "")), Step::Put(write_if("n", "", 0))]), Reason::RevisionMismatch);
-    let steps = vec![Step::Delete(removal("k")), Step::Put(write_if("k", "2", 0)), Step::Put(write_if("n", "", 0))];
+    assert_eq!(
+        guess(vec![Step::Put(write("n", "")), Step::Put(write_if("n", "", 0))]),
+        Reason::RevisionMismatch
+    );
+    let steps = vec![
+        Step::Delete(removal("k")),
+        Step::Put(write_if("k", "2", 0)),
+        Step::Put(write_if("n", "", 0)),
+    ];
     assert_eq!(batch(&store, steps).unwrap().revision, 4, "that there is no key is known");
 }
 
@@ -262,7 +312,11 @@ fn a_listing_keeps_to_its_rows_and_bytes<E: Engine>() {
     let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     for number in 0..3_000 {
-        put(&store, write(&format!("{} {number}", if number % 100 == 0 { "rare" } else { "often" }), "123")).unwrap();
+        put(
+            &store,
+            write(&format!("{} {number}", if number % 100 == 0 { "rare" } else { "often" }), "123"),
+        )
+        .unwrap();
     }
     for (prefix, max_rows, max_bytes, rows) in [
         ("", 1, usize::MAX, 3_000),
@@ -277,10 +331,15 @@ fn a_listing_keeps_to_its_rows_and_bytes<E: Engine>() {
         let pages = list(&store, prefix, max_rows, max_bytes);
         for page in &pages {
             let bytes: usize = page.iter().map(|(key, ..)| key.as_str().len() + 3).sum();
-            assert!(page.len() <= max_rows.max(1) && (bytes <= max_bytes || page.len() == 1), "{prefix} {max_rows}");
+            assert!(
+                page.len() <= max_rows.max(1) && (bytes <= max_bytes || page.len() == 1),
+                "{prefix} {max_rows}"
+            );
         }
         let listed: Vec<_> = pages.concat();
-        assert!(listed.iter().all(|(key, value, ..)| key.as_str().starts_with(prefix) && *value == Some(text("123"))));
+        assert!(listed.iter().all(
+            |(key, value, ..)| key.as_str().starts_with(prefix) && *value == Some(text("123"))
+        ));
         assert_eq!(listed.len(), rows, "{prefix} {max_rows} {max_bytes}");
         let everything = list(&store, prefix, 1_000_000, usize::MAX).concat();
         assert_eq!(listed, everything, "the order does not depend on the pages");

@@ -1,7 +1,7 @@
 //! Whether a history of concurrent operations on one key could have happened one after another.
 //!
-//! After Wing & Gong, "Testing and Verifying Concurrent Objects" (1993), with the memory of visited configurations of Lowe, "Testing for
-//! Linearizability" (2017).
+//! After Wing & Gong, "Testing and Verifying Concurrent Objects" (1993), with the memory of visited
+//! configurations of Lowe, "Testing for Linearizability" (2017).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -23,7 +23,8 @@ pub(super) enum Op {
     Get { found: Option<(u64, u64)> },
     /// Wrote the value, if the condition held; `done` is the revision, `None`: `REVISION_MISMATCH`.
     Put { value: u64, if_revision: Option<u64>, done: Option<u64> },
-    /// Removed the key, if the condition held: whether there was one, and the store's revision afterwards.
+    /// Removed the key, if the condition held: whether there was one, and the store's revision
+    /// afterwards.
     Delete { if_revision: Option<u64>, done: Option<(bool, u64)> },
 }
 
@@ -58,7 +59,8 @@ impl Register {
                 ok.then_some(Self { held: Some((value, revision)), revision })
             }
             Op::Delete { if_revision, done: Some((deleted, revision)) } => {
-                let grew = if deleted { revision > self.revision } else { revision >= self.revision };
+                let grew =
+                    if deleted { revision > self.revision } else { revision >= self.revision };
                 let ok = holds(if_revision) && deleted == self.held.is_some() && grew;
                 ok.then_some(Self { held: None, revision })
             }
@@ -70,11 +72,17 @@ impl Register {
 pub(super) fn linearizable(history: &[Event]) -> Result<(), Violation> {
     let mut events = history.to_vec();
     events.sort_by_key(|event| event.invoked);
-    let mut search = Search { done: vec![0; events.len().div_ceil(64)], seen: HashSet::new(), longest: 0, events };
+    let mut search = Search {
+        done: vec![0; events.len().div_ceil(64)],
+        seen: HashSet::new(),
+        longest: 0,
+        events,
+    };
     if search.run(Register::default(), 0, 0) {
         return Ok(());
     }
-    let stuck = search.events.iter().skip(search.longest.saturating_sub(4)).take(12).collect::<Vec<_>>();
+    let stuck =
+        search.events.iter().skip(search.longest.saturating_sub(4)).take(12).collect::<Vec<_>>();
     Err(Violation(format!(
         "no order of the {} operations explains their answers; about operation {}: {stuck:?}",
         search.events.len(),
@@ -102,7 +110,11 @@ impl Search {
         }
         // Whatever comes next was invoked before any of those left had returned.
         let left = |at: &usize| !self.is_done(*at);
-        let horizon = (first..self.events.len()).filter(left).map(|at| self.events[at].returned).min().unwrap();
+        let horizon = (first..self.events.len())
+            .filter(left)
+            .map(|at| self.events[at].returned)
+            .min()
+            .unwrap();
         for at in first..self.events.len() {
             let event = self.events[at];
             if event.invoked > horizon {
@@ -131,7 +143,8 @@ fn the_checker_tells_good_histories_from_bad_ones() {
     let get = |found| Op::Get { found };
     let put = |value, revision| Op::Put { value, if_revision: None, done: Some(revision) };
     let cas = |value, if_revision, done| Op::Put { value, if_revision: Some(if_revision), done };
-    let delete = |deleted, revision| Op::Delete { if_revision: None, done: Some((deleted, revision)) };
+    let delete =
+        |deleted, revision| Op::Delete { if_revision: None, done: Some((deleted, revision)) };
     let delete_if = |if_revision, done| Op::Delete { if_revision: Some(if_revision), done };
     for (name, good, history) in [
         ("nothing", true, vec![]),
@@ -139,8 +152,16 @@ fn the_checker_tells_good_histories_from_bad_ones() {
         ("a read of what nobody wrote", false, vec![(0, 1, get(Some((1, 1))))]),
         ("read after write", true, vec![(0, 1, put(1, 1)), (2, 3, get(Some((1, 1))))]),
         ("a lost write", false, vec![(0, 1, put(1, 1)), (2, 3, get(None))]),
-        ("old value, new revision", false, vec![(0, 1, put(1, 1)), (2, 3, put(2, 2)), (4, 5, get(Some((1, 2))))]),
-        ("a stale read", false, vec![(0, 1, put(1, 1)), (2, 3, put(2, 2)), (4, 5, get(Some((1, 1))))]),
+        (
+            "old value, new revision",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 3, put(2, 2)), (4, 5, get(Some((1, 2))))],
+        ),
+        (
+            "a stale read",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 3, put(2, 2)), (4, 5, get(Some((1, 1))))],
+        ),
         (
             "a read beside the write sees the old",
             true,
@@ -154,14 +175,23 @@ fn the_checker_tells_good_histories_from_bad_ones() {
         (
             "two reads beside a write see new, then old",
             false,
-            vec![(0, 1, put(1, 1)), (2, 9, put(2, 2)), (3, 4, get(Some((2, 2)))), (5, 6, get(Some((1, 1))))],
+            vec![
+                (0, 1, put(1, 1)),
+                (2, 9, put(2, 2)),
+                (3, 4, get(Some((2, 2)))),
+                (5, 6, get(Some((1, 1)))),
+            ],
         ),
         (
             "writes overlap; the revisions tell the order",
             true,
             vec![(0, 9, put(1, 2)), (1, 8, put(2, 1)), (10, 11, get(Some((1, 2))))],
         ),
-        ("the other one was last", false, vec![(0, 9, put(1, 2)), (1, 8, put(2, 1)), (10, 11, get(Some((2, 1))))]),
+        (
+            "the other one was last",
+            false,
+            vec![(0, 9, put(1, 2)), (1, 8, put(2, 1)), (10, 11, get(Some((2, 1))))],
+        ),
         ("a revision that falls", false, vec![(0, 1, put(1, 5)), (2, 3, put(2, 4))]),
         ("a revision used twice", false, vec![(0, 1, put(1, 5)), (2, 3, put(2, 5))]),
         (
@@ -169,9 +199,21 @@ fn the_checker_tells_good_histories_from_bad_ones() {
             true,
             vec![(0, 1, cas(1, 0, Some(1))), (2, 3, cas(2, 1, Some(2))), (4, 5, cas(3, 1, None))],
         ),
-        ("two winners", false, vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, Some(2))), (3, 4, cas(3, 1, Some(3)))]),
-        ("no winner", false, vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, None)), (3, 4, cas(3, 1, None))]),
-        ("one winner", true, vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, None)), (3, 4, cas(3, 1, Some(2)))]),
+        (
+            "two winners",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, Some(2))), (3, 4, cas(3, 1, Some(3)))],
+        ),
+        (
+            "no winner",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, None)), (3, 4, cas(3, 1, None))],
+        ),
+        (
+            "one winner",
+            true,
+            vec![(0, 1, put(1, 1)), (2, 5, cas(2, 1, None)), (3, 4, cas(3, 1, Some(2)))],
+        ),
         (
             "a winner whose write is lost",
             false,
@@ -180,26 +222,50 @@ fn the_checker_tells_good_histories_from_bad_ones() {
         (
             "deleted",
             true,
-            vec![(0, 1, put(1, 1)), (2, 3, delete(true, 2)), (4, 5, get(None)), (6, 7, delete(false, 2))],
+            vec![
+                (0, 1, put(1, 1)),
+                (2, 3, delete(true, 2)),
+                (4, 5, get(None)),
+                (6, 7, delete(false, 2)),
+            ],
         ),
-        ("deleted twice", false, vec![(0, 1, put(1, 1)), (2, 3, delete(true, 2)), (4, 5, delete(true, 3))]),
-        ("back after the delete", false, vec![(0, 1, put(1, 1)), (2, 3, delete(true, 2)), (4, 5, get(Some((1, 1))))]),
+        (
+            "deleted twice",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 3, delete(true, 2)), (4, 5, delete(true, 3))],
+        ),
+        (
+            "back after the delete",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 3, delete(true, 2)), (4, 5, get(Some((1, 1))))],
+        ),
         (
             "deleted on condition",
             true,
-            vec![(0, 1, put(1, 1)), (2, 3, delete_if(2, None)), (4, 5, delete_if(1, Some((true, 2))))],
+            vec![
+                (0, 1, put(1, 1)),
+                (2, 3, delete_if(2, None)),
+                (4, 5, delete_if(1, Some((true, 2)))),
+            ],
         ),
-        ("deleted against the condition", false, vec![(0, 1, put(1, 1)), (2, 3, delete_if(2, Some((true, 2))))]),
+        (
+            "deleted against the condition",
+            false,
+            vec![(0, 1, put(1, 1)), (2, 3, delete_if(2, Some((true, 2))))],
+        ),
     ] {
-        let events: Vec<Event> =
-            history.into_iter().map(|(invoked, returned, op)| Event { invoked, returned, op }).collect();
+        let events: Vec<Event> = history
+            .into_iter()
+            .map(|(invoked, returned, op)| Event { invoked, returned, op })
+            .collect();
         assert_eq!(linearizable(&events).is_ok(), good, "{name}");
     }
 }
 
 #[test]
 fn the_checker_copes_with_many_operations_at_once() {
-    // Ten writes that all overlap: an order fits only if the search tries the revisions' own; without a memory, 10! orders.
+    // Ten writes that all overlap: an order fits only if the search tries the revisions' own;
+    // without a memory, 10! orders.
     let writes = (0..10).map(|n| Event {
         invoked: n,
         returned: 100,

@@ -1,5 +1,6 @@
-//! Checks that let threads race and then look at what they saw. Each gives the first violation that it finds, so that the same ones that
-//! must find none in the engine must find the bugs that are seeded into it.
+//! Checks that let threads race and then look at what they saw. Each gives the first violation that
+//! it finds, so that the same ones that must find none in the engine must find the bugs that are
+//! seeded into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
@@ -14,8 +15,8 @@ use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, once, put, put_once, removal,
-    revision, write, write_if, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, once, put,
+    put_once, removal, revision, write, write_if, write_until,
 };
 
 type Checked = Result<(), Violation>;
@@ -103,7 +104,8 @@ fn registers<E: Engine>(seed: u64) -> Checked {
         for step in 0..30_u64 {
             let at = rng.random_range(0..KEYS);
             let name = format!("key {at}");
-            // Of the same length, so that values are overwritten in place, and different for each write.
+            // Of the same length, so that values are overwritten in place, and different for each
+            // write.
             let value = 10_000 + (thread as u64) * 1_000 + step;
             let if_revision = rng.random_bool(0.6).then_some(known[at]);
             let choice = rng.random_range(0..10);
@@ -136,7 +138,8 @@ fn registers<E: Engine>(seed: u64) -> Checked {
     });
     let history: Vec<(usize, Event)> = histories.into_iter().flatten().collect();
     for at in 0..KEYS {
-        let of_key: Vec<Event> = history.iter().filter(|(key, _)| *key == at).map(|(_, event)| *event).collect();
+        let of_key: Vec<Event> =
+            history.iter().filter(|(key, _)| *key == at).map(|(_, event)| *event).collect();
         linearizable(&of_key)?;
     }
     let events: Vec<Event> = history.into_iter().map(|(_, event)| event).collect();
@@ -150,7 +153,8 @@ fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> kvrpc::store::W
     write
 }
 
-/// Every change has a revision of its own, one more than the change before; a change that began after another had ended has a higher one.
+/// Every change has a revision of its own, one more than the change before; a change that began
+/// after another had ended has a higher one.
 fn revisions_grow(events: &[Event], last: u64) -> Checked {
     let changes = events.iter().filter_map(|event| match event.op {
         Op::Put { done: Some(revision), .. } | Op::Delete { done: Some((true, revision)), .. } => {
@@ -161,7 +165,9 @@ fn revisions_grow(events: &[Event], last: u64) -> Checked {
     let changes: Vec<_> = changes.collect();
     let revisions: BTreeSet<u64> = changes.iter().map(|(_, revision)| *revision).collect();
     let count = changes.len() as u64;
-    ensure(revisions.len() as u64 == count, || format!("{count} changes have {} revisions", revisions.len()))?;
+    ensure(revisions.len() as u64 == count, || {
+        format!("{count} changes have {} revisions", revisions.len())
+    })?;
     ensure(last == count, || format!("the store is at revision {last} after {count} changes"))?;
     for (one, low) in &changes {
         for (other, high) in &changes {
@@ -179,12 +185,14 @@ fn batches<E: Engine>(seed: u64) -> Checked {
     let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
     put(&store, write("guard", "")).unwrap();
-    let steps = |value: &str| KEYS.iter().map(|key| Step::Put(write(key, value))).collect::<Vec<_>>();
+    let steps =
+        |value: &str| KEYS.iter().map(|key| Step::Put(write(key, value))).collect::<Vec<_>>();
     batch(&store, steps("ok")).unwrap();
     let seen = race(THREADS, |thread| {
         let mut rng = rng(seed, thread);
         for round in 0..25 {
-            let mut steps = if thread % 2 == 0 { steps(&format!("ok {thread} {round}")) } else { steps("bad") };
+            let mut steps =
+                if thread % 2 == 0 { steps(&format!("ok {thread} {round}")) } else { steps("bad") };
             if thread % 2 == 0 {
                 batch(&store, steps).unwrap();
             } else {
@@ -223,11 +231,16 @@ fn request_ids<E: Engine>(_seed: u64) -> Checked {
             put_once(&target, write, once(&caller, &format!("id {request}"), 0)).unwrap().revision
         };
         // Half of the threads begin at the other end.
-        let order: Vec<u64> = if thread % 2 == 0 { (0..REQUESTS).collect() } else { (0..REQUESTS).rev().collect() };
+        let order: Vec<u64> =
+            if thread % 2 == 0 { (0..REQUESTS).collect() } else { (0..REQUESTS).rev().collect() };
         order.into_iter().map(|request| (request, send(request))).collect::<BTreeMap<_, _>>()
     });
-    ensure(answers.windows(2).all(|pair| pair[0] == pair[1]), || format!("answers differ: {answers:?}"))?;
-    ensure(revision(&target) == REQUESTS, || format!("{} changes by {REQUESTS} requests", revision(&target)))?;
+    ensure(answers.windows(2).all(|pair| pair[0] == pair[1]), || {
+        format!("answers differ: {answers:?}")
+    })?;
+    ensure(revision(&target) == REQUESTS, || {
+        format!("{} changes by {REQUESTS} requests", revision(&target))
+    })?;
     ensure(revision(&caller) == 0, || "the caller's own store changed".to_owned())
 }
 
@@ -240,10 +253,13 @@ fn retries<E: Engine>(_seed: u64) -> Checked {
     clock.advance(299_999);
     let again = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     ensure(first == again, || format!("{first:?}, then {again:?}"))?;
-    ensure(get_text(&store, "k").as_deref() == Some("second"), || "the retry wrote again".to_owned())
+    ensure(get_text(&store, "k").as_deref() == Some("second"), || {
+        "the retry wrote again".to_owned()
+    })
 }
 
-/// Threads page through the store while others put and delete so many keys that partitions split and merge.
+/// Threads page through the store while others put and delete so many keys that partitions split
+/// and merge.
 fn listings<E: Engine>(seed: u64) -> Checked {
     let (engine, _) = E::make(NO_LIMITS);
     let store = engine.open();
@@ -283,12 +299,21 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
     let mut after = None;
     let prefix = Prefix::default();
     loop {
-        let query =
-            ListQuery { prefix: &prefix, after: after.as_ref(), max_rows, max_bytes: usize::MAX, keys_only: true };
+        let query = ListQuery {
+            prefix: &prefix,
+            after: after.as_ref(),
+            max_rows,
+            max_bytes: usize::MAX,
+            keys_only: true,
+        };
         let listed = S::now(store.list(query)).unwrap();
-        ensure(listed.rows.len() <= max_rows, || format!("{} rows in a page of {max_rows}", listed.rows.len()))?;
+        ensure(listed.rows.len() <= max_rows, || {
+            format!("{} rows in a page of {max_rows}", listed.rows.len())
+        })?;
         for (key, ..) in listed.rows {
-            ensure(seen.insert(key.clone().into_string()), || format!("{} is listed twice", key.as_str()))?;
+            ensure(seen.insert(key.clone().into_string()), || {
+                format!("{} is listed twice", key.as_str())
+            })?;
         }
         after = listed.next;
         if after.is_none() {
@@ -300,7 +325,8 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
     ensure(missing.is_empty(), || format!("not listed: {missing:?}, ..."))
 }
 
-/// Writers put keys that expire soon, one thread moves the clock, and readers look whether any outlives its time.
+/// Writers put keys that expire soon, one thread moves the clock, and readers look whether any
+/// outlives its time.
 fn expiries<E: Engine>(seed: u64) -> Checked {
     let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
@@ -331,7 +357,9 @@ fn expiries<E: Engine>(seed: u64) -> Checked {
     seen.into_iter().collect::<Checked>()?;
     clock.advance(1_000);
     let usage = store.usage();
-    ensure((usage.keys, usage.bytes) == (0, 0), || format!("{usage:?} is left after everything expired"))?;
+    ensure((usage.keys, usage.bytes) == (0, 0), || {
+        format!("{usage:?} is left after everything expired")
+    })?;
     ensure(clock.now() > START, || "the clock stands still".to_owned())
 }
 
@@ -348,7 +376,9 @@ fn two_users<E: Engine>(_seed: u64) -> Checked {
             put(store, write(&name, &format!("{user} wrote {round}"))).unwrap();
             thread::yield_now();
             let read = get_text(store, &name).unwrap_or_default();
-            ensure(read.starts_with(&format!("{user} wrote")), || format!("user {user} reads {read:?}"))?;
+            ensure(read.starts_with(&format!("{user} wrote")), || {
+                format!("user {user} reads {read:?}")
+            })?;
         }
         Ok(())
     });

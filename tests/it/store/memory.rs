@@ -1,10 +1,11 @@
-//! What only the memory engine does: it gives back what is taken, by deletes, by expiry, and when a store is dropped.
+//! What only the memory engine does: it gives back what is taken, by deletes, by expiry, and when a
+//! store is dropped.
 
 use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage, Write};
 
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, key, list, once, put, put_once, removal, revision,
-    write, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, key, list, once, put, put_once,
+    removal, revision, write, write_until,
 };
 
 const NOTHING: Usage = Usage { keys: 0, bytes: 0, request_id_bytes: 0 };
@@ -34,7 +35,11 @@ fn a_listing_of_a_rare_prefix_comes_back_between_two_keys() {
         batch(&store, steps.collect()).unwrap();
     }
     let pages = list(&store, "key 123", 1_000, usize::MAX);
-    assert!((4..=5).contains(&pages.len()), "{} calls for 40,000 keys, about 10,000 each", pages.len());
+    assert!(
+        (4..=5).contains(&pages.len()),
+        "{} calls for 40,000 keys, about 10,000 each",
+        pages.len()
+    );
     assert_eq!(pages.concat().len(), 111);
 }
 
@@ -50,7 +55,10 @@ fn the_backend_is_the_engine_it_holds() {
     let put_it = |write: Write| MemoryStore::now(other.put(write, request())).unwrap().revision;
     assert_eq!((put_it(write("k", "v")), put_it(write("k", "v"))), (1, 1));
     assert!(store.usage().request_id_bytes > 0, "the id is the caller's");
-    assert_eq!(MemoryStore::now(other.get(&key("k"))).unwrap().map(|entry| entry.revision), Some(1));
+    assert_eq!(
+        MemoryStore::now(other.get(&key("k"))).unwrap().map(|entry| entry.revision),
+        Some(1)
+    );
     assert_eq!(MemoryStore::now(other.delete(removal("k"), None)).unwrap().revision, 2);
     let position = MemoryStore::now(other.position()).unwrap();
     assert_eq!(position.sequence, 2);
@@ -100,7 +108,11 @@ fn a_sweep_takes_out_what_expired_in_any_store_a_part_at_a_time() {
     clock.advance(1_000);
     sweep(&engine, 10);
     assert_eq!(engine.usage().keys, 300, "those that were due much later");
-    assert_eq!((revision(&stores[1]), stores[1].usage().keys), (5, 1), "three puts and two expiries");
+    assert_eq!(
+        (revision(&stores[1]), stores[1].usage().keys),
+        (5, 1),
+        "three puts and two expiries"
+    );
 }
 
 #[test]
@@ -155,5 +167,9 @@ fn the_last_clone_of_a_store_gives_everything_back() {
     clock.advance(2_000_000);
     assert!(!engine.sweep(), "the stores that are gone are not visited");
     let store = engine.open();
-    assert_eq!((list(&store, "", 10, 10).concat(), revision(&store)), (vec![], 0), "a new store is empty");
+    assert_eq!(
+        (list(&store, "", 10, 10).concat(), revision(&store)),
+        (vec![], 0),
+        "a new store is empty"
+    );
 }

@@ -1,6 +1,7 @@
 //! The store engines, through `trait Store`.
 //!
-//! `cargo test --features seeded-bugs --test it seeded` shows that the checkers find bugs; with that feature, run no other test beside it.
+//! `cargo test --features seeded-bugs --test it seeded` shows that the checkers find bugs; with
+//! that feature, run no other test beside it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -23,10 +24,12 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 
-use kvrpc::model::{Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, Value};
+use kvrpc::model::{
+    Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, Value,
+};
 use kvrpc::store::{
-    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore, Once, Row, Store,
-    Usage, Write, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore,
+    Once, Row, Store, Usage, Write, Written,
 };
 
 /// Where the manual clocks of the tests begin.
@@ -41,7 +44,8 @@ trait Engine: Sized + Send + Sync {
     type Own: Tested;
     /// Whether it counts what all stores have together, and refuses more than `max_bytes_total`.
     const COUNTS_ALL: bool;
-    /// How many rounds of races, and how many random cases it takes: fewer where each operation takes longer.
+    /// How many rounds of races, and how many random cases it takes: fewer where each operation
+    /// takes longer.
     const ROUNDS: u64;
     const CASES: u32;
 
@@ -130,7 +134,13 @@ fn text(text: &str) -> Value {
 }
 
 fn write(to: &str, value: &str) -> Write {
-    Write { key: key(to), value: text(value), expire_time: None, refuse_passed: false, if_revision: None }
+    Write {
+        key: key(to),
+        value: text(value),
+        expire_time: None,
+        refuse_passed: false,
+        if_revision: None,
+    }
 }
 
 fn write_until(to: &str, value: &str, expire_time: u64) -> Write {
@@ -220,7 +230,13 @@ fn list<S: Tested>(store: &S, prefix: &str, max_rows: usize, max_bytes: usize) -
     let mut pages = Vec::new();
     let mut after = None;
     loop {
-        let query = ListQuery { prefix: &prefix, after: after.as_ref(), max_rows, max_bytes, keys_only: false };
+        let query = ListQuery {
+            prefix: &prefix,
+            after: after.as_ref(),
+            max_rows,
+            max_bytes,
+            keys_only: false,
+        };
         let listed = S::now(store.list(query)).unwrap();
         pages.push(listed.rows);
         after = listed.next;

@@ -1,4 +1,5 @@
-//! Random commands of two users on the engine and on a simple model: the same answers, revisions and quotas after each step.
+//! Random commands of two users on the engine and on a simple model: the same answers, revisions
+//! and quotas after each step.
 
 use std::collections::BTreeMap;
 use std::mem::size_of;
@@ -7,9 +8,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
-use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written};
+use kvrpc::store::{
+    Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written,
+};
 
-use super::{Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write};
+use super::{
+    Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write,
+};
 
 /// A condition, to be filled in with what the model knows.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +72,8 @@ enum Action {
 }
 
 const KEYS: [&str; 6] = ["a", "ab", "abc", "b", "bä", "c"];
-const LIMITS: Limits = Limits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
+const LIMITS: Limits =
+    Limits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
 
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
@@ -160,9 +166,15 @@ impl ModelStore {
         self.answered.retain(|(_, _, time, _)| time + 300_000 > now);
     }
 
-    fn check(&self, key: &str, if_revision: Option<u64>, batch_began_at: u64) -> std::result::Result<(), Reason> {
+    fn check(
+        &self,
+        key: &str,
+        if_revision: Option<u64>,
+        batch_began_at: u64,
+    ) -> std::result::Result<(), Reason> {
         let revision = self.entries.get(key).map_or(0, |entry| entry.revision);
-        let holds = if_revision.is_none_or(|wanted| wanted == revision && revision <= batch_began_at);
+        let holds =
+            if_revision.is_none_or(|wanted| wanted == revision && revision <= batch_began_at);
         if holds { Ok(()) } else { Err(Reason::RevisionMismatch) }
     }
 }
@@ -180,7 +192,11 @@ impl Model {
             .iter()
             .find(|(first, ..)| request.id.is_some() && first.id == request.id)
         {
-            return if first == request { answer.clone() } else { Answer::Failed(Reason::RequestIdReused) };
+            return if first == request {
+                answer.clone()
+            } else {
+                Answer::Failed(Reason::RequestIdReused)
+            };
         }
         match self.attempt(request) {
             Ok(answer) => answer,
@@ -216,7 +232,9 @@ impl Model {
                         let entry = Entry { value, revision: store.revision, expire_time };
                         store.entries.insert(write.key.as_str().to_owned(), entry);
                         let Usage { keys, bytes, .. } = store.usage();
-                        if keys > self.limits.max_keys_per_user || bytes > self.limits.max_bytes_per_user {
+                        if keys > self.limits.max_keys_per_user
+                            || bytes > self.limits.max_bytes_per_user
+                        {
                             return Err(Reason::QuotaExceeded);
                         }
                         most = most.max(bytes);
@@ -232,13 +250,19 @@ impl Model {
         if let Some(id) = request.id {
             let mut bytes = self.record_bytes + id.to_string().len() as u64;
             if let Answer::Batched(batched) = &answer {
-                bytes += (size_of::<Batched>() + batched.outcomes.len() * size_of::<Outcome>()) as u64;
+                bytes +=
+                    (size_of::<Batched>() + batched.outcomes.len() * size_of::<Outcome>()) as u64;
                 bytes += batched.outcomes.iter().map(read_bytes).sum::<u64>();
             }
             if elsewhere + most + bytes > self.limits.max_bytes_total {
                 return Err(Reason::ServerFull);
             }
-            self.stores[request.caller].answered.push((request.clone(), answer.clone(), self.now, bytes));
+            self.stores[request.caller].answered.push((
+                request.clone(),
+                answer.clone(),
+                self.now,
+                bytes,
+            ));
         }
         Ok(answer)
     }
@@ -248,7 +272,9 @@ impl Model {
         let durability = Durability::Local;
         match (request.batch, outcomes.as_slice()) {
             (false, [Outcome::Get(found)]) => Answer::Entry(found.clone()),
-            (false, [Outcome::Put { revision }]) => Answer::Written(Written { revision: *revision, durability }),
+            (false, [Outcome::Put { revision }]) => {
+                Answer::Written(Written { revision: *revision, durability })
+            }
             (false, [Outcome::Delete { deleted }]) => {
                 Answer::Deleted(Deleted { deleted: *deleted, revision, durability })
             }
@@ -256,7 +282,14 @@ impl Model {
         }
     }
 
-    fn fill_in(&self, caller: usize, target: usize, changes: &[Change], batch: bool, id: Option<u8>) -> Request {
+    fn fill_in(
+        &self,
+        caller: usize,
+        target: usize,
+        changes: &[Change],
+        batch: bool,
+        id: Option<u8>,
+    ) -> Request {
         let store = &self.stores[target];
         let if_revision = |at: usize, condition| match condition {
             Condition::None => None,
@@ -305,9 +338,16 @@ fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answ
     }
     match (request.batch, request.steps.as_slice()) {
         (false, [Step::Get { key }]) => answer(S::now(store.get(key)), Answer::Entry),
-        (false, [Step::Put(write)]) => answer(S::now(store.put(write.clone(), once)), Answer::Written),
-        (false, [Step::Delete(delete)]) => answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted),
-        _ => answer(S::now(store.batch(request.steps.iter().cloned().collect(), once)), Answer::Batched),
+        (false, [Step::Put(write)]) => {
+            answer(S::now(store.put(write.clone(), once)), Answer::Written)
+        }
+        (false, [Step::Delete(delete)]) => {
+            answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted)
+        }
+        _ => answer(
+            S::now(store.batch(request.steps.iter().cloned().collect(), once)),
+            Answer::Batched,
+        ),
     }
 }
 
@@ -319,27 +359,37 @@ fn record_bytes<E: Engine>() -> u64 {
     store.usage().request_id_bytes - 1
 }
 
-fn check_listing(store: &impl Tested, model: &ModelStore, prefix: &str, max_rows: usize, max_bytes: usize) {
+fn check_listing(
+    store: &impl Tested,
+    model: &ModelStore,
+    prefix: &str,
+    max_rows: usize,
+    max_bytes: usize,
+) {
     let mut rows: Vec<Row> = list(store, prefix, max_rows, max_bytes).concat();
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     let wanted = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
-    let wanted: Vec<Row> =
-        wanted.map(|(of, entry)| (key(of), Some(entry.value.clone()), entry.revision, entry.expire_time)).collect();
+    let wanted: Vec<Row> = wanted
+        .map(|(of, entry)| (key(of), Some(entry.value.clone()), entry.revision, entry.expire_time))
+        .collect();
     assert_eq!(rows, wanted);
 }
 
 fn run<E: Engine>(actions: Vec<Action>) {
-    let limits = if E::COUNTS_ALL { LIMITS } else { Limits { max_bytes_total: u64::MAX, ..LIMITS } };
+    let limits =
+        if E::COUNTS_ALL { LIMITS } else { Limits { max_bytes_total: u64::MAX, ..LIMITS } };
     let (engine, clock) = E::make(limits);
     let stores = [engine.open(), engine.open()];
-    let mut model = Model { stores: Default::default(), now: START, limits, record_bytes: record_bytes::<E>() };
+    let mut model =
+        Model { stores: Default::default(), now: START, limits, record_bytes: record_bytes::<E>() };
     let mut sent: Vec<Request> = Vec::new();
     for action in actions {
         match action {
             Action::Advance { millis } => {
                 clock.advance(millis);
                 model.now += millis;
-                // Until it is swept or asked for something, a store need not know what expired; here each is asked at once.
+                // Until it is swept or asked for something, a store need not know what expired;
+                // here each is asked at once.
                 for (store, model_store) in stores.iter().zip(&mut model.stores) {
                     model_store.expire(model.now);
                     assert_eq!(revision(store), model_store.revision);
@@ -356,8 +406,14 @@ fn run<E: Engine>(actions: Vec<Action>) {
                 sent.push(request);
             }
             Action::Retry { back } => {
-                let Some(request) = sent.len().checked_sub(back).map(|at| sent[at].clone()) else { continue };
-                assert_eq!(send(&stores, &request, &sent), model.run(&request), "again: {request:?}");
+                let Some(request) = sent.len().checked_sub(back).map(|at| sent[at].clone()) else {
+                    continue;
+                };
+                assert_eq!(
+                    send(&stores, &request, &sent),
+                    model.run(&request),
+                    "again: {request:?}"
+                );
             }
         }
         let mut all = Usage::default();
@@ -381,7 +437,8 @@ fn run<E: Engine>(actions: Vec<Action>) {
 }
 
 fn the_engine_does_what_the_model_does<E: Engine>() {
-    let config = ProptestConfig { cases: E::CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: E::CASES, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(actions in prop::collection::vec(action(), 1..120))| run::<E>(actions));
 }
 

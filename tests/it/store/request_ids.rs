@@ -4,8 +4,8 @@ use kvrpc::model::Reason;
 use kvrpc::store::{Limits, Store, Usage};
 
 use super::{
-    Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once, put, put_once,
-    reason, removal, revision, write, write_if,
+    Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once,
+    put, put_once, reason, removal, revision, write, write_if,
 };
 
 fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
@@ -21,20 +21,41 @@ fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
     for wait in [0, 299_999] {
         clock.advance(wait);
         assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap(), first);
-        assert_eq!(delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(), removed);
+        assert_eq!(
+            delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(),
+            removed
+        );
         assert_eq!(E::Own::now(target.batch(get_it(), once(&caller, "batch", 3))).unwrap(), ran);
         assert_eq!(revision(&target), 4);
     }
     for (name, result) in [
-        ("another payload", put_once(&target, write("k", "2"), once(&caller, "put", 9)).map(|_| ())),
-        ("another kind of write", delete_once(&target, removal("k"), once(&caller, "put", 1)).map(|_| ())),
+        (
+            "another payload",
+            put_once(&target, write("k", "2"), once(&caller, "put", 9)).map(|_| ()),
+        ),
+        (
+            "another kind of write",
+            delete_once(&target, removal("k"), once(&caller, "put", 1)).map(|_| ()),
+        ),
     ] {
         let error = result.unwrap_err();
-        assert_eq!((error.reason(), error.field()), (Reason::RequestIdReused, Some("request_id")), "{name}");
+        assert_eq!(
+            (error.reason(), error.field()),
+            (Reason::RequestIdReused, Some("request_id")),
+            "{name}"
+        );
     }
-    assert_eq!(put_once(&target, write("k", "1"), once(&target, "put", 9)).unwrap().revision, 5, "another caller's id");
+    assert_eq!(
+        put_once(&target, write("k", "1"), once(&target, "put", 9)).unwrap().revision,
+        5,
+        "another caller's id"
+    );
     clock.advance(1);
-    assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision, 6, "after five minutes");
+    assert_eq!(
+        put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision,
+        6,
+        "after five minutes"
+    );
 }
 
 fn failures_are_not_remembered<E: Engine>() {
@@ -62,7 +83,8 @@ fn ids_are_kept_by_number_and_by_size_the_latest_longest<E: Engine>() {
     let store_of_reader = engine.open();
     for number in 0..10 {
         let gets = std::iter::repeat_n(Step::Get { key: key("large") }, 3).collect();
-        E::Own::now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0))).unwrap();
+        E::Own::now(store.batch(gets, once(&store_of_reader, &format!("read {number}"), 0)))
+            .unwrap();
         assert!(store_of_reader.usage().request_id_bytes <= 16 << 20);
     }
     assert!(store_of_reader.usage().request_id_bytes > 15 << 20, "five answers of 3 MiB fit");
@@ -75,8 +97,14 @@ fn an_answer_that_cannot_be_remembered_is_not_given<E: Engine>() {
     let unit = entry_bytes("k", "v");
     let (engine, _) = E::make(Limits { max_bytes_total: unit, ..NO_LIMITS });
     let store = engine.open();
-    assert_eq!(reason(put_once(&store, write("k", "v"), once(&store, "id", 0))), Reason::ServerFull);
-    assert_eq!((store.usage(), engine.usage(), revision(&store)), (Usage::default(), Usage::default(), 0));
+    assert_eq!(
+        reason(put_once(&store, write("k", "v"), once(&store, "id", 0))),
+        Reason::ServerFull
+    );
+    assert_eq!(
+        (store.usage(), engine.usage(), revision(&store)),
+        (Usage::default(), Usage::default(), 0)
+    );
     put(&store, write("k", "v")).unwrap();
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kvrpc::model::{Role, User};
 use kvrpc::store::redis::rooms::{
-    Claim, Happening, NewRoom, Refusal, RoomKeys, RoomLimits, RoomList, RoomUser, Seat, Struck, Vacated,
+    Claim, Happening, NewRoom, Refusal, RoomKeys, RoomLimits, RoomList, RoomUser, Seat, Struck,
+    Vacated,
 };
 use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl, UserRecord};
 use kvrpc::store::{Clock, RedisEngine};
@@ -53,7 +54,8 @@ impl Town {
     /// How many are in the room then, and where it stood before; or why not.
     async fn attend(&self, id: u64, front: u64, number: u64) -> Result<(u32, u64), Refusal> {
         let seat = Seat { front, number };
-        let attended = self.engine.attend(&self.room, &user(id), seat, &LIMITS, Some(NEW)).await.unwrap();
+        let attended =
+            self.engine.attend(&self.room, &user(id), seat, &LIMITS, Some(NEW)).await.unwrap();
         attended.map(|attended| (attended.member_count, attended.before))
     }
 
@@ -61,7 +63,11 @@ impl Town {
         let mut fingerprint = [0; 16];
         fingerprint.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
         let message_id = (!message_id.is_empty()).then_some((message_id, fingerprint));
-        let said = self.engine.say(&self.room, &user(id), text, message_id, &LIMITS, Some(NEW)).await.unwrap();
+        let said = self
+            .engine
+            .say(&self.room, &user(id), text, message_id, &LIMITS, Some(NEW))
+            .await
+            .unwrap();
         said.map(|position| position.sequence)
     }
 
@@ -78,7 +84,10 @@ impl Town {
             Happening::Left => "-",
             Happening::Message => "",
         };
-        read.events.iter().map(|event| format!("{}{}{}", word(event.what), event.who.view.name, event.text)).collect()
+        read.events
+            .iter()
+            .map(|event| format!("{}{}{}", word(event.what), event.who.view.name, event.text))
+            .collect()
     }
 
     async fn depart(&self, front: u64, seats: &[u64]) -> Vec<u64> {
@@ -91,15 +100,26 @@ impl Town {
 #[ignore = "needs redis-server"]
 fn a_seat_is_taken_and_given_up_once_however_often_that_is_sent() {
     in_towns(async |town| {
-        let none = town.engine.attend(&town.room, &user(1), Seat { front: HERE, number: 1 }, &LIMITS, None).await;
+        let none = town
+            .engine
+            .attend(&town.room, &user(1), Seat { front: HERE, number: 1 }, &LIMITS, None)
+            .await;
         assert_eq!(none.unwrap().unwrap_err(), Refusal::NoRoom);
         // Ids and numbers of all sizes are kept as they are, and in their order.
         let high = u64::MAX - 5;
         assert_eq!(town.attend(high, HERE, 1).await, Ok((1, 0)));
         for _ in 0..2 {
-            assert_eq!(town.attend(2, HERE, 2).await, Ok((2, 1)), "sent again it stands where it stood");
+            assert_eq!(
+                town.attend(2, HERE, 2).await,
+                Ok((2, 1)),
+                "sent again it stands where it stood"
+            );
         }
-        assert_eq!(town.attend(2, THERE, 2).await, Ok((2, 2)), "the same number at another server is another seat");
+        assert_eq!(
+            town.attend(2, THERE, 2).await,
+            Ok((2, 2)),
+            "the same number at another server is another seat"
+        );
         assert_eq!(town.members().await, [2, high]);
         assert_eq!(town.attend(3, THERE, 3).await, Ok((3, 2)));
         assert_eq!(town.attend(4, THERE, 4).await, Err(Refusal::Members));
@@ -123,7 +143,9 @@ fn seats_that_nobody_holds_lapse() {
         for (id, front) in [(1, HERE), (2, THERE), (3, THERE)] {
             town.attend(id, front, id).await.unwrap();
         }
-        let hold = async |front| town.engine.hold_seats(&town.room, front, &LIMITS).await.unwrap().unwrap();
+        let hold = async |front| {
+            town.engine.hold_seats(&town.room, front, &LIMITS).await.unwrap().unwrap()
+        };
         let evict = async || town.engine.evict(&town.room, THERE, &LIMITS).await.unwrap();
         town.clock.advance(14_999);
         assert_eq!(hold(HERE).await.lapsed, [0; 0]);
@@ -134,7 +156,10 @@ fn seats_that_nobody_holds_lapse() {
         assert_eq!((held.seats, held.sequence, &held.lapsed[..]), (1, 3, &[THERE][..]));
         let (seats, mut left) = evict().await;
         left.sort_by_key(|vacated| vacated.user);
-        assert_eq!((seats, left), (0, vec![Vacated { user: 2, seat: 2 }, Vacated { user: 3, seat: 3 }]));
+        assert_eq!(
+            (seats, left),
+            (0, vec![Vacated { user: 2, seat: 2 }, Vacated { user: 3, seat: 3 }])
+        );
         assert_eq!(hold(HERE).await.lapsed, [0; 0]);
         // Who comes back has no seat any more, and takes it again.
         assert_eq!(hold(THERE).await.seats, 0);
@@ -156,7 +181,11 @@ fn what_was_said_under_an_id_is_remembered_for_a_while() {
         }
         assert_eq!(town.say(1, "hello", "a").await, Ok(first));
         town.say(1, "one more", "one more").await.unwrap();
-        assert_ne!(town.say(1, "hello", "a").await, Ok(first), "only the last 1,000 are remembered");
+        assert_ne!(
+            town.say(1, "hello", "a").await,
+            Ok(first),
+            "only the last 1,000 are remembered"
+        );
         let late = town.say(1, "late", "late").await.unwrap();
         town.clock.advance(299_999);
         assert_eq!(town.say(1, "late", "late").await, Ok(late));
@@ -176,7 +205,8 @@ fn a_room_keeps_what_it_is_to_and_a_little_more() {
             let events = town.events(0).await;
             assert_eq!(held.sequence - held.from, events.len() as u64);
             assert!(events.len() <= 3 + 64, "{}", events.len());
-            let last: Vec<_> = (number.max(2) - 2..=number).map(|number: u64| format!("u1: {number}")).collect();
+            let last: Vec<_> =
+                (number.max(2) - 2..=number).map(|number: u64| format!("u1: {number}")).collect();
             assert!(number < 2 || events.ends_with(&last), "{events:?}");
         }
     });
@@ -188,29 +218,38 @@ fn names_are_claimed_by_one_and_lists_have_an_end() {
     in_towns(async |town| {
         let engine = &town.engine;
         let claim = async |name: &str, maker| {
-            let claimed = engine.claim_room(name, Struck { maker, mark: maker + 10 }, 2, 10_000).await;
+            let claimed =
+                engine.claim_room(name, Struck { maker, mark: maker + 10 }, 2, 10_000).await;
             claimed.unwrap()
         };
         assert_eq!(claim("tea", 1).await, Ok(Claim::New));
         assert_eq!(claim("tea", 2).await, Ok(Claim::Known));
         assert_eq!(claim("a}b{c", 2).await, Ok(Claim::New));
         assert_eq!(claim("third", 1).await, Err(Refusal::Rooms));
-        let names: Vec<_> = engine.rooms_behind(0, 10).await.unwrap().into_iter().map(|(_, name)| name).collect();
+        let names: Vec<_> =
+            engine.rooms_behind(0, 10).await.unwrap().into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["tea", "a}b{c"]);
         assert_eq!(engine.strike_room("tea", 10_000).await.unwrap(), None);
         town.clock.advance(10_000);
         assert_eq!(claim("tea", 2).await, Ok(Claim::Old));
-        assert_eq!(engine.strike_room("tea", 10_000).await.unwrap(), Some(Struck { maker: 1, mark: 11 }));
+        assert_eq!(
+            engine.strike_room("tea", 10_000).await.unwrap(),
+            Some(Struck { maker: 1, mark: 11 })
+        );
         assert_eq!(claim("third", 1).await, Ok(Claim::New));
 
-        let list =
-            async |name, mark, replace| engine.enlist(1, RoomList::Joined, name, mark, 2, replace).await.unwrap();
+        let list = async |name, mark, replace| {
+            engine.enlist(1, RoomList::Joined, name, mark, 2, replace).await.unwrap()
+        };
         assert_eq!(list("a", 1, true).await, Err(Refusal::NoUser));
-        let record = UserRecord { name: "ann".to_owned(), account: false, standing: 0, grant: None };
+        let record =
+            UserRecord { name: "ann".to_owned(), account: false, standing: 0, grant: None };
         engine.enter(1, &record, 0).await.unwrap();
         assert_eq!((list("a", 1, true).await, list("a", 2, true).await), (Ok(true), Ok(false)));
         assert_eq!(list("b", u64::MAX, false).await, Ok(true));
-        let Err(Refusal::List(mut all)) = list("c", 4, true).await else { panic!("a third was taken") };
+        let Err(Refusal::List(mut all)) = list("c", 4, true).await else {
+            panic!("a third was taken")
+        };
         all.sort();
         assert_eq!(all, [("a".to_owned(), 2), ("b".to_owned(), u64::MAX)]);
         engine.delist(1, RoomList::Joined, "a", 1).await.unwrap();

@@ -1,11 +1,13 @@
-//! The checkers find every seeded bug. Runs alone: `cargo test --features seeded-bugs --test it seeded`.
+//! The checkers find every seeded bug. Runs alone: `cargo test --features seeded-bugs --test it
+//! seeded`.
 
 use kvrpc::store::MemoryEngine;
 use kvrpc::store::seeded::{Bug, switch};
 
 use super::checks;
 
-/// Rounds of all checks until a bug must have shown; those that need a race usually show in the first few.
+/// Rounds of all checks until a bug must have shown; those that need a race usually show in the
+/// first few.
 const ROUNDS: u64 = 300;
 
 #[test]

@@ -24,7 +24,12 @@ fn refused(url: &str, part: &str) {
         Ok(_) => panic!("{url} does, without {part:?}"),
         Err(line) => {
             assert!(line.contains(part), "{line}");
-            assert!(line.starts_with("--store redis") && !line.contains('\n') && !line.contains("secret"), "{line}");
+            assert!(
+                line.starts_with("--store redis")
+                    && !line.contains('\n')
+                    && !line.contains("secret"),
+                "{line}"
+            );
         }
     }
 }

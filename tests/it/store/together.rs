@@ -7,13 +7,16 @@ use kvrpc::model::Reason;
 use kvrpc::store::{Limits, Write};
 
 use super::{
-    Engine, NO_LIMITS, Tested, entry_bytes, for_each_engine, get, get_text, list, put, revision, write, write_if,
+    Engine, NO_LIMITS, Tested, entry_bytes, for_each_engine, get, get_text, list, put, revision,
+    write, write_if,
 };
 
 /// Puts all at once; the revision or the reason of each.
 fn all_at_once<S: Tested>(store: &S, writes: &[Write]) -> Vec<Result<u64, Reason>> {
     let done = S::now(join_all(writes.iter().map(|write| store.put(write.clone(), None))));
-    done.into_iter().map(|done| done.map(|done| done.revision).map_err(|error| error.reason())).collect()
+    done.into_iter()
+        .map(|done| done.map(|done| done.revision).map_err(|error| error.reason()))
+        .collect()
 }
 
 fn count(done: &[Result<u64, Reason>], reason: Reason) -> usize {
@@ -38,10 +41,18 @@ fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
         }
     }
     let all: Vec<u64> = latest.keys().copied().collect();
-    assert_eq!(all, (2..2 + all.len() as u64).collect::<Vec<_>>(), "each its own revision: {done:?}");
+    assert_eq!(
+        all,
+        (2..2 + all.len() as u64).collect::<Vec<_>>(),
+        "each its own revision: {done:?}"
+    );
     assert_eq!(revision(&store), 1 + all.len() as u64);
     assert_eq!(store.usage().keys, 10);
-    assert_eq!(count(&done, Reason::RevisionMismatch), 19, "one of those that wanted the first revision: {done:?}");
+    assert_eq!(
+        count(&done, Reason::RevisionMismatch),
+        19,
+        "one of those that wanted the first revision: {done:?}"
+    );
     let mut entries = BTreeMap::from([("first".to_owned(), (1, "0".to_owned()))]);
     for (revision, write) in latest {
         let value = write.value.as_text().unwrap().to_owned();
@@ -54,7 +65,10 @@ fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
         bytes += entry_bytes(key, value);
     }
     assert_eq!((entries.len() as u64, bytes), (store.usage().keys, store.usage().bytes));
-    let listed = list(&store, "", 1_000, 1 << 20).into_iter().flatten().map(|(key, ..)| key.as_str().to_owned());
+    let listed = list(&store, "", 1_000, 1 << 20)
+        .into_iter()
+        .flatten()
+        .map(|(key, ..)| key.as_str().to_owned());
     assert_eq!(listed.collect::<BTreeSet<_>>(), entries.into_keys().collect());
     engine.close([store]);
 }
@@ -70,7 +84,10 @@ fn a_quota_holds_for_what_comes_together<E: Engine>() {
     assert_eq!(count(&done, Reason::QuotaExceeded), 5, "{done:?}");
     assert!(store.usage().bytes <= 5 * each && store.usage().keys >= 5);
     // What makes room counts too.
-    let done = all_at_once(&store, &writes.iter().map(|each| write(each.key.as_str(), "")).collect::<Vec<_>>());
+    let done = all_at_once(
+        &store,
+        &writes.iter().map(|each| write(each.key.as_str(), "")).collect::<Vec<_>>(),
+    );
     assert_eq!(count(&done, Reason::QuotaExceeded), 0, "{done:?}");
     engine.close([store]);
 }

@@ -6,24 +6,33 @@ use kvrpc::model::{Position, Prefix};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{Change, ChangeKind, ListQuery, Store, Watched};
 
-use super::{Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, put, removal, write, write_until};
+use super::{
+    Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, put, removal, write,
+    write_until,
+};
 use crate::harness::within;
 
 /// The next changes, in words.
 async fn seen(watched: &mut Watched, count: usize) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..count {
-        seen.push(match within("the next change", poll_fn(|context| watched.follower.poll_next(context))).await {
-            Next::Gap { to, .. } => format!("gap {to}"),
-            Next::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
-        });
+        seen.push(
+            match within("the next change", poll_fn(|context| watched.follower.poll_next(context)))
+                .await
+            {
+                Next::Gap { to, .. } => format!("gap {to}"),
+                Next::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
+            },
+        );
     }
     seen
 }
 
 fn in_words(change: &Change) -> String {
     match &change.kind {
-        ChangeKind::Put { value, .. } => format!("{} = {}", change.key.as_str(), value.as_text().unwrap_or("…")),
+        ChangeKind::Put { value, .. } => {
+            format!("{} = {}", change.key.as_str(), value.as_text().unwrap_or("…"))
+        }
         ChangeKind::Delete { expired } => {
             format!("{} {}", change.key.as_str(), if *expired { "expired" } else { "deleted" })
         }
@@ -32,7 +41,8 @@ fn in_words(change: &Change) -> String {
 
 fn listed<S: Tested>(store: &S) -> Position {
     let prefix = Prefix::default();
-    let query = ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
+    let query =
+        ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
     S::now(store.list(query)).unwrap().position
 }
 
@@ -44,7 +54,8 @@ fn changes_are_told_in_order_from_a_listing_on<E: Engine>() {
     put(&store, write("a", "2")).unwrap();
     let mut watched = E::Own::waiting(store.watch(Some(position))).unwrap();
     assert!(!watched.gap);
-    let steps = vec![Step::Put(write("b", "3")), Step::Delete(removal("a")), Step::Put(write("c", "4"))];
+    let steps =
+        vec![Step::Put(write("b", "3")), Step::Delete(removal("a")), Step::Put(write("c", "4"))];
     batch(&store, steps).unwrap();
     put(&store, write_until("d", "5", clock.now() + 5)).unwrap();
     assert!(!delete(&store, removal("none")).unwrap().0);
@@ -54,7 +65,8 @@ fn changes_are_told_in_order_from_a_listing_on<E: Engine>() {
     engine.sweep();
     assert_eq!(E::Own::waiting(seen(&mut watched, 1)), ["7 d expired"]);
 
-    let mut again = E::Own::waiting(store.watch(Some(Position { sequence: 4, ..position }))).unwrap();
+    let mut again =
+        E::Own::waiting(store.watch(Some(Position { sequence: 4, ..position }))).unwrap();
     assert_eq!(E::Own::waiting(seen(&mut again, 1)), ["5 c = 4"]);
     for (name, after) in [
         ("another life's position", Position { epoch: position.epoch ^ 1, sequence: 3 }),

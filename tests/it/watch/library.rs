@@ -4,11 +4,12 @@ use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, Value};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{
-    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, Limits, ListQuery, MAX_CHANGE_BYTES, MemoryEngine, MemoryStore, Store,
-    Watched, Write,
+    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, Limits, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
+    MemoryStore, Store, Watched, Write,
 };
 
-const LIMITS: Limits = Limits { max_keys_per_user: 1 << 30, max_bytes_per_user: 1 << 40, max_bytes_total: 1 << 40 };
+const LIMITS: Limits =
+    Limits { max_keys_per_user: 1 << 30, max_bytes_per_user: 1 << 40, max_bytes_total: 1 << 40 };
 
 fn engine() -> (MemoryEngine, Clock) {
     let clock = Clock::manual(1_000_000);
@@ -30,7 +31,8 @@ fn watch(store: &MemoryStore, after: Option<Position>) -> Watched {
 
 fn list(store: &MemoryStore) -> Position {
     let prefix = Prefix::default();
-    let query = ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
+    let query =
+        ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
     store.list(query).now_or_never().unwrap().unwrap().position
 }
 
@@ -116,5 +118,9 @@ fn what_is_kept_is_bounded_for_each_store_and_for_all() {
     }
     assert!(engine.change_bytes() <= MAX_CHANGE_BYTES, "{}", engine.change_bytes());
     assert_eq!(seen(&mut watches[0]), ["1 put large"]);
-    assert_eq!(seen(&mut watches[399]), ["gap 2"], "over the sum, none is kept, and the watcher is told");
+    assert_eq!(
+        seen(&mut watches[399]),
+        ["gap 2"],
+        "over the sum, none is kept, and the watcher is told"
+    );
 }

@@ -25,7 +25,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn open(raw: &Raw, request: v1::WatchRequest) -> Result<Self, Failure> {
         let mut client = KeyValueServiceClient::new(raw.channel.clone());
-        let responses = within("the stream opens", client.watch(raw.request(request))).await?.into_inner();
+        let responses =
+            within("the stream opens", client.watch(raw.request(request))).await?.into_inner();
         Ok(Self { responses, position: None })
     }
 
@@ -35,7 +36,9 @@ impl Watch {
     }
 
     pub(crate) async fn try_next(&mut self) -> Result<Event, Failure> {
-        let response = within("a response comes", self.responses.message()).await?.expect("a watch has no end");
+        let response = within("a response comes", self.responses.message())
+            .await?
+            .expect("a watch has no end");
         self.position = response.position;
         Ok(response.event.unwrap())
     }
@@ -81,7 +84,8 @@ fn in_words(event: &Event) -> String {
 }
 
 pub(crate) async fn put(raw: &Raw, key: &str, value: &str, ttl_millis: Option<i32>) {
-    let ttl = ttl_millis.map(|millis| prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 });
+    let ttl =
+        ttl_millis.map(|millis| prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 });
     let request = v1::PutRequest {
         key: key.to_owned(),
         data: Some(v1::put_request::Data::Value(value.to_owned())),
@@ -109,7 +113,10 @@ async fn changes_come_in_order_with_the_stores_revision() {
     put(guest, "before", "1", None).await;
     let mut all = Watch::own(guest, "", None).await;
     let mut some = Watch::own(guest, "b", None).await;
-    assert_eq!((all.see(1).await, some.see(1).await), (vec!["1 heartbeat".to_owned()], vec!["1 heartbeat".to_owned()]));
+    assert_eq!(
+        (all.see(1).await, some.see(1).await),
+        (vec!["1 heartbeat".to_owned()], vec!["1 heartbeat".to_owned()])
+    );
     put(guest, "a", "1", None).await;
     put(guest, "b", "2", Some(50)).await;
     delete(guest, "a").await;
@@ -119,7 +126,11 @@ async fn changes_come_in_order_with_the_stores_revision() {
     let operation = |operation| v1::Operation { operation: Some(operation) };
     let put = |key: &str| {
         let data = Some(v1::put_operation::Data::Blob(vec![0, 1, 2].into()));
-        operation(v1::operation::Operation::Put(v1::PutOperation { key: key.to_owned(), data, ..Default::default() }))
+        operation(v1::operation::Operation::Put(v1::PutOperation {
+            key: key.to_owned(),
+            data,
+            ..Default::default()
+        }))
     };
     let delete = operation(v1::operation::Operation::Delete(v1::DeleteOperation {
         key: "no such".to_owned(),
@@ -142,8 +153,14 @@ async fn a_watch_behind_a_listing_misses_nothing_and_says_so_where_it_does() {
     let position = listed_at(guest).await;
     put(guest, "a", "2", None).await;
     put(guest, "b", "3", None).await;
-    assert_eq!(Watch::own(guest, "", position).await.see(3).await, ["1 heartbeat", "2 a=2", "3 b=3"]);
-    assert_eq!(Watch::own(guest, "", Some(unknown)).await.see(3).await, ["1 gap", "2 a=2", "3 b=3"]);
+    assert_eq!(
+        Watch::own(guest, "", position).await.see(3).await,
+        ["1 heartbeat", "2 a=2", "3 b=3"]
+    );
+    assert_eq!(
+        Watch::own(guest, "", Some(unknown)).await.see(3).await,
+        ["1 gap", "2 a=2", "3 b=3"]
+    );
     let mut future = position.unwrap();
     future.sequence = 99;
     assert_eq!(Watch::own(guest, "", Some(future)).await.see(1).await, ["3 gap"]);
@@ -159,7 +176,8 @@ async fn a_manager_may_watch_others_as_long_as_it_is_one() {
     let second = crate::grpc::people::sign_in(nobody, "second").await;
     let upgrade = v1::UpgradeRequest { user: "second".to_owned() };
     manager.call::<_, v1::UpgradeResponse>(Method::Upgrade.path(), &upgrade).await.unwrap();
-    let request = || v1::WatchRequest { user: "other".to_owned(), prefix: "a".to_owned(), after: None };
+    let request =
+        || v1::WatchRequest { user: "other".to_owned(), prefix: "a".to_owned(), after: None };
     let mut watch = Watch::open(&second, request()).await.unwrap();
     let mut stays = Watch::open(manager, request()).await.unwrap();
     put(other, "a", "1", None).await;
@@ -167,19 +185,29 @@ async fn a_manager_may_watch_others_as_long_as_it_is_one() {
     assert_eq!(stays.see(2).await, ["0 heartbeat", "1 a=1"]);
     let accesses: v1::ListAccessesResponse =
         other.call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default()).await.unwrap();
-    let rows: Vec<_> = accesses.accesses.iter().map(|row| (&row.method[..], &row.key[..], row.count)).collect();
+    let rows: Vec<_> =
+        accesses.accesses.iter().map(|row| (&row.method[..], &row.key[..], row.count)).collect();
     assert_eq!(rows, [("Watch", "a", 1), ("Watch", "a", 1)]);
 
     let downgrade = v1::DowngradeRequest { user: "second".to_owned(), end_sessions: false };
     manager.call::<_, v1::DowngradeResponse>(Method::Downgrade.path(), &downgrade).await.unwrap();
     let (last, failure) = watch.end().await;
-    assert_eq!((last.as_deref(), failure.reason), (Some("closing MANAGER_REQUIRED"), Some(Reason::ManagerRequired)));
+    assert_eq!(
+        (last.as_deref(), failure.reason),
+        (Some("closing MANAGER_REQUIRED"), Some(Reason::ManagerRequired))
+    );
 
-    other.call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    other
+        .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
+        .await
+        .unwrap();
     // The name taken again is another user, with another store.
     crate::grpc::people::sign_in(nobody, "other").await;
     let (last, failure) = stays.end().await;
-    assert_eq!((last.as_deref(), failure.reason), (Some("closing USER_NOT_FOUND"), Some(Reason::UserNotFound)));
+    assert_eq!(
+        (last.as_deref(), failure.reason),
+        (Some("closing USER_NOT_FOUND"), Some(Reason::UserNotFound))
+    );
 }
 
 #[tokio::test]
@@ -187,9 +215,15 @@ async fn a_watch_ends_with_its_session() {
     let people = People::start().await;
     let guest = people.client(Who::Guest);
     let mut watch = Watch::own(guest, "", None).await;
-    guest.call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {}).await.unwrap();
+    guest
+        .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
+        .await
+        .unwrap();
     let (last, failure) = watch.end().await;
-    assert_eq!((last.as_deref(), failure.reason), (Some("closing SESSION_EXPIRED"), Some(Reason::SessionExpired)));
+    assert_eq!(
+        (last.as_deref(), failure.reason),
+        (Some("closing SESSION_EXPIRED"), Some(Reason::SessionExpired))
+    );
 }
 
 #[tokio::test]
@@ -199,5 +233,8 @@ async fn a_large_value_passes_through_a_watch() {
     let mut watch = Watch::own(guest, "", None).await;
     put(guest, "large", &"x".repeat(1 << 20), None).await;
     let seen = watch.see(2).await;
-    assert_eq!((seen[1].len(), watch.position.unwrap().sequence), ("1 large=".len() + (1 << 20), 1));
+    assert_eq!(
+        (seen[1].len(), watch.position.unwrap().sequence),
+        ("1 large=".len() + (1 << 20), 1)
+    );
 }

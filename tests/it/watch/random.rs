@@ -59,7 +59,8 @@ async fn batch(raw: &Raw, random: &mut StdRng, number: usize) {
     let _ = raw.call::<_, v1::BatchResponse>(Method::Batch.path(), &request).await;
 }
 
-/// Follows until the store has come to rest at `end`, leaving and coming back at random; tells what it rebuilt.
+/// Follows until the store has come to rest at `end`, leaving and coming back at random; tells what
+/// it rebuilt.
 async fn follow(raw: Raw, seed: u64, done: Arc<AtomicBool>) -> BTreeMap<String, String> {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut state, mut position) = scanned(&raw).await;
@@ -72,7 +73,9 @@ async fn follow(raw: Raw, seed: u64, done: Arc<AtomicBool>) -> BTreeMap<String, 
             match event {
                 Event::Put(put) => {
                     assert_eq!(at.sequence, position.sequence + 1, "seed {seed}");
-                    let Some(v1::watch_put::Data::Value(value)) = put.data else { panic!("{put:?}") };
+                    let Some(v1::watch_put::Data::Value(value)) = put.data else {
+                        panic!("{put:?}")
+                    };
                     state.insert(put.key, value);
                 }
                 Event::Delete(delete) => {
@@ -95,9 +98,11 @@ async fn watchers_that_come_and_go_miss_and_double_nothing() {
     let people = People::with("[limits]\nheartbeat = \"20ms\"\n").await;
     let guest = people.client(Who::Guest);
     let done = Arc::new(AtomicBool::new(false));
-    let watchers: Vec<_> =
-        (0..WATCHERS).map(|seed| tokio::spawn(follow(guest.clone(), 100 + seed, Arc::clone(&done)))).collect();
-    let writers: Vec<_> = (0..WRITERS).map(|seed| tokio::spawn(write(guest.clone(), seed))).collect();
+    let watchers: Vec<_> = (0..WATCHERS)
+        .map(|seed| tokio::spawn(follow(guest.clone(), 100 + seed, Arc::clone(&done))))
+        .collect();
+    let writers: Vec<_> =
+        (0..WRITERS).map(|seed| tokio::spawn(write(guest.clone(), seed))).collect();
     for writer in writers {
         writer.await.unwrap();
     }
@@ -108,7 +113,8 @@ async fn watchers_that_come_and_go_miss_and_double_nothing() {
     .await;
     done.store(true, Ordering::Release);
     for watcher in watchers {
-        let rebuilt = crate::harness::within("the watchers come to the end", watcher).await.unwrap();
+        let rebuilt =
+            crate::harness::within("the watchers come to the end", watcher).await.unwrap();
         assert_eq!(rebuilt, scanned(guest).await.0);
     }
 }

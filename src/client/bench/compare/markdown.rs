@@ -127,7 +127,11 @@ fn loads(loads: &[LoadResult], call: &BenchCall, plots: Option<&str>) -> String 
     );
     if let Some(stem) = plots {
         for (index, (role, ..)) in ROLES.into_iter().enumerate() {
-            let _ = write!(text, "\n![Latency by percentile: {role}]({stem}-latency-{}.svg)\n", index + 1);
+            let _ = write!(
+                text,
+                "\n![Latency by percentile: {role}]({stem}-latency-{}.svg)\n",
+                index + 1
+            );
         }
     }
     text

@@ -1,7 +1,9 @@
-//! `bench compare`: the same gets and puts over TCP (`text`), over a WebSocket (`ws-text`) and over gRPC, as a report with plots.
+//! `bench compare`: the same gets and puts over TCP (`text`), over a WebSocket (`ws-text`) and over
+//! gRPC, as a report with plots.
 //!
-//! `wire` counts bytes and segments of one connection, `relay` makes round trips long enough to be counted, `slow` is a reader that does not read;
-//! `markdown` writes what came of it. All figures are of one run; nothing is kept from another.
+//! `wire` counts bytes and segments of one connection, `relay` makes round trips long enough to be
+//! counted, `slow` is a reader that does not read; `markdown` writes what came of it. All figures
+//! are of one run; nothing is kept from another.
 
 mod markdown;
 mod relay;
@@ -22,11 +24,17 @@ use crate::client::session::Session;
 use crate::dialect::grammar::{BenchCall, BenchMode};
 
 /// What is compared, in the order of the report.
-const TRANSPORTS: [(BenchMode, &str); 3] =
-    [(BenchMode::Text, "TCP (`text`)"), (BenchMode::WsText, "WebSocket (`ws-text`)"), (BenchMode::Unary, "gRPC")];
+const TRANSPORTS: [(BenchMode, &str); 3] = [
+    (BenchMode::Text, "TCP (`text`)"),
+    (BenchMode::WsText, "WebSocket (`ws-text`)"),
+    (BenchMode::Unary, "gRPC"),
+];
 /// Who asks, and for whose store.
-const ROLES: [(&str, bool, bool); 3] =
-    [("guest, own store", false, false), ("manager, own store", true, false), ("manager, another's store", true, true)];
+const ROLES: [(&str, bool, bool); 3] = [
+    ("guest, own store", false, false),
+    ("manager, own store", true, false),
+    ("manager, another's store", true, true),
+];
 /// Bytes of the values whose cost is compared; the doors take only the first three.
 const SIZES: [usize; 4] = [100, 4_000, 50_000, 1_000_000];
 const MAX_DOOR_VALUE: usize = 60 << 10;
@@ -68,7 +76,9 @@ pub(super) async fn run(
     password: Option<&str>,
 ) -> Result<()> {
     let Some(password) = password else {
-        return Err(Failure::usage("a comparison is one of managers too; give --manager, --user and --password-file"));
+        return Err(Failure::usage(
+            "a comparison is one of managers too; give --manager, --user and --password-file",
+        ));
     };
     let comparison = Comparison {
         wires: wire::all(session, call).await?,
@@ -83,7 +93,9 @@ pub(super) async fn run(
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("comparison");
             plots(&comparison, path, stem)?;
             let written = std::fs::write(path, report(Some(stem)));
-            written.map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+            written.map_err(|error| {
+                Failure::usage(format!("cannot write {}: {error}", path.display()))
+            })?;
             let text = format!("written: {}", path.display());
             Ok(output.result(&Row { text, json: comparison.json() })?)
         }
@@ -128,9 +140,20 @@ async fn sizes(session: &Session, call: &BenchCall) -> Result<Vec<SizeResult>> {
                 continue;
             }
             // One caller: what a value takes on its way, not in a queue.
-            let sized = BenchCall { value_size: bytes, keys: 10, connections: 1, writes: 50, ..load(call, mode) };
+            let sized = BenchCall {
+                value_size: bytes,
+                keys: 10,
+                connections: 1,
+                writes: 50,
+                ..load(call, mode)
+            };
             let measured = measure(session, &sized, None).await?;
-            results.push(SizeResult { transport, bytes, rate: rate(&measured), latency: measured.latency });
+            results.push(SizeResult {
+                transport,
+                bytes,
+                rate: rate(&measured),
+                latency: measured.latency,
+            });
         }
     }
     Ok(results)
@@ -154,13 +177,22 @@ fn plots(comparison: &Comparison, report: &Path, stem: &str) -> Result<()> {
     });
     let bytes = |log: &f64| format!("{}", 10f64.powf(log.round()));
     let path = report.with_file_name(format!("{stem}-sizes.svg"));
-    plot::write(&path, "Median of an operation, one caller", ("bytes of the value", &bytes), "µs", &lines)
+    plot::write(
+        &path,
+        "Median of an operation, one caller",
+        ("bytes of the value", &bytes),
+        "µs",
+        &lines,
+    )
 }
 
 impl Comparison {
     fn json(&self) -> Json {
         let times = |latency: &Histogram<u64>| -> serde_json::Map<String, Json> {
-            PERCENTILES.iter().map(|(name, share)| ((*name).to_owned(), json!(micros(latency, *share)))).collect()
+            PERCENTILES
+                .iter()
+                .map(|(name, share)| ((*name).to_owned(), json!(micros(latency, *share))))
+                .collect()
         };
         json!({
             "wire": self.wires.iter().map(wire::Wire::json).collect::<Vec<_>>(),
@@ -183,11 +215,17 @@ impl Comparison {
 }
 
 /// A single caller of a transport, with its store filled.
-async fn caller(session: &Session, call: &BenchCall) -> Result<(super::Lane, Option<super::Person>)> {
+async fn caller(
+    session: &Session,
+    call: &BenchCall,
+) -> Result<(super::Lane, Option<super::Person>)> {
     let load = Arc::new(super::Load::new(call, None));
     if call.mode.is_door() {
         let mut lanes = super::door::lanes(session, call, &load, None).await?;
-        return lanes.pop().map(|lane| (lane, None)).ok_or_else(|| Failure::failed("no connection opened"));
+        return lanes
+            .pop()
+            .map(|lane| (lane, None))
+            .ok_or_else(|| Failure::failed("no connection opened"));
     }
     let person = super::Person::guest(session).await?;
     person.fill(session, &load).await?;

@@ -1,4 +1,5 @@
-//! Round trips, counted by making each of them long: a relay in front of the server holds every byte back.
+//! Round trips, counted by making each of them long: a relay in front of the server holds every
+//! byte back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,7 +52,11 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Trips
             session.settings.server.address()
         };
         let relay = Relay::start(target).await?;
-        let through = if mode.is_door() { None } else { Some(Session::new(relay.settings(&session.settings)?)?) };
+        let through = if mode.is_door() {
+            None
+        } else {
+            Some(Session::new(relay.settings(&session.settings)?)?)
+        };
         let one = BenchCall { door: mode.is_door().then(|| relay.address.clone()), ..one };
         let way = through.as_ref().unwrap_or(session);
         let start = Instant::now();
@@ -108,7 +113,8 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&target).await else { return };
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
-                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                let ((from_client, to_client), (from_server, to_server)) =
+                    (client.into_split(), server.into_split());
                 connections.spawn(hold(from_client, to_server));
                 connections.spawn(hold(from_server, to_client));
             }
@@ -119,7 +125,8 @@ impl Relay {
     /// The same settings, by way of the relay.
     fn settings(&self, settings: &Settings) -> Result<Arc<Settings>> {
         let scheme = if settings.server.tls { "https" } else { "http" };
-        let server = Server::parse(&format!("{scheme}://{}", self.address), None).map_err(Failure::failed)?;
+        let server = Server::parse(&format!("{scheme}://{}", self.address), None)
+            .map_err(Failure::failed)?;
         Ok(Arc::new(Settings { server, ..settings.clone() }))
     }
 }

@@ -57,15 +57,23 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Slow>
     for (mode, transport) in TRANSPORTS {
         let others = BenchCall { rate: Some(RATE), ..load(call, mode) };
         let before = micros(&measure(session, &others, None).await?.latency, 99.0);
-        let greedy = BenchCall { connections: 1, writes: 0, keys: 100, value_size: VALUE_BYTES, ..load(call, mode) };
+        let greedy = BenchCall {
+            connections: 1,
+            writes: 0,
+            keys: 100,
+            value_size: VALUE_BYTES,
+            ..load(call, mode)
+        };
         let sockets = counters().await?;
         all.push(if mode == BenchMode::Unary {
             let person = Person::guest(session).await?;
             let wanted = Arc::new(Load::new(&greedy, None));
             person.fill(session, &wanted).await?;
-            let lanes = grpc::lanes(session, &greedy, &wanted, std::slice::from_ref(&person)).await?;
+            let lanes =
+                grpc::lanes(session, &greedy, &wanted, std::slice::from_ref(&person)).await?;
             let channel = lanes.first().map(|lane| lane.channel());
-            let mut client = KeyValueServiceClient::new(channel.unwrap_or_else(|| session.channel()));
+            let mut client =
+                KeyValueServiceClient::new(channel.unwrap_or_else(|| session.channel()));
             let scan = match client.scan(person.request(ScanRequest::default())).await {
                 Ok(response) => response.into_inner(),
                 Err(status) => return Err(explain(&status, &session.settings).await),
@@ -74,11 +82,20 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Slow>
             let received = opened(&sockets).await?.received;
             let meanwhile = micros(&measure(session, &others, None).await?.latency, 99.0);
             // Small answers beside the stream that nobody reads.
-            let small = BenchCall { connections: 1, keys: 1, rate: Some(RATE), writes: 0, ..load(call, mode) };
+            let small = BenchCall {
+                connections: 1,
+                keys: 1,
+                rate: Some(RATE),
+                writes: 0,
+                ..load(call, mode)
+            };
             let guest = Person::guest(session).await?;
             let wanted = Arc::new(Load::new(&small, None));
             guest.fill(session, &wanted).await?;
-            let lanes = lanes.into_iter().map(|lane| Lane::Grpc(Box::new(lane.of(&guest, &wanted)))).collect();
+            let lanes = lanes
+                .into_iter()
+                .map(|lane| Lane::Grpc(Box::new(lane.of(&guest, &wanted))))
+                .collect();
             let same = Run::new(&small, session.settings.timeout)?.drive(lanes).await?;
             drop(scan);
             guest.end(session, 0).await?;
@@ -91,7 +108,9 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Slow>
             let mut requests = 0;
             if let Some(Lane::Door(lane)) = lanes.first_mut() {
                 // A request that fits only in part still waits in our own buffer.
-                while requests < REQUESTS && matches!(timeout(STALLED, lane.ask_only(requests)).await, Ok(Ok(()))) {
+                while requests < REQUESTS
+                    && matches!(timeout(STALLED, lane.ask_only(requests)).await, Ok(Ok(())))
+                {
                     requests += 1;
                 }
             }

@@ -1,4 +1,5 @@
-//! Bytes and segments of one connection for each operation, as the system counts them (`ss` of iproute2, which reads TCP_INFO).
+//! Bytes and segments of one connection for each operation, as the system counts them (`ss` of
+//! iproute2, which reads TCP_INFO).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,7 +57,8 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Wire>
             let one = BenchCall { connections: 1, writes, ..load(call, mode) };
             let before = counters().await?;
             let (mut lane, person) = caller(session, &one).await?;
-            // The first operation brings what comes only once: header tables, acknowledged settings.
+            // The first operation brings what comes only once: header tables, acknowledged
+            // settings.
             lane.request(0, Instant::now()).await?;
             let first = opened(&before).await?;
             for number in 1..=OPERATIONS {
@@ -66,7 +68,9 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Wire>
             if let Some(person) = person {
                 person.end(session, 0).await?;
             }
-            let each = |count: fn(&Counters) -> u64| (count(&last) - count(&first)) as f64 / OPERATIONS as f64;
+            let each = |count: fn(&Counters) -> u64| {
+                (count(&last) - count(&first)) as f64 / OPERATIONS as f64
+            };
             all.push(Wire {
                 transport,
                 operation,
@@ -79,20 +83,24 @@ pub(super) async fn all(session: &Session, call: &BenchCall) -> Result<Vec<Wire>
     Ok(all)
 }
 
-/// The counters of the connection that this process opened last, of those that were not there before.
+/// The counters of the connection that this process opened last, of those that were not there
+/// before.
 pub(super) async fn opened(before: &HashMap<u16, Counters>) -> Result<Counters> {
     tokio::time::sleep(SETTLED).await;
     let now = counters().await?;
-    // What set the caller up has a connection too, but ended its work before: the busiest is the caller's.
-    let new = now.iter().filter(|(port, _)| !before.contains_key(port)).map(|(_, counters)| *counters);
+    // What set the caller up has a connection too, but ended its work before: the busiest is the
+    // caller's.
+    let new =
+        now.iter().filter(|(port, _)| !before.contains_key(port)).map(|(_, counters)| *counters);
     new.max_by_key(|counters| counters.segments)
         .ok_or_else(|| Failure::failed("the connection is not in the output of `ss`"))
 }
 
 /// The counters of all connections of this process, by their own ports.
 pub(super) async fn counters() -> Result<HashMap<u16, Counters>> {
-    let missing =
-        |error: std::io::Error| Failure::failed(format!("cannot run `ss` of iproute2, which counts segments: {error}"));
+    let missing = |error: std::io::Error| {
+        Failure::failed(format!("cannot run `ss` of iproute2, which counts segments: {error}"))
+    };
     let output = Command::new("ss").args(["-tinpH"]).output().await.map_err(missing)?;
     Ok(parse(&String::from_utf8_lossy(&output.stdout), std::process::id()))
 }
@@ -106,7 +114,9 @@ fn parse(text: &str, process: u32) -> HashMap<u16, Counters> {
             if let Some(port) = port.take() {
                 let number = |name: &str| -> u64 {
                     let mut words = line.split_whitespace();
-                    words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap_or(0)
+                    words
+                        .find_map(|word| word.strip_prefix(name)?.strip_prefix(':')?.parse().ok())
+                        .unwrap_or(0)
                 };
                 let counters = Counters {
                     sent: number("bytes_sent"),
@@ -117,7 +127,10 @@ fn parse(text: &str, process: u32) -> HashMap<u16, Counters> {
             }
         } else {
             let ours = line.contains(&format!("pid={process},"));
-            let local = line.split_whitespace().nth(3).and_then(|address| address.rsplit_once(':')?.1.parse().ok());
+            let local = line
+                .split_whitespace()
+                .nth(3)
+                .and_then(|address| address.rsplit_once(':')?.1.parse().ok());
             port = local.filter(|_| ours);
         }
     }

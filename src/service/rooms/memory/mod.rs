@@ -1,7 +1,8 @@
 //! Rooms of this process alone.
 //!
-//! A room is a [`Feed`](crate::store::feed::Feed) that its members follow, and a table of who they are. Both change under the room's lock, so that
-//! everybody hears of the same comings, goings and messages in the same order. Locks are taken in this order: the table of rooms, a room.
+//! A room is a [`Feed`](crate::store::feed::Feed) that its members follow, and a table of who they
+//! are. Both change under the room's lock, so that everybody hears of the same comings, goings and
+//! messages in the same order. Locks are taken in this order: the table of rooms, a room.
 
 mod recent;
 mod room;
@@ -64,7 +65,10 @@ impl Shared {
 impl Rooms {
     pub(super) fn new(limits: Limits, clock: Clock) -> Self {
         let (rooms, kept, crowded) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Self { table: Mutex::default(), shared: Arc::new(Shared { limits, clock, rooms, kept, crowded }) }
+        Self {
+            table: Mutex::default(),
+            shared: Arc::new(Shared { limits, clock, rooms, kept, crowded }),
+        }
     }
 
     /// How many there are.
@@ -81,7 +85,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `QUOTA_EXCEEDED`, `SERVER_FULL`.
-    pub(super) fn join(&self, user: &Arc<User>, name: &RoomName, after: Option<Position>) -> Result<Membership> {
+    pub(super) fn join(
+        &self,
+        user: &Arc<User>,
+        name: &RoomName,
+        after: Option<Position>,
+    ) -> Result<Membership> {
         loop {
             // A room that ends while it is joined is not found again.
             if let Some(joined) = self.find_or_make(user, name, true)?.join(user, after)? {
@@ -107,7 +116,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`, `QUOTA_EXCEEDED`, `SERVER_FULL`.
-    pub(super) fn say(&self, user: &Arc<User>, name: &RoomName, saying: &Saying) -> Result<Position> {
+    pub(super) fn say(
+        &self,
+        user: &Arc<User>,
+        name: &RoomName,
+        saying: &Saying,
+    ) -> Result<Position> {
         loop {
             if let Some(said) = self.find_or_make(user, name, false)?.say(user, saying)? {
                 return Ok(said);
@@ -119,7 +133,12 @@ impl Rooms {
     ///
     /// # Errors
     /// `ROOM_NOT_FOUND`.
-    pub(super) fn members(&self, name: &RoomName, after: u64, size: usize) -> Result<Vec<(u64, UserView)>> {
+    pub(super) fn members(
+        &self,
+        name: &RoomName,
+        after: u64,
+        size: usize,
+    ) -> Result<Vec<(u64, UserView)>> {
         Ok(self.find(name)?.members(after, size))
     }
 
@@ -130,7 +149,12 @@ impl Rooms {
     }
 
     fn find(&self, name: &RoomName) -> Result<Arc<Room>> {
-        self.table.lock().by_name.get(name.folded()).cloned().ok_or_else(|| refusal::not_found(name))
+        self.table
+            .lock()
+            .by_name
+            .get(name.folded())
+            .cloned()
+            .ok_or_else(|| refusal::not_found(name))
     }
 
     fn find_or_make(&self, user: &Arc<User>, name: &RoomName, joins: bool) -> Result<Arc<Room>> {
@@ -150,19 +174,26 @@ impl Rooms {
             return Err(refusal::too_many_made(limits));
         }
         table.last_id += 1;
-        let room = Arc::new(Room::new(table.last_id, name.clone(), Arc::clone(user), Arc::clone(&self.shared)));
+        let room = Arc::new(Room::new(
+            table.last_id,
+            name.clone(),
+            Arc::clone(user),
+            Arc::clone(&self.shared),
+        ));
         table.by_name.insert(name.folded().to_owned(), Arc::clone(&room));
         table.by_id.insert(room.id, Arc::clone(&room));
         self.shared.rooms.store(table.by_id.len() as u64, Ordering::Relaxed);
         Ok(room)
     }
 
-    /// One short step: ends rooms that nobody used for long, forgets old ids, and makes all keep less if they keep too much.
+    /// One short step: ends rooms that nobody used for long, forgets old ids, and makes all keep
+    /// less if they keep too much.
     pub(super) fn sweep(&self) {
         let crowded = self.shared.crowded.swap(false, Ordering::AcqRel);
         let rooms = {
             let mut table = self.table.lock();
-            let (after, size) = if crowded { (0, usize::MAX) } else { (table.swept, SWEPT_AT_ONCE) };
+            let (after, size) =
+                if crowded { (0, usize::MAX) } else { (table.swept, SWEPT_AT_ONCE) };
             let rooms = table.behind(after, size);
             table.swept = rooms.last().map_or(0, |room| room.id);
             rooms

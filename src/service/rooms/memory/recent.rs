@@ -48,7 +48,12 @@ impl Recent {
     pub(super) fn add(&mut self, id: &str, saying: &Saying, sequence: u64, now: Millis) {
         let number = self.gone + self.order.len() as u64;
         self.index.insert(id.into(), number);
-        self.order.push_back(Said { id: id.into(), text: self.hasher.hash_one(saying.text()), sequence, time: now });
+        self.order.push_back(Said {
+            id: id.into(),
+            text: self.hasher.hash_one(saying.text()),
+            sequence,
+            time: now,
+        });
         self.bytes += RECENT_BYTES + 2 * id.len();
         self.forget(now, MAX_RECENT);
     }

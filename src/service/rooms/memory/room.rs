@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use super::recent::Recent;
 use super::{Shared, refusal, talk};
-use crate::model::{Millis, Position, Result, Room as RoomView, RoomName, Saying, User as UserView};
+use crate::model::{
+    Millis, Position, Result, Room as RoomView, RoomName, Saying, User as UserView,
+};
 use crate::service::rooms::{Membership, RoomEvent, Someone, Welcome};
 use crate::service::user::User;
 use crate::store::feed::{Capacity, Feed};
@@ -66,7 +68,11 @@ impl Room {
     }
 
     /// Makes the user a member with one more stream; `None`: the room has ended.
-    pub(super) fn join(self: Arc<Self>, user: &Arc<User>, after: Option<Position>) -> Result<Option<Membership>> {
+    pub(super) fn join(
+        self: Arc<Self>,
+        user: &Arc<User>,
+        after: Option<Position>,
+    ) -> Result<Option<Membership>> {
         let someone = Someone { id: user.id, user: user.view() };
         let mut state = self.state.lock();
         if state.ended {
@@ -80,7 +86,12 @@ impl Room {
         if is_new {
             self.publish(&mut state, RoomEvent::Joined(someone));
         }
-        let members: Vec<_> = state.members.values().take(WELCOMED_MEMBERS).map(|member| member.user.clone()).collect();
+        let members: Vec<_> = state
+            .members
+            .values()
+            .take(WELCOMED_MEMBERS)
+            .map(|member| member.user.clone())
+            .collect();
         let welcome = Welcome {
             room: self.name.as_str().to_owned(),
             members,
@@ -89,18 +100,22 @@ impl Room {
             gap,
         };
         drop(state);
-        // Who resumes hears all that happened; who is new does not want to know who came and went before.
+        // Who resumes hears all that happened; who is new does not want to know who came and went
+        // before.
         let resumes = after.is_some() && !gap;
         let quiet_until = if resumes { 0 } else { before };
         Ok(Some(Membership::own(self, Arc::clone(user), follower, welcome, quiet_until)))
     }
 
-    /// Behind which event a follower starts that has seen those up to `after`, and whether it missed some that nobody can tell it.
+    /// Behind which event a follower starts that has seen those up to `after`, and whether it
+    /// missed some that nobody can tell it.
     fn start(&self, after: Option<Position>) -> (u64, bool) {
         let history = self.feed.first() - 1;
         match after {
             None => (history, false),
-            Some(after) if after.epoch == self.epoch && after.sequence <= self.feed.last() => (after.sequence, false),
+            Some(after) if after.epoch == self.epoch && after.sequence <= self.feed.last() => {
+                (after.sequence, false)
+            }
             Some(_) => (history, true),
         }
     }
@@ -137,7 +152,11 @@ impl Room {
     }
 
     /// Says something, once; gives its place. `None`: the room has ended.
-    pub(in crate::service::rooms) fn say(&self, user: &User, saying: &Saying) -> Result<Option<Position>> {
+    pub(in crate::service::rooms) fn say(
+        &self,
+        user: &User,
+        saying: &Saying,
+    ) -> Result<Option<Position>> {
         let sender = Someone { id: user.id, user: user.view() };
         let mut state = self.state.lock();
         if state.ended {
@@ -199,7 +218,8 @@ impl Room {
         state.counted = bytes;
     }
 
-    /// Forgets what is old, and keeps less if there is not enough for all. True if nobody used the room for long.
+    /// Forgets what is old, and keeps less if there is not enough for all. True if nobody used the
+    /// room for long.
     pub(super) fn tidy(&self, crowded: bool) -> bool {
         let mut state = self.state.lock();
         let now = self.shared.clock.now();
@@ -242,7 +262,10 @@ impl Room {
 
     pub(super) fn view(&self) -> RoomView {
         let members = self.state.lock().members.len();
-        RoomView { name: self.name.as_str().to_owned(), member_count: u32::try_from(members).unwrap_or(u32::MAX) }
+        RoomView {
+            name: self.name.as_str().to_owned(),
+            member_count: u32::try_from(members).unwrap_or(u32::MAX),
+        }
     }
 
     pub(in crate::service::rooms) fn position(&self, sequence: u64) -> Position {

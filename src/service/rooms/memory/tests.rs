@@ -24,7 +24,11 @@ impl Town {
         let mut limits = Limits::default();
         change(&mut limits);
         let clock = Clock::manual(START);
-        let store = crate::store::Limits { max_keys_per_user: 1, max_bytes_per_user: 1, max_bytes_total: 1 };
+        let store = crate::store::Limits {
+            max_keys_per_user: 1,
+            max_bytes_per_user: 1,
+            max_bytes_total: 1,
+        };
         let engine = MemoryEngine::new(clock.clone(), store);
         Self { rooms: Rooms::new(limits, clock.clone()), clock, engine, next_id: 0 }
     }
@@ -32,7 +36,13 @@ impl Town {
     fn user(&mut self, name: &str) -> Arc<User> {
         self.next_id += 1;
         let store = Backend::Memory(self.engine.open());
-        Arc::new(User::new(self.next_id, UserName::new(name).unwrap(), false, Standing::Guest, store))
+        Arc::new(User::new(
+            self.next_id,
+            UserName::new(name).unwrap(),
+            false,
+            Standing::Guest,
+            store,
+        ))
     }
 
     fn join(&self, user: &Arc<User>, room: &str, after: Option<Position>) -> Membership {
@@ -82,7 +92,10 @@ fn a_user_is_a_member_from_its_first_stream_to_its_last() {
     let (ann, bob) = (town.user("ann"), town.user("bob"));
     let mut listens = town.join(&ann, "", None);
     let (one, two) = (town.join(&bob, "Lobby", None), town.join(&bob, "ＬＯＢＢＹ", None));
-    assert_eq!(two.welcome().members.iter().map(|user| &user.name[..]).collect::<Vec<_>>(), ["ann", "bob"]);
+    assert_eq!(
+        two.welcome().members.iter().map(|user| &user.name[..]).collect::<Vec<_>>(),
+        ["ann", "bob"]
+    );
     assert_eq!((two.welcome().member_count, &two.welcome().room[..]), (2, "lobby"));
     drop(one);
     assert_eq!(heard(&mut listens), ["+ann", "+bob"]);
@@ -104,7 +117,11 @@ fn a_resend_is_said_once_and_another_text_under_its_id_is_refused() {
         assert_eq!(town.say(&ann, "r", "hello", "1").unwrap(), first, "{number}");
         town.say(&ann, "r", "more", &format!("more {number}")).unwrap();
     }
-    assert_ne!(town.say(&ann, "r", "hello", "1").unwrap(), first, "only the last 1,000 are remembered");
+    assert_ne!(
+        town.say(&ann, "r", "hello", "1").unwrap(),
+        first,
+        "only the last 1,000 are remembered"
+    );
     let second = town.say(&ann, "r", "late", "late").unwrap();
     town.clock.advance(299_999);
     assert_eq!(town.say(&ann, "r", "late", "late").unwrap(), second);
@@ -173,18 +190,36 @@ fn a_room_ends_with_its_history_some_time_after_its_last_use() {
 
 #[test]
 fn limits_are_kept_and_a_refusal_changes_nothing() {
-    let mut town = Town::new(|limits| (limits.rooms, limits.rooms_per_user, limits.members_per_room) = (3, 2, 2));
+    let mut town = Town::new(|limits| {
+        (limits.rooms, limits.rooms_per_user, limits.members_per_room) = (3, 2, 2)
+    });
     let (ann, bob, eve) = (town.user("ann"), town.user("bob"), town.user("eve"));
     let reason = |joined: Result<Membership>| joined.err().map(|error| error.reason());
     let in_two = [town.join(&ann, "a", None), town.join(&ann, "b", None)];
     assert_eq!(reason(town.rooms.join(&ann, &name("c"), None)), Some(Reason::QuotaExceeded));
-    assert_eq!(town.say(&ann, "c", "text", "").unwrap_err().reason(), Reason::QuotaExceeded, "made two");
+    assert_eq!(
+        town.say(&ann, "c", "text", "").unwrap_err().reason(),
+        Reason::QuotaExceeded,
+        "made two"
+    );
     assert_eq!(town.rooms.len(), 2);
     let _bobs = town.join(&bob, "a", None);
-    assert_eq!(reason(town.rooms.join(&eve, &name("a"), None)), Some(Reason::ServerFull), "two members");
+    assert_eq!(
+        reason(town.rooms.join(&eve, &name("a"), None)),
+        Some(Reason::ServerFull),
+        "two members"
+    );
     town.say(&bob, "c", "text", "").unwrap();
-    assert_eq!(reason(town.rooms.join(&ann, &name("c"), None)), Some(Reason::QuotaExceeded), "in two");
-    assert_eq!(town.say(&eve, "d", "text", "").unwrap_err().reason(), Reason::ServerFull, "three rooms");
+    assert_eq!(
+        reason(town.rooms.join(&ann, &name("c"), None)),
+        Some(Reason::QuotaExceeded),
+        "in two"
+    );
+    assert_eq!(
+        town.say(&eve, "d", "text", "").unwrap_err().reason(),
+        Reason::ServerFull,
+        "three rooms"
+    );
     drop(in_two);
     drop(town.join(&ann, "c", None));
     town.clock.advance(600_000);

@@ -11,7 +11,8 @@ use crate::model::Result;
 use crate::service::rooms::{RoomEvent, Someone};
 use crate::store::redis::rooms::{Happened, Happening};
 
-/// How many events are read at a time; fewer where a room keeps few, so that members here see them before they are forgotten.
+/// How many events are read at a time; fewer where a room keeps few, so that members here see them
+/// before they are forgotten.
 const READ_AT_ONCE: usize = 200;
 /// After how long it is tried again when the engine does not answer.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -65,7 +66,9 @@ async fn read(rooms: &Rooms, hall: &Hall, life: &Life) -> Result<Found> {
     let feed = &life.feed;
     let most = (rooms.limits.room_history as usize / 4).clamp(1, READ_AT_ONCE);
     let read = rooms.engine.read_room(&hall.keys, feed.last(), most).await?;
-    let Some(stand) = read.stand.filter(|stand| stand.epoch == life.epoch && stand.sequence >= feed.last()) else {
+    let Some(stand) =
+        read.stand.filter(|stand| stand.epoch == life.epoch && stand.sequence >= feed.last())
+    else {
         return Ok(Found::Other);
     };
     let count = read.events.len();
@@ -93,7 +96,8 @@ async fn read(rooms: &Rooms, hall: &Hall, life: &Life) -> Result<Found> {
     Ok(if count == most { Found::Some } else { Found::All })
 }
 
-/// Whether there is nothing behind a place, though the room has gone on: looked at again, since the first look may have been before it did.
+/// Whether there is nothing behind a place, though the room has gone on: looked at again, since the
+/// first look may have been before it did.
 async fn is_missing(rooms: &Rooms, hall: &Hall, after: u64) -> Result<bool> {
     let again = rooms.engine.read_room(&hall.keys, after, 1).await?;
     if !again.events.is_empty() {

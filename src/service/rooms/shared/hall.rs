@@ -86,7 +86,8 @@ impl Hall {
         self.life.lock().clone()
     }
 
-    /// Takes what the engine says: the room's epoch, and behind which event those come that it keeps.
+    /// Takes what the engine says: the room's epoch, and behind which event those come that it
+    /// keeps.
     pub(super) fn learn(&self, rooms: &Rooms, epoch: u64, from: u64) {
         let old = {
             let mut life = self.life.lock();
@@ -97,7 +98,11 @@ impl Hall {
                 events: rooms.limits.room_history as usize,
                 bytes: usize::try_from(rooms.limits.room_history_bytes).unwrap_or(usize::MAX),
             };
-            life.replace(Arc::new(Life { epoch, feed: Feed::new(from, capacity), over: AtomicBool::new(false) }))
+            life.replace(Arc::new(Life {
+                epoch,
+                feed: Feed::new(from, capacity),
+                over: AtomicBool::new(false),
+            }))
         };
         self.listening.changed.notify_one();
         if let Some(old) = old {
@@ -124,8 +129,11 @@ impl Hall {
             }
         };
         timeout(REACHED_WITHIN, reached).await.map_err(|_| {
-            Error::new(Reason::StoreUnavailable, "the store does not give the room's events; try again later")
-                .retry_after(Duration::from_secs(1))
+            Error::new(
+                Reason::StoreUnavailable,
+                "the store does not give the room's events; try again later",
+            )
+            .retry_after(Duration::from_secs(1))
         })
     }
 
@@ -189,14 +197,17 @@ impl Hall {
         (state.seats.values().filter(|seat| seat.taken).count() + state.leaving.len()) as u64
     }
 
-    /// What differs between here and the engine, which knows of these seats: those that it lacks, with their users, and those that nobody has.
+    /// What differs between here and the engine, which knows of these seats: those that it lacks,
+    /// with their users, and those that nobody has.
     pub(super) fn compare(&self, known: &[u64]) -> (Vec<(u64, Arc<User>)>, Vec<u64>) {
         let known: HashSet<u64> = known.iter().copied().collect();
         let state = self.state.lock();
-        let lacking = state.seats.iter().filter(|(seat, reserved)| reserved.taken && !known.contains(seat));
+        let lacking =
+            state.seats.iter().filter(|(seat, reserved)| reserved.taken && !known.contains(seat));
         let lacking = lacking.map(|(seat, reserved)| (*seat, Arc::clone(&reserved.user))).collect();
         let leaving: HashSet<u64> = state.leaving.iter().map(|leaving| leaving.seat).collect();
-        let nobodys = known.iter().filter(|seat| !state.seats.contains_key(seat) && !leaving.contains(seat));
+        let nobodys =
+            known.iter().filter(|seat| !state.seats.contains_key(seat) && !leaving.contains(seat));
         (lacking, nobodys.copied().collect())
     }
 
@@ -218,7 +229,8 @@ impl Hall {
 }
 
 impl Rooms {
-    /// Ends a hall that nobody here is in; tells whether it has. `forget`: even if the engine was not told of all who left.
+    /// Ends a hall that nobody here is in; tells whether it has. `forget`: even if the engine was
+    /// not told of all who left.
     pub(super) fn close(&self, hall: &Hall, forget: bool) -> bool {
         let mut halls = self.halls.lock();
         let mut state = hall.state.lock();

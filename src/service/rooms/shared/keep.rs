@@ -72,13 +72,15 @@ async fn give_up(rooms: &Rooms, hall: &Hall) -> Result<()> {
         let seats: Vec<u64> = leaving.iter().map(|leaving| leaving.seat).collect();
         let vacated = rooms.engine.depart(&hall.keys, rooms.front, &seats, &rooms.of_room).await?;
         hall.left(leaving.len());
-        let never_came =
-            leaving.into_iter().filter_map(|Leaving { seat, listed }| Some(Vacated { user: listed?, seat }));
+        let never_came = leaving
+            .into_iter()
+            .filter_map(|Leaving { seat, listed }| Some(Vacated { user: listed?, seat }));
         rooms.unlist(hall.name.folded(), vacated.into_iter().chain(never_came).collect()).await;
     }
 }
 
-/// Holds the seats here on, and looks how the room stands. Tells whether the engine knows of other seats than those.
+/// Holds the seats here on, and looks how the room stands. Tells whether the engine knows of other
+/// seats than those.
 async fn look(rooms: &Rooms, hall: &Hall, differed: bool) -> Result<bool> {
     let held = match rooms.engine.hold_seats(&hall.keys, rooms.front, &rooms.of_room).await? {
         Ok(held) => held,
@@ -132,9 +134,17 @@ async fn settle(rooms: &Rooms, hall: &Hall) -> Result<()> {
     came.into_iter().collect()
 }
 
-async fn come_back(rooms: &Rooms, hall: &Hall, seat: u64, user: Arc<User>, new: NewRoom<'_>) -> Result<()> {
-    let attended =
-        rooms.engine.attend(&hall.keys, &as_room_user(&user), rooms.seat(seat), &rooms.of_room, Some(new)).await?;
+async fn come_back(
+    rooms: &Rooms,
+    hall: &Hall,
+    seat: u64,
+    user: Arc<User>,
+    new: NewRoom<'_>,
+) -> Result<()> {
+    let attended = rooms
+        .engine
+        .attend(&hall.keys, &as_room_user(&user), rooms.seat(seat), &rooms.of_room, Some(new))
+        .await?;
     // Who does not fit any more is tried again at the next look.
     if let Ok(attended) = attended {
         hall.learn(rooms, attended.epoch, attended.from);
@@ -155,7 +165,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Takes the room off the lists of those who have left it. What fails is found when such a list is full.
+    /// Takes the room off the lists of those who have left it. What fails is found when such a list
+    /// is full.
     async fn unlist(&self, folded: &str, vacated: Vec<Vacated>) {
         let unlisted = iter(vacated).map(|Vacated { user, seat }| async move {
             if let Err(error) = self.engine.delist(user, RoomList::Joined, folded, seat).await {

@@ -9,7 +9,8 @@ use crate::service::rooms::refusal;
 use crate::service::user::User;
 use crate::store::redis::rooms::{Claim, Refusal, RoomList, Struck};
 
-/// How often a room's name is claimed before it is given up: each time somebody else was there before.
+/// How often a room's name is claimed before it is given up: each time somebody else was there
+/// before.
 const TRIES: usize = 4;
 /// For how long at most a name that leads to no room is left to who claimed it.
 const CLAIM_IS_NEW: Millis = 10_000;
@@ -47,7 +48,12 @@ impl Rooms {
     }
 
     /// Takes those rooms off a list that it should not have any more; tells whether there were any.
-    async fn strike_past(&self, user: u64, list: RoomList, rooms: Vec<(String, u64)>) -> Result<bool> {
+    async fn strike_past(
+        &self,
+        user: u64,
+        list: RoomList,
+        rooms: Vec<(String, u64)>,
+    ) -> Result<bool> {
         let struck = iter(rooms).map(|(folded, mark)| async move {
             let keys = self.engine.room_keys(&folded);
             let stays = match list {
@@ -67,15 +73,22 @@ impl Rooms {
     pub(super) async fn claim(&self, user: &User, name: &RoomName) -> Result<()> {
         for _ in 0..TRIES {
             let mark = rand::random();
-            let Some(is_new) = self.enlist(user.id, RoomList::Made, name, mark, false).await? else {
+            let Some(is_new) = self.enlist(user.id, RoomList::Made, name, mark, false).await?
+            else {
                 return Err(refusal::too_many_made(&self.limits));
             };
             let maker = Struck { maker: user.id, mark };
-            let claimed = self.engine.claim_room(name.folded(), maker, self.limits.rooms, self.claim_is_new()).await?;
+            let claimed = self
+                .engine
+                .claim_room(name.folded(), maker, self.limits.rooms, self.claim_is_new())
+                .await?;
             if claimed == Ok(Claim::New) {
                 if !is_new {
                     // The mark on the list was that of an earlier room of this name.
-                    self.engine.enlist(user.id, RoomList::Made, name.folded(), mark, u32::MAX, true).await?.ok();
+                    self.engine
+                        .enlist(user.id, RoomList::Made, name.folded(), mark, u32::MAX, true)
+                        .await?
+                        .ok();
                 }
                 return Ok(());
             }
@@ -88,10 +101,14 @@ impl Rooms {
                 Err(refused) => return Err(self.refused(refused, name)),
             }
         }
-        Err(Error::new(Reason::StoreUnavailable, "the room is being made and ended at once; try again"))
+        Err(Error::new(
+            Reason::StoreUnavailable,
+            "the room is being made and ended at once; try again",
+        ))
     }
 
-    /// A room lives for its idle time at least: whatever was claimed earlier and is not there has ended.
+    /// A room lives for its idle time at least: whatever was claimed earlier and is not there has
+    /// ended.
     pub(super) fn claim_is_new(&self) -> Millis {
         u64::try_from(self.limits.room_idle.as_millis()).unwrap_or(u64::MAX).min(CLAIM_IS_NEW)
     }
@@ -99,7 +116,9 @@ impl Rooms {
     /// Takes a name that leads to no room off the list of rooms, if it has been there for so long.
     pub(super) async fn strike(&self, folded: &str, age: Millis) -> Result<()> {
         match self.engine.strike_room(folded, age).await? {
-            Some(Struck { maker, mark }) => self.engine.delist(maker, RoomList::Made, folded, mark).await,
+            Some(Struck { maker, mark }) => {
+                self.engine.delist(maker, RoomList::Made, folded, mark).await
+            }
             None => Ok(()),
         }
     }

@@ -1,11 +1,13 @@
 //! Rooms that servers share.
 //!
-//! A room is in the engine: its events a stream, its members, what they said lately. Here is a [`Hall`] for each room that somebody at this server
-//! is in: one task follows the events, and brings them into a feed that the members here follow; another gives up the seats of those who go, and
-//! holds the others. The hall ends a moment after its last member here.
+//! A room is in the engine: its events a stream, its members, what they said lately. Here is a
+//! [`Hall`] for each room that somebody at this server is in: one task follows the events, and
+//! brings them into a feed that the members here follow; another gives up the seats of those who
+//! go, and holds the others. The hall ends a moment after its last member here.
 //!
-//! Whoever comes takes a seat in the engine. Seats are held for a lease, which the hall renews: those of a server that died lapse, and the next
-//! server that looks tells the room that their users have left.
+//! Whoever comes takes a seat in the engine. Seats are held for a lease, which the hall renews:
+//! those of a server that died lapse, and the next server that looks tells the room that their
+//! users have left.
 
 mod follow;
 mod hall;
@@ -29,11 +31,15 @@ use self::seat::Hold;
 pub(super) use self::seat::Seated;
 use super::membership::{Membership, Welcome};
 use super::refusal;
-use crate::model::{Error, Position, Reason, Result, Room as RoomView, RoomName, Saying, User as UserView};
+use crate::model::{
+    Error, Position, Reason, Result, Room as RoomView, RoomName, Saying, User as UserView,
+};
 use crate::service::limits::Limits;
 use crate::service::user::User;
 use crate::store::RedisEngine;
-use crate::store::redis::rooms::{Attended, NewRoom, Refusal, RoomKeys, RoomLimits, RoomUser, Seat};
+use crate::store::redis::rooms::{
+    Attended, NewRoom, Refusal, RoomKeys, RoomLimits, RoomUser, Seat,
+};
 
 /// How long the seats of a server that died are kept.
 const LEASE: Duration = Duration::from_secs(15);
@@ -56,7 +62,8 @@ pub(in crate::service) struct Rooms {
     halls: Mutex<HashMap<String, Arc<Hall>>>,
     /// What all halls keep, in bytes.
     kept: AtomicU64,
-    /// Behind which room the next sweep begins, whether one goes on, and how many times it was asked for.
+    /// Behind which room the next sweep begins, whether one goes on, and how many times it was
+    /// asked for.
     swept: AtomicU64,
     sweeping: AtomicBool,
     asked: AtomicU64,
@@ -118,7 +125,9 @@ impl Rooms {
         let history = life.feed.first() - 1;
         let (start, gap) = match after {
             None => (history, false),
-            Some(after) if after.epoch == life.epoch && after.sequence <= life.feed.last() => (after.sequence, false),
+            Some(after) if after.epoch == life.epoch && after.sequence <= life.feed.last() => {
+                (after.sequence, false)
+            }
             Some(_) => (history, true),
         };
         let welcome = Welcome {
@@ -128,7 +137,8 @@ impl Rooms {
             latest: Position { epoch: attended.epoch, sequence: attended.before },
             gap,
         };
-        // Who resumes hears all that happened; who is new does not want to know who came and went before.
+        // Who resumes hears all that happened; who is new does not want to know who came and went
+        // before.
         let quiet_until = if after.is_some() && !gap { 0 } else { attended.before };
         let follower = life.feed.follow(start);
         Ok(Membership::shared(Seated::new(hold, life), follower, welcome, quiet_until))
@@ -157,11 +167,21 @@ impl Rooms {
         Hold { rooms: Arc::clone(self), hall, user: Arc::clone(user), number, listed: false }
     }
 
-    async fn attend(&self, hold: &Hold, user: &Arc<User>, name: &RoomName, make: bool) -> Result<Attended> {
+    async fn attend(
+        &self,
+        hold: &Hold,
+        user: &Arc<User>,
+        name: &RoomName,
+        make: bool,
+    ) -> Result<Attended> {
         let who = as_room_user(user);
         let mut new = None;
         loop {
-            match self.engine.attend(&hold.hall.keys, &who, self.seat(hold.number), &self.of_room, new).await? {
+            match self
+                .engine
+                .attend(&hold.hall.keys, &who, self.seat(hold.number), &self.of_room, new)
+                .await?
+            {
                 Ok(attended) => return Ok(attended),
                 Err(Refusal::NoRoom) if make && new.is_none() => {
                     self.claim(user, name).await?;
@@ -177,11 +197,22 @@ impl Rooms {
     }
 
     /// Says something in a room that is there or else is made; gives its place.
-    pub(super) async fn say(&self, user: &User, name: &RoomName, saying: &Saying) -> Result<Position> {
+    pub(super) async fn say(
+        &self,
+        user: &User,
+        name: &RoomName,
+        saying: &Saying,
+    ) -> Result<Position> {
         self.say_in(&self.engine.room_keys(name.folded()), user, name, saying).await
     }
 
-    async fn say_in(&self, keys: &RoomKeys, user: &User, name: &RoomName, saying: &Saying) -> Result<Position> {
+    async fn say_in(
+        &self,
+        keys: &RoomKeys,
+        user: &User,
+        name: &RoomName,
+        saying: &Saying,
+    ) -> Result<Position> {
         let who = as_room_user(user);
         let id = saying.id().map(|id| (id, fingerprint(saying.text())));
         let mut new = None;
@@ -198,8 +229,14 @@ impl Rooms {
     }
 
     /// The next members of a room behind the user with this id, each with its id.
-    pub(super) async fn members(&self, name: &RoomName, after: u64, size: usize) -> Result<Vec<(u64, UserView)>> {
-        let members = self.engine.room_members(&self.engine.room_keys(name.folded()), after, size).await?;
+    pub(super) async fn members(
+        &self,
+        name: &RoomName,
+        after: u64,
+        size: usize,
+    ) -> Result<Vec<(u64, UserView)>> {
+        let members =
+            self.engine.room_members(&self.engine.room_keys(name.folded()), after, size).await?;
         members.map_err(|refused| self.refused(refused, name))
     }
 
@@ -233,7 +270,9 @@ impl Rooms {
             Refusal::Members => refusal::too_many_members(&self.limits),
             Refusal::Rooms => refusal::too_many_rooms(&self.limits),
             Refusal::Reused => refusal::id_reused(),
-            Refusal::NoUser => Error::new(Reason::SessionExpired, "the session has ended, and its user with it"),
+            Refusal::NoUser => {
+                Error::new(Reason::SessionExpired, "the session has ended, and its user with it")
+            }
             Refusal::List(_) => Error::internal("a list was full where none is kept"),
         }
     }

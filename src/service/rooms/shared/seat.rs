@@ -59,7 +59,10 @@ impl Seated {
         Some((feed.follow(feed.first() - 1), feed.last()))
     }
 
-    pub(in crate::service::rooms) fn say(&self, saying: Saying) -> BoxFuture<'static, Result<Position>> {
+    pub(in crate::service::rooms) fn say(
+        &self,
+        saying: Saying,
+    ) -> BoxFuture<'static, Result<Position>> {
         let Hold { rooms, hall, user, .. } = &self.hold;
         let (rooms, hall, user) = (Arc::clone(rooms), Arc::clone(hall), Arc::clone(user));
         Box::pin(async move { rooms.say_in(&hall.keys, &user, &hall.name, &saying).await })

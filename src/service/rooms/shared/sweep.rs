@@ -13,7 +13,8 @@ use crate::model::{Millis, Result};
 const EVERY: u64 = 8;
 /// How many.
 const ROOMS: usize = 128;
-/// A name that leads to no room is left alone for so long: longer than anybody takes who is about to make the room.
+/// A name that leads to no room is left alone for so long: longer than anybody takes who is about
+/// to make the room.
 const CLAIMED_FOR: Millis = 60_000;
 
 impl Rooms {
@@ -33,14 +34,16 @@ impl Rooms {
 
     async fn sweep_some(&self) -> Result<()> {
         let rooms = self.engine.rooms_behind(self.swept.load(Ordering::Relaxed), ROOMS).await?;
-        let last = if rooms.len() < ROOMS { 0 } else { rooms.last().map_or(0, |(number, _)| *number) };
+        let last =
+            if rooms.len() < ROOMS { 0 } else { rooms.last().map_or(0, |(number, _)| *number) };
         self.swept.store(last, Ordering::Relaxed);
         let looked = iter(rooms).map(|(_, folded)| async move { self.sweep_one(&folded).await });
         let looked: Vec<Result<()>> = looked.buffer_unordered(AT_ONCE).collect().await;
         looked.into_iter().collect()
     }
 
-    /// Takes a room off the list that is no more, and seats from servers that do not hold them any more.
+    /// Takes a room off the list that is no more, and seats from servers that do not hold them any
+    /// more.
     async fn sweep_one(&self, folded: &str) -> Result<()> {
         let keys = self.engine.room_keys(folded);
         let Some((_, lapsed)) = self.engine.glance(&keys).await? else {

@@ -15,7 +15,8 @@ fn slot(len: usize, number: u64) -> Moved<'static> {
     Moved::new(bytes)
 }
 
-/// Checks the entries, that of each length at most one chunk has used and free slots, and that these chunks are the open ones.
+/// Checks the entries, that of each length at most one chunk has used and free slots, and that
+/// these chunks are the open ones.
 fn check(slab: &Slab, model: &BTreeMap<u16, (u64, usize)>) {
     assert_eq!(slab.len(), model.len());
     assert_eq!(slab.iter().count(), model.len());
@@ -42,7 +43,8 @@ fn check(slab: &Slab, model: &BTreeMap<u16, (u64, usize)>) {
     let open = list(slab.open);
     assert_eq!(open, ids(&|chunk| chunk.used() > 0 && chunk.used() < slots(chunk.slot_len())));
     assert_eq!(list(slab.empty), ids(&|chunk| chunk.used() == 0));
-    let mut lens: Vec<_> = open.iter().map(|id| slab.chunks.get(usize::from(*id)).unwrap().slot_len).collect();
+    let mut lens: Vec<_> =
+        open.iter().map(|id| slab.chunks.get(usize::from(*id)).unwrap().slot_len).collect();
     lens.sort_unstable();
     lens.dedup();
     assert_eq!(lens.len(), open.len(), "one open chunk for each length");

@@ -9,7 +9,8 @@ use crate::model::{Key, Value};
 use crate::store::Write;
 use crate::store::memory::entry::NewEntry;
 
-/// Gives every key the same order but for its last byte's lowest bit, as far as a directory can reach.
+/// Gives every key the same order but for its last byte's lowest bit, as far as a directory can
+/// reach.
 #[derive(Clone, Default)]
 struct Colliding(u64);
 
@@ -45,11 +46,16 @@ fn entry(key: &str, revision: u64) -> Moved<'static> {
     Moved::new(slot)
 }
 
-/// Checks that every slot leads to a partition of its bits, and that the partitions, in their order, hold the expected entries.
+/// Checks that every slot leads to a partition of its bits, and that the partitions, in their
+/// order, hold the expected entries.
 fn check<S: BuildHasher>(table: &Table<S>, model: &BTreeMap<String, u64>) {
     assert_eq!(table.len(), model.len());
-    assert_eq!(table.directory.len(), if table.partitions.is_empty() { 0 } else { 1 << table.depth });
-    let deepest = table.partitions.iter().filter(|partition| partition.depth == table.depth).count();
+    assert_eq!(
+        table.directory.len(),
+        if table.partitions.is_empty() { 0 } else { 1 << table.depth }
+    );
+    let deepest =
+        table.partitions.iter().filter(|partition| partition.depth == table.depth).count();
     assert_eq!(table.deepest, deepest, "partitions of the directory's depth");
     let mut seen = 0;
     let mut last = None;
@@ -58,10 +64,14 @@ fn check<S: BuildHasher>(table: &Table<S>, model: &BTreeMap<String, u64>) {
         last = Some(partition.start);
         for entry in partition.entries() {
             let order = table.order_of(entry.key());
-            assert_eq!(order.checked_shr(64 - partition.depth), partition.start.checked_shr(64 - partition.depth));
+            assert_eq!(
+                order.checked_shr(64 - partition.depth),
+                partition.start.checked_shr(64 - partition.depth)
+            );
             let key = std::str::from_utf8(entry.key()).unwrap();
             assert_eq!(model.get(key), Some(&entry.revision()), "{key}");
-            let found = table.find(hash(&table.hasher, key.as_bytes()), |entry| entry.key() == key.as_bytes());
+            let found = table
+                .find(hash(&table.hasher, key.as_bytes()), |entry| entry.key() == key.as_bytes());
             assert_eq!(found.map(Entry::revision), Some(entry.revision()), "{key} is found");
             seen += 1;
         }

@@ -1,7 +1,9 @@
-//! Who there is, as all servers on one engine know it: names, users, sessions, and who used whose store.
+//! Who there is, as all servers on one engine know it: names, users, sessions, and who used whose
+//! store.
 //!
-//! A record is written before anybody is told of it, and held to the same promise as any write. What belongs to a guest has a life of its own in
-//! the engine, which whoever serves the guest prolongs: it goes by itself when nobody does.
+//! A record is written before anybody is told of it, and held to the same promise as any write.
+//! What belongs to a guest has a life of its own in the engine, which whoever serves the guest
+//! prolongs: it goes by itself when nobody does.
 
 mod sessions;
 
@@ -118,7 +120,11 @@ impl RedisEngine {
     /// The engine cannot be reached.
     pub async fn hold_name(&self, folded: &str, id: u64, life: Millis) -> Result<()> {
         let (slot, key) = self.name_key(folded);
-        self.0.link.run(slot, call("hold", &[&key]).arg(id).arg(life), Effect::WritesLocally).await.map(|_| ())
+        self.0
+            .link
+            .run(slot, call("hold", &[&key]).arg(id).arg(life), Effect::WritesLocally)
+            .await
+            .map(|_| ())
     }
 
     /// Lets a name go, if it is this user's.
@@ -149,8 +155,13 @@ impl RedisEngine {
     pub async fn enter(&self, id: u64, user: &UserRecord, life: Millis) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let epoch: u64 = rand::random();
-        let mut enter = call("enter", &[&keys.entries, &keys.order, &keys.expiries, &keys.changes, &keys.user]);
-        enter.arg(epoch.to_le_bytes().as_slice()).arg(life).arg(&user.name).arg(u8::from(user.account));
+        let mut enter =
+            call("enter", &[&keys.entries, &keys.order, &keys.expiries, &keys.changes, &keys.user]);
+        enter
+            .arg(epoch.to_le_bytes().as_slice())
+            .arg(life)
+            .arg(&user.name)
+            .arg(u8::from(user.account));
         enter.arg(user.standing);
         self.done(keys.slot, &enter, Effect::WritesOnce).await.map(|_| ())
     }
@@ -162,7 +173,10 @@ impl RedisEngine {
     pub async fn find_user(&self, id: u64) -> Result<Option<UserRecord>> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let mut fields = self.fields(keys.slot, &keys.user).await?;
-        let Some(standing) = fields.get("standing").and_then(|standing| standing.parse().ok()) else { return Ok(None) };
+        let Some(standing) = fields.get("standing").and_then(|standing| standing.parse().ok())
+        else {
+            return Ok(None);
+        };
         let account = fields.get("account").is_some_and(|account| account == "1");
         let name = fields.remove("name").unwrap_or_default();
         Ok(Some(UserRecord { name, account, standing, grant: fields.remove("grant") }))
@@ -185,10 +199,15 @@ impl RedisEngine {
     /// The engine cannot be reached.
     pub async fn leave(&self, id: u64) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
-        self.0.link.run(keys.slot, &call("remove", &keys.all()), Effect::WritesOnce).await.map(|_| ())
+        self.0
+            .link
+            .run(keys.slot, &call("remove", &keys.all()), Effect::WritesOnce)
+            .await
+            .map(|_| ())
     }
 
-    /// Raises a user's standing to this, or leaves it if it is higher. False: there is no such user.
+    /// Raises a user's standing to this, or leaves it if it is higher. False: there is no such
+    /// user.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
@@ -211,7 +230,8 @@ impl RedisEngine {
         self.done(keys.slot, &rank, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
-    /// Notes the account whose password was given, with the user, or with the session where `session` names one.
+    /// Notes the account whose password was given, with the user, or with the session where
+    /// `session` names one.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
@@ -277,7 +297,10 @@ impl RedisEngine {
     ///
     /// # Errors
     /// Those of the work; `INTERNAL` if the engine has ended.
-    pub fn wait<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    pub fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let (done, outcome) = std::sync::mpsc::sync_channel(1);
         self.0.runtime.spawn(async move { drop(done.send(work.await)) });
         outcome.recv().unwrap_or_else(|_| Err(Error::internal("the engine has ended")))
@@ -293,15 +316,21 @@ impl RedisEngine {
     }
 
     /// Runs a function; `None` if it refused.
-    pub(super) async fn done(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Option<Parts>> {
+    pub(super) async fn done(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        effect: Effect,
+    ) -> Result<Option<Parts>> {
         Ok(reply::outcome(self.0.link.run(slot, command, effect).await?)?.ok())
     }
 
     async fn fields(&self, slot: u16, key: &str) -> Result<HashMap<String, String>> {
         match self.0.link.run(slot, cmd("HGETALL").arg(key), Effect::Reads).await? {
-            Value::Map(pairs) => {
-                Ok(pairs.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect())
-            }
+            Value::Map(pairs) => Ok(pairs
+                .iter()
+                .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+                .collect()),
             Value::Nil => Ok(HashMap::new()),
             Value::ServerError(error) => Err(Error::internal(error.to_string())),
             _ => Err(reply::strange("fields")),

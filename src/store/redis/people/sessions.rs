@@ -57,7 +57,11 @@ impl RedisEngine {
         let (slot, key) = self.session_key(token);
         self.0.link.run(slot, cmd("UNLINK").arg(&key), Effect::WritesOnce).await?;
         let keys = UserKeys::new(&self.0.namespace, user);
-        self.0.link.run(keys.slot, cmd("ZREM").arg(&keys.sessions).arg(token), Effect::WritesLocally).await.map(|_| ())
+        self.0
+            .link
+            .run(keys.slot, cmd("ZREM").arg(&keys.sessions).arg(token), Effect::WritesLocally)
+            .await
+            .map(|_| ())
     }
 
     /// The sessions of a user, some of which may have ended.
@@ -66,11 +70,15 @@ impl RedisEngine {
     /// The engine cannot be reached.
     pub async fn sessions_of(&self, user: u64) -> Result<Vec<String>> {
         let keys = UserKeys::new(&self.0.namespace, user);
-        let sessions =
-            match self.0.link.run(keys.slot, cmd("ZRANGE").arg(&keys.sessions).arg(0).arg(-1), Effect::Reads).await? {
-                Value::Array(sessions) => sessions,
-                _ => return Err(reply::strange("sessions")),
-            };
+        let sessions = match self
+            .0
+            .link
+            .run(keys.slot, cmd("ZRANGE").arg(&keys.sessions).arg(0).arg(-1), Effect::Reads)
+            .await?
+        {
+            Value::Array(sessions) => sessions,
+            _ => return Err(reply::strange("sessions")),
+        };
         Ok(sessions.iter().filter_map(text).collect())
     }
 
@@ -89,11 +97,18 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn witnessed(&self, owner: u64, before: Option<u64>, size: usize) -> Result<Vec<AccessRecord>> {
+    pub async fn witnessed(
+        &self,
+        owner: u64,
+        before: Option<u64>,
+        size: usize,
+    ) -> Result<Vec<AccessRecord>> {
         let keys = UserKeys::new(&self.0.namespace, owner);
         let mut witnessed = call("witnessed", &[&keys.accesses, &keys.accessed]);
         witnessed.arg(before.map_or("+inf".to_owned(), |before| format!("({before}"))).arg(size);
-        let Some(mut rows) = self.done(keys.slot, &witnessed, Effect::Reads).await? else { return Ok(Vec::new()) };
+        let Some(mut rows) = self.done(keys.slot, &witnessed, Effect::Reads).await? else {
+            return Ok(Vec::new());
+        };
         let mut accesses = Vec::new();
         while let Some(Value::Array(row)) = rows.next() {
             let mut row = Parts::new(row);

@@ -74,7 +74,8 @@ impl Ears {
     }
 }
 
-/// Hears that a room's events have changed since they were last read here. A room has one at a time.
+/// Hears that a room's events have changed since they were last read here. A room has one at a
+/// time.
 pub struct Listening {
     ears: Arc<Ears>,
     key: String,
@@ -86,7 +87,10 @@ impl Drop for Listening {
     fn drop(&mut self) {
         let mut ears = self.ears.0.lock();
         // Another may listen by now.
-        if ears.get(&self.key).is_some_and(|ear| std::ptr::eq(ear.as_ptr(), Arc::as_ptr(&self.changed))) {
+        if ears
+            .get(&self.key)
+            .is_some_and(|ear| std::ptr::eq(ear.as_ptr(), Arc::as_ptr(&self.changed)))
+        {
             ears.remove(&self.key);
         }
     }
@@ -100,17 +104,26 @@ impl RedisEngine {
         Listening { ears: Arc::clone(&self.0.ears), key: room.events.clone(), changed }
     }
 
-    /// Reads the events behind a place, at most so many. Who [listens](Self::listen) is told of the next.
+    /// Reads the events behind a place, at most so many. Who [listens](Self::listen) is told of the
+    /// next.
     ///
     /// # Errors
     /// The engine cannot be reached.
     pub async fn read_room(&self, room: &RoomKeys, after: u64, most: usize) -> Result<RoomRead> {
         let topology = &self.0.link.topology;
-        let node = topology.of(room.slot).ok_or_else(|| failure::unavailable("no node has the slot".to_owned()))?;
+        let node = topology
+            .of(room.slot)
+            .ok_or_else(|| failure::unavailable("no node has the slot".to_owned()))?;
         let mut all = Pipeline::with_capacity(3);
         all.cmd("CLIENT").arg("CACHING").arg("YES");
-        all.cmd("XRANGE").arg(&room.events).arg(format!("({after}-0")).arg("+").arg("COUNT").arg(most);
-        // Behind the events: an epoch that is there now was there when they were read, since none comes again.
+        all.cmd("XRANGE")
+            .arg(&room.events)
+            .arg(format!("({after}-0"))
+            .arg("+")
+            .arg("COUNT")
+            .arg(most);
+        // Behind the events: an epoch that is there now was there when they were read, since none
+        // comes again.
         all.cmd("GETRANGE").arg(&room.room).arg(STAND.0).arg(STAND.1);
         let mut answers = match node.many(&all).await {
             Ok(answers) => answers.into_iter().skip(1),
@@ -136,7 +149,8 @@ impl RedisEngine {
         Ok(RoomRead { stand, events: events.into_iter().map(happened).collect::<Result<_>>()? })
     }
 
-    /// Says something; gives its place, the first one for what was said before with the same id. `make`: in a room that is made if it is not there.
+    /// Says something; gives its place, the first one for what was said before with the same id.
+    /// `make`: in a room that is made if it is not there.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
@@ -154,8 +168,14 @@ impl RedisEngine {
             Some(_) => call("say", &room.and(&said)),
             None => call("say", &room.all()),
         };
-        say.arg(self.0.now()).arg(user.id.to_be_bytes().as_slice()).arg(role_number(user.view.role));
-        say.arg(&user.view.name).arg(text).arg(limits.idle_millis()).arg(limits.messages).arg(limits.bytes);
+        say.arg(self.0.now())
+            .arg(user.id.to_be_bytes().as_slice())
+            .arg(role_number(user.view.role));
+        say.arg(&user.view.name)
+            .arg(text)
+            .arg(limits.idle_millis())
+            .arg(limits.messages)
+            .arg(limits.bytes);
         match &id {
             Some((id, fingerprint)) => say.arg(*id).arg(fingerprint.as_slice()),
             None => say.arg("").arg(""),
@@ -170,7 +190,8 @@ impl RedisEngine {
         }
     }
 
-    /// The room goes on under another epoch, if it has this one: events that somebody has read here are no more.
+    /// The room goes on under another epoch, if it has this one: events that somebody has read here
+    /// are no more.
     ///
     /// # Errors
     /// The engine cannot be reached.
@@ -186,8 +207,7 @@ fn in_chat(error: Error) -> Error {
     if error.reason() != Reason::OutcomeUnknown {
         return error;
     }
-    let message =
-        "the store did not say whether this was said; the same message with the same client_message_id finds out";
+    let message = "the store did not say whether this was said; the same message with the same client_message_id finds out";
     Error::new(Reason::OutcomeUnknown, message).with_source(format!("{error:?}"))
 }
 
@@ -197,13 +217,15 @@ fn stand_of(record: &[u8]) -> Option<Position> {
     Some(Position { epoch: u64::from_le_bytes(*epoch), sequence: u64::from_le_bytes(*sequence) })
 }
 
-/// An event of the stream: `["<sequence>-0", ["e", event]]`; kind, role, user, time, length of the name, name, text.
+/// An event of the stream: `["<sequence>-0", ["e", event]]`; kind, role, user, time, length of the
+/// name, name, text.
 fn happened(event: Value) -> Result<Happened> {
     let wrong = || reply::strange("an event");
     let Value::Array(event) = event else { return Err(wrong()) };
     let mut event = Parts::new(event);
     let place = event.text()?;
-    let sequence = place.split_once('-').and_then(|(sequence, _)| sequence.parse().ok()).ok_or_else(wrong)?;
+    let sequence =
+        place.split_once('-').and_then(|(sequence, _)| sequence.parse().ok()).ok_or_else(wrong)?;
     let Some(Value::Array(fields)) = event.next() else { return Err(wrong()) };
     let packed = fields.get(1).and_then(|field| match field {
         Value::BulkString(packed) => Some(packed.as_slice()),
@@ -213,7 +235,8 @@ fn happened(event: Value) -> Result<Happened> {
     let (user, rest) = rest.split_first_chunk::<8>().ok_or_else(wrong)?;
     let (time, rest) = rest.split_first_chunk::<8>().ok_or_else(wrong)?;
     let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(wrong)?;
-    let (name, text) = rest.split_at_checked(u16::from_le_bytes(*length).into()).ok_or_else(wrong)?;
+    let (name, text) =
+        rest.split_at_checked(u16::from_le_bytes(*length).into()).ok_or_else(wrong)?;
     let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(Error::internal);
     let what = match kind {
         1 => Happening::Joined,
@@ -221,7 +244,10 @@ fn happened(event: Value) -> Result<Happened> {
         3 => Happening::Message,
         _ => return Err(wrong()),
     };
-    let who = RoomUser { id: u64::from_be_bytes(*user), view: User { name: utf8(name)?, role: role_of(role) } };
+    let who = RoomUser {
+        id: u64::from_be_bytes(*user),
+        view: User { name: utf8(name)?, role: role_of(role) },
+    };
     Ok(Happened { sequence, what, who, time: u64::from_le_bytes(*time), text: utf8(text)? })
 }
 
@@ -232,7 +258,10 @@ mod tests {
     #[test]
     fn what_is_no_event_is_no_event() {
         let event = |bytes: &[u8]| {
-            let fields = Value::Array(vec![Value::BulkString(b"e".to_vec()), Value::BulkString(bytes.to_vec())]);
+            let fields = Value::Array(vec![
+                Value::BulkString(b"e".to_vec()),
+                Value::BulkString(bytes.to_vec()),
+            ]);
             happened(Value::Array(vec![Value::BulkString(b"7-0".to_vec()), fields]))
         };
         let mut whole = vec![3, 1];
@@ -241,7 +270,10 @@ mod tests {
         whole.extend(3_u16.to_le_bytes());
         whole.extend(b"annhello");
         let read = event(&whole).unwrap();
-        assert_eq!((read.sequence, read.what, read.who.id, read.time), (7, Happening::Message, 5, 9));
+        assert_eq!(
+            (read.sequence, read.what, read.who.id, read.time),
+            (7, Happening::Message, 5, 9)
+        );
         assert_eq!((read.who.view.name.as_str(), read.text.as_str()), ("ann", "hello"));
         for length in 0..23 {
             assert!(event(&whole[..length]).is_err(), "{length}");

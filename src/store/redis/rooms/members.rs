@@ -73,9 +73,19 @@ impl RedisEngine {
     ) -> Result<Done<Attended>> {
         let seats = room.seats(seat.front);
         let mut attend = call("attend", &room.and(&seats));
-        attend.arg(self.0.now()).arg(user.id.to_be_bytes().as_slice()).arg(role_number(user.view.role));
-        attend.arg(&user.view.name).arg(seat.front.to_be_bytes().as_slice()).arg(seat.number.to_be_bytes().as_slice());
-        attend.arg(limits.lease_millis()).arg(limits.idle_millis()).arg(limits.messages).arg(limits.bytes);
+        attend
+            .arg(self.0.now())
+            .arg(user.id.to_be_bytes().as_slice())
+            .arg(role_number(user.view.role));
+        attend
+            .arg(&user.view.name)
+            .arg(seat.front.to_be_bytes().as_slice())
+            .arg(seat.number.to_be_bytes().as_slice());
+        attend
+            .arg(limits.lease_millis())
+            .arg(limits.idle_millis())
+            .arg(limits.messages)
+            .arg(limits.bytes);
         attend.arg(limits.members).arg(NAMED);
         if let Some(make) = make {
             attend.arg(make.epoch.to_le_bytes().as_slice()).arg(make.name);
@@ -84,7 +94,8 @@ impl RedisEngine {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (epoch, before, sequence, from) = (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
+        let (epoch, before, sequence, from) =
+            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
         let (name, member_count) = (parts.text()?, count(parts.number()?));
         let mut records = array(parts.next())?;
         let mut members = Vec::new();
@@ -118,11 +129,17 @@ impl RedisEngine {
         }
     }
 
-    /// Takes [`SEATS_AT_ONCE`] seats away from a front end that holds them no more; gives how many it has still, and who has left.
+    /// Takes [`SEATS_AT_ONCE`] seats away from a front end that holds them no more; gives how many
+    /// it has still, and who has left.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
-    pub async fn evict(&self, room: &RoomKeys, front: u64, limits: &RoomLimits) -> Result<(u64, Vec<Vacated>)> {
+    pub async fn evict(
+        &self,
+        room: &RoomKeys,
+        front: u64,
+        limits: &RoomLimits,
+    ) -> Result<(u64, Vec<Vacated>)> {
         let of_front = room.seats(front);
         let mut evict = call("evict", &room.and(&of_front));
         evict.arg(self.0.now()).arg(front.to_be_bytes().as_slice());
@@ -137,7 +154,12 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn hold_seats(&self, room: &RoomKeys, front: u64, limits: &RoomLimits) -> Result<Done<Held>> {
+    pub async fn hold_seats(
+        &self,
+        room: &RoomKeys,
+        front: u64,
+        limits: &RoomLimits,
+    ) -> Result<Done<Held>> {
         let of_front = room.seats(front);
         let mut hold = call("hold_seats", &room.and(&of_front));
         hold.arg(self.0.now()).arg(front.to_be_bytes().as_slice()).arg(limits.lease_millis());
@@ -145,7 +167,8 @@ impl RedisEngine {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (epoch, sequence, from, seats) = (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
+        let (epoch, sequence, from, seats) =
+            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
         let lapsed = ids(array(parts.next())?);
         Ok(Ok(Held { epoch, sequence, from, seats, lapsed }))
     }
@@ -155,7 +178,8 @@ impl RedisEngine {
     /// # Errors
     /// The engine cannot be reached.
     pub async fn seats(&self, room: &RoomKeys, front: u64) -> Result<Vec<u64>> {
-        let answer = self.0.link.run(room.slot, cmd("HKEYS").arg(room.seats(front)), Effect::Reads).await?;
+        let answer =
+            self.0.link.run(room.slot, cmd("HKEYS").arg(room.seats(front)), Effect::Reads).await?;
         array(Some(answer)).map(ids)
     }
 
@@ -163,7 +187,12 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn room_members(&self, room: &RoomKeys, after: u64, size: usize) -> Result<Done<Vec<(u64, User)>>> {
+    pub async fn room_members(
+        &self,
+        room: &RoomKeys,
+        after: u64,
+        size: usize,
+    ) -> Result<Done<Vec<(u64, User)>>> {
         let mut members = call("members", &room.all());
         members.arg(after.to_be_bytes().as_slice()).arg(size.min(2_000));
         let mut parts = match self.call_room(room.slot, &members, Effect::Reads).await? {

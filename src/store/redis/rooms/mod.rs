@@ -1,7 +1,8 @@
 //! The chat's rooms, as all servers on one engine know them.
 //!
-//! All keys of a room carry its name as their hash tag, so that each operation on one is one command to one node. Who calls makes of it what the
-//! contract says: here is what the functions (`lua/rooms.lua`) do, each of them once however often it is sent.
+//! All keys of a room carry its name as their hash tag, so that each operation on one is one
+//! command to one node. Who calls makes of it what the contract says: here is what the functions
+//! (`lua/rooms.lua`) do, each of them once however often it is sent.
 
 mod events;
 mod members;

@@ -42,11 +42,18 @@ pub enum RoomList {
 }
 
 impl RedisEngine {
-    /// Claims a room's name for its maker, if there are fewer rooms than so many. An earlier claim is left to its maker for so long.
+    /// Claims a room's name for its maker, if there are fewer rooms than so many. An earlier claim
+    /// is left to its maker for so long.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
-    pub async fn claim_room(&self, folded: &str, maker: Struck, most: u32, is_new: Millis) -> Result<Done<Claim>> {
+    pub async fn claim_room(
+        &self,
+        folded: &str,
+        maker: Struck,
+        most: u32,
+        is_new: Millis,
+    ) -> Result<Done<Claim>> {
         let (slot, keys) = self.rooms_keys();
         let mut claim = call("claim_room", &keys.each_ref().map(String::as_str));
         claim.arg(self.0.now()).arg(folded).arg(maker.maker.to_be_bytes().as_slice());
@@ -80,21 +87,33 @@ impl RedisEngine {
         }
     }
 
-    /// The next names behind the room with this number, each with its number, in the order in which the rooms were made; some may be no more.
+    /// The next names behind the room with this number, each with its number, in the order in which
+    /// the rooms were made; some may be no more.
     ///
     /// # Errors
     /// The engine cannot be reached.
     pub async fn rooms_behind(&self, after: u64, size: usize) -> Result<Vec<(u64, String)>> {
         let (slot, [_, order, _]) = self.rooms_keys();
         let mut command = cmd("ZRANGEBYSCORE");
-        command.arg(order).arg(format!("({after}")).arg("+inf").arg("WITHSCORES").arg("LIMIT").arg(0).arg(size);
+        command
+            .arg(order)
+            .arg(format!("({after}"))
+            .arg("+inf")
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(size);
         let Value::Array(rows) = self.0.link.run(slot, &command, Effect::Reads).await? else {
             return Err(reply::strange("rooms"));
         };
         let mut rooms = Vec::with_capacity(rows.len());
         for row in rows {
-            let Value::Array(row) = row else { return Err(reply::strange("a room and its number")) };
-            let (Some(name), Some(Value::Double(number))) = (row.first().and_then(text), row.get(1)) else {
+            let Value::Array(row) = row else {
+                return Err(reply::strange("a room and its number"));
+            };
+            let (Some(name), Some(Value::Double(number))) =
+                (row.first().and_then(text), row.get(1))
+            else {
                 return Err(reply::strange("a room and its number"));
             };
             // Counted from one, and far from where a double leaves one out.
@@ -104,7 +123,8 @@ impl RedisEngine {
         Ok(rooms)
     }
 
-    /// How a room looks from outside, and which front ends hold their seats in it no more. `None`: it is not there.
+    /// How a room looks from outside, and which front ends hold their seats in it no more. `None`:
+    /// it is not there.
     ///
     /// # Errors
     /// The engine cannot be reached.
@@ -121,7 +141,8 @@ impl RedisEngine {
         }
     }
 
-    /// Puts a room on a user's list, if that has fewer than so many; true if it was not there. `replace`: with this mark in any case.
+    /// Puts a room on a user's list, if that has fewer than so many; true if it was not there.
+    /// `replace`: with this mark in any case.
     ///
     /// # Errors
     /// The engine cannot be reached.
