@@ -42,7 +42,7 @@ fn every_file_says_what_it_is_and_is_no_longer_than_a_room() {
     for (path, text) in rust() {
         assert!(text.starts_with("//!"), "{path}: begin with a `//!` line that says what is in it");
         let lines = text.lines().count();
-        assert!(lines <= 400, "{path} has {lines} lines; over 400 asks to be split");
+        assert!(lines <= 550, "{path} has {lines} lines; over 550 asks to be split");
     }
 }
 
