@@ -91,7 +91,7 @@ fn request(codec: &mut dyn StreamCodec, input: &mut BytesMut, out: &mut BytesMut
     while let Some(action) = codec.next(out) {
         black_box(action);
         let entry = Entry { value: Value::text(value()).unwrap(), revision: 1, expire_time: None };
-        codec.answer(Ok(Some(Reply::Entry(entry))), out);
+        codec.answer(Ok(Some(Reply::Get(entry))), out);
     }
     codec.finish(out);
     out.len()

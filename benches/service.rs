@@ -11,8 +11,9 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 
-use kvrpc::model::{Command, Key, Operation, Put, Reply, UpgradePolicy, UserName, Value};
-use kvrpc::service::{Caller, Limits, Method, Options, Service};
+use kvrpc::model::request::{Batch, Get, GetOther, Put, SignIn, Upgrade};
+use kvrpc::model::{Key, Method, Operation, Request, UpgradePolicy, UserName, Value};
+use kvrpc::service::{Caller, Handle, Limits, Options, Service};
 use kvrpc::store::{Clock, Engine, MemoryEngine};
 
 #[global_allocator]
@@ -36,21 +37,20 @@ fn put() -> Put {
         value: Value::text("v".repeat(100)).unwrap(),
         expiry: None,
         if_revision: None,
+        request_id: None,
     }
 }
 
-fn run(service: &Service, caller: &Caller, command: Command) -> kvrpc::model::Result<Reply> {
-    service.execute(caller, command).now_or_never().unwrap()
+fn run<R: Request>(service: &Service, caller: &Caller, request: R) -> kvrpc::model::Result<R::Reply>
+where
+    Service: Handle<R>,
+{
+    service.execute(caller, request).now_or_never().unwrap()
 }
 
 /// A guest, and the token of its session.
 fn guest(service: &Service, user: &str) -> (Caller, String) {
-    let Ok(Reply::Session(signed_in)) =
-        run(service, &nobody(), Command::SignIn { user: name(user) })
-    else {
-        unreachable!("the name is free")
-    };
-    let token = signed_in.token;
+    let token = run(service, &nobody(), SignIn { user: name(user) }).unwrap().token;
     let session = service.authenticate(Method::Get, Some(&token)).unwrap();
     (Caller { session, ..nobody() }, token)
 }
@@ -70,10 +70,10 @@ fn commands(criterion: &mut Criterion) {
     );
     let (guest, token) = guest_with_a_key(&service, "guest");
     let (manager, _) = guest_with_a_key(&service, "manager");
-    run(&service, &manager, Command::Upgrade { user: None }).unwrap();
-    let other = || Command::GetOther { user: name("guest"), key: key() };
+    run(&service, &manager, Upgrade { user: None }).unwrap();
+    let other = || GetOther { user: name("guest"), key: key() };
     assert!(run(&service, &manager, other()).is_ok());
-    let denied = || Command::GetOther { user: name("manager"), key: key() };
+    let denied = || GetOther { user: name("manager"), key: key() };
     assert!(run(&service, &guest, denied()).is_err());
 
     let mut group = criterion.benchmark_group("authorise");
@@ -90,16 +90,16 @@ fn commands(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("execute");
     group.bench_function("get", |bencher| {
-        bencher.iter(|| run(&service, &guest, Command::Get { key: key() }))
+        bencher.iter(|| run(&service, &guest, Get { key: key() }))
     });
     group.bench_function("put", |bencher| {
-        bencher.iter(|| run(&service, &guest, Command::Put { put: put(), request_id: None }));
+        bencher.iter(|| run(&service, &guest, put()));
     });
     group.throughput(Throughput::Elements(128));
     group.bench_function("batch of 128 gets", |bencher| {
         bencher.iter(|| {
             let operations = (0..128).map(|_| Operation::Get { key: key() }).collect();
-            run(&service, &guest, Command::Batch { operations, request_id: None })
+            run(&service, &guest, Batch { operations, request_id: None })
         });
     });
     group.finish();
@@ -107,7 +107,7 @@ fn commands(criterion: &mut Criterion) {
 
 fn guest_with_a_key(service: &Service, user: &str) -> (Caller, String) {
     let (caller, token) = guest(service, user);
-    run(service, &caller, Command::Put { put: put(), request_id: None }).unwrap();
+    run(service, &caller, put()).unwrap();
     (caller, token)
 }
 

@@ -37,6 +37,7 @@
 
 pub mod client;
 pub mod dialect;
+mod fast_path;
 pub mod grpc;
 pub mod listen;
 pub mod model;

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
 use super::line::{Line, Lines, is_http};
-use crate::model::{Command, DIVISION_BY_ZERO, Reason, Reply};
+use crate::model::{Calculated, DIVISION_BY_ZERO, Reason, Reply, request};
 
 const INVALID: &str = "Invalid expression";
 /// The longest part of a client's name that is written to the log, in characters.
@@ -34,7 +34,7 @@ impl Calc {
             self.next = Next::Close;
             return Action::Log("Session ended".into());
         }
-        Action::Run(Command::Calculate { expression: text.into_owned() })
+        Action::Run(request::Calculate { expression: text.into_owned() }.into())
     }
 }
 
@@ -55,7 +55,7 @@ impl StreamCodec for Calc {
 
     fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
         self.reply = match answer {
-            Ok(Some(Reply::Calculated { text, .. })) => Some(text.into()),
+            Ok(Some(Reply::Calculate(Calculated { text, .. }))) => Some(text.into()),
             Ok(_) => None,
             Err(error) if error.message() == DIVISION_BY_ZERO => Some(DIVISION_BY_ZERO.into()),
             Err(error) if error.reason() == Reason::InvalidExpression => Some(INVALID.into()),

@@ -2,7 +2,7 @@
 //! loops.
 
 use super::codec::{Action, Answer, DatagramCodec, Decoded, MAX_DATAGRAM_BYTES};
-use crate::model::{Command, Reply};
+use crate::model::{Reply, Time, request};
 
 /// Below it are the services that answer anything, with which a forged source could make an endless
 /// exchange.
@@ -30,7 +30,7 @@ impl DatagramCodec for Clock {
         if !sized || source_port < FIRST_UNPRIVILEGED_PORT || is_answer(datagram) {
             return Decoded::Close;
         }
-        let now = || Some(Action::Run(Command::Now));
+        let now = || Some(Action::Run(request::Now.into()));
         (self.question, self.action, self.reply) = match datagram {
             b"SEND_DATE" => (Question::Date, now(), None),
             b"SEND_TIME" => (Question::Time, now(), None),
@@ -45,7 +45,7 @@ impl DatagramCodec for Clock {
 
     fn answer(&mut self, answer: Answer) {
         // An error gets no answer: its sentence would be longer than the request.
-        let Ok(Some(Reply::Now { date, time_of_day, .. })) = answer else { return };
+        let Ok(Some(Reply::Now(Time { date, time_of_day, .. }))) = answer else { return };
         self.reply = match self.question {
             Question::Date => Some(date),
             Question::Time => Some(time_of_day),

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use super::codec::{Action, Answer, Decoded, Input, MAX_MESSAGE_BYTES, Next, StreamCodec};
 use super::words;
-use crate::model::{Command, Reply};
+use crate::model::{Reply, request};
 
 const HEADER_BYTES: usize = 4;
 
@@ -89,8 +89,8 @@ impl StreamCodec for Frames {
             return self.refuse(input, words::NOT_UTF8);
         };
         self.action = Some(Action::Run(match self.direction {
-            Direction::Encode => Command::Encode { text },
-            Direction::Decode => Command::Decode { bits: text },
+            Direction::Encode => request::Encode { text }.into(),
+            Direction::Decode => request::Decode { bits: text }.into(),
         }));
         Decoded::Request
     }
@@ -101,7 +101,7 @@ impl StreamCodec for Frames {
 
     fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
         self.reply = match answer {
-            Ok(Some(Reply::Encoded { bits: text } | Reply::Decoded { text })) => text,
+            Ok(Some(Reply::Encode(text) | Reply::Decode(text))) => text,
             Ok(_) => String::new(),
             Err(error) => format!("error: {}", error.message()),
         };

@@ -2,24 +2,23 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Command, Error, Key, Put, Reason, Result, UserName, Value};
+use crate::model::request::{Get, GetOther, Put};
+use crate::model::{Command, Error, Key, Reason, Result, UserName, Value};
 
 /// Read a key of one's own store.
 pub(super) fn get(key: &str) -> Result<Command> {
-    Ok(Command::Get { key: Key::new(key)? })
+    Ok(Get { key: Key::new(key)? }.into())
 }
 
 /// Read a key of another's store.
 pub(super) fn get_other(user: &str, key: &str) -> Result<Command> {
-    Ok(Command::GetOther { user: UserName::new(user)?, key: Key::new(key)? })
+    Ok(GetOther { user: UserName::new(user)?, key: Key::new(key)? }.into())
 }
 
 /// Write a key of one's own store, for good.
 pub(super) fn put(key: &str, value: Value) -> Result<Command> {
-    Ok(Command::Put {
-        put: Put { key: Key::new(key)?, value, expiry: None, if_revision: None },
-        request_id: None,
-    })
+    let key = Key::new(key)?;
+    Ok(Put { key, value, expiry: None, if_revision: None, request_id: None }.into())
 }
 
 /// Whether a command does nothing but read values or list: when a reply is at its limit, it need
@@ -27,12 +26,12 @@ pub(super) fn put(key: &str, value: Value) -> Result<Command> {
 pub(super) fn is_read(command: &Command) -> bool {
     matches!(
         command,
-        Command::Get { .. }
-            | Command::GetOther { .. }
-            | Command::ListKeys { .. }
-            | Command::Scan { .. }
-            | Command::ListUsers { .. }
-            | Command::ListAccesses { .. }
+        Command::Get(_)
+            | Command::GetOther(_)
+            | Command::ListKeys(_)
+            | Command::Scan(_)
+            | Command::ListUsers(_)
+            | Command::ListAccesses(_)
     )
 }
 

@@ -4,7 +4,7 @@ use super::codec::{
     Action, Answer, Decoded, MAX_MESSAGE_BYTES, Message, MessageCodec, Next, Payload,
 };
 use super::words;
-use crate::model::{Command, Error, Reason, Reply, Result, Role, UserName, Value};
+use crate::model::{Command, Error, Reason, Reply, Result, Role, UserName, Value, request};
 
 const DENIED: &str = "you are not allowed to access keys of other users";
 const INVALID_NAME: &str = "invalid user name";
@@ -40,7 +40,7 @@ impl WsText {
             ["get", key] => self.run(words::get(key)),
             ["get", user, key] => self.run(words::get_other(user, key)),
             // The role tells whether there is anything to do.
-            ["upgrade", ..] => self.run(Ok(Command::WhoAmI)),
+            ["upgrade", ..] => self.run(Ok(request::WhoAmI.into())),
             ["q"] => {
                 self.next = Next::Close;
                 self.say("exiting");
@@ -88,8 +88,8 @@ impl MessageCodec for WsText {
             Err(error) if !self.named => {
                 Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned()))
             }
-            Ok(Some(Reply::WhoAmI { user, .. })) if user.role == Role::Guest => {
-                self.action = Some(Action::Run(Command::Upgrade { user: None }));
+            Ok(Some(Reply::WhoAmI(me))) if me.user.role == Role::Guest => {
+                self.action = Some(Action::Run(request::Upgrade { user: None }.into()));
                 None
             }
             Ok(reply) => reply.and_then(reply_words),
@@ -108,14 +108,14 @@ impl MessageCodec for WsText {
 )]
 fn reply_words(reply: Reply) -> Option<Message> {
     let text = match reply {
-        Reply::Entry(entry) => match entry.value.as_text() {
+        Reply::Get(entry) | Reply::GetOther(entry) => match entry.value.as_text() {
             Some(text) => text,
             None => return Some(Message::Binary(entry.value.as_bytes().into())),
         }
         .to_owned(),
-        Reply::Put { .. } => "done".to_owned(),
-        Reply::User(_) => "upgraded to manager".to_owned(),
-        Reply::WhoAmI { .. } => "already a manager".to_owned(),
+        Reply::Put(_) => "done".to_owned(),
+        Reply::Upgrade(_) => "upgraded to manager".to_owned(),
+        Reply::WhoAmI(_) => "already a manager".to_owned(),
         _ => return None,
     };
     Some(Message::Text(text))

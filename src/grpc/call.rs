@@ -1,17 +1,18 @@
 //! One call: who makes it, until when, and how it ended.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 
 use super::conn::Conn;
 use super::{DOOR, deadline};
 use crate::listen::Closing;
-use crate::model::{Command, Error, Reason, Reply, Result};
+use crate::model::{Error, Method, Reason, Request, Result};
 use crate::pb;
-use crate::service::{Answer, Caller, Method, Service};
+use crate::service::{Caller, Handle, Service};
 
 /// A call that was let in. When its last holder lets go, it is counted and logged.
 pub(super) struct Call {
@@ -33,9 +34,10 @@ impl Call {
         let started = Instant::now();
         let requested = deadline::requested(headers)?;
         let most = conn.service.limits().call_timeout;
-        let timeout = match method.answer() {
-            Answer::Unary => Some(requested.map_or(most, |asked| asked.min(most))),
-            Answer::Stream => requested,
+        let timeout = if method.streams() {
+            requested
+        } else {
+            Some(requested.map_or(most, |asked| asked.min(most)))
         };
         let caller = conn.caller(method, headers, started)?;
         Ok(Self {
@@ -58,8 +60,34 @@ impl Call {
     }
 
     /// Runs one command.
-    pub(super) async fn execute(&self, command: Command) -> Result<Reply> {
+    pub(super) async fn execute<C: Request>(&self, command: C) -> Result<C::Reply>
+    where
+        Service: Handle<C>,
+    {
         self.service().execute(&self.caller, command).await
+    }
+
+    /// Answers a unary RPC: message to command, command to reply, reply to message.
+    pub(super) async fn unary<C, M, R>(
+        &self,
+        request: tonic::Request<M>,
+    ) -> std::result::Result<Response<R>, Status>
+    where
+        C: Request + TryFrom<M, Error = Error>,
+        R: From<C::Reply>,
+        Service: Handle<C>,
+    {
+        let command = C::try_from(request.into_inner()).map_err(|error| self.fail(&error))?;
+        let reply = self.execute(command).await.map_err(|error| self.fail(&error))?;
+        Ok(Response::new(reply.into()))
+    }
+
+    /// The status of a handler's panic, which becomes the call's outcome.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> Status {
+        self.service().metrics().panicked();
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        self.fail(&Error::internal(format!("panicked: {}", text.unwrap_or("no text"))))
     }
 
     /// The status of a failure, which becomes the call's outcome.
@@ -119,33 +147,4 @@ pub(super) fn log_internal(method: Method, error: &Error) {
 pub(super) fn draining() -> Error {
     Error::new(Reason::Draining, "the server is shutting down; connect again")
         .retry_after(Duration::from_secs(1))
-}
-
-/// The handlers of all services. Each is one line: message to command, command to reply, reply to
-/// message.
-#[derive(Clone)]
-pub(super) struct Api;
-
-impl Api {
-    pub(super) async fn unary<M, R>(
-        &self,
-        request: Request<M>,
-    ) -> std::result::Result<Response<R>, Status>
-    where
-        Command: TryFrom<M, Error = Error>,
-        R: TryFrom<Reply, Error = Error>,
-    {
-        let (call, message) = opened(request)?;
-        let answered =
-            async { R::try_from(call.execute(Command::try_from(message)?).await?) }.await;
-        answered.map(Response::new).map_err(|error| call.fail(&error))
-    }
-}
-
-/// The call that a request belongs to, and its message.
-pub(super) fn opened<M>(mut request: Request<M>) -> std::result::Result<(Arc<Call>, M), Status> {
-    match request.extensions_mut().remove::<Arc<Call>>() {
-        Some(call) => Ok((call, request.into_inner())),
-        None => Err(pb::status(&Error::internal("a request came by the layer that lets calls in"))),
-    }
 }

@@ -10,8 +10,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::DOOR;
 use crate::listen::ConnInfo;
-use crate::model::Result;
-use crate::service::{Access, Caller, Method, Service, TokenHash};
+use crate::model::{Method, Permission, Result};
+use crate::service::{Caller, Service, TokenHash};
 
 /// A connection, and who made its last call.
 pub(super) struct Conn {
@@ -69,7 +69,7 @@ impl Conn {
         headers: &HeaderMap,
         at: Instant,
     ) -> Result<Arc<Caller>> {
-        if method.access() == Access::Open {
+        if self.service.permission(method) == Permission::Open {
             return Ok(Arc::clone(&self.anybody));
         }
         let header = headers.get(AUTHORIZATION);
@@ -92,7 +92,7 @@ impl Conn {
 
     /// The token of a call that has to wait until its session was looked up; `None`: it need not.
     pub(super) fn must_look_up(&self, method: Method, headers: &HeaderMap) -> Option<TokenHash> {
-        if !self.service.shares_sessions() || method.access() == Access::Open {
+        if !self.service.shares_sessions() || self.service.permission(method) == Permission::Open {
             return None;
         }
         let header = headers.get(AUTHORIZATION)?;

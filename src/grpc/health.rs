@@ -8,8 +8,8 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::model::Method;
 use crate::pb;
-use crate::service::Method;
 
 /// What says whether the services answer.
 pub struct Health {

@@ -1,18 +1,14 @@
 //! The gRPC door: metadata to callers, messages to commands, errors to statuses. What is done is
 //! the service's business.
 
-mod at_once;
 mod body;
+mod by_hand;
 mod call;
-mod chat;
 mod conn;
 mod deadline;
 mod health;
-mod key_value;
 mod native;
-mod people;
-mod stream;
-mod tools;
+mod services;
 mod web;
 
 use std::convert::Infallible;
@@ -30,9 +26,11 @@ use crate::listen::ConnInfo;
 use crate::listen::http::HttpService;
 use crate::service::Service;
 pub use body::ReplyBody;
+pub(crate) use body::trailers;
 use conn::Conn;
 pub use health::Health;
 use native::Native;
+pub(crate) use native::RequestBody;
 use web::Web;
 
 /// The door's name, in the access log and in GetServerInfo.

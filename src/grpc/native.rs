@@ -1,19 +1,16 @@
 //! Native gRPC: each call is found in the table of RPCs, let in or refused, timed, and kept from
 //! taking the server down.
 
-use std::any::Any;
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
-use http_body::Body as HttpBody;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -22,19 +19,29 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::body::ReplyBody;
-use super::call::{Api, Call, draining, log_internal};
+use super::call::{Call, draining, log_internal};
 use super::conn::Conn;
-use super::{Answering, at_once, body, deadline, stream};
-use crate::model::{Error, MAX_MESSAGE_BYTES, Reason};
+use super::services::dispatch;
+use super::{Answering, body, deadline};
+use crate::model::{Error, MAX_MESSAGE_BYTES, Method, Reason};
 use crate::pb;
-use crate::pb::v1::auth_service_server::AuthServiceServer;
-use crate::pb::v1::calculator_service_server::CalculatorServiceServer;
-use crate::pb::v1::chat_service_server::ChatServiceServer;
-use crate::pb::v1::clock_service_server::ClockServiceServer;
-use crate::pb::v1::codec_service_server::CodecServiceServer;
-use crate::pb::v1::key_value_service_server::KeyValueServiceServer;
-use crate::pb::v1::server_service_server::ServerServiceServer;
-use crate::service::{Answer, Method};
+
+/// The body of a request.
+pub(crate) trait RequestBody:
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send>
+    + Send
+    + Unpin
+    + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send>
+        + Send
+        + Unpin
+        + 'static
+{
+}
 
 /// Whether this is native gRPC: `application/grpc`, or that with `+` and a format.
 pub(super) fn is_native(headers: &HeaderMap) -> bool {
@@ -50,33 +57,14 @@ pub(super) fn is_native(headers: &HeaderMap) -> bool {
 pub(super) struct Native {
     draining: CancellationToken,
     routes: Routes,
-    key_value: KeyValueServiceServer<Api>,
-    auth: AuthServiceServer<Api>,
-    chat: ChatServiceServer<Api>,
-    server: ServerServiceServer<Api>,
-    codec: CodecServiceServer<Api>,
-    clock: ClockServiceServer<Api>,
-    calculator: CalculatorServiceServer<Api>,
 }
 
 impl Native {
     pub(super) fn new(draining: CancellationToken, routes: Routes) -> Self {
-        Self {
-            draining,
-            routes,
-            key_value: KeyValueServiceServer::new(Api)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES + ENVELOPE),
-            auth: AuthServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            chat: ChatServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            server: ServerServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            codec: CodecServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            clock: ClockServiceServer::new(Api).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            calculator: CalculatorServiceServer::new(Api)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES),
-        }
+        Self { draining, routes }
     }
 
-    pub(super) fn call<B: Incoming>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
+    pub(super) fn call<B: RequestBody>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
         match Method::find(request.uri().path()) {
             Some(method) => self.known(conn, method, request),
             None => self.beside(conn, request),
@@ -84,7 +72,7 @@ impl Native {
     }
 
     /// An RPC of the contract.
-    fn known<B: Incoming>(
+    fn known<B: RequestBody>(
         &self,
         conn: &Arc<Conn>,
         method: Method,
@@ -112,7 +100,7 @@ impl Native {
         })
     }
 
-    fn of_known_session<B: Incoming>(
+    fn of_known_session<B: RequestBody>(
         &self,
         conn: &Arc<Conn>,
         method: Method,
@@ -122,15 +110,7 @@ impl Native {
             Ok(call) => call,
             Err(error) => return refused(conn, method, &error),
         };
-        let (head, body) = request.into_parts();
-        let body = match at_once::answer(&call, body) {
-            Ok(response) => return Answering::ready(response),
-            Err(body) => body,
-        };
-        let (call, mut request) = (Arc::new(call), Request::from_parts(head, Body::new(body)));
-        request.extensions_mut().insert(Arc::clone(&call));
-        let answering = self.dispatch(&call, request);
-        Answering::later(async move { guard(call, answering).await })
+        Answering::Later(dispatch(Arc::new(call), request))
     }
 
     fn let_in(&self, conn: &Arc<Conn>, method: Method, headers: &HeaderMap) -> Result<Call, Error> {
@@ -140,40 +120,8 @@ impl Native {
         Call::begin(conn, method, headers)
     }
 
-    fn dispatch(&self, call: &Arc<Call>, request: Request<Body>) -> Handling {
-        match call.method {
-            Method::Get
-            | Method::Put
-            | Method::Delete
-            | Method::GetOther
-            | Method::PutOther
-            | Method::ListKeys
-            | Method::Scan
-            | Method::Batch => generated(self.key_value.clone(), request),
-            Method::Send | Method::ListMembers | Method::ListRooms => {
-                generated(self.chat.clone(), request)
-            }
-            Method::Pipeline => stream::pipeline(Arc::clone(call), request),
-            Method::Chat => stream::chat(Arc::clone(call), request),
-            Method::Subscribe => stream::subscribe(Arc::clone(call), request),
-            Method::Watch => stream::watch(Arc::clone(call), request),
-            Method::SignIn
-            | Method::Auth
-            | Method::Upgrade
-            | Method::Downgrade
-            | Method::WhoAmI
-            | Method::SignOut
-            | Method::ListUsers
-            | Method::ListAccesses => generated(self.auth.clone(), request),
-            Method::GetServerInfo => generated(self.server.clone(), request),
-            Method::Encode | Method::Decode => generated(self.codec.clone(), request),
-            Method::Now => generated(self.clock.clone(), request),
-            Method::Calculate => generated(self.calculator.clone(), request),
-        }
-    }
-
     /// Health and reflection, which stay open while the server drains, or nothing that we know.
-    fn beside<B: Incoming>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
+    fn beside<B: RequestBody>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
         let path = request.uri().path();
         if !path.starts_with("/grpc.health.v1.") && !path.starts_with("/grpc.reflection.v1") {
             let sentence = format!(
@@ -205,80 +153,68 @@ fn refused(conn: &Conn, method: Method, error: &Error) -> Answering {
     Answering::ready(pb::status(error).into_http().map(ReplyBody::tonic))
 }
 
-/// The body of a request.
-pub(super) trait Incoming:
-    HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin>
-    + Send
-    + Unpin
-    + 'static
-{
-}
-
-impl<
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>> + Send + Unpin>
-        + Send
-        + Unpin
-        + 'static,
-> Incoming for B
-{
-}
-
-/// What a handler does with a call.
+/// The answer to a call, on its way.
 pub(super) type Handling = Pin<Box<dyn Future<Output = Response<ReplyBody>> + Send>>;
 
-/// Has a generated service answer.
-fn generated<S>(mut service: S, request: Request<Body>) -> Handling
+/// Maximum size of a request's message, in bytes: a batch of the largest keys and values, with the
+/// tags and lengths around them.
+pub(super) const MAX_REQUEST_BYTES: usize = MAX_MESSAGE_BYTES + (64 << 10);
+
+/// Has a generated server answer.
+#[cfg(feature = "generated-glue")]
+pub(super) async fn by_tonic<S, B>(
+    mut server: S,
+    request: Request<B>,
+) -> Result<Response<ReplyBody>, Status>
 where
-    S: tower::Service<
-            Request<Body>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        >,
+    S: tower::Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
-    let answering = service.call(request);
+    match server.call(request).await {
+        Ok(response) => Ok(response.map(ReplyBody::tonic)),
+        Err(never) => match never {},
+    }
+}
+
+/// Holds a call to its deadline, turns a panic into INTERNAL, and gives a reason to a refusal that
+/// has none yet.
+pub(super) fn guarded(
+    call: Arc<Call>,
+    answering: impl Future<Output = Result<Response<ReplyBody>, Status>> + Send + 'static,
+) -> Handling {
     Box::pin(async move {
-        match answering.await {
-            Ok(response) => response.map(ReplyBody::tonic),
-            Err(never) => match never {},
-        }
+        let answering = pin!(answering);
+        guard(&call, answering).await
     })
 }
 
-/// Tags and lengths around a batch whose keys and values are as large as they may be.
-const ENVELOPE: usize = 64 << 10;
-
-/// Holds the call to its deadline, turns a panic into INTERNAL, and gives a reason to what tonic
-/// refused by itself.
-async fn guard(call: Arc<Call>, answering: Handling) -> Response<ReplyBody> {
-    // A stream's own deadline is checked at each of its messages; this is the time to its first
-    // headers.
-    let answered = deadline::within(call.end, AssertUnwindSafe(answering).catch_unwind()).await;
-    let response = match answered {
-        Some(Ok(response)) => response,
-        Some(Err(panic)) => return panicked(&call, &*panic),
-        None => return call.fail(&deadline::exceeded()).into_http().map(ReplyBody::tonic),
-    };
-    match refused_by_tonic(&call, response.headers()) {
-        Some(error) => call.fail(&error).into_http().map(ReplyBody::tonic),
-        None => guard_stream(call, response),
+async fn guard(
+    call: &Call,
+    answering: Pin<&mut (dyn Future<Output = Result<Response<ReplyBody>, Status>> + Send)>,
+) -> Response<ReplyBody> {
+    // A stream holds itself to the deadline; this is the time to its first headers.
+    match deadline::within(call.end, AssertUnwindSafe(answering).catch_unwind()).await {
+        Some(Ok(Ok(response))) => match Status::from_header_map(response.headers()) {
+            None => response,
+            Some(status) => refused_by_tonic(call, status),
+        },
+        Some(Ok(Err(status))) => refused_by_tonic(call, status),
+        Some(Err(panic)) => answer(call.panicked(&*panic)),
+        None => answer(call.fail(&deadline::exceeded())),
     }
 }
 
-/// The answer of a call whose handler panicked.
-pub(super) fn panicked(call: &Call, panic: &(dyn Any + Send)) -> Response<ReplyBody> {
-    call.service().metrics().panicked();
-    call.fail(&Error::internal(format!("panicked: {}", text_of(panic))))
-        .into_http()
-        .map(ReplyBody::tonic)
+/// A response that is a status alone.
+fn answer(status: Status) -> Response<ReplyBody> {
+    status.into_http().map(ReplyBody::tonic)
 }
 
-/// Why tonic refused the call by itself, if it did.
-fn refused_by_tonic(call: &Call, headers: &HeaderMap) -> Option<Error> {
-    if call.has_failed() || !headers.contains_key(Status::GRPC_STATUS) {
-        return None;
-    }
-    unreadable(&Status::from_header_map(headers)?)
+/// The response to a call that failed: by the server's own status, or by one of tonic's or the
+/// glue's, which lacks a reason.
+fn refused_by_tonic(call: &Call, status: Status) -> Response<ReplyBody> {
+    answer(match unreadable(&status) {
+        Some(error) if !call.has_failed() => call.fail(&error),
+        Some(_) | None => status,
+    })
 }
 
 /// What tonic says of a message that it could not read, in the contract's words.
@@ -299,17 +235,4 @@ pub(super) fn unreadable(status: &Status) -> Option<Error> {
         )),
         _ => None,
     }
-}
-
-/// A stream keeps its call, and is kept from panicking unseen, until it ends.
-fn guard_stream(call: Arc<Call>, response: Response<ReplyBody>) -> Response<ReplyBody> {
-    match call.method.answer() {
-        Answer::Unary => response,
-        Answer::Stream => response.map(|inner| ReplyBody::stream(body::Guarded::new(inner, call))),
-    }
-}
-
-pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }

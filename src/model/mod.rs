@@ -4,11 +4,13 @@
 mod arithmetic;
 mod bits;
 mod chat;
-mod command;
 mod error;
 mod key;
+pub(crate) mod method;
 mod name;
 mod operations;
+mod reply;
+pub mod request;
 mod request_id;
 mod role;
 mod time;
@@ -17,14 +19,16 @@ mod value;
 pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
 pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
 pub use chat::{LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, RoomName, Saying};
-pub use command::{
-    Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, Room,
-    ServerInfo, SessionInfo, User,
-};
 pub use error::{Error, Reason, Result};
 pub use key::{Key, MAX_KEY_BYTES, Prefix};
+pub use method::{Method, Permission, Permissions};
 pub use name::{MAX_NAME_CHARACTERS, UserName};
 pub use operations::{OperationRef, Operations, PutRef};
+pub use reply::{
+    Access, Batched, Calculated, Deleted, DoorInfo, Entry, EntryPage, Identity, KeyPage, Listing,
+    Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
+};
+pub use request::{Command, Delete, Operation, Page, Put, Reply, Request};
 pub use request_id::{MAX_REQUEST_ID_BYTES, RequestId};
 pub use role::{Durability, Role, UpgradePolicy};
 pub use time::{Expiry, MAX_TTL, MIN_TTL, Millis};

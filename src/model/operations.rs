@@ -143,10 +143,10 @@ impl Operations {
         key: &str,
         value: &[u8],
         text: bool,
+        expiry: Option<Expiry>,
         if_revision: Option<u64>,
     ) -> Result<()> {
-        value::check(value.len())
-            .map_err(|error| if text { error } else { error.in_field("blob") })?;
+        Self::check_value(value, text)?;
         key::check_key(key)?;
         let kind = if text { Kind::PutText } else { Kind::PutBlob };
         let value = (self.place(value), value.len());
@@ -155,9 +155,18 @@ impl Operations {
             key.len(),
             value,
             kind,
-            Extra::new(None, None, if_revision),
+            Extra::new(expiry, None, if_revision),
         );
         Ok(())
+    }
+
+    /// Checks the size of a put's value.
+    ///
+    /// # Errors
+    /// `INVALID_VALUE`.
+    #[inline]
+    pub(crate) fn check_value(value: &[u8], text: bool) -> Result<()> {
+        value::check(value.len()).map_err(|error| if text { error } else { error.in_field("blob") })
     }
 
     /// Adds a delete of a key in the message.
@@ -352,7 +361,13 @@ mod tests {
     use crate::model::{Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Reason, Value};
 
     fn put(key: &str, value: Value, expiry: Option<Expiry>, if_revision: Option<u64>) -> Operation {
-        Operation::Put(Put { key: Key::new(key).unwrap(), value, expiry, if_revision })
+        Operation::Put(Put {
+            key: Key::new(key).unwrap(),
+            value,
+            expiry,
+            if_revision,
+            request_id: None,
+        })
     }
 
     #[test]
@@ -367,14 +382,14 @@ mod tests {
             put("city", text.clone(), None, None),
             put("city", Value::blob(vec![0xff]).unwrap(), None, Some(7)),
             put("city", text, Some(Expiry::At(9)), None),
-            Operation::Delete(Delete { key: key.clone(), if_revision: None }),
-            Operation::Delete(Delete { key, if_revision: Some(0) }),
+            Operation::Delete(Delete { key: key.clone(), if_revision: None, request_id: None }),
+            Operation::Delete(Delete { key, if_revision: Some(0), request_id: None }),
             put("empty", Value::text("").unwrap(), None, None),
         ];
         let mut operations = Operations::of(&message, wanted.len());
         operations.get(city).unwrap();
-        operations.put(city, kolkata, true, None).unwrap();
-        operations.put(city, blob, false, Some(7)).unwrap();
+        operations.put(city, kolkata, true, None, None).unwrap();
+        operations.put(city, blob, false, None, Some(7)).unwrap();
         operations.push(wanted[3].to_ref());
         operations.delete(city, None).unwrap();
         operations.delete(city, Some(0)).unwrap();
@@ -394,8 +409,8 @@ mod tests {
             (operations.get(""), Reason::InvalidKey),
             (operations.get(&long_key), Reason::InvalidKey),
             (operations.delete("a\u{1}", None), Reason::InvalidKey),
-            (operations.put("k", &long_value, true, None), Reason::InvalidValue),
-            (operations.put("", b"", false, None), Reason::InvalidKey),
+            (operations.put("k", &long_value, true, None, None), Reason::InvalidValue),
+            (operations.put("", b"", false, None, None), Reason::InvalidKey),
         ] {
             assert_eq!(wrong.unwrap_err().reason(), reason);
         }

@@ -32,18 +32,6 @@ impl Value {
         Self::checked(bytes.into(), false)
     }
 
-    /// A value that is a part of a message: UTF-8 if it is text.
-    ///
-    /// # Errors
-    /// `INVALID_VALUE` for one over 1 MiB.
-    ///
-    /// # Panics
-    /// If it is no part of it.
-    pub(crate) fn part_of(message: &Bytes, part: &[u8], text: bool) -> Result<Self> {
-        let value = Self::checked(message.slice_ref(part), text);
-        if text { value } else { value.map_err(|error| error.in_field("blob")) }
-    }
-
     /// A value that was one before: `text` tells how it was put.
     pub(crate) const fn kept(bytes: Bytes, text: bool) -> Self {
         Self { bytes, text }

@@ -1,15 +1,18 @@
 //! The generated messages and stubs of `proto/`, and their conversion from and to the model.
 
-mod command;
+mod batch;
+mod codec;
 mod event;
 mod reply;
+mod request;
 mod status;
 mod time;
-pub(crate) mod wire;
 
-pub(crate) use command::user_or_caller;
+pub(crate) use batch::pipeline_answer;
+pub use batch::{BatchAnswer, BatchCall, PipelineCall};
+pub(crate) use codec::PREFIX;
+pub use codec::{Codec, Framed, Incoming, Malformed, Outgoing};
 pub use event::{change, room_event, welcome};
-pub(crate) use reply::mismatch;
 pub use status::{DOMAIN, code, status};
 pub(crate) use time::duration;
 
@@ -17,6 +20,12 @@ pub(crate) use time::duration;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("kvrpc.v1");
+}
+
+/// The traits of the contract's services, as generated, and tonic's servers for them.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+pub mod servers {
+    include!(concat!(env!("OUT_DIR"), "/server_traits.rs"));
 }
 
 /// The contract's descriptors with imports and comments, for reflection.

@@ -2,9 +2,10 @@
 
 use super::{time, v1};
 use crate::model::{
-    Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES,
-    MAX_NAME_CHARACTERS, MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome,
-    Position, Reply, Result, Role, ServerInfo, UpgradePolicy, User, Value,
+    Access, Calculated, Deleted, Durability, Entry, EntryPage, Identity, Key, KeyPage, Listing,
+    MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE,
+    MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Position, Role, Room, ServerInfo,
+    SessionInfo, Time, UpgradePolicy, User, Value, Written,
 };
 use crate::store::Row;
 
@@ -28,86 +29,87 @@ pub(super) fn text_or_bytes(value: Value) -> std::result::Result<String, bytes::
 
 pub(super) use data;
 
-pub(crate) fn mismatch(reply: &Reply) -> Error {
-    Error::internal(format!("the service answered with another reply: {reply:?}"))
-}
-
-/// One conversion a response: the reply that answers its request, and what becomes of it.
-macro_rules! responses {
-    ($($response:ident <= $pattern:pat => $body:expr,)+) => {$(
-        impl TryFrom<Reply> for v1::$response {
-            type Error = Error;
-
-            fn try_from(reply: Reply) -> Result<Self> {
-                match reply {
-                    $pattern => $body,
-                    #[allow(clippy::wildcard_enum_match_arm, reason = "every other reply is a fault of ours")]
-                    other => Err(mismatch(&other)),
-                }
+/// Implements the conversion of a reply.
+macro_rules! replies {
+    ($($message:ident <= $reply:ty |$pattern:pat_param| $body:expr;)+) => {$(
+        impl From<$reply> for v1::$message {
+            fn from($pattern: $reply) -> Self {
+                $body
             }
         }
     )+};
 }
 
-responses! {
-    GetResponse <= Reply::Entry(Entry { value, revision, expire_time }) => Ok(Self {
-        data: Some(data!(value, get_response)), revision, expire_time: expire_time.map(time::timestamp),
-    }),
-    GetOtherResponse <= Reply::Entry(Entry { value, revision, expire_time }) => Ok(Self {
-        data: Some(data!(value, get_other_response)), revision, expire_time: expire_time.map(time::timestamp),
-    }),
-    PutResponse <= Reply::Put { revision, durability: kept } => Ok(Self { revision, durability: durability(kept) }),
-    PutOtherResponse <= Reply::Put { revision, durability: kept } => Ok(Self { revision, durability: durability(kept) }),
-    DeleteResponse <= Reply::Delete { deleted, revision, durability: kept } => Ok(Self {
-        deleted, revision, durability: durability(kept),
-    }),
-    ListKeysResponse <= Reply::Keys { keys, next_page_token, position } => Ok(Self {
-        keys: keys.into_iter().map(crate::model::Key::into_string).collect(), next_page_token, position: Some(position.into()),
-    }),
-    ScanResponse <= Reply::Entries { entries, position, .. } => Ok(Self {
-        entries: entries.into_iter().map(entry).collect(), position: Some(position.into()),
-    }),
-    BatchResponse <= Reply::Batch { outcomes, revision, durability: kept } => Ok(Self {
-        results: outcomes.into_iter().map(outcome).collect(), revision, durability: durability(kept),
-    }),
-    PipelineResponse <= Reply::Batch { outcomes, revision, durability: kept } => Ok(Self {
-        results: outcomes.into_iter().map(outcome).collect(), revision, durability: durability(kept), ..Self::default()
-    }),
-    SignInResponse <= Reply::Session(session) => Ok(Self {
-        token: session.token, user: Some(session.user.into()), expire_time: Some(time::timestamp(session.expire_time)),
-    }),
-    AuthResponse <= Reply::Session(session) => Ok(Self {
-        token: session.token, user: Some(session.user.into()), expire_time: Some(time::timestamp(session.expire_time)),
-    }),
-    UpgradeResponse <= Reply::User(user) => Ok(Self { user: Some(user.into()) }),
-    DowngradeResponse <= Reply::User(user) => Ok(Self { user: Some(user.into()) }),
-    WhoAmIResponse <= Reply::WhoAmI { user, expire_time, upgrade_policy: policy } => Ok(Self {
-        user: Some(user.into()),
-        session_expire_time: Some(time::timestamp(expire_time)),
-        upgrade_policy: upgrade_policy(policy),
-    }),
-    SignOutResponse <= Reply::SignedOut => Ok(Self {}),
-    ListUsersResponse <= Reply::Users { users, next_page_token } => Ok(Self {
-        users: users.into_iter().map(Into::into).collect(), next_page_token,
-    }),
-    ListAccessesResponse <= Reply::Accesses { accesses, next_page_token } => Ok(Self {
-        accesses: accesses.into_iter().map(Into::into).collect(), next_page_token,
-    }),
-    SendResponse <= Reply::Sent { position } => Ok(Self { position: Some(position.into()) }),
-    ListMembersResponse <= Reply::Members { members, next_page_token } => Ok(Self {
-        members: members.into_iter().map(Into::into).collect(), next_page_token,
-    }),
-    ListRoomsResponse <= Reply::Rooms { rooms, next_page_token } => Ok(Self {
-        rooms: rooms.into_iter().map(|room| v1::Room { name: room.name, member_count: room.member_count }).collect(),
+replies! {
+    GetResponse <= Entry |Entry { value, revision, expire_time }| Self {
+        data: Some(data!(value, get_response)),
+        revision,
+        expire_time: expire_time.map(time::timestamp),
+    };
+    GetOtherResponse <= Entry |Entry { value, revision, expire_time }| Self {
+        data: Some(data!(value, get_other_response)),
+        revision,
+        expire_time: expire_time.map(time::timestamp),
+    };
+    PutResponse <= Written |Written { revision, durability: kept }| {
+        Self { revision, durability: durability(kept) }
+    };
+    PutOtherResponse <= Written |Written { revision, durability: kept }| {
+        Self { revision, durability: durability(kept) }
+    };
+    DeleteResponse <= Deleted |Deleted { deleted, revision, durability: kept }| {
+        Self { deleted, revision, durability: durability(kept) }
+    };
+    ListKeysResponse <= KeyPage |KeyPage { keys, next_page_token, position }| Self {
+        keys: keys.into_iter().map(Key::into_string).collect(),
         next_page_token,
-    }),
-    GetServerInfoResponse <= Reply::ServerInfo(info) => Ok(server_info(*info)),
-    EncodeResponse <= Reply::Encoded { bits } => Ok(Self { bits }),
-    DecodeResponse <= Reply::Decoded { text } => Ok(Self { text }),
-    NowResponse <= Reply::Now { seconds, nanos, date, time_of_day } => Ok(Self {
-        time: Some(prost_types::Timestamp { seconds, nanos }), date, time_of_day,
-    }),
-    CalculateResponse <= Reply::Calculated { result, text } => Ok(Self { result, text }),
+        position: Some(position.into()),
+    };
+    ScanResponse <= EntryPage |EntryPage { entries, position, .. }| Self {
+        entries: entries.into_iter().map(entry).collect(),
+        position: Some(position.into()),
+    };
+    SignInResponse <= SessionInfo |session| Self {
+        token: session.token,
+        user: Some(session.user.into()),
+        expire_time: Some(time::timestamp(session.expire_time)),
+    };
+    AuthResponse <= SessionInfo |session| Self {
+        token: session.token,
+        user: Some(session.user.into()),
+        expire_time: Some(time::timestamp(session.expire_time)),
+    };
+    UpgradeResponse <= User |user| Self { user: Some(user.into()) };
+    DowngradeResponse <= User |user| Self { user: Some(user.into()) };
+    WhoAmIResponse <= Identity |identity| Self {
+        user: Some(identity.user.into()),
+        session_expire_time: Some(time::timestamp(identity.expire_time)),
+        upgrade_policy: upgrade_policy(identity.upgrade_policy),
+    };
+    SignOutResponse <= () |()| Self {};
+    ListUsersResponse <= Listing<User> |Listing { rows, next_page_token }| {
+        Self { users: rows.into_iter().map(Into::into).collect(), next_page_token }
+    };
+    ListAccessesResponse <= Listing<Access> |Listing { rows, next_page_token }| {
+        Self { accesses: rows.into_iter().map(Into::into).collect(), next_page_token }
+    };
+    SendResponse <= Position |position| Self { position: Some(position.into()) };
+    ListMembersResponse <= Listing<User> |Listing { rows, next_page_token }| {
+        Self { members: rows.into_iter().map(Into::into).collect(), next_page_token }
+    };
+    ListRoomsResponse <= Listing<Room> |Listing { rows, next_page_token }| {
+        let room = |room: Room| v1::Room { name: room.name, member_count: room.member_count };
+        Self { rooms: rows.into_iter().map(room).collect(), next_page_token }
+    };
+    GetServerInfoResponse <= Box<ServerInfo> |info| server_info(*info);
+    EncodeResponse <= String |bits| Self { bits };
+    DecodeResponse <= String |text| Self { text };
+    NowResponse <= Time |Time { seconds, nanos, date, time_of_day }| Self {
+        time: Some(prost_types::Timestamp { seconds, nanos }),
+        date,
+        time_of_day,
+    };
+    CalculateResponse <= Calculated |Calculated { result, text }| Self { result, text };
 }
 
 fn entry((key, value, revision, expire_time): Row) -> v1::Entry {
@@ -117,22 +119,6 @@ fn entry((key, value, revision, expire_time): Row) -> v1::Entry {
         revision,
         expire_time: expire_time.map(time::timestamp),
     }
-}
-
-fn outcome(outcome: Outcome) -> v1::OperationResult {
-    use v1::operation_result::Result as Kind;
-
-    let kind = match outcome {
-        Outcome::Get(None) => Kind::Get(v1::GetResult::default()),
-        Outcome::Get(Some(Entry { value, revision, expire_time })) => Kind::Get(v1::GetResult {
-            data: Some(data!(value, get_result)),
-            revision,
-            expire_time: expire_time.map(time::timestamp),
-        }),
-        Outcome::Put { revision } => Kind::Put(v1::PutResult { revision }),
-        Outcome::Delete { deleted } => Kind::Delete(v1::DeleteResult { deleted }),
-    };
-    v1::OperationResult { result: Some(kind) }
 }
 
 impl From<User> for v1::User {

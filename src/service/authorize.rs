@@ -4,24 +4,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Service;
-use super::method::{Access, Method};
 use super::session::Session;
 use super::user::{Standing, User};
-use crate::model::{Error, Reason, Result, UpgradePolicy, UserName};
+use crate::model::{Error, Method, Permission, Reason, Request, Result, UpgradePolicy, UserName};
 
-/// Who asks, and by which door.
+/// A caller, before it is authorised.
 #[derive(Clone)]
 pub struct Caller {
-    /// Its session; `None`: it has none.
+    /// Its session, or `None` if its call brought no token.
     pub session: Option<Arc<Session>>,
-    /// The door's name: `grpc`, or the dialect's.
+    /// The protocol that it speaks: `grpc`, or a dialect's name.
     pub door: &'static str,
-    /// Where it comes from.
+    /// The address that it comes from.
     pub source: IpAddr,
 }
 
 impl Caller {
-    /// Its session.
+    /// Returns its session.
     ///
     /// # Errors
     /// `SESSION_REQUIRED` if it has none; `SESSION_EXPIRED` if it was ended.
@@ -37,7 +36,8 @@ impl Caller {
 pub(super) fn session_required() -> Error {
     Error::new(
         Reason::SessionRequired,
-        "no session; call AuthService.SignIn and send `authorization: Bearer TOKEN` with the token of the reply",
+        "no session; call AuthService.SignIn and send `authorization: Bearer TOKEN` with the \
+         token of the reply",
     )
 }
 
@@ -45,56 +45,179 @@ pub(super) fn session_expired() -> Error {
     Error::new(Reason::SessionExpired, "the session has ended; sign in again")
 }
 
-fn manager_required(what: &'static str) -> Error {
-    Error::new(Reason::ManagerRequired, what)
+fn manager_required(sentence: impl Into<String>) -> Error {
+    Error::new(Reason::ManagerRequired, sentence.into())
 }
 
-/// Whom a call is about, as far as the rule says without looking for that user.
-pub(super) enum About {
-    /// The caller itself.
-    Own(Arc<User>),
-    /// Another user; only a guest, if so.
-    Another {
-        /// Whether an account's store is not for this caller.
+/// A caller that was admitted to an RPC. Only [`Service::authorize`] makes one, so a handler that
+/// has it acts for an authorised caller.
+pub struct Subject<'a> {
+    caller: &'a Caller,
+    method: Method,
+    target: Target,
+}
+
+/// The user whom an authorised call is about.
+enum Target {
+    Caller,
+    /// Another user, or a user to be looked up by name.
+    Named {
+        name: UserName,
+        /// True if the caller may not have an account's store.
         guests_only: bool,
     },
 }
 
-impl About {
-    /// Whether this user may be the one.
+impl<'a> Subject<'a> {
+    /// Returns the caller's session.
+    ///
+    /// # Errors
+    /// `SESSION_REQUIRED`, for an RPC that is open to callers without one; `SESSION_EXPIRED`.
+    pub(super) fn session(&self) -> Result<&'a Arc<Session>> {
+        self.caller.session()
+    }
+
+    /// Returns the caller.
+    pub(super) const fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    /// Returns the RPC that the caller was admitted to.
+    pub(super) const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Returns the name of the user whom the call is about, if it is not the caller.
+    pub(super) const fn other(&self) -> Option<&UserName> {
+        match &self.target {
+            Target::Caller => None,
+            Target::Named { name, .. } => Some(name),
+        }
+    }
+
+    /// Checks that the call may be about this user, who has the name that was asked for.
     ///
     /// # Errors
     /// `MANAGER_REQUIRED`.
-    pub(super) fn allows(&self, user: &User) -> Result<()> {
-        match self {
-            Self::Another { guests_only: true } if user.account => {
+    pub(super) fn admits(&self, user: &User) -> Result<()> {
+        match &self.target {
+            Target::Named { guests_only: true, .. } if user.account => {
                 Err(manager_required("a self-promoted manager may not read an account's store"))
             }
-            Self::Own(_) | Self::Another { .. } => Ok(()),
+            Target::Caller | Target::Named { .. } => Ok(()),
         }
     }
 }
 
-impl Service {
-    /// Checks that the caller may call `method` on the user named (`None`: on itself), and finds
-    /// that user.
-    ///
-    /// A caller that may not is told so before anybody looks whether the user exists.
+/// The work of one RPC, behind [`Service::execute`].
+pub trait Handle<R: Request> {
+    /// Does what an authorised caller asks.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `UPGRADE_NOT_ALLOWED`,
-    /// `USER_NOT_FOUND`.
-    pub(super) async fn authorize(
+    /// Those that the contract lists for the RPC.
+    fn handle(
         &self,
-        caller: &Caller,
+        subject: Subject<'_>,
+        request: R,
+    ) -> impl Future<Output = Result<R::Reply>> + Send;
+}
+
+impl Service {
+    /// Does what the caller asks, if the table of RPCs allows it.
+    ///
+    /// # Errors
+    /// Those that the contract lists for the RPC.
+    pub async fn execute<R: Request>(&self, caller: &Caller, request: R) -> Result<R::Reply>
+    where
+        Self: Handle<R>,
+    {
+        let subject = self.authorize(caller, R::METHOD, request.target())?;
+        self.handle(subject, request).await
+    }
+
+    /// Returns the row of the table of RPCs that this server goes by.
+    pub const fn permission(&self, method: Method) -> Permission {
+        self.permissions.of(method)
+    }
+
+    /// Admits a caller to an RPC on the user named, or on itself if none is.
+    ///
+    /// A caller that is not admitted is told so before anybody looks up that user.
+    ///
+    /// # Errors
+    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `UPGRADE_NOT_ALLOWED`.
+    pub(super) fn authorize<'a>(
+        &self,
+        caller: &'a Caller,
         method: Method,
         target: Option<&UserName>,
-    ) -> Result<Arc<User>> {
-        let about = self.rule(caller, method, target)?;
-        if let About::Own(user) = about {
-            return Ok(user);
+    ) -> Result<Subject<'a>> {
+        let permission = self.permission(method);
+        let target = match permission {
+            Permission::Open => Target::Caller,
+            Permission::OptionalSession if caller.session.is_none() => Target::Caller,
+            Permission::OptionalSession
+            | Permission::Session
+            | Permission::OwnOrManager
+            | Permission::Manager
+            | Permission::Promotion => {
+                self.target(caller.session()?, permission, method, target)?
+            }
+        };
+        Ok(Subject { caller, method, target })
+    }
+
+    /// Applies an RPC's permission to a caller with a session.
+    fn target(
+        &self,
+        session: &Session,
+        permission: Permission,
+        method: Method,
+        target: Option<&UserName>,
+    ) -> Result<Target> {
+        let own = target.is_none_or(|name| *name == session.user.name);
+        let named = |guests_only| match target {
+            Some(name) => Target::Named { name: name.clone(), guests_only },
+            None => Target::Caller,
+        };
+        let is_manager = session.standing() == Standing::Manager;
+        match permission {
+            Permission::Open | Permission::OptionalSession | Permission::Session => {
+                Ok(Target::Caller)
+            }
+            Permission::OwnOrManager if own => Ok(Target::Caller),
+            Permission::OwnOrManager => others_store(session, method).map(named),
+            Permission::Promotion if own => {
+                self.self_promotion(session)?;
+                Ok(Target::Caller)
+            }
+            Permission::Manager | Permission::Promotion if is_manager => Ok(named(false)),
+            Permission::Manager | Permission::Promotion => Err(manager_required(match method {
+                Method::ListUsers => "only a manager may list the users".to_owned(),
+                Method::Downgrade => "only a manager may make a manager a guest".to_owned(),
+                Method::Upgrade => "only a manager may make another user a manager".to_owned(),
+                other => format!("only a manager may call {}", other.name()),
+            })),
         }
-        let Some(name) = target else { return Ok(Arc::clone(&caller.session()?.user)) };
+    }
+
+    fn self_promotion(&self, session: &Session) -> Result<()> {
+        if session.standing() == Standing::Guest && self.upgrade_policy == UpgradePolicy::Managers {
+            return Err(Error::new(
+                Reason::UpgradeNotAllowed,
+                "this server lets only managers promote; ask one, or sign in with an account",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Finds the user whom an authorised call is about.
+    ///
+    /// # Errors
+    /// `USER_NOT_FOUND`; `MANAGER_REQUIRED` for an account that this caller may not read; those of
+    /// the engine.
+    pub(super) async fn owner(&self, subject: &Subject<'_>) -> Result<Arc<User>> {
+        let Some(name) = subject.other() else { return Ok(Arc::clone(&subject.session()?.user)) };
         let user = match &self.shared {
             None => self.find_user(name),
             Some(shared) => shared.find_user(name).await?,
@@ -102,73 +225,20 @@ impl Service {
         let user = user.ok_or_else(|| {
             Error::new(Reason::UserNotFound, format!("there is no user {:?}", name.as_str()))
         })?;
-        about.allows(&user)?;
+        subject.admits(&user)?;
         Ok(user)
-    }
-
-    /// The same for what is about the caller itself.
-    ///
-    /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`.
-    pub(super) fn authorize_own(&self, caller: &Caller, method: Method) -> Result<Arc<User>> {
-        match self.rule(caller, method, None)? {
-            About::Own(user) => Ok(user),
-            About::Another { .. } => Ok(Arc::clone(&caller.session()?.user)),
-        }
-    }
-
-    /// The rule.
-    ///
-    /// # Errors
-    /// As [`authorize`](Self::authorize), but `USER_NOT_FOUND`.
-    pub(super) fn rule(
-        &self,
-        caller: &Caller,
-        method: Method,
-        target: Option<&UserName>,
-    ) -> Result<About> {
-        let session = caller.session()?;
-        let own = target.is_none_or(|name| *name == session.user.name);
-        let another = About::Another { guests_only: false };
-        match method.access() {
-            Access::Open | Access::OptionalSession | Access::Session => {
-                Ok(About::Own(Arc::clone(&session.user)))
-            }
-            Access::OwnOrManager if own => Ok(About::Own(Arc::clone(&session.user))),
-            Access::OwnOrManager => other(session, method),
-            Access::Manager if session.standing() < Standing::Manager => {
-                let lists = method == Method::ListUsers;
-                Err(manager_required(if lists {
-                    "only a manager may list the users"
-                } else {
-                    "only a manager may make a manager a guest"
-                }))
-            }
-            Access::Promotion if own => self.self_promotion(session).map(About::Own),
-            Access::Promotion if session.standing() < Standing::Manager => {
-                Err(manager_required("only a manager may make another user a manager"))
-            }
-            Access::Manager | Access::Promotion => Ok(another),
-        }
-    }
-
-    fn self_promotion(&self, session: &Session) -> Result<Arc<User>> {
-        if session.standing() == Standing::Guest && self.upgrade_policy == UpgradePolicy::Managers {
-            return Err(Error::new(
-                Reason::UpgradeNotAllowed,
-                "this server lets only managers promote; ask one, or sign in with an account",
-            ));
-        }
-        Ok(Arc::clone(&session.user))
     }
 }
 
-/// Another user, for what is done to its store.
-fn other(session: &Session, method: Method) -> Result<About> {
+/// Tells whether the caller may have only guests' stores, for an RPC on another user's.
+///
+/// # Errors
+/// `MANAGER_REQUIRED` if it may have none.
+fn others_store(session: &Session, method: Method) -> Result<bool> {
     let writes = method == Method::PutOther;
     match session.standing() {
-        Standing::Manager => Ok(About::Another { guests_only: false }),
-        Standing::SelfPromoted if !writes => Ok(About::Another { guests_only: true }),
+        Standing::Manager => Ok(false),
+        Standing::SelfPromoted if !writes => Ok(true),
         Standing::SelfPromoted => {
             Err(manager_required("a self-promoted manager may not write another user's store"))
         }

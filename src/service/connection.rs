@@ -93,7 +93,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::model::{Command, Page, Reply, UpgradePolicy};
+    use crate::model::request::{ListAccesses, WhoAmI};
+    use crate::model::{Identity, Page, UpgradePolicy};
     use crate::service::{Limits, Options};
     use crate::store::{Clock, Engine, MemoryEngine};
 
@@ -149,9 +150,9 @@ mod tests {
         }
         service.sweep();
         let me = caller(Some(Arc::clone(held.session())));
-        assert!(matches!(service.execute(&me, Command::WhoAmI).await, Ok(Reply::WhoAmI { .. })));
+        assert!(matches!(service.execute(&me, WhoAmI).await, Ok(Identity { .. })));
         drop(held);
-        let over = service.execute(&me, Command::ListAccesses { page: Page::default() }).await;
+        let over = service.execute(&me, ListAccesses { page: Page::default() }).await;
         assert_eq!(over.unwrap_err().reason(), Reason::SessionExpired);
         service.connect(&caller(None), name("eve")).await.unwrap();
     }

@@ -3,87 +3,89 @@
 use futures_util::future::join;
 
 use super::accesses::What;
-use super::authorize::{About, Caller};
+use super::authorize::{Handle, Subject};
 use super::fingerprint::Fingerprint;
-use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
+use crate::model::request::{Batch, Delete, Get, GetOther, Put, PutOther};
 use crate::model::{
-    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put,
-    Reason, Reply, RequestId, Result, Role, UserName,
+    Batched, Deleted, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES,
+    Operations, Reason, RequestId, Result, Role, Written,
 };
-use crate::store::{Backend, Batched, Deleted, Once, Store, Write, Written};
+use crate::store::{Backend, Once, Store, Write};
 
-impl Service {
-    pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
-        found(caller.session()?.store.get(&key).await?, &key)
+impl Handle<Get> for Service {
+    async fn handle(&self, subject: Subject<'_>, Get { key }: Get) -> Result<Entry> {
+        found(subject.session()?.store.get(&key).await?, &key)
     }
+}
 
-    pub(super) async fn get_other(
-        &self,
-        caller: &Caller,
-        user: &UserName,
-        key: Key,
-    ) -> Result<Reply> {
-        let owner = self.authorize(caller, Method::GetOther, Some(user)).await?;
-        let recorded = self.record_access(caller, &owner, Method::GetOther, key.as_str());
+impl Handle<GetOther> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: GetOther) -> Result<Entry> {
+        let key = request.key;
+        let owner = self.owner(&subject).await?;
+        let recorded = self.record_access(&subject, &owner, key.as_str());
         let (entry, recorded) = join(owner.store.get(&key), recorded).await;
         recorded?;
         found(entry?, &key)
     }
+}
 
-    pub(super) async fn put(
-        &self,
-        caller: &Caller,
-        user: Option<&UserName>,
-        put: Put,
-        request_id: Option<RequestId>,
-    ) -> Result<Reply> {
-        let method = if user.is_some() { Method::PutOther } else { Method::Put };
-        if let (Some(shared), Some(name)) = (&self.shared, user)
-            && let About::Another { .. } = self.rule(caller, method, user)?
-        {
-            return self.put_other(shared, caller, name, put, request_id).await;
+impl Handle<Put> for Service {
+    async fn handle(&self, subject: Subject<'_>, put: Put) -> Result<Written> {
+        let session = subject.session()?;
+        let id = put.request_id.as_ref();
+        let once = once(session, id, || {
+            Fingerprint::of(subject.method().name(), session.user.id).put(&put)
+        });
+        let write = self.write(put)?;
+        session.store.put(write, once).await
+    }
+}
+
+impl Handle<PutOther> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: PutOther) -> Result<Written> {
+        let put = request.put;
+        if let (Some(shared), Some(name)) = (&self.shared, subject.other()) {
+            return self.put_other(shared, &subject, name, put).await;
         }
-        let owner = self.authorize(caller, method, user).await?;
-        let session = caller.session()?;
-        let once = request_id
-            .map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
+        let owner = self.owner(&subject).await?;
+        let session = subject.session()?;
+        let id = put.request_id.as_ref();
+        let once =
+            once(session, id, || Fingerprint::of(subject.method().name(), owner.id).put(&put));
         // Before the write: one that was done must not be answered without being on record.
-        self.record_access(caller, &owner, method, put.key.as_str()).await?;
-        let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
-        Ok(Reply::Put { revision, durability })
+        self.record_access(&subject, &owner, put.key.as_str()).await?;
+        let write = self.write(put)?;
+        owner.store.put(write, once).await
     }
+}
 
-    pub(super) async fn delete(
-        &self,
-        caller: &Caller,
-        delete: Delete,
-        request_id: Option<RequestId>,
-    ) -> Result<Reply> {
-        let session = caller.session()?;
-        let print = || Fingerprint::of(Method::Delete.name(), session.user.id);
-        let once = request_id.map(|id| once(session, id, print().delete(&delete)));
-        let Deleted { deleted, revision, durability } = session.store.delete(delete, once).await?;
-        Ok(Reply::Delete { deleted, revision, durability })
+impl Handle<Delete> for Service {
+    async fn handle(&self, subject: Subject<'_>, delete: Delete) -> Result<Deleted> {
+        let session = subject.session()?;
+        let id = delete.request_id.as_ref();
+        let once = once(session, id, || {
+            Fingerprint::of(subject.method().name(), session.user.id).delete(&delete)
+        });
+        session.store.delete(delete, once).await
     }
+}
 
-    pub(super) async fn batch(
-        &self,
-        caller: &Caller,
-        mut operations: Operations,
-        request_id: Option<RequestId>,
-    ) -> Result<Reply> {
-        let session = caller.session()?;
+impl Handle<Batch> for Service {
+    async fn handle(&self, subject: Subject<'_>, batch: Batch) -> Result<Batched> {
+        let Batch { mut operations, request_id } = batch;
+        let session = subject.session()?;
         check_batch(&operations)?;
-        let print = || Fingerprint::of(Method::Batch.name(), session.user.id);
-        let once = request_id.map(|id| once(session, id, print().operations(&operations)));
+        let once = once(session, request_id.as_ref(), || {
+            Fingerprint::of(subject.method().name(), session.user.id).operations(&operations)
+        });
         operations.resolve(|| self.clock.now())?;
-        let Batched { outcomes, revision, durability } =
-            session.store.batch(operations, once).await?;
-        Ok(Reply::Batch { outcomes, revision, durability })
+        session.store.batch(operations, once).await
     }
+}
 
+impl Service {
     #[inline]
     pub(super) fn write(&self, put: Put) -> Result<Write> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
@@ -97,19 +99,18 @@ impl Service {
         })
     }
 
-    /// Puts it on record for the owner, unless the owner is the caller.
+    /// Records the access for the owner, unless the owner is the caller. `key` is the key, or the
+    /// prefix of a listing.
     pub(super) async fn record_access(
         &self,
-        caller: &Caller,
+        subject: &Subject<'_>,
         owner: &User,
-        method: Method,
         key: &str,
     ) -> Result<()> {
-        let session = caller.session()?;
-        if session.user.id == owner.id {
+        if subject.session()?.user.id == owner.id {
             return Ok(());
         }
-        let (what, role) = Self::access(caller, method, key)?;
+        let (what, role) = Self::access(subject, key)?;
         match &self.shared {
             None => owner.accesses().record(what, role, self.clock.now()),
             Some(shared) => shared.record_access(owner, &what, role).await?,
@@ -117,32 +118,31 @@ impl Service {
         Ok(())
     }
 
-    /// What an owner is told of a call.
-    pub(super) fn access(caller: &Caller, method: Method, key: &str) -> Result<(What, Role)> {
-        let session = caller.session()?;
+    /// Returns an access as its owner sees it, and the caller's role.
+    pub(super) fn access(subject: &Subject<'_>, key: &str) -> Result<(What, Role)> {
+        let session = subject.session()?;
         let view = session.view();
-        let account = session
-            .account_used()
-            .map(|account| account.name.as_str().to_owned())
-            .unwrap_or_default();
-        let what = What {
-            user: view.name,
-            account,
-            door: caller.door,
-            method: method.name(),
-            key: key.to_owned(),
-        };
+        let used = session.account_used();
+        let account = used.map(|account| account.name.as_str().to_owned()).unwrap_or_default();
+        let (door, method) = (subject.caller().door, subject.method().name());
+        let what = What { user: view.name, account, door, method, key: key.to_owned() };
         Ok((what, view.role))
     }
 }
 
-fn once(session: &Session, id: RequestId, payload: Fingerprint) -> Once<'_, Backend> {
-    Once { caller: &session.store, id, fingerprint: payload.finish() }
+/// Pairs a request id with its payload.
+fn once<'a>(
+    session: &'a Session,
+    id: Option<&RequestId>,
+    payload: impl FnOnce() -> Fingerprint,
+) -> Option<Once<'a, Backend>> {
+    let id = id?.clone();
+    Some(Once { caller: &session.store, id, fingerprint: payload().finish() })
 }
 
-fn found(entry: Option<Entry>, key: &Key) -> Result<Reply> {
+fn found(entry: Option<Entry>, key: &Key) -> Result<Entry> {
     match entry {
-        Some(entry) => Ok(Reply::Entry(entry)),
+        Some(entry) => Ok(entry),
         None => Err(Error::new(Reason::KeyNotFound, format!("there is no key {:?}", key.as_str()))),
     }
 }

@@ -1,13 +1,13 @@
 //! Listings: pages of keys, and scans step by step.
 
 use super::Service;
-use super::authorize::Caller;
-use super::method::Method;
+use super::authorize::{Handle, Subject};
 use super::page_token::Question;
-use super::user::User;
+use super::user::User as Owner;
+use crate::model::request::{ListAccesses, ListKeys, ListUsers, Scan};
 use crate::model::{
-    DEFAULT_PAGE_SIZE, Error, Key, MAX_PAGE_SIZE, Page, Position, Prefix, Reason, Reply, Result,
-    UserName,
+    Access, DEFAULT_PAGE_SIZE, EntryPage, Error, Key, KeyPage, Listing, MAX_PAGE_SIZE, Page,
+    Position, Prefix, Reason, Result, User,
 };
 use crate::store::{ListQuery, Listed, Store};
 
@@ -60,59 +60,90 @@ struct Wanted<'a> {
     keys_only: bool,
 }
 
-impl Service {
-    pub(super) async fn list_keys(
-        &self,
-        caller: &Caller,
-        user: Option<&UserName>,
-        prefix: &Prefix,
-        page: &Page,
-    ) -> Result<Reply> {
-        let method = Method::ListKeys;
-        let owner = self.authorize(caller, method, user).await?;
-        self.record_access(caller, &owner, method, prefix.as_str()).await?;
-        let question = Question { method: method.name(), owner: owner.id, prefix: prefix.as_str() };
+impl Handle<ListKeys> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: ListKeys) -> Result<KeyPage> {
+        let ListKeys { prefix, page, .. } = request;
+        let owner = self.owner(&subject).await?;
+        self.record_access(&subject, &owner, prefix.as_str()).await?;
+        let method = subject.method().name();
+        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
             question,
-            prefix,
+            prefix: &prefix,
             token: &page.token,
-            max_rows: page_size(page),
+            max_rows: page_size(&page),
             max_bytes: PAGE_BYTES,
             keys_only: true,
         };
         let (listed, next_page_token, position) = self.rows(&owner, wanted).await?;
         let keys = listed.rows.into_iter().map(|(key, ..)| key).collect();
-        Ok(Reply::Keys { keys, next_page_token, position })
+        Ok(KeyPage { keys, next_page_token, position })
     }
+}
 
-    pub(super) async fn scan(
-        &self,
-        caller: &Caller,
-        user: Option<&UserName>,
-        prefix: &Prefix,
-        keys_only: bool,
-        cursor: Option<&str>,
-    ) -> Result<Reply> {
-        let method = Method::Scan;
-        let owner = self.authorize(caller, method, user).await?;
+impl Handle<Scan> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: Scan) -> Result<EntryPage> {
+        let Scan { prefix, keys_only, cursor, .. } = request;
+        let owner = self.owner(&subject).await?;
         if cursor.is_none() {
-            self.record_access(caller, &owner, method, prefix.as_str()).await?;
+            self.record_access(&subject, &owner, prefix.as_str()).await?;
         }
-        let question = Question { method: method.name(), owner: owner.id, prefix: prefix.as_str() };
+        let method = subject.method().name();
+        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
             question,
-            prefix,
-            token: cursor.unwrap_or_default(),
+            prefix: &prefix,
+            token: cursor.as_deref().unwrap_or_default(),
             max_rows: SCAN_ROWS,
             max_bytes: SCAN_BYTES,
             keys_only,
         };
         let (listed, next, position) = self.rows(&owner, wanted).await?;
         let cursor = Some(next).filter(|next| !next.is_empty());
-        Ok(Reply::Entries { entries: listed.rows, cursor, position })
+        Ok(EntryPage { entries: listed.rows, cursor, position })
     }
+}
 
-    async fn rows(&self, owner: &User, wanted: Wanted<'_>) -> Result<(Listed, String, Position)> {
+impl Handle<ListUsers> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: ListUsers) -> Result<Listing<User>> {
+        let page = request.page;
+        let question = Question { method: subject.method().name(), owner: 0, prefix: "" };
+        let after = self.open_number(&question, &page.token)?.unwrap_or(0);
+        let size = page_size(&page);
+        if let Some(shared) = &self.shared {
+            let mut found = shared.users_behind(after, size + 1).await?;
+            let next_page_token = self.next_token(&question, &mut found, size)?;
+            let rows = found.into_iter().filter_map(|(_, user)| user).collect();
+            return Ok(Listing { rows, next_page_token });
+        }
+        let users = self.directory.page(after, size + 1);
+        let mut found: Vec<_> = users.into_iter().map(|user| (user.id, user)).collect();
+        let next_page_token = self.next_token(&question, &mut found, size)?;
+        let now = self.clock.now();
+        let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
+        Ok(Listing { rows: live.map(|user| user.view()).collect(), next_page_token })
+    }
+}
+
+impl Handle<ListAccesses> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: ListAccesses) -> Result<Listing<Access>> {
+        let (owner, page) = (&subject.session()?.user, request.page);
+        let question = Question { method: subject.method().name(), owner: owner.id, prefix: "" };
+        let before = self.open_number(&question, &page.token)?;
+        let (rows, next) = match &self.shared {
+            None => owner.accesses().page(before, page_size(&page)),
+            Some(shared) => shared.accesses(owner, before, page_size(&page)).await?,
+        };
+        let next_page_token = match next {
+            Some(order) => self.page_tokens.seal(&question, &order.to_le_bytes())?,
+            None => String::new(),
+        };
+        Ok(Listing { rows, next_page_token })
+    }
+}
+
+impl Service {
+    async fn rows(&self, owner: &Owner, wanted: Wanted<'_>) -> Result<(Listed, String, Position)> {
         let Wanted { question, prefix, token, max_rows, max_bytes, keys_only } = wanted;
         let cursor = match token {
             "" => None,
@@ -127,43 +158,6 @@ impl Service {
             None => String::new(),
         };
         Ok((listed, token, start))
-    }
-
-    pub(super) async fn list_users(&self, caller: &Caller, page: &Page) -> Result<Reply> {
-        self.authorize_own(caller, Method::ListUsers)?;
-        let question = Question { method: Method::ListUsers.name(), owner: 0, prefix: "" };
-        let after = self.open_number(&question, &page.token)?.unwrap_or(0);
-        let size = page_size(page);
-        if let Some(shared) = &self.shared {
-            let mut found = shared.users_behind(after, size + 1).await?;
-            let next_page_token = self.next_token(&question, &mut found, size)?;
-            return Ok(Reply::Users {
-                users: found.into_iter().filter_map(|(_, user)| user).collect(),
-                next_page_token,
-            });
-        }
-        let mut found: Vec<_> =
-            self.directory.page(after, size + 1).into_iter().map(|user| (user.id, user)).collect();
-        let next_page_token = self.next_token(&question, &mut found, size)?;
-        let now = self.clock.now();
-        let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
-        Ok(Reply::Users { users: live.map(|user| user.view()).collect(), next_page_token })
-    }
-
-    pub(super) async fn list_accesses(&self, caller: &Caller, page: &Page) -> Result<Reply> {
-        let owner = self.authorize_own(caller, Method::ListAccesses)?;
-        let question =
-            Question { method: Method::ListAccesses.name(), owner: owner.id, prefix: "" };
-        let before = self.open_number(&question, &page.token)?;
-        let (accesses, next) = match &self.shared {
-            None => owner.accesses().page(before, page_size(page)),
-            Some(shared) => shared.accesses(&owner, before, page_size(page)).await?,
-        };
-        let next_page_token = match next {
-            Some(order) => self.page_tokens.seal(&question, &order.to_le_bytes())?,
-            None => String::new(),
-        };
-        Ok(Reply::Accesses { accesses, next_page_token })
     }
 
     /// Cuts a page of rows with their numbers to its size, and gives the token of the next one;

@@ -13,8 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Service;
-use super::method::Method;
-use crate::model::Reason;
+use crate::model::{Method, Reason};
 
 /// In seconds: an own key is answered within microseconds, a password within a tenth of a second,
 /// and 10 s is the longest call.

@@ -10,12 +10,11 @@ mod fingerprint;
 mod key_value;
 mod limits;
 mod listing;
-mod method;
 pub mod metrics;
 mod page_token;
 mod password;
-mod people;
 mod rates;
+mod roles;
 pub mod rooms;
 mod session;
 mod sessions;
@@ -23,20 +22,17 @@ mod shared;
 mod sign_in;
 mod sweep;
 mod token;
-mod tools;
 mod user;
+mod utilities;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use futures_util::FutureExt as _;
-
-pub use authorize::Caller;
+pub use authorize::{Caller, Handle, Subject};
 pub use chat::Conversation;
 pub use connection::ConnectionSession;
 pub use limits::Limits;
-pub use method::{Access, Answer, Method};
 pub use rooms::RoomEvent;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
@@ -47,7 +43,8 @@ pub use watch::Watching;
 pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
-use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::model::method::for_each_command;
+use crate::model::{Command, DoorInfo, Permissions, Reply, Result, Role, UpgradePolicy, UserName};
 use crate::store::{Clock, Engine};
 
 /// An account of the configuration.
@@ -84,6 +81,7 @@ pub struct Service {
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: Engine,
+    permissions: Permissions,
     /// What it shares with other servers; `None`: nothing.
     shared: Option<Arc<shared::Shared>>,
     rooms: rooms::Rooms,
@@ -125,6 +123,7 @@ impl Service {
             rates: rates::Rates::new(&limits),
             page_tokens,
             engine,
+            permissions: Permissions::default(),
             shared,
             rooms,
             upgrade_policy,
@@ -174,80 +173,20 @@ impl Service {
         self.engine.health()
     }
 
-    /// Whether the stores' futures are ready at once.
-    pub fn answers_at_once(&self) -> bool {
-        self.engine.answers_at_once()
-    }
-
-    /// Does as [`execute`](Self::execute), without a future, what reads or writes a key: for a door
-    /// that asked [`answers_at_once`](Self::answers_at_once).
+    /// Does what any command asks.
     ///
     /// # Errors
-    /// As `execute`; `INTERNAL` for any other command.
-    pub fn execute_at_once(&self, caller: &Caller, command: Command) -> Result<Reply> {
-        #[allow(clippy::wildcard_enum_match_arm, reason = "only these are answered so")]
-        let done = match command {
-            Command::Get { key } => self.get(caller, key).now_or_never(),
-            Command::Put { put, request_id } => {
-                self.put(caller, None, put, request_id).now_or_never()
-            }
-            Command::Delete { delete, request_id } => {
-                self.delete(caller, delete, request_id).now_or_never()
-            }
-            Command::GetOther { user, key } => self.get_other(caller, &user, key).now_or_never(),
-            Command::PutOther { user, put, request_id } => {
-                self.put(caller, Some(&user), put, request_id).now_or_never()
-            }
-            Command::Batch { operations, request_id } => {
-                self.batch(caller, operations, request_id).now_or_never()
-            }
-            _ => None,
-        };
-        done.unwrap_or_else(|| {
-            Err(Error::internal("a command that may have to wait was to be done at once"))
-        })
-    }
-
-    /// Does what the caller asks, if it may.
-    ///
-    /// # Errors
-    /// Those that the contract lists for the RPC of the command's name.
-    pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Reply> {
-        match command {
-            Command::Get { key } => self.get(caller, key).await,
-            Command::Put { put, request_id } => self.put(caller, None, put, request_id).await,
-            Command::Delete { delete, request_id } => self.delete(caller, delete, request_id).await,
-            Command::GetOther { user, key } => self.get_other(caller, &user, key).await,
-            Command::PutOther { user, put, request_id } => {
-                self.put(caller, Some(&user), put, request_id).await
-            }
-            Command::ListKeys { user, prefix, page } => {
-                self.list_keys(caller, user.as_ref(), &prefix, &page).await
-            }
-            Command::Scan { user, prefix, keys_only, cursor } => {
-                self.scan(caller, user.as_ref(), &prefix, keys_only, cursor.as_deref()).await
-            }
-            Command::Batch { operations, request_id } => {
-                self.batch(caller, operations, request_id).await
-            }
-            Command::SignIn { user } => self.sign_in(caller, user).await,
-            Command::Auth { user, password } => self.auth(caller, &user, password).await,
-            Command::Upgrade { user } => self.upgrade(caller, user.as_ref()).await,
-            Command::Downgrade { user, end_sessions } => {
-                self.downgrade(caller, &user, end_sessions).await
-            }
-            Command::WhoAmI => self.who_am_i(caller),
-            Command::SignOut => self.sign_out(caller).await,
-            Command::ListUsers { page } => self.list_users(caller, &page).await,
-            Command::ListAccesses { page } => self.list_accesses(caller, &page).await,
-            Command::Send { room, saying } => self.send(caller, &room, &saying).await,
-            Command::ListMembers { room, page } => self.list_members(caller, &room, &page).await,
-            Command::ListRooms { page } => self.list_rooms(caller, &page).await,
-            Command::GetServerInfo => Ok(self.server_info()),
-            Command::Encode { text } => tools::encode(&text),
-            Command::Decode { bits } => tools::decode(&bits),
-            Command::Now => tools::now(),
-            Command::Calculate { expression } => tools::calculate(&expression),
+    /// As [`execute`](Self::execute).
+    pub async fn execute_command(&self, caller: &Caller, command: Command) -> Result<Reply> {
+        macro_rules! run {
+            ($($name:ident)+) => {
+                match command {
+                    $(Command::$name(request) => {
+                        self.execute(caller, request).await.map(Reply::$name)
+                    })+
+                }
+            };
         }
+        for_each_command!(run)
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::authorize::{Caller, session_expired};
+use super::Service;
+use super::authorize::{Handle, Subject, session_expired};
 use super::session::{Life, Session};
 use super::token::{self, TokenHash};
 use super::user::{Standing, User};
-use super::{Access, Method, Service};
-use crate::model::{Error, Millis, Reason, Reply, Result, SessionInfo, UserName};
+use crate::model::request::{Auth, SignIn, SignOut};
+use crate::model::{Error, Method, Millis, Permission, Reason, Result, SessionInfo, UserName};
 
 impl Service {
     /// The session that a call's token opens; the call counts as its use.
@@ -21,8 +22,8 @@ impl Service {
         method: Method,
         token: Option<&str>,
     ) -> Result<Option<Arc<Session>>> {
-        match (method.access(), token) {
-            (Access::Open, _) | (Access::OptionalSession, None) => Ok(None),
+        match (self.permission(method), token) {
+            (Permission::Open, _) | (Permission::OptionalSession, None) => Ok(None),
             (_, None) => Err(super::authorize::session_required()),
             (_, Some(token)) => {
                 let found = self.sessions.find(TokenHash::of(token)?);
@@ -45,23 +46,23 @@ impl Service {
         session.touch(now);
         Ok(())
     }
+}
 
-    pub(super) async fn sign_in(&self, caller: &Caller, name: UserName) -> Result<Reply> {
-        self.rates.sign_in(caller.source)?;
-        refuse_socket_name(&name)?;
+impl Handle<SignIn> for Service {
+    async fn handle(&self, subject: Subject<'_>, SignIn { user }: SignIn) -> Result<SessionInfo> {
+        self.rates.sign_in(subject.caller().source)?;
+        refuse_socket_name(&user)?;
         let (token, hash) = token::generate();
         let now = self.clock.now();
-        let session = self.open_guest(&name, hash, Life::Idle(self.limits.guest_idle), now).await?;
-        Ok(Reply::Session(info(token, &session, now)))
+        let session = self.open_guest(&user, hash, Life::Idle(self.limits.guest_idle), now).await?;
+        Ok(info(token, &session, now))
     }
+}
 
-    pub(super) async fn auth(
-        &self,
-        caller: &Caller,
-        user: &str,
-        password: String,
-    ) -> Result<Reply> {
-        // A name that can be no name is a wrong one, and takes as long.
+impl Handle<Auth> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: Auth) -> Result<SessionInfo> {
+        let (caller, Auth { user, password }) = (subject.caller(), request);
+        // A bad name is a wrong one, and takes as long.
         let name = UserName::new(user).ok();
         let folded = name.as_ref().map_or("", UserName::folded);
         self.rates.password(folded, caller.source)?;
@@ -85,7 +86,7 @@ impl Service {
                     shared.grant(session, &account).await?;
                 }
                 session.grant(account);
-                Ok(Reply::Session(info(String::new(), session, now)))
+                Ok(info(String::new(), session, now))
             }
             None => {
                 let (token, hash) = token::generate();
@@ -96,20 +97,24 @@ impl Service {
                     shared.open_session(&account, hash, life, now).await?;
                 }
                 let session = self.open(&account, hash, life, now)?;
-                Ok(Reply::Session(info(token, &session, now)))
+                Ok(info(token, &session, now))
             }
         }
     }
+}
 
-    pub(super) async fn sign_out(&self, caller: &Caller) -> Result<Reply> {
-        let session = caller.session()?;
+impl Handle<SignOut> for Service {
+    async fn handle(&self, subject: Subject<'_>, _: SignOut) -> Result<()> {
+        let session = subject.session()?;
         if let Some(shared) = &self.shared {
             shared.close(session).await?;
         }
         self.end_session(session);
-        Ok(Reply::SignedOut)
+        Ok(())
     }
+}
 
+impl Service {
     /// Ends a session; a guest's name and store go with it.
     pub(super) fn end_session(&self, session: &Arc<Session>) {
         if session.end() {

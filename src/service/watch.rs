@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Service;
-use super::authorize::Caller;
-use super::method::Method;
+use super::authorize::{Caller, Handle, Subject};
 use super::session::{Session, StreamGuard};
 use super::user::User;
-use crate::model::{Error, Position, Prefix, Reason, Result, UserName};
+use crate::model::request::{Pipeline, Watch};
+use crate::model::{Error, Method, Position, Prefix, Reason, Request, Result, UserName};
 use crate::store::feed::{Follower, Next};
 use crate::store::{Change, Store};
 
@@ -30,24 +30,24 @@ pub struct Watching {
     _in_use: StreamGuard,
 }
 
-impl Service {
-    /// Follows the changes of keys with this prefix, behind `after` or from now on.
-    ///
-    /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `USER_NOT_FOUND`.
-    pub async fn watch(
-        &self,
-        caller: &Caller,
-        user: Option<&UserName>,
-        prefix: Prefix,
-        after: Option<Position>,
-    ) -> Result<Watching> {
-        let owner = self.authorize(caller, Method::Watch, user).await?;
-        let session = Arc::clone(caller.session()?);
+impl Request for Watch {
+    const METHOD: Method = Method::Watch;
+    type Reply = Watching;
+
+    fn target(&self) -> Option<&UserName> {
+        self.user.as_ref()
+    }
+}
+
+impl Handle<Watch> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: Watch) -> Result<Watching> {
+        let Watch { prefix, after, .. } = request;
+        let owner = self.owner(&subject).await?;
+        let session = Arc::clone(subject.session()?);
         let in_use = StreamGuard::new(Arc::clone(&session), self.clock.clone());
         let mut watched = owner.store.watch(after).await?;
-        self.record_access(caller, &owner, Method::Watch, prefix.as_str()).await?;
-        let other = user.filter(|_| owner.id != session.user.id).cloned();
+        self.record_access(&subject, &owner, prefix.as_str()).await?;
+        let other = subject.other().filter(|_| owner.id != session.user.id).cloned();
         Ok(Watching {
             session,
             gap: watched.follower.skip_gap() || watched.gap,
@@ -59,14 +59,27 @@ impl Service {
             _in_use: in_use,
         })
     }
+}
 
-    /// Whether the caller may go on: it has its role still, and the user is still there.
+impl Request for Pipeline {
+    const METHOD: Method = Method::Pipeline;
+    type Reply = StreamGuard;
+}
+
+impl Handle<Pipeline> for Service {
+    async fn handle(&self, subject: Subject<'_>, _: Pipeline) -> Result<StreamGuard> {
+        Ok(StreamGuard::new(Arc::clone(subject.session()?), self.clock.clone()))
+    }
+}
+
+impl Service {
+    /// Checks that a watch may go on: the caller still has its role, and the user still exists.
     ///
     /// # Errors
-    /// As [`watch`](Self::watch).
+    /// `SESSION_EXPIRED`, `MANAGER_REQUIRED`, `USER_NOT_FOUND`.
     pub fn may_go_on(&self, caller: &Caller, watching: &Watching) -> Result<()> {
         let Some(name) = &watching.other else { return caller.session().map(|_| ()) };
-        self.rule(caller, Method::Watch, Some(name))?.allows(&watching.owner)?;
+        self.authorize(caller, Method::Watch, Some(name))?.admits(&watching.owner)?;
         let owner = &watching.owner;
         let gone = match &self.shared {
             None => self.find_user(name).is_none_or(|user| user.id != owner.id),

@@ -15,9 +15,11 @@ pub use clock::Clock;
 pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
+pub use crate::model::{Batched, Deleted, Written};
+
 use crate::model::{
-    Delete, Durability, Entry, Expiry, Key, Millis, Operations, Outcome, Position, Prefix, PutRef,
-    RequestId, Result, Value,
+    Delete, Entry, Expiry, Key, Millis, Operations, Position, Prefix, PutRef, RequestId, Result,
+    Value,
 };
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
@@ -136,37 +138,6 @@ pub struct Once<'a, S> {
     pub id: RequestId,
     /// What tells one payload from another, the store it goes to included.
     pub fingerprint: [u8; 16],
-}
-
-/// A write that was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The revision that it made.
-    pub revision: u64,
-    /// What is true of it.
-    pub durability: Durability,
-}
-
-/// A removal that was done, or found nothing to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deleted {
-    /// Whether the key was there.
-    pub deleted: bool,
-    /// The store's revision afterwards.
-    pub revision: u64,
-    /// What is true of it.
-    pub durability: Durability,
-}
-
-/// A batch that was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batched {
-    /// One outcome for each operation.
-    pub outcomes: Vec<Outcome>,
-    /// The store's revision afterwards.
-    pub revision: u64,
-    /// What is true of it.
-    pub durability: Durability,
 }
 
 /// Which rows to list.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{BenchCall, Spec};
 use crate::model::{
-    Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName,
-    UserName, Value,
+    Command, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, RequestId, Result, RoomName, UserName,
+    Value, request,
 };
 
 /// A command with its words checked.
@@ -137,35 +137,39 @@ impl Call {
     pub fn command(self) -> Result<Option<Command>> {
         let page = || Page { size: MAX_PAGE_SIZE, token: String::new() };
         Ok(Some(match self {
-            Self::Get { key } => Command::Get { key },
+            Self::Get { key } => request::Get { key }.into(),
             Self::Put(call) => match call.put()? {
-                Some((put, request_id)) => Command::Put { put, request_id },
+                Some(put) => put.into(),
                 None => return Ok(None),
             },
             Self::Delete { key, if_revision, request_id } => {
-                Command::Delete { delete: Delete { key, if_revision }, request_id }
+                request::Delete { key, if_revision, request_id }.into()
             }
-            Self::GetOther { user, key } => Command::GetOther { user, key },
+            Self::GetOther { user, key } => request::GetOther { user, key }.into(),
             Self::PutOther { user, put: call } => match call.put()? {
-                Some((put, request_id)) => Command::PutOther { user, put, request_id },
+                Some(put) => request::PutOther { user, put }.into(),
                 None => return Ok(None),
             },
-            Self::Keys { prefix, user } => Command::ListKeys { user, prefix, page: page() },
+            Self::Keys { prefix, user } => request::ListKeys { user, prefix, page: page() }.into(),
             Self::Scan { prefix, user, keys_only } => {
-                Command::Scan { user, prefix, keys_only, cursor: None }
+                request::Scan { user, prefix, keys_only, cursor: None }.into()
             }
-            Self::Auth { user, password: Some(password) } => Command::Auth { user, password },
-            Self::Upgrade { user } => Command::Upgrade { user },
-            Self::Downgrade { user, end_sessions } => Command::Downgrade { user, end_sessions },
-            Self::WhoAmI => Command::WhoAmI,
-            Self::Users => Command::ListUsers { page: page() },
-            Self::Accesses => Command::ListAccesses { page: page() },
-            Self::Encode { text } => Command::Encode { text },
-            Self::Decode { bits } => Command::Decode { bits },
-            Self::Now => Command::Now,
-            Self::Calc { expression } => Command::Calculate { expression },
-            Self::Info => Command::GetServerInfo,
-            Self::SignOut => Command::SignOut,
+            Self::Auth { user, password: Some(password) } => {
+                request::Auth { user, password }.into()
+            }
+            Self::Upgrade { user } => request::Upgrade { user }.into(),
+            Self::Downgrade { user, end_sessions } => {
+                request::Downgrade { user, end_sessions }.into()
+            }
+            Self::WhoAmI => request::WhoAmI.into(),
+            Self::Users => request::ListUsers { page: page() }.into(),
+            Self::Accesses => request::ListAccesses { page: page() }.into(),
+            Self::Encode { text } => request::Encode { text }.into(),
+            Self::Decode { bits } => request::Decode { bits }.into(),
+            Self::Now => request::Now.into(),
+            Self::Calc { expression } => request::Calculate { expression }.into(),
+            Self::Info => request::GetServerInfo.into(),
+            Self::SignOut => request::SignOut.into(),
             Self::Auth { password: None, .. }
             | Self::Token
             | Self::Watch { .. }
@@ -184,15 +188,15 @@ impl Call {
 }
 
 impl PutCall {
-    fn put(self) -> Result<Option<(Put, Option<RequestId>)>> {
+    fn put(self) -> Result<Option<request::Put>> {
         let Source::Text(text) = self.value else { return Ok(None) };
-        let put = Put {
+        Ok(Some(request::Put {
             key: self.key,
             value: Value::text(text)?,
             expiry: self.expiry,
             if_revision: self.if_revision,
-        };
-        Ok(Some((put, self.request_id)))
+            request_id: self.request_id,
+        }))
     }
 }
 

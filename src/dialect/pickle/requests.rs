@@ -4,6 +4,7 @@ use super::BadPickle;
 use super::graph::{Field, Graph, Id, Node};
 use super::machine::Pickled;
 use crate::dialect::words;
+use crate::model::request::Upgrade;
 use crate::model::{Command, Error, Result, Value};
 
 /// What to do about one request.
@@ -44,7 +45,7 @@ fn command(graph: &Graph, id: Id) -> Option<Result<Command>> {
     } else if is("getother") {
         words::get_other(text(Field::Username)?, text(Field::Key)?)
     } else if is("upgrade") {
-        Ok(Command::Upgrade { user: None })
+        Ok(Upgrade { user: None }.into())
     } else {
         return None;
     })

@@ -138,7 +138,9 @@ impl Session {
             }
             // Of a line for the log.
             (_, Ok(None)) => {}
-            (_, Ok(Some(Reply::Entry(entry)))) => self.say_value(&entry.value, out),
+            (_, Ok(Some(Reply::Get(entry) | Reply::GetOther(entry)))) => {
+                self.say_value(&entry.value, out)
+            }
             (_, Ok(Some(reply))) => self.say(reply_words(&reply), out),
             (_, Err(error)) => self.say(&error_words(&error), out),
         }
@@ -192,8 +194,8 @@ impl Session {
 )]
 fn reply_words(reply: &Reply) -> &'static str {
     match reply {
-        Reply::Put { .. } => "Successful",
-        Reply::User(_) => "mode change successfull",
+        Reply::Put(_) => "Successful",
+        Reply::Upgrade(_) => "mode change successfull",
         _ => ILLEGAL,
     }
 }

@@ -5,11 +5,11 @@ use comfy_table::{Table, presets};
 use super::{PREFIX, print};
 use crate::dialect::codec::MAX_REPLY_BYTES;
 use crate::dialect::words;
-use crate::model::{Access, Command, Page, Reply, User};
+use crate::model::{Access, Command, EntryPage, KeyPage, Listing, Reply, User};
 
 /// The rows so far.
 #[derive(Default)]
-pub(super) struct Listing {
+pub(super) struct Gathered {
     // What the rows are; `None` before the first page.
     kind: Option<Kind>,
     rows: Vec<Vec<String>>,
@@ -28,29 +28,29 @@ const USERS: &[&str] = &["USER", "ROLE"];
 const ACCESSES: &[&str] =
     &["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
 
-impl Listing {
+impl Gathered {
     /// Adds a page of what `command` asked for, and gives the command for the next; `None` when it
     /// was the last, the listing has become too long, or the reply is none of a listing.
     pub(super) fn add(&mut self, reply: &Reply, command: Option<&Command>) -> Option<Command> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
         let next = match reply {
-            Reply::Keys { keys, next_page_token, .. } => {
+            Reply::ListKeys(KeyPage { keys, next_page_token, .. }) => {
                 self.extend(Kind::Sorted, keys.iter().map(|key| vec![key.as_str().to_owned()]));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
-            Reply::Entries { entries, cursor, .. } => {
+            Reply::Scan(EntryPage { entries, cursor, .. }) => {
                 let line = |(key, value, ..): &(_, Option<_>, _, _)| {
                     vec![print::in_line(key, value.as_ref())]
                 };
                 self.extend(Kind::AsTheyCome, entries.iter().map(line));
                 cursor.clone()
             }
-            Reply::Users { users, next_page_token } => {
-                self.extend(Kind::Table(USERS), users.iter().map(user));
+            Reply::ListUsers(Listing { rows, next_page_token }) => {
+                self.extend(Kind::Table(USERS), rows.iter().map(user));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
-            Reply::Accesses { accesses, next_page_token } => {
-                self.extend(Kind::Table(ACCESSES), accesses.iter().map(access));
+            Reply::ListAccesses(Listing { rows, next_page_token }) => {
+                self.extend(Kind::Table(ACCESSES), rows.iter().map(access));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             _ => return None,
@@ -88,12 +88,10 @@ fn after(command: &Command, token: String) -> Option<Command> {
     let mut command = command.clone();
     #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
     match &mut command {
-        Command::ListKeys { page, .. }
-        | Command::ListUsers { page }
-        | Command::ListAccesses { page } => {
-            *page = Page { token, ..page.clone() };
-        }
-        Command::Scan { cursor, .. } => *cursor = Some(token),
+        Command::ListKeys(listing) => listing.page.token = token,
+        Command::ListUsers(listing) => listing.page.token = token,
+        Command::ListAccesses(listing) => listing.page.token = token,
+        Command::Scan(scan) => scan.cursor = Some(token),
         _ => return None,
     }
     Some(command)

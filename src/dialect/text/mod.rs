@@ -15,7 +15,7 @@ use super::grammar::{Mode, Wrong, parse, split_blanks};
 use super::line::{Line, Lines, is_http};
 use super::words;
 use crate::model::{Error, Reply};
-use listing::Listing;
+use listing::Gathered;
 use slot::{Slot, Wording};
 
 const PREFIX: &str = "Error: ";
@@ -28,7 +28,7 @@ pub(super) struct Text {
     // What is left of the line, and how the command that runs is answered.
     slots: VecDeque<Slot>,
     running: Option<Wording>,
-    listing: Listing,
+    listing: Gathered,
     // Whether the reply in hand has begun: the first command's part may be empty.
     begun: bool,
     // How long it is so far.
@@ -137,7 +137,7 @@ impl StreamCodec for Text {
             Ok(Some(reply)) => self.reply(reply, wording, out),
             Ok(None) => self.say(b"", out),
             Err(error) => {
-                self.listing = Listing::default();
+                self.listing = Gathered::default();
                 self.say(words::for_error(&error, wording.errors, PREFIX).as_bytes(), out);
             }
         }

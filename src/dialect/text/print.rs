@@ -5,29 +5,20 @@ use super::slot::BLANK;
 use crate::model::{Key, Millis, Reply, User, Value};
 
 /// A reply that is no listing.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other replies print nothing")]
 pub(super) fn reply(reply: Reply) -> Vec<u8> {
     match reply {
-        Reply::Entry(entry) => return entry.value.as_bytes().to_vec(),
-        Reply::Delete { deleted, .. } => if deleted { "deleted" } else { BLANK }.to_owned(),
-        Reply::User(user) | Reply::WhoAmI { user, .. } => named(&user),
-        Reply::Encoded { bits: text }
-        | Reply::Decoded { text }
-        | Reply::Calculated { text, .. } => text,
-        Reply::Now { date, time_of_day, .. } => format!("{date} {time_of_day}"),
-        Reply::ServerInfo(server) => info::print(&server),
-        // Those of writes and of Auth have words of their own, listings their rows; the rest
-        // answers no command here.
-        Reply::Put { .. }
-        | Reply::Session(_)
-        | Reply::Keys { .. }
-        | Reply::Entries { .. }
-        | Reply::Users { .. }
-        | Reply::Accesses { .. }
-        | Reply::Batch { .. }
-        | Reply::Sent { .. }
-        | Reply::Members { .. }
-        | Reply::Rooms { .. }
-        | Reply::SignedOut => String::new(),
+        Reply::Get(entry) | Reply::GetOther(entry) => return entry.value.as_bytes().to_vec(),
+        Reply::Delete(done) => if done.deleted { "deleted" } else { BLANK }.to_owned(),
+        Reply::Upgrade(user) | Reply::Downgrade(user) => named(&user),
+        Reply::WhoAmI(identity) => named(&identity.user),
+        Reply::Encode(text) | Reply::Decode(text) => text,
+        Reply::Calculate(calculated) => calculated.text,
+        Reply::Now(time) => format!("{} {}", time.date, time.time_of_day),
+        Reply::GetServerInfo(server) => info::print(&server),
+        // Writes and Auth have words of their own, listings their rows; the rest answers no command
+        // of this protocol.
+        _ => String::new(),
     }
     .into_bytes()
 }

@@ -54,10 +54,7 @@ pub(super) fn of(parsed: Parsed) -> Result<Slot> {
     let Some(command) = parsed.call.command()? else { return Ok(Slot::Words(ILLEGAL.to_owned())) };
     let paged = matches!(
         command,
-        Command::ListKeys { .. }
-            | Command::Scan { .. }
-            | Command::ListUsers { .. }
-            | Command::ListAccesses { .. }
+        Command::ListKeys(_) | Command::Scan(_) | Command::ListUsers(_) | Command::ListAccesses(_)
     );
     let listing = paged.then(|| Box::new(command.clone()));
     Ok(Slot::Run(command, Wording { done, errors, listing }))

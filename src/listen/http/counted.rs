@@ -6,7 +6,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+use std::thread;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,6 +18,7 @@ use hyper::service::Service;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use crate::fast_path::poll::poll_once;
 use crate::listen::unsent::{Account, Held, Level};
 
 /// Frames below it are not worth the count.
@@ -122,17 +124,12 @@ where
         let state = if ledger.is_full() {
             State::Asked(Box::new((Arc::clone(&self.inner), request)))
         } else {
-            // Most are answered by the call itself. What is not is polled again, for somebody who
-            // can be woken. A panic is the request's, not the connection's, which is under way
-            // here.
-            let begin = || {
-                State::begun(
-                    self.inner.call(request),
-                    ledger,
-                    &mut Context::from_waker(Waker::noop()),
-                )
-            };
-            catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(State::Panicked)
+            // Most calls are answered at once. A panic is the request's, not the connection's,
+            // which is under way here.
+            match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+                Ok(answering) => State::begun(answering, ledger, poll_once),
+                Err(panic) => State::Panicked(panic),
+            }
         };
         Counting { state, room: None, ledger: Arc::clone(ledger) }
     }
@@ -160,13 +157,18 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin>,
     B: Body,
 {
-    fn begun(mut answering: S::Future, ledger: &Arc<Ledger>, context: &mut Context<'_>) -> Self {
-        match Pin::new(&mut answering).poll(context) {
-            Poll::Ready(Ok(response)) => {
+    fn begun(
+        mut answering: S::Future,
+        ledger: &Arc<Ledger>,
+        poll: impl FnOnce(Pin<&mut S::Future>) -> thread::Result<Poll<<S::Future as Future>::Output>>,
+    ) -> Self {
+        match poll(Pin::new(&mut answering)) {
+            Err(panic) => Self::Panicked(panic),
+            Ok(Poll::Ready(Ok(response))) => {
                 Self::Answered(response.map(|body| Counted::new(body, ledger)))
             }
-            Poll::Ready(Err(never)) => match never {},
-            Poll::Pending => Self::Begun(Box::new(answering)),
+            Ok(Poll::Ready(Err(never))) => match never {},
+            Ok(Poll::Pending) => Self::Begun(Box::new(answering)),
         }
     }
 }
@@ -202,9 +204,15 @@ where
         let state = match std::mem::replace(&mut this.state, State::Done) {
             State::Asked(asked) => {
                 let (service, request) = *asked;
-                State::begun(service.call(request), &this.ledger, context)
+                State::begun(service.call(request), &this.ledger, |future: Pin<&mut S::Future>| {
+                    Ok(future.poll(context))
+                })
             }
-            State::Begun(answering) => State::begun(*answering, &this.ledger, context),
+            State::Begun(answering) => {
+                State::begun(*answering, &this.ledger, |future: Pin<&mut S::Future>| {
+                    Ok(future.poll(context))
+                })
+            }
             State::Panicked(panic) => resume_unwind(panic),
             state @ (State::Answered(_) | State::Done) => state,
         };

@@ -17,9 +17,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::counted::{CountedService, Ledger};
-use super::seldom::Seldom;
-use super::together::{Driven, Together};
 use super::{Bounds, HttpService};
+use crate::fast_path::executor::{InlineConnection, InlineExecutor};
+use crate::fast_path::if_woken::PollIfWoken;
 use crate::listen::{ConnInfo, Permit};
 
 /// Streams that the peer reset and that are still being taken down, and resets of ours, before the
@@ -52,7 +52,7 @@ where
     S: HttpService,
 {
     let limits = &begun.bounds.limits;
-    let mut builder = http2::Builder::new(Together);
+    let mut builder = http2::Builder::new(InlineExecutor);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.keepalive_interval)
@@ -66,7 +66,8 @@ where
         .auto_date_header(false);
     let ledger = Ledger::of(&begun.bounds.unsent);
     let service = CountedService::new(service.connection(begun.info.clone()), &ledger);
-    let connection = Box::pin(Driven::new(builder.serve_connection(TokioIo::new(stream), service)));
+    let connection =
+        Box::pin(InlineConnection::new(builder.serve_connection(TokioIo::new(stream), service)));
     run(connection, ledger, begun)
 }
 
@@ -98,13 +99,13 @@ pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     fn graceful(self: Pin<&mut Self>);
 }
 
-impl<IO, S> Graceful for http2::Connection<IO, S, Together>
+impl<IO, S> Graceful for http2::Connection<IO, S, InlineExecutor>
 where
     S: HyperService<Incoming, Error: Into<Box<dyn StdError + Send + Sync>>, ResBody: 'static>,
     Self: Future<Output = hyper::Result<()>>,
     IO: Read + Write + Unpin,
     <S::ResBody as http_body::Body>::Error: Into<Box<dyn StdError + Send + Sync>>,
-    Together: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+    InlineExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
 {
     fn graceful(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -120,6 +121,12 @@ where
 {
     fn graceful(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+}
+
+impl<C: Graceful + Unpin> Graceful for InlineConnection<C> {
+    fn graceful(self: Pin<&mut Self>) {
+        self.connection().graceful();
     }
 }
 
@@ -142,7 +149,7 @@ async fn first<C: Graceful>(
     draining: &CancellationToken,
     time: Duration,
 ) -> Happened {
-    let beside = Seldom::new(async {
+    let beside = PollIfWoken::new(async {
         tokio::select! {
             biased;
             () = ledger.evicted.cancelled() => Happened::TooSlow,

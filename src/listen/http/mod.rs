@@ -23,12 +23,9 @@ use super::{Closing, ConnInfo, Connection, Door};
 mod counted;
 mod drive;
 mod first_bytes;
-mod notice;
 mod refuse;
 mod rewind;
-mod seldom;
 mod service;
-mod together;
 
 pub use service::{HttpService, Tower};
 

@@ -10,9 +10,9 @@ use super::room::{self, Room};
 
 use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Caller as Named, Dialect};
-use crate::model::{Command, Error, Reason, Result, UserName};
+use crate::model::{Command, Error, Method, Reason, Result, UserName};
 use crate::service::metrics::DoorCalls;
-use crate::service::{Caller, ConnectionSession, Method, Next, RoomEvent, Service};
+use crate::service::{Caller, ConnectionSession, Next, RoomEvent, Service};
 
 /// The client of one connection. Dropped, its session ends.
 pub(super) struct Member {
@@ -65,7 +65,7 @@ impl Member {
     /// Runs one action, and counts it as the call that it is.
     pub(super) async fn run(&mut self, action: Action) -> Answer {
         let method = match &action {
-            Action::Run(command) => Some(Method::of(command)),
+            Action::Run(command) => Some(command.method()),
             Action::SignIn(_) | Action::Join(_) => Some(Method::SignIn),
             Action::Post(_) => Some(Method::Send),
             Action::Log(_) => None,
@@ -106,7 +106,7 @@ impl Member {
         }
         let caller = self.caller();
         let patience = self.service.limits().call_timeout;
-        match timeout(patience, self.service.execute(&caller, command)).await {
+        match timeout(patience, self.service.execute_command(&caller, command)).await {
             Ok(answer) => answer.map(Some),
             Err(_) => Err(Error::new(
                 Reason::Deadline,

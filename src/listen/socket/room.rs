@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use crate::dialect::codec::RoomEvent;
+use crate::model::request::Chat;
 use crate::model::{Error, Result, RoomName, Saying};
 use crate::service::{self, Caller, Conversation, Next, Service};
 
@@ -16,7 +17,8 @@ pub(super) struct Room {
 impl Room {
     /// Joins `lobby`.
     pub(super) async fn join(service: &Service, caller: &Caller) -> Result<Self> {
-        let conversation = service.join(caller, &RoomName::new("")?, None).await?;
+        let conversation =
+            service.execute(caller, Chat { room: RoomName::new("")?, after: None }).await?;
         let joined_at = conversation.membership.welcome().latest.sequence;
         Ok(Self { conversation, joined_at })
     }

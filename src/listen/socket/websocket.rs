@@ -159,7 +159,9 @@ impl Talk {
         while let Some(action) = self.codec.next() {
             let answer = run(&mut self.member, action, &mut self.pace).await;
             let grown = match &answer {
-                Ok(Some(Reply::Entry(entry))) => entry.value.as_bytes().len(),
+                Ok(Some(Reply::Get(entry) | Reply::GetOther(entry))) => {
+                    entry.value.as_bytes().len()
+                }
                 Ok(_) | Err(_) => 0,
             };
             self.codec.answer(answer);

@@ -22,12 +22,13 @@ use serde_json::{Value as Json, json};
 use super::accesses::What;
 use super::authorize::session_expired;
 use super::limits::Limits;
-use super::method::Method;
 use super::session::{Life, Session};
 use super::token::TokenHash;
 use super::user::{Standing, User};
 use super::{Account, directory};
-use crate::model::{Access as AccessView, Error, Millis, Result, Role, User as UserView, UserName};
+use crate::model::{
+    Access as AccessView, Error, Method, Millis, Result, Role, User as UserView, UserName,
+};
 use crate::store::redis::{FOR_EVER, NameRecord, SessionRecord, UserRecord};
 use crate::store::{Backend, Clock, RedisEngine};
 

@@ -4,13 +4,13 @@
 use futures_util::future::join;
 
 use super::Shared;
-use crate::model::{Error, Put, Reply, RequestId, Result, UserName};
+use crate::model::request::Put;
+use crate::model::{Error, Result, UserName, Written};
 use crate::service::Service;
-use crate::service::authorize::Caller;
+use crate::service::authorize::Subject;
 use crate::service::fingerprint::Fingerprint;
-use crate::service::method::Method;
+use crate::store::Backend;
 use crate::store::redis::{RedisStore, Visit};
-use crate::store::{Backend, Written};
 
 impl Service {
     /// A put to the store of another, which the rule allows as far as it says without looking for
@@ -19,21 +19,20 @@ impl Service {
     pub(in crate::service) async fn put_other(
         &self,
         shared: &Shared,
-        caller: &Caller,
+        subject: &Subject<'_>,
         name: &UserName,
         put: Put,
-        request_id: Option<RequestId>,
-    ) -> Result<Reply> {
-        let method = Method::PutOther;
-        let own = redis(&caller.session()?.user.store)?;
+    ) -> Result<Written> {
+        let method = subject.method();
+        let own = redis(&subject.session()?.user.store)?;
         let named = Fingerprint::named(method.name(), name.folded()).put(&put).finish();
         let claim = async {
-            match &request_id {
+            match &put.request_id {
                 Some(id) => own.claim(id, &named).await.map(Some),
                 None => Ok(None),
             }
         };
-        let (owner, claim) = join(self.authorize(caller, method, Some(name)), claim).await;
+        let (owner, claim) = join(self.owner(subject), claim).await;
         let (owner, claim) = match (owner, claim) {
             (Ok(owner), claim) => (owner, claim?),
             (Err(error), claim) => {
@@ -48,7 +47,7 @@ impl Service {
         if let Some(claim) = &claim {
             store.check_age(claim)?;
         }
-        let (what, role) = Self::access(caller, method, put.key.as_str())?;
+        let (what, role) = Self::access(subject, put.key.as_str())?;
         let once =
             claim.map(|claim| (claim, Fingerprint::of(method.name(), owner.id).put(&put).finish()));
         let write = match self.write(put) {
@@ -62,8 +61,7 @@ impl Service {
             }
         };
         let visit = Visit { what: what.packed(), role: role.as_str() };
-        let Written { revision, durability } = store.put_visited(write, &visit, once).await?;
-        Ok(Reply::Put { revision, durability })
+        store.put_visited(write, &visit, once).await
     }
 }
 

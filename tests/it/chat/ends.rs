@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kvrpc::listen::Drained;
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::chat_request::Request;
-use kvrpc::service::Method;
 use tonic::Code;
 
 use super::talker::{Talk, in_words};

@@ -4,11 +4,11 @@ mod ends;
 mod flow;
 pub(crate) mod talker;
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::chat_request::Request;
 use kvrpc::pb::v1::chat_service_client::ChatServiceClient;
-use kvrpc::service::Method;
 
 use self::talker::Talk;
 use crate::grpc::people::{People, Who, sign_in};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use crate::cli::Cli;
 use crate::grpc::people::{accounts, auth, sign_in};

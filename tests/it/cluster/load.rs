@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use parking_lot::Mutex;
 use tonic::transport::Channel;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::watch_response::Event;
-use kvrpc::service::Method;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use tonic::Code;

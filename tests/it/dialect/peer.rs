@@ -9,10 +9,11 @@ use kvrpc::dialect::codec::{
     Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec,
 };
 use kvrpc::dialect::{Transport, find};
+use kvrpc::model::request::{Auth, GetOther, ListKeys, ListUsers, PutOther, Scan, Upgrade};
 use kvrpc::model::{
-    Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result,
-    Role, ServerInfo, SessionInfo, UpgradePolicy, User, UserName, Value, calculate, decode_bits,
-    encode_bits,
+    Access, Calculated, Command, DoorInfo, Durability, Entry, EntryPage, Error, Identity, Key,
+    KeyPage, Listing, Position, Reason, Reply, Result, Role, ServerInfo, SessionInfo, Time,
+    UpgradePolicy, User, UserName, Value, Written, calculate, decode_bits, encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
@@ -89,73 +90,76 @@ impl Peer {
         let me = self.me.clone();
         #[allow(clippy::wildcard_enum_match_arm, reason = "what no dialect needs of this peer")]
         match command {
-            Command::Get { key } => self.get(&me, &key),
-            Command::Put { put, .. } => self.put(&me, &put.key, put.value),
-            Command::GetOther { user, key } => {
-                self.other(&user).and_then(|user| self.get(&user, &key))
+            Command::Get(request) => self.get(&me, &request.key).map(Reply::Get),
+            Command::Put(put) => self.put(&me, &put.key, put.value).map(Reply::Put),
+            Command::GetOther(GetOther { user, key }) => {
+                self.other(&user).and_then(|user| self.get(&user, &key)).map(Reply::GetOther)
             }
-            Command::PutOther { user, put, .. } => {
-                self.other(&user).and_then(|user| self.put(&user, &put.key, put.value))
+            Command::PutOther(PutOther { user, put }) => {
+                let user = self.other(&user)?;
+                self.put(&user, &put.key, put.value).map(Reply::PutOther)
             }
-            Command::Upgrade { user: None }
+            Command::Upgrade(Upgrade { user: None })
                 if self.role == Role::Guest && self.policy == UpgradePolicy::Managers =>
             {
                 Err(error(Reason::UpgradeNotAllowed))
             }
-            Command::Upgrade { user: None } => {
+            Command::Upgrade(Upgrade { user: None }) => {
                 self.role = Role::Manager;
-                Ok(Reply::User(self.user()))
+                Ok(Reply::Upgrade(self.user()))
             }
-            Command::Auth { user, password } if user == "adam" && password == "bill" => {
+            Command::Auth(Auth { user, password }) if user == "adam" && password == "bill" => {
                 self.role = Role::Manager;
-                Ok(Reply::Session(SessionInfo {
+                Ok(Reply::Auth(SessionInfo {
                     token: String::new(),
                     user: self.user(),
                     expire_time: 0,
                 }))
             }
-            Command::Auth { .. } => Err(error(Reason::BadCredentials)),
-            Command::WhoAmI => {
-                Ok(Reply::WhoAmI { user: self.user(), expire_time: 0, upgrade_policy: self.policy })
-            }
-            Command::ListKeys { prefix, page, .. } if prefix.as_str() == "endless" => {
-                Ok(Reply::Keys {
+            Command::Auth(_) => Err(error(Reason::BadCredentials)),
+            Command::WhoAmI(_) => Ok(Reply::WhoAmI(Identity {
+                user: self.user(),
+                expire_time: 0,
+                upgrade_policy: self.policy,
+            })),
+            Command::ListKeys(ListKeys { prefix, page, .. }) if prefix.as_str() == "endless" => {
+                Ok(Reply::ListKeys(KeyPage {
                     keys: vec![Key::new("k".repeat(1_000))?; 1_000],
                     next_page_token: page.token + ".",
                     position: POSITION,
-                })
+                }))
             }
             // Pages of two, backwards, since no order of pages is promised.
-            Command::ListKeys { prefix, page, .. } => {
+            Command::ListKeys(ListKeys { prefix, page, .. }) => {
                 let keys =
                     self.store(&me).keys().rev().filter(|key| key.starts_with(prefix.as_str()));
                 let keys: Vec<_> = keys.map(|key| Key::new(key.as_str())).collect::<Result<_>>()?;
                 let (keys, next_page_token) = after(&page.token, &keys);
-                Ok(Reply::Keys { keys, next_page_token, position: POSITION })
+                Ok(Reply::ListKeys(KeyPage { keys, next_page_token, position: POSITION }))
             }
-            Command::Scan { keys_only, cursor, .. } => {
+            Command::Scan(Scan { keys_only, cursor, .. }) => {
                 let row = |(key, value): (&String, &Value)| {
                     Ok((Key::new(key.as_str())?, (!keys_only).then(|| value.clone()), 1, None))
                 };
                 let entries: Vec<_> = self.store(&me).iter().map(row).collect::<Result<_>>()?;
                 let (entries, cursor) = after(&cursor.unwrap_or_default(), &entries);
-                Ok(Reply::Entries {
+                Ok(Reply::Scan(EntryPage {
                     entries,
                     cursor: Some(cursor).filter(|cursor| !cursor.is_empty()),
                     position: POSITION,
-                })
+                }))
             }
-            Command::ListUsers { page } => {
+            Command::ListUsers(ListUsers { page }) => {
                 let users: Vec<_> = self
                     .stores
                     .keys()
                     .map(|name| User { name: name.clone(), role: Role::Guest })
                     .collect();
-                let (users, next_page_token) = after(&page.token, &users);
-                Ok(Reply::Users { users, next_page_token })
+                let (rows, next_page_token) = after(&page.token, &users);
+                Ok(Reply::ListUsers(Listing { rows, next_page_token }))
             }
-            Command::ListAccesses { .. } => Ok(Reply::Accesses {
-                accesses: vec![Access {
+            Command::ListAccesses(_) => Ok(Reply::ListAccesses(Listing {
+                rows: vec![Access {
                     user: User { name: "eve".to_owned(), role: Role::Manager },
                     account: "adam".to_owned(),
                     door: "grpc".into(),
@@ -166,19 +170,18 @@ impl Peer {
                     last_time: 60_000,
                 }],
                 next_page_token: String::new(),
-            }),
-            Command::GetServerInfo => Ok(Reply::ServerInfo(Box::new(server_info()))),
-            Command::Encode { text } => Ok(Reply::Encoded { bits: encode_bits(&text) }),
-            Command::Decode { bits } => Ok(Reply::Decoded { text: decode_bits(&bits)? }),
-            Command::Calculate { expression } => {
-                calculate(&expression).map(|(result, text)| Reply::Calculated { result, text })
-            }
-            Command::Now => Ok(Reply::Now {
+            })),
+            Command::GetServerInfo(_) => Ok(Reply::GetServerInfo(Box::new(server_info()))),
+            Command::Encode(request) => Ok(Reply::Encode(encode_bits(&request.text))),
+            Command::Decode(request) => decode_bits(&request.bits).map(Reply::Decode),
+            Command::Calculate(request) => calculate(&request.expression)
+                .map(|(result, text)| Reply::Calculate(Calculated { result, text })),
+            Command::Now(_) => Ok(Reply::Now(Time {
                 seconds: 0,
                 nanos: 0,
                 date: "2026-11-21".to_owned(),
                 time_of_day: "23:59:59".to_owned(),
-            }),
+            })),
             _ => Err(error(Reason::Draining)),
         }
     }
@@ -192,21 +195,21 @@ impl Peer {
         }
     }
 
-    fn get(&mut self, user: &str, key: &Key) -> Result<Reply> {
+    fn get(&mut self, user: &str, key: &Key) -> Result<Entry> {
         let value = self
             .store(user)
             .get(key.as_str())
             .cloned()
             .ok_or_else(|| error(Reason::KeyNotFound))?;
-        Ok(Reply::Entry(Entry { value, revision: 1, expire_time: None }))
+        Ok(Entry { value, revision: 1, expire_time: None })
     }
 
-    fn put(&mut self, user: &str, key: &Key, value: Value) -> Result<Reply> {
+    fn put(&mut self, user: &str, key: &Key, value: Value) -> Result<Written> {
         if key.as_str() == "full" {
             return Err(error(Reason::QuotaExceeded));
         }
         self.store(user).insert(key.as_str().to_owned(), value);
-        Ok(Reply::Put { revision: 1, durability: Durability::Local })
+        Ok(Written { revision: 1, durability: Durability::Local })
     }
 }
 

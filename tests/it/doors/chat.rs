@@ -45,8 +45,8 @@ async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
 
 #[tokio::test]
 async fn a_manager_ends_an_old_clients_session_while_it_only_listens() {
+    use kvrpc::model::Method;
     use kvrpc::pb::v1;
-    use kvrpc::service::Method;
 
     let server = server(&["chat"], "").await;
     let adam = manager(&server).await;

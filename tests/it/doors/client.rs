@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -1,8 +1,8 @@
 //! One directory: who came by one door is known at every other.
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use super::client::{OldClient, get_other, manager, server, value};
 use crate::harness::eventually;

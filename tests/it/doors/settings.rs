@@ -1,7 +1,7 @@
 //! Which doors there are.
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use super::client::{door, server};
 use crate::grpc::raw::Raw;

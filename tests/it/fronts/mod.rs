@@ -6,9 +6,9 @@ mod trips;
 
 use std::time::{Duration, Instant};
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use rustix::process::Signal;
 
 use crate::doors::client::OldClient;

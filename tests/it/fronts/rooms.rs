@@ -1,9 +1,9 @@
 //! Rooms that several servers share.
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::chat_response::Event;
-use kvrpc::service::Method;
 
 use super::Fronts;
 use crate::chat::talker::{Talk, in_words};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use kvrpc::model::Reason;
+use kvrpc::model::{Method, Permission};
 use kvrpc::pb::v1;
-use kvrpc::service::{Access, Method};
 use prost::Message;
 
 use super::people::{People, Who};
@@ -104,14 +104,15 @@ pub(super) fn operation_put(put: v1::PutOperation) -> v1::Operation {
 
 /// What becomes of a good request, by who makes it.
 fn want(method: Method, who: Who) -> Result<(), Reason> {
-    match (method.access(), who) {
-        (Access::Open, _) | (Access::OptionalSession, Who::Nobody) => Ok(()),
+    match (method.permission(), who) {
+        (Permission::Open, _) | (Permission::OptionalSession, Who::Nobody) => Ok(()),
         (_, Who::Nobody | Who::Malformed) => Err(Reason::SessionRequired),
         (_, Who::Expired | Who::Stranger) => Err(Reason::SessionExpired),
-        (Access::Session | Access::OptionalSession, _) | (_, Who::Manager) => Ok(()),
-        (Access::OwnOrManager | Access::Manager | Access::Promotion, Who::Guest | Who::Other) => {
-            Err(Reason::ManagerRequired)
-        }
+        (Permission::Session | Permission::OptionalSession, _) | (_, Who::Manager) => Ok(()),
+        (
+            Permission::OwnOrManager | Permission::Manager | Permission::Promotion,
+            Who::Guest | Who::Other,
+        ) => Err(Reason::ManagerRequired),
     }
 }
 

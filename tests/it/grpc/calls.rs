@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use prost::Message as _;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use super::access::{Row, join, operation_get, operation_put, row};
 use super::contract::{described, documented};

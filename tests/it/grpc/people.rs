@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use prost::Message as _;
 
 use super::raw::{Failure, Raw};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient;
 use kvrpc::pb::v1::{self, operation, operation_result, put_operation};
-use kvrpc::service::Method;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};

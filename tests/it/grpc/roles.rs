@@ -1,8 +1,8 @@
 //! How roles are given, held and taken, and what an owner learns of who used its store.
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use super::people::{People, Who, accounts, auth, sign_in};
 use super::raw::Raw;

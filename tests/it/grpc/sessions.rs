@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use tonic::Code;
 
 use super::people::{People, Who, accounts, auth, hash, sign_in};

@@ -1,8 +1,8 @@
 //! gRPC-Web: browsers of the origins that are allowed, and nobody else's.
 
 use base64::Engine as _;
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

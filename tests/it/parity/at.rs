@@ -1,8 +1,8 @@
 //! A user at a door: commands in the door's words, its answers as outcomes.
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::plan::{Ask, Outcome};

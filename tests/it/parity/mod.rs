@@ -7,8 +7,8 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 use prost::Message as _;
 
 use crate::doors::client::{manager, server};

@@ -1,7 +1,7 @@
 //! One directory: who came by one door is there at every other, in the role that any door gave.
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
-use kvrpc::service::Method;
 
 use super::at::{At, DOORS};
 use super::plan::{Ask, Outcome};

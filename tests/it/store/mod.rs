@@ -152,7 +152,7 @@ fn write_if(to: &str, value: &str, revision: u64) -> Write {
 }
 
 fn removal(of: &str) -> Delete {
-    Delete { key: key(of), if_revision: None }
+    Delete { key: key(of), if_revision: None, request_id: None }
 }
 
 fn get<S: Tested>(store: &S, of: &str) -> Option<Entry> {

@@ -217,7 +217,7 @@ impl Model {
             let store = &mut self.stores[request.target];
             outcomes.push(match step {
                 Step::Get { key } => Outcome::Get(store.entries.get(key.as_str()).cloned()),
-                Step::Delete(Delete { key, if_revision }) => {
+                Step::Delete(Delete { key, if_revision, .. }) => {
                     store.check(key.as_str(), *if_revision, began_at)?;
                     let deleted = store.entries.remove(key.as_str()).is_some();
                     store.revision += u64::from(deleted);
@@ -304,9 +304,11 @@ impl Model {
                 if_revision: if_revision(at, condition),
                 ..write(KEYS[at], &"v".repeat(size))
             }),
-            Change::Delete { key: at, condition } => {
-                Step::Delete(Delete { key: key(KEYS[at]), if_revision: if_revision(at, condition) })
-            }
+            Change::Delete { key: at, condition } => Step::Delete(Delete {
+                key: key(KEYS[at]),
+                if_revision: if_revision(at, condition),
+                request_id: None,
+            }),
         };
         let steps: Vec<Step> = changes.iter().map(step).collect();
         // A get alone takes no id.

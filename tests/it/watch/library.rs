@@ -90,7 +90,7 @@ fn a_sweep_tells_of_expiries_and_a_passed_expiry_is_one() {
     assert_eq!(seen(&mut watched), ["1 put a", "2 delete b true"]);
     engine.sweep();
     assert_eq!(seen(&mut watched), ["3 delete a true"]);
-    let delete = Delete { key: Key::new("a").unwrap(), if_revision: None };
+    let delete = Delete { key: Key::new("a").unwrap(), if_revision: None, request_id: None };
     store.delete(delete, None).now_or_never().unwrap().unwrap();
     assert_eq!(seen(&mut watched), Vec::<String>::new(), "nothing was there");
 }

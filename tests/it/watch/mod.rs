@@ -5,11 +5,11 @@ mod random;
 
 use std::time::Duration;
 
+use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient;
 use kvrpc::pb::v1::watch_response::Event;
-use kvrpc::service::Method;
 use tonic::Streaming;
 
 use crate::grpc::people::{People, Who};

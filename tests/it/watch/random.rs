@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kvrpc::model::Method;
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::watch_response::Event;
-use kvrpc::service::Method;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 

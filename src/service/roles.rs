@@ -1,27 +1,61 @@
 //! Roles, and who the caller is.
 
 use super::Service;
-use super::authorize::Caller;
-use super::method::Method;
+use super::authorize::{Handle, Subject};
 use super::user::{Standing, User};
-use crate::model::{Reply, Result, ServerInfo, UserName};
+use crate::model::request::{Downgrade, GetServerInfo, Upgrade, WhoAmI};
+use crate::model::{Identity, Result, ServerInfo, User as UserView};
 
-impl Service {
-    pub(super) async fn upgrade(&self, caller: &Caller, user: Option<&UserName>) -> Result<Reply> {
-        let target = self.authorize(caller, Method::Upgrade, user).await?;
-        let session = caller.session()?;
+impl Handle<Upgrade> for Service {
+    async fn handle(&self, subject: Subject<'_>, _: Upgrade) -> Result<UserView> {
+        let target = self.owner(&subject).await?;
+        let session = subject.session()?;
         if target.id == session.user.id {
-            // By its own word it becomes no more than that. A manager stays one: `promote` never
-            // lowers.
+            // A manager stays one: `promote` never lowers.
             if session.standing() == Standing::Guest {
                 self.raise(&target, Standing::SelfPromoted).await?;
             }
-            return Ok(Reply::User(session.view()));
+            return Ok(session.view());
         }
         self.raise(&target, Standing::Manager).await?;
-        Ok(Reply::User(target.view()))
+        Ok(target.view())
     }
+}
 
+impl Handle<Downgrade> for Service {
+    async fn handle(&self, subject: Subject<'_>, request: Downgrade) -> Result<UserView> {
+        let target = self.owner(&subject).await?;
+        if let Some(shared) = &self.shared {
+            shared.lower(&target, request.end_sessions).await?;
+        }
+        target.demote();
+        if request.end_sessions {
+            for session in target.sessions() {
+                self.end_session(&session);
+            }
+        }
+        Ok(target.view())
+    }
+}
+
+impl Handle<WhoAmI> for Service {
+    async fn handle(&self, subject: Subject<'_>, _: WhoAmI) -> Result<Identity> {
+        let session = subject.session()?;
+        Ok(Identity {
+            user: session.view(),
+            expire_time: session.expire_time(self.clock.now()),
+            upgrade_policy: self.upgrade_policy,
+        })
+    }
+}
+
+impl Handle<GetServerInfo> for Service {
+    async fn handle(&self, _: Subject<'_>, _: GetServerInfo) -> Result<Box<ServerInfo>> {
+        Ok(Box::new(self.server_info()))
+    }
+}
+
+impl Service {
     async fn raise(&self, user: &User, standing: Standing) -> Result<()> {
         if let Some(shared) = &self.shared {
             shared.raise(user, standing).await?;
@@ -30,37 +64,9 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn downgrade(
-        &self,
-        caller: &Caller,
-        user: &UserName,
-        end_sessions: bool,
-    ) -> Result<Reply> {
-        let target = self.authorize(caller, Method::Downgrade, Some(user)).await?;
-        if let Some(shared) = &self.shared {
-            shared.lower(&target, end_sessions).await?;
-        }
-        target.demote();
-        if end_sessions {
-            for session in target.sessions() {
-                self.end_session(&session);
-            }
-        }
-        Ok(Reply::User(target.view()))
-    }
-
-    pub(super) fn who_am_i(&self, caller: &Caller) -> Result<Reply> {
-        let session = caller.session()?;
-        Ok(Reply::WhoAmI {
-            user: session.view(),
-            expire_time: session.expire_time(self.clock.now()),
-            upgrade_policy: self.upgrade_policy,
-        })
-    }
-
-    pub(super) fn server_info(&self) -> Reply {
+    fn server_info(&self) -> ServerInfo {
         let limits = &self.limits;
-        Reply::ServerInfo(Box::new(ServerInfo {
+        ServerInfo {
             store_engine: self.engine.name(),
             durability: self.engine.durability(),
             upgrade_policy: self.upgrade_policy,
@@ -86,6 +92,6 @@ impl Service {
             max_kept_change_bytes: crate::store::KEPT_CHANGES.bytes as u64,
             heartbeat_interval: limits.heartbeat,
             doors: self.doors.get().cloned().unwrap_or_default(),
-        }))
+        }
     }
 }

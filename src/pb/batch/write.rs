@@ -1,64 +1,46 @@
 //! Replies to responses: values go from where the store gave them straight into what is sent.
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use crate::model::{Durability, Entry, Outcome};
+use crate::model::{Batched, Entry, Outcome};
+use crate::pb::codec::{Framed, Outgoing, put_prefix};
 use crate::pb::{reply, time};
 
-/// What a batch answers.
-#[derive(Clone, Copy)]
-pub(crate) struct Answer<'a> {
-    pub(crate) outcomes: &'a [Outcome],
-    pub(crate) revision: u64,
-    pub(crate) durability: Durability,
+/// A BatchResponse.
+#[derive(Debug)]
+pub struct BatchAnswer(Batched);
+
+impl From<Batched> for BatchAnswer {
+    fn from(batched: Batched) -> Self {
+        Self(batched)
+    }
 }
 
-/// Adds a GetResponse. What the caller puts before it is told its length.
-pub(crate) fn write_get(
-    entry: &Entry,
-    out: &mut BytesMut,
-    head: impl FnOnce(usize, &mut BytesMut),
-) {
-    head(entry_len(entry), out);
-    put_entry(entry, out);
+impl Outgoing for BatchAnswer {
+    fn framed(self) -> Bytes {
+        write(&self.0, 1, 0)
+    }
 }
 
-/// Adds a BatchResponse.
-pub(crate) fn write_batch(
-    answer: Answer<'_>,
-    out: &mut BytesMut,
-    head: impl FnOnce(usize, &mut BytesMut),
-) {
-    write(answer, 1, 0, out, head);
+/// Encodes a PipelineResponse.
+pub(crate) fn pipeline_answer(id: u64, batched: &Batched) -> Framed {
+    Framed(write(batched, 2, id))
 }
 
-/// Adds a PipelineResponse.
-pub(crate) fn write_pipeline(
-    id: u64,
-    answer: Answer<'_>,
-    out: &mut BytesMut,
-    head: impl FnOnce(usize, &mut BytesMut),
-) {
-    write(answer, 2, id, out, head);
-}
-
-/// `results` is the number of the results' field. Behind it come the revision's and the
-/// durability's, before it that of an id.
-fn write(
-    answer: Answer<'_>,
-    results: u8,
-    id: u64,
-    out: &mut BytesMut,
-    head: impl FnOnce(usize, &mut BytesMut),
-) {
-    let durability = u64::try_from(reply::durability(answer.durability)).unwrap_or_default();
-    let outcomes = answer.outcomes.iter().map(|outcome| field_len(field_len(outcome_len(outcome))));
-    let numbers = number_len(id) + number_len(answer.revision) + number_len(durability);
-    head(outcomes.sum::<usize>() + numbers, out);
+/// Encodes a response, framed. `results` is the number of the results' field: the revision's and
+/// the durability's follow it, that of an id precedes it.
+fn write(batched: &Batched, results: u8, id: u64) -> Bytes {
+    let durability = u64::try_from(reply::durability(batched.durability)).unwrap_or_default();
+    let outcomes =
+        batched.outcomes.iter().map(|outcome| field_len(field_len(outcome_len(outcome))));
+    let numbers = number_len(id) + number_len(batched.revision) + number_len(durability);
+    let mut framed = BytesMut::new();
+    let out = &mut framed;
+    put_prefix(outcomes.sum::<usize>() + numbers, out);
     put_number(1, id, out);
-    for outcome in answer.outcomes {
+    for outcome in &batched.outcomes {
         let length = outcome_len(outcome);
         put_head(results, field_len(length), out);
         match outcome {
@@ -78,11 +60,12 @@ fn write(
             }
         }
     }
-    put_number(results + 1, answer.revision, out);
+    put_number(results + 1, batched.revision, out);
     put_number(results + 2, durability, out);
+    framed.freeze()
 }
 
-/// Of the GetResult, PutResult or DeleteResult.
+/// Returns the length of a GetResult, PutResult or DeleteResult.
 fn outcome_len(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Get(entry) => entry.as_ref().map_or(0, entry_len),
@@ -91,7 +74,7 @@ fn outcome_len(outcome: &Outcome) -> usize {
     }
 }
 
-/// Of a GetResult or GetResponse.
+/// Returns the length of a GetResult.
 fn entry_len(entry: &Entry) -> usize {
     let expiry = entry.expire_time.map_or(0, |time| field_len(time::timestamp(time).encoded_len()));
     field_len(entry.value.as_bytes().len()) + number_len(entry.revision) + expiry
@@ -109,12 +92,12 @@ fn put_entry(entry: &Entry, out: &mut BytesMut) {
     }
 }
 
-/// Of a field of so many bytes, with its tag and their length.
+/// Returns the length of a field of so many bytes, with its tag and its length prefix.
 fn field_len(bytes: usize) -> usize {
     1 + varint_len(bytes as u64) + bytes
 }
 
-/// Of a field of a number. 0 is left out.
+/// Returns the length of a field of a number. A zero is left out.
 fn number_len(number: u64) -> usize {
     if number == 0 { 0 } else { 1 + varint_len(number) }
 }

@@ -13,34 +13,34 @@ const WOKEN: u8 = 2;
 /// Whether a future wants to be polled. Its task is woken once for that, and not while it runs
 /// anyway.
 #[derive(Default)]
-pub(super) struct Notice {
+pub(crate) struct CoalescingWaker {
     state: AtomicU8,
     task: AtomicWaker,
 }
 
-impl Notice {
+impl CoalescingWaker {
     /// One that was woken, for a first poll.
-    pub(super) fn woken() -> Self {
+    pub(crate) fn woken() -> Self {
         Self { state: AtomicU8::new(WOKEN), task: AtomicWaker::new() }
     }
 
     /// From now on and until [`take`](Self::take), being woken is noted, and wakes nothing.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.state.store(RUNNING, Ordering::Release);
     }
 
     /// Whether it was woken since the last time. From now on, being woken wakes the task.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.state.swap(IDLE, Ordering::AcqRel) == WOKEN
     }
 
     /// Wakes this task from now on.
-    pub(super) fn register(&self, task: &Waker) {
+    pub(crate) fn register(&self, task: &Waker) {
         self.task.register(task);
     }
 }
 
-impl Wake for Notice {
+impl Wake for CoalescingWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -69,21 +69,21 @@ mod tests {
 
     #[test]
     fn a_task_is_woken_only_while_it_does_not_run() {
-        let (notice, wakes) = (Arc::new(Notice::default()), Arc::new(Wakes::default()));
-        notice.register(&Waker::from(Arc::clone(&wakes)));
-        let waker = Waker::from(Arc::clone(&notice));
+        let (waking, wakes) = (Arc::new(CoalescingWaker::default()), Arc::new(Wakes::default()));
+        waking.register(&Waker::from(Arc::clone(&wakes)));
+        let waker = Waker::from(Arc::clone(&waking));
 
-        notice.begin();
-        assert!(!notice.take());
-        notice.begin();
+        waking.begin();
+        assert!(!waking.take());
+        waking.begin();
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert!(notice.take(), "it was woken while it ran");
+        assert!(waking.take(), "it was woken while it ran");
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
 
         waker.wake_by_ref();
         waker.wake();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "it is woken while it does not, once");
-        assert!(notice.take());
+        assert!(waking.take());
     }
 }

@@ -1,5 +1,4 @@
-//! The body of a stream of events: what its source has to say, heartbeats, and the reason of its
-//! end.
+//! A stream of events: those of its source, heartbeats, and the reason of its end.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -7,76 +6,73 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame};
+use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use crate::grpc::body::trailers;
 use crate::grpc::call::{Call, draining};
-use crate::grpc::deadline;
+use crate::grpc::{deadline, native};
 use crate::model::{Error, Reason, Result};
+use crate::pb::Framed;
 
-/// How often a stream looks whether its caller still has the role that it needs.
+/// Interval at which a stream checks that its caller still has the role that it needs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// After so many batches of events, a stream that always has more looks at the time, and whether it
-/// is to end.
-const BATCHES_AT_ONCE: u8 = 16;
+/// Number of messages after which a stream that always has more looks at its timers and signals.
+const MESSAGES_AT_ONCE: u16 = 256;
 
-/// Where a stream's events come from.
-pub(super) trait Source: Send + Unpin + 'static {
-    /// The next messages, framed; `None`: there will be no more.
+/// The source of a stream's events.
+pub(in crate::grpc) trait Source: Send + Unpin + 'static {
+    /// Returns the next message.
     fn poll_next(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<Outcome>;
 
-    /// A heartbeat, if it has begun.
-    fn heartbeat(&self) -> Option<Bytes>;
+    /// Returns a heartbeat, if the stream has begun and sends any.
+    fn heartbeat(&self) -> Option<Framed>;
 
-    /// Tells why the stream ends, if it has begun.
-    fn closing(&self, reason: Reason) -> Option<Bytes>;
+    /// Returns the message that tells why the stream ends, if it has begun and tells that.
+    fn closing(&self, reason: Reason) -> Option<Framed>;
 
-    /// Whether [`check`](Self::check) has to be asked from time to time.
-    fn has_to_be_checked(&self) -> bool;
+    /// Returns true if [`check`](Self::check) may fail at a later time.
+    fn needs_checks(&self) -> bool;
 
-    /// Whether the caller may go on.
+    /// Checks that the caller may go on.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it may not.
     fn check(&self, call: &Call) -> Result<()>;
 }
 
-/// What a source gives.
-pub(super) enum Outcome {
-    /// Messages, framed.
-    Messages(Bytes),
-    /// There will be no more.
+/// The next thing of a source.
+pub(in crate::grpc) enum Outcome {
+    Message(Framed),
+    /// The end, without a fault.
     End,
-    /// It failed.
     Failed(Error),
     /// A request could not be read, as tonic says.
     Refused(Status),
 }
 
-/// A stream's body.
-pub(super) struct Events<S> {
+/// A stream of events, for one call.
+pub(in crate::grpc) struct Events<S> {
     call: Arc<Call>,
     source: S,
-    /// The connection or the server wants it to end.
+    /// Ready when the connection or the server wants the stream to end.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// The session ended.
+    /// Ready when the session has ended.
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     timer: Pin<Box<Sleep>>,
     next_heartbeat: Instant,
     next_check: Option<Instant>,
-    batches: u8,
+    /// Messages since the signals were looked at.
+    messages: u16,
     /// The task that the signals wake.
     task: Option<Waker>,
-    state: State,
+    phase: Phase,
 }
 
-enum State {
+enum Phase {
     Open,
-    /// All was said but the status.
+    /// The status is all that is left to send.
     Ending(Status),
     Done,
 }
@@ -85,7 +81,7 @@ impl<S: Source> Events<S> {
     pub(super) fn new(call: Arc<Call>, source: S) -> Self {
         let now = Instant::now();
         let next_heartbeat = now + call.service().limits().heartbeat;
-        let next_check = source.has_to_be_checked().then(|| now + CHECK_INTERVAL);
+        let next_check = source.needs_checks().then(|| now + CHECK_INTERVAL);
         let closing = Box::pin(call.closing().cancelled_owned());
         let ended = call
             .caller
@@ -100,9 +96,9 @@ impl<S: Source> Events<S> {
             timer: Box::pin(sleep_until(now)),
             next_heartbeat,
             next_check,
-            batches: 0,
+            messages: 0,
             task: None,
-            state: State::Open,
+            phase: Phase::Open,
         };
         this.set_timer();
         this
@@ -121,12 +117,12 @@ impl<S: Source> Events<S> {
         if let Err(error) = self.call.caller.session() {
             return Poll::Ready(Outcome::Failed(error));
         }
-        if self.batches < BATCHES_AT_ONCE {
+        if self.messages < MESSAGES_AT_ONCE {
             if let Poll::Ready(outcome) = self.source.poll_next(context, &self.call) {
-                self.batches += 1;
+                self.messages += 1;
                 return Poll::Ready(outcome);
             }
-            self.batches = 0;
+            self.messages = 0;
             // Most turns come of an event or of HTTP/2's flow control, and have nothing to do with
             // the signals, which wait for this task already.
             return if self.is_undisturbed(context) {
@@ -135,7 +131,7 @@ impl<S: Source> Events<S> {
                 self.poll_signals(context)
             };
         }
-        self.batches = 0;
+        self.messages = 0;
         match self.poll_signals(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome),
             Poll::Pending => self.source.poll_next(context, &self.call),
@@ -180,50 +176,45 @@ impl<S: Source> Events<S> {
             }
             self.set_timer();
             if due && let Some(heartbeat) = self.source.heartbeat() {
-                return Poll::Ready(Outcome::Messages(heartbeat));
+                return Poll::Ready(Outcome::Message(heartbeat));
             }
         }
         Poll::Pending
     }
 }
 
-impl<S: Source> HttpBody for Events<S> {
-    type Data = Bytes;
-    type Error = Status;
+impl<S: Source> Stream for Events<S> {
+    type Item = std::result::Result<Framed, Status>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Status>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        loop {
-            match std::mem::replace(&mut this.state, State::Done) {
-                State::Done => return Poll::Ready(None),
-                State::Ending(status) => return Poll::Ready(Some(trailers(&status))),
-                State::Open => {}
+        match std::mem::replace(&mut this.phase, Phase::Done) {
+            Phase::Done => return Poll::Ready(None),
+            Phase::Ending(status) => return Poll::Ready(Some(Err(status))),
+            Phase::Open => {}
+        }
+        let Poll::Ready(outcome) = this.poll_open(context) else {
+            this.phase = Phase::Open;
+            return Poll::Pending;
+        };
+        match outcome {
+            Outcome::Message(message) => {
+                this.phase = Phase::Open;
+                Poll::Ready(Some(Ok(message)))
             }
-            let Poll::Ready(outcome) = this.poll_open(context) else {
-                this.state = State::Open;
-                return Poll::Pending;
-            };
-            match outcome {
-                Outcome::Messages(bytes) => {
-                    this.state = State::Open;
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-                Outcome::End => this.state = State::Ending(Status::ok("")),
-                Outcome::Refused(status) => this.state = State::Ending(status),
-                Outcome::Failed(error) => {
-                    this.state = State::Ending(this.call.fail(&error));
-                    if let Some(bytes) = this.source.closing(error.reason()) {
-                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                    }
-                }
+            Outcome::End => Poll::Ready(None),
+            Outcome::Refused(status) => Poll::Ready(Some(Err(match native::unreadable(&status) {
+                Some(error) => this.call.fail(&error),
+                None => status,
+            }))),
+            Outcome::Failed(error) => {
+                let status = this.call.fail(&error);
+                let Some(closing) = this.source.closing(error.reason()) else {
+                    return Poll::Ready(Some(Err(status)));
+                };
+                this.phase = Phase::Ending(status);
+                Poll::Ready(Some(Ok(closing)))
             }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Done)
     }
 }

@@ -8,15 +8,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use hyper::rt::Executor;
 
-use super::drive::Graceful;
-use super::notice::Notice;
+use super::poll::poll_once;
+use super::waker::CoalescingWaker;
 
 type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
@@ -34,9 +33,9 @@ thread_local! {
 
 /// Keeps what the connection under way on this thread hands over; spawns everything else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Together;
+pub(crate) struct InlineExecutor;
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Together {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InlineExecutor {
     fn execute(&self, future: F) {
         ARRIVED.with_borrow_mut(|arrived| match arrived {
             Some(arrived) => arrived.push(Box::pin(future)),
@@ -54,24 +53,29 @@ const CROWDED_FOR: u64 = 65_536;
 /// How often a connection is polled at once before others have their turn.
 const MAX_TURNS: usize = 16;
 
-/// A connection whose executor is [`Together`].
+/// A connection whose executor is [`InlineExecutor`].
 ///
 /// The answers wake it, to flush them. With few connections it then waits for its turn: the answers
 /// of several go out one after another, for which a client is woken once. In a crowd it is polled
 /// again at once.
-pub(super) struct Driven<C> {
+pub(crate) struct InlineConnection<C> {
     connection: C,
-    notice: Arc<Notice>,
-    /// The notice's.
+    coalescing: Arc<CoalescingWaker>,
+    /// The coalescing's.
     waker: Waker,
     /// The number of the poll since which it has waited for its turn to flush.
     waits_since: Option<u64>,
 }
 
-impl<C> Driven<C> {
-    pub(super) fn new(connection: C) -> Self {
-        let notice = Arc::new(Notice::default());
-        Self { connection, waker: Waker::from(Arc::clone(&notice)), notice, waits_since: None }
+impl<C> InlineConnection<C> {
+    pub(crate) fn new(connection: C) -> Self {
+        let coalescing = Arc::new(CoalescingWaker::default());
+        Self {
+            connection,
+            waker: Waker::from(Arc::clone(&coalescing)),
+            coalescing,
+            waits_since: None,
+        }
     }
 }
 
@@ -97,20 +101,16 @@ impl Drop for Collecting {
 
 /// Runs what arrived.
 fn run(arrived: &mut Arrived) {
-    // What has to wait becomes a task, which polls it once more: from then on it is that one which
-    // is woken.
-    let mut nobody = Context::from_waker(Waker::noop());
     for mut request in arrived.drain(..) {
-        // As in a task of its own, a panic ends this request alone.
-        if let Ok(Poll::Pending) =
-            catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut nobody)))
-        {
+        // As in a task of its own, a panic ends this request alone. A request that has to wait
+        // becomes a task, which polls it again.
+        if let Ok(Poll::Pending) = poll_once(request.as_mut()) {
             tokio::spawn(request);
         }
     }
 }
 
-impl<C: Future + Unpin> Future for Driven<C> {
+impl<C: Future + Unpin> Future for InlineConnection<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -122,16 +122,16 @@ impl<C: Future + Unpin> Future for Driven<C> {
         }
         let turns = if number < CROWDED_UNTIL.get() { MAX_TURNS } else { 1 };
 
-        this.notice.register(context.waker());
+        this.coalescing.register(context.waker());
         let mut noted = Context::from_waker(&this.waker);
         for _ in 0..turns {
-            this.notice.begin();
+            this.coalescing.begin();
             let collecting = Collecting::into(SPARE.take());
             let polled = Pin::new(&mut this.connection).poll(&mut noted);
             let mut arrived = collecting.take();
             run(&mut arrived);
             SPARE.set(arrived);
-            let woken = this.notice.take();
+            let woken = this.coalescing.take();
             if polled.is_ready() || !woken {
                 return polled;
             }
@@ -142,9 +142,10 @@ impl<C: Future + Unpin> Future for Driven<C> {
     }
 }
 
-impl<C: Graceful + Unpin> Graceful for Driven<C> {
-    fn graceful(mut self: Pin<&mut Self>) {
-        Pin::new(&mut self.connection).graceful();
+impl<C: Unpin> InlineConnection<C> {
+    /// Returns the connection.
+    pub(crate) fn connection(self: Pin<&mut Self>) -> Pin<&mut C> {
+        Pin::new(&mut self.get_mut().connection)
     }
 }
 
@@ -183,9 +184,9 @@ mod tests {
     /// How often each of so many connections was polled before a second turn, and woke its task.
     fn first_turn(connections: usize) -> Vec<(usize, usize)> {
         let mut all: Vec<_> = (0..connections)
-            .map(|_| (Driven::new(Answering { polls: 0 }), Arc::new(Wakes::default())))
+            .map(|_| (InlineConnection::new(Answering { polls: 0 }), Arc::new(Wakes::default())))
             .collect();
-        let mut turn = |(driven, wakes): &mut (Driven<Answering>, Arc<Wakes>)| {
+        let mut turn = |(driven, wakes): &mut (InlineConnection<Answering>, Arc<Wakes>)| {
             let waker = Waker::from(Arc::clone(wakes));
             assert!(Pin::new(driven).poll(&mut Context::from_waker(&waker)).is_pending());
         };

@@ -1,4 +1,4 @@
-//! A future that is seldom woken, beside one that often is.
+//! A future that is if_woken woken, beside one that often is.
 //!
 //! Whoever is woken for one of several futures polls them all, since nothing says which it was. On
 //! a connection that is woken for each request, that would be a look at every timer and token that
@@ -10,31 +10,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::notice::Notice;
+use super::waker::CoalescingWaker;
 
 /// Polls its future when that was woken, and else not.
-pub(super) struct Seldom<F> {
+pub(crate) struct PollIfWoken<F> {
     future: Pin<Box<F>>,
-    notice: Arc<Notice>,
+    coalescing: Arc<CoalescingWaker>,
 }
 
-impl<F: Future> Seldom<F> {
-    pub(super) fn new(future: F) -> Self {
-        Self { future: Box::pin(future), notice: Arc::new(Notice::woken()) }
+impl<F: Future> PollIfWoken<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Box::pin(future), coalescing: Arc::new(CoalescingWaker::woken()) }
     }
 }
 
-impl<F: Future> Future for Seldom<F> {
+impl<F: Future> Future for PollIfWoken<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         // Before the look: who is woken from now on wakes this task.
-        this.notice.register(context.waker());
-        if !this.notice.take() {
+        this.coalescing.register(context.waker());
+        if !this.coalescing.take() {
             return Poll::Pending;
         }
-        let waker = Waker::from(Arc::clone(&this.notice));
+        let waker = Waker::from(Arc::clone(&this.coalescing));
         this.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
@@ -67,13 +67,13 @@ mod tests {
     fn it_is_polled_when_it_was_woken_and_wakes_the_task_that_polled_it_last() {
         let (polls, notify) = (AtomicUsize::new(0), Notify::new());
         let mut notified = Box::pin(notify.notified());
-        let mut seldom = Seldom::new(std::future::poll_fn(|context| {
+        let mut if_woken = PollIfWoken::new(std::future::poll_fn(|context| {
             polls.fetch_add(1, Ordering::SeqCst);
             notified.as_mut().poll(context)
         }));
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let mut poll = |task: &Arc<Count>| {
-            Pin::new(&mut seldom).poll(&mut Context::from_waker(&Waker::from(Arc::clone(task))))
+            Pin::new(&mut if_woken).poll(&mut Context::from_waker(&Waker::from(Arc::clone(task))))
         };
         for task in [&first, &first, &second, &second] {
             assert!(poll(task).is_pending());

@@ -7,27 +7,63 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream as _};
-use tokio::time::{Sleep, sleep};
-use tonic::Streaming;
+use tokio::time::{Sleep, sleep, timeout};
+use tonic::{Request as TonicRequest, Response, Status, Streaming};
 
-use super::events::{Outcome, Source};
-use super::frame::{Batch, frame};
+use super::events::{Events, Outcome, Source};
+use super::guard::Guarded;
 use crate::grpc::call::Call;
-use crate::grpc::{deadline, native};
-use crate::model::{Error, Position, Reason, Result, RoomName, Saying};
-use crate::pb;
+use crate::grpc::deadline;
+use crate::model::{Error, Position, Reason, Result, RoomName, Saying, request};
 use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
+use crate::pb::{self, Framed};
 use crate::service::rooms::{RoomEvent, Said};
 use crate::service::{Conversation, Next};
 
 /// Answers of this stream's own that wait to go out; with so many, no more requests are read.
 const MAX_WAITING: usize = 64;
 
+/// The stream of Chat.
+pub(in crate::grpc) type ChatStream = Guarded<Events<Room>>;
+/// The stream of Subscribe.
+pub(in crate::grpc) type SubscribeStream = Guarded<Events<Room>>;
+
+/// Answers Chat. Its requests are read while the reply's stream is polled: a client that does not
+/// read is not listened to either.
+pub(in crate::grpc) async fn chat(
+    call: &Arc<Call>,
+    request: TonicRequest<Streaming<v1::ChatRequest>>,
+) -> std::result::Result<Response<ChatStream>, Status> {
+    // The headers go out before the first request: a client may wait for them before it sends one.
+    let patience = call.service().limits().call_timeout;
+    Ok(respond(call, Room::chat(Arc::clone(call), request.into_inner(), patience)))
+}
+
+/// Answers Subscribe.
+pub(in crate::grpc) async fn subscribe(
+    call: &Arc<Call>,
+    request: TonicRequest<v1::SubscribeRequest>,
+) -> std::result::Result<Response<SubscribeStream>, Status> {
+    let opening = async {
+        let command = request::Subscribe::try_from(request.into_inner())?;
+        let joining = call.execute(command);
+        match timeout(call.service().limits().call_timeout, joining).await {
+            Ok(joined) => Ok(Room::subscribe(Arc::clone(call), joined?)),
+            Err(_) => Err(deadline::exceeded()),
+        }
+    };
+    let room = opening.await.map_err(|error: Error| call.fail(&error))?;
+    Ok(respond(call, room))
+}
+
+fn respond(call: &Arc<Call>, room: Room) -> Response<Guarded<Events<Room>>> {
+    Response::new(Guarded::new(Events::new(Arc::clone(call), room), Arc::clone(call)))
+}
+
 /// A stream in a room, or on its way into one.
-pub(super) struct Room {
+pub(in crate::grpc) struct Room {
     call: Arc<Call>,
     /// `None`: Subscribe, or the client has ended its side.
     requests: Option<Streaming<v1::ChatRequest>>,
@@ -40,7 +76,7 @@ pub(super) struct Room {
     /// What it gets to join.
     patience: Option<Pin<Box<Sleep>>>,
     /// Answers that go out before any more events.
-    out: VecDeque<Bytes>,
+    out: VecDeque<Framed>,
     /// Messages that were taken, with their places: each is acknowledged once the stream has come
     /// to that place, so that positions rise.
     taken: VecDeque<(Position, String)>,
@@ -53,17 +89,13 @@ pub(super) struct Room {
 
 impl Room {
     /// A stream that joins with its first request, within `patience`.
-    pub(super) fn chat(
-        call: Arc<Call>,
-        requests: Streaming<v1::ChatRequest>,
-        patience: Duration,
-    ) -> Self {
+    fn chat(call: Arc<Call>, requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
         let patience = Some(Box::pin(sleep(patience)));
         Self { requests: Some(requests), ends: true, patience, ..Self::empty(call) }
     }
 
     /// A stream that has joined, and says nothing.
-    pub(super) fn subscribe(call: Arc<Call>, conversation: Conversation) -> Self {
+    fn subscribe(call: Arc<Call>, conversation: Conversation) -> Self {
         let mut this = Self::empty(call);
         this.begin(conversation);
         this
@@ -98,9 +130,9 @@ impl Room {
     }
 
     /// Something that concerns this stream alone, at the place to which it has come.
-    fn about(&self, event: Event) -> Option<Bytes> {
+    fn about(&self, event: Event) -> Option<Framed> {
         let position = self.conversation.as_ref()?.membership.position();
-        Some(frame(&v1::ChatResponse { position: Some(position.into()), event: Some(event) }))
+        Some(Framed::new(&v1::ChatResponse { position: Some(position.into()), event: Some(event) }))
     }
 
     /// The next request.
@@ -119,10 +151,7 @@ impl Room {
                 Some(request) => Poll::Ready(Ok(Some(request))),
                 None => Poll::Ready(Ok(Some(Request::Message(v1::ChatMessage::default())))),
             },
-            Poll::Ready(Some(Err(status))) => Poll::Ready(Err(match native::unreadable(&status) {
-                Some(error) => Outcome::Failed(error),
-                None => Outcome::Refused(status),
-            })),
+            Poll::Ready(Some(Err(status))) => Poll::Ready(Err(Outcome::Refused(status))),
         }
     }
 
@@ -163,7 +192,7 @@ impl Room {
             let call = Arc::clone(&self.call);
             self.joining = Some(Box::pin(async move {
                 let room = RoomName::new(join.room)?;
-                call.service().join(&call.caller, &room, join.after.map(Into::into)).await
+                call.execute(request::Chat { room, after: join.after.map(Into::into) }).await
             }));
         }
         let Some(joining) = &mut self.joining else { return Poll::Pending };
@@ -266,53 +295,40 @@ impl Room {
         self.out.extend(self.about(Event::Rejected(rejected)));
     }
 
-    /// Acknowledges the messages whose places the stream has come to.
-    fn acknowledge(&mut self, batch: &mut Batch) {
-        let Some(conversation) = &self.conversation else { return };
-        let place = conversation.membership.position();
-        // In a room that is another by now, the place never comes.
-        while let Some((taken, _)) = self.taken.front()
-            && (taken.epoch != place.epoch || taken.sequence <= place.sequence)
-        {
-            let Some((taken, client_message_id)) = self.taken.pop_front() else { return };
-            let position = if taken.epoch == place.epoch { taken } else { place };
-            let ack = Event::Ack(v1::Ack { client_message_id });
-            batch.push(frame(&v1::ChatResponse {
-                position: Some(position.into()),
-                event: Some(ack),
-            }));
+    /// Acknowledges the next message whose position the stream has reached.
+    fn acknowledge(&mut self) -> Option<Framed> {
+        let place = self.conversation.as_ref()?.membership.position();
+        let (taken, _) = self.taken.front()?;
+        // In a room of another generation the position is never reached.
+        if taken.epoch == place.epoch && taken.sequence > place.sequence {
+            return None;
         }
+        let (taken, client_message_id) = self.taken.pop_front()?;
+        let position = if taken.epoch == place.epoch { taken } else { place };
+        let ack = Event::Ack(v1::Ack { client_message_id });
+        Some(Framed::new(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }))
     }
 
-    fn encoded(&self, next: Next<RoomEvent>) -> Option<Bytes> {
+    fn encoded(&self, next: Next<RoomEvent>) -> Option<Framed> {
         let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
         let position = self.conversation.as_ref()?.membership.position();
         let at = |sequence| Position { sequence, ..position };
-        Some(event.encoded(|event| frame(&pb::room_event(at(event.sequence), &event.body))).clone())
+        let encode = |event: &crate::service::Event<RoomEvent>| {
+            Framed::new(&pb::room_event(at(event.sequence), &event.body)).0
+        };
+        Some(Framed(event.encoded(encode).clone()))
     }
 
-    /// What is there to be sent.
-    fn collect(&mut self, context: &mut Context<'_>) -> Batch {
-        let mut batch = Batch::default();
-        self.out.drain(..).for_each(|frame| batch.push(frame));
-        self.acknowledge(&mut batch);
-        while !batch.is_full() {
-            let Some(conversation) = &mut self.conversation else { break };
-            let membership = &mut conversation.membership;
-            // To wait is worth its while only for who has nothing else to send.
-            let next = if batch.is_empty() {
-                match membership.poll_next(context) {
-                    Poll::Ready(next) => Some(next),
-                    Poll::Pending => None,
-                }
-            } else {
-                membership.try_next()
-            };
-            let Some(frame) = next.and_then(|next| self.encoded(next)) else { break };
-            batch.push(frame);
-            self.acknowledge(&mut batch);
+    /// Returns the next message to send: answers of this stream's own before any more events.
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Framed> {
+        if let Some(message) = self.out.pop_front().or_else(|| self.acknowledge()) {
+            return Poll::Ready(message);
         }
-        batch
+        let Some(conversation) = &mut self.conversation else { return Poll::Pending };
+        let Poll::Ready(next) = conversation.membership.poll_next(context) else {
+            return Poll::Pending;
+        };
+        self.encoded(next).map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -328,23 +344,23 @@ impl Source for Room {
         if let Err(outcome) = self.take_requests(context) {
             return Poll::Ready(outcome);
         }
-        if let Some(bytes) = self.collect(context).finish() {
-            return Poll::Ready(Outcome::Messages(bytes));
+        if let Poll::Ready(message) = self.poll_message(context) {
+            return Poll::Ready(Outcome::Message(message));
         }
         let waiting = self.held.is_some() || self.saying.is_some() || !self.taken.is_empty();
         let over = self.ends && self.requests.is_none() && !waiting;
         if over { Poll::Ready(Outcome::End) } else { Poll::Pending }
     }
 
-    fn heartbeat(&self) -> Option<Bytes> {
+    fn heartbeat(&self) -> Option<Framed> {
         self.about(Event::Heartbeat(v1::Heartbeat {}))
     }
 
-    fn closing(&self, reason: Reason) -> Option<Bytes> {
+    fn closing(&self, reason: Reason) -> Option<Framed> {
         self.about(Event::Closing(v1::Closing { reason: reason.as_str().to_owned() }))
     }
 
-    fn has_to_be_checked(&self) -> bool {
+    fn needs_checks(&self) -> bool {
         false
     }
 

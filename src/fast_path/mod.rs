@@ -1,0 +1,21 @@
+//! All that exists for speed alone on the way of a gRPC call.
+//!
+//! Nothing here decides, checks or changes anything: without it every call is answered the same,
+//! only slower. The feature `generated-glue` replaces [`glue`] by tonic's generated servers, and CI
+//! runs the tests of gRPC both ways.
+//!
+//! | part | in place of | brings |
+//! |---|---|---|
+//! | [`glue`] | tonic's generated servers: a buffer of 8 KiB and a copy of each message | see below |
+//! | [`executor`] | a task for each request | an allocation, a turn of the scheduler and a wake |
+//! | [`waker`], [`if_woken`] | polls of all timers of a connection at each request | cache misses |
+//! | [`poll`] | a task for each call of a connection | the answer is there in hyper's `call` |
+//!
+//! The figures, with the commands to repeat them, are in `docs/design/decisions.md`.
+
+pub(crate) mod executor;
+#[cfg(not(feature = "generated-glue"))]
+pub(crate) mod glue;
+pub(crate) mod if_woken;
+pub(crate) mod poll;
+pub(crate) mod waker;

@@ -1,0 +1,222 @@
+//! The contents of replies.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{Durability, Key, Millis, Role, UpgradePolicy, Value};
+
+/// What one operation of a batch did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the result of the operation of its name")]
+pub enum Outcome {
+    Get(Option<Entry>),
+    Put { revision: u64 },
+    Delete { deleted: bool },
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Value,
+    /// The store's revision at the key's last write.
+    pub revision: u64,
+    /// When the key goes; `None`: never.
+    pub expire_time: Option<Millis>,
+}
+
+/// A place in a store's sequence of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which life of the sequence.
+    pub epoch: u64,
+    /// How many changes there were.
+    pub sequence: u64,
+}
+
+/// A user, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name, as it wrote it.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+}
+
+/// A room, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its name, as the first that used it wrote it.
+    pub name: String,
+    /// How many are in it.
+    pub member_count: u32,
+}
+
+/// A write that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The revision that it made.
+    pub revision: u64,
+    /// The degree to which the write is kept.
+    pub durability: Durability,
+}
+
+/// A removal that was done, or found nothing to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// True if the key was there.
+    pub deleted: bool,
+    /// The store's revision afterwards.
+    pub revision: u64,
+    /// The degree to which the removal is kept.
+    pub durability: Durability,
+}
+
+/// A batch that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batched {
+    /// One outcome for each operation, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The store's revision afterwards.
+    pub revision: u64,
+    /// The degree to which the batch is kept.
+    pub durability: Durability,
+}
+
+/// A page of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPage {
+    /// The keys.
+    pub keys: Vec<Key>,
+    /// The token of the next page; empty after the last.
+    pub next_page_token: String,
+    /// The store's position when the listing began.
+    pub position: Position,
+}
+
+/// The entries of one step of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryPage {
+    /// Key, value unless only keys were asked for, revision, expiry.
+    pub entries: Vec<(Key, Option<Value>, u64, Option<Millis>)>,
+    /// The cursor of the next step, or `None` after the last.
+    pub cursor: Option<String>,
+    /// The store's position when the scan began.
+    pub position: Position,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The token of the next page; empty after the last.
+    pub next_page_token: String,
+}
+
+/// The caller, as the server knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name and role.
+    pub user: User,
+    /// The time at which its session ends, if it is not used until then.
+    pub expire_time: Millis,
+    /// The callers that may promote a guest.
+    pub upgrade_policy: UpgradePolicy,
+}
+
+/// The server's time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since the Unix epoch.
+    pub seconds: i64,
+    /// Nanoseconds of the second.
+    pub nanos: i32,
+    /// The local date.
+    pub date: String,
+    /// The local time of day.
+    pub time_of_day: String,
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calculated {
+    /// The value.
+    pub result: f64,
+    /// The value as the `calc` protocol writes it.
+    pub text: String,
+}
+
+/// A session that was opened, or that took a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// The bearer token; a secret.
+    pub token: String,
+    /// Who the session is.
+    pub user: User,
+    /// When it ends.
+    pub expire_time: Millis,
+}
+
+/// What another user did with a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Who.
+    pub user: User,
+    /// The account whose role was used; empty: the user's own.
+    pub account: String,
+    /// The door.
+    pub door: Cow<'static, str>,
+    /// The RPC.
+    pub method: &'static str,
+    /// The key, or the prefix of a listing.
+    pub key: String,
+    /// How many times.
+    pub count: u64,
+    /// The first time.
+    pub first_time: Millis,
+    /// The latest time.
+    pub last_time: Millis,
+}
+
+/// What the server tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the field of its name in the contract")]
+pub struct ServerInfo {
+    pub store_engine: &'static str,
+    pub durability: Durability,
+    pub upgrade_policy: UpgradePolicy,
+    pub max_keys_per_user: u64,
+    pub max_bytes_per_user: u64,
+    pub entry_overhead_bytes: u32,
+    pub max_bytes_total: u64,
+    pub max_sessions: u64,
+    pub guest_idle_timeout: Duration,
+    pub account_session_age: Duration,
+    pub call_timeout: Duration,
+    pub request_id_window: Duration,
+    pub max_request_ids: u32,
+    pub chat_messages_per_second: u32,
+    pub chat_burst: u32,
+    pub max_rooms: u32,
+    pub max_rooms_per_user: u32,
+    pub max_members_per_room: u32,
+    pub max_room_history: u32,
+    pub max_room_history_bytes: u64,
+    pub max_history_bytes_total: u64,
+    pub max_kept_changes: u32,
+    pub max_kept_change_bytes: u64,
+    pub heartbeat_interval: Duration,
+    pub doors: Vec<DoorInfo>,
+}
+
+/// A place where the server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorInfo {
+    /// What is spoken there.
+    pub dialect: &'static str,
+    /// The address.
+    pub address: String,
+    /// Whether it is TLS.
+    pub tls: bool,
+}
