@@ -3,76 +3,76 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::words::Taken;
-use super::wrong::shown;
-use super::{Call, Opt, Wrong, parse_duration};
+use super::args::Args;
+use super::parse_error::excerpt;
+use super::{Call, Opt, ParseError, parse_duration};
 use crate::model::{MAX_BATCH_OPERATIONS, MAX_VALUE_BYTES};
 
-/// A socket door takes no more in a message.
+/// Maximum value size of the socket protocols in bytes: a message is at most 64 KiB.
 const MAX_DOOR_VALUE: usize = 60 << 10;
 
-/// What a load runs over.
+/// Transport and call type of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BenchMode {
-    /// Get and Put, one a call.
+    /// Unary Get and Put calls.
     Unary,
-    /// Batch.
+    /// Batch calls.
     Batch,
-    /// Pipeline.
+    /// A Pipeline stream.
     Pipeline,
-    /// The dialect `text`.
+    /// The `text` protocol.
     Text,
-    /// The dialect `pickle`.
+    /// The `pickle` protocol.
     Pickle,
-    /// The dialect `ws-text`.
+    /// The `ws-text` protocol.
     WsText,
-    /// Chat, from a message's sending to its delivery.
+    /// Chat: from the sending of a message to its delivery.
     Chat,
-    /// Text, WebSocket and gRPC beside each other, as a report.
+    /// A report that compares text, WebSocket and gRPC.
     Compare,
 }
 
-/// A load, with all that it needs within bounds.
+/// A load whose parameters are within bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenchCall {
-    /// What it runs over.
+    /// Transport and call type.
     pub mode: BenchMode,
-    /// How many connections, 1 to 10,000.
+    /// Number of connections, 1 to 10,000.
     pub connections: usize,
-    /// How many requests on their way on each, 1 to 128.
+    /// Number of concurrent requests per connection, 1 to 128.
     pub in_flight: usize,
-    /// How many operations a request has, 1 to 1,000.
+    /// Number of operations per request, 1 to 1,000.
     pub batch: usize,
-    /// How long it runs, 1 ms to 1 h.
+    /// Duration of the run, 1 ms to 1 h.
     pub duration: Duration,
-    /// After how many operations it ends, if it is not over before.
+    /// Number of operations after which the run ends, if its duration is not over before.
     pub operations: Option<u64>,
-    /// Operations a second, whatever the answers do; `None`: each request follows an answer.
+    /// Operations per second, independent of the replies; `None` sends each request after a reply.
     pub rate: Option<u64>,
-    /// Bytes of a value, 1 to 1 MiB.
+    /// Size of a value in bytes, 1 to 1 MiB.
     pub value_size: usize,
-    /// How many keys, 1 to 100,000,000.
+    /// Number of keys, 1 to 100,000,000.
     pub keys: u64,
-    /// How many users take turns, 1 to 1,000,000, each with a store of its own.
+    /// Number of users that take turns, 1 to 1,000,000, each with its own store.
     pub users: usize,
-    /// The server's process on this machine, whose CPU time is measured.
+    /// Process of the server on this machine, whose CPU time is measured.
     pub pid: Option<u32>,
-    /// How many of a hundred operations write.
+    /// Percentage of operations that write.
     pub writes: u64,
-    /// As an account.
+    /// Run as an account.
     pub manager: bool,
-    /// Reads of another user's store.
+    /// Read another user's store.
     pub other: bool,
-    /// The socket door's address; `None`: as the server tells it.
+    /// Address of the socket listener; `None` uses the one that the server reports.
     pub door: Option<String>,
-    /// Where the plot goes.
+    /// File for the plot.
     pub plot: Option<PathBuf>,
-    /// Where the report of `compare` goes.
+    /// File for the report of `compare`.
     pub report: Option<PathBuf>,
 }
 
 impl BenchMode {
-    /// Every mode.
+    /// All modes.
     pub const ALL: [Self; 8] = [
         Self::Unary,
         Self::Batch,
@@ -84,7 +84,7 @@ impl BenchMode {
         Self::Compare,
     ];
 
-    /// The mode's name.
+    /// Returns the mode's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
@@ -98,7 +98,7 @@ impl BenchMode {
         }
     }
 
-    /// Whether it runs over a socket door, in whose dialect an answer follows its request.
+    /// Returns true for the socket protocols, in which each reply follows its request.
     pub const fn is_door(self) -> bool {
         matches!(self, Self::Text | Self::Pickle | Self::WsText)
     }
@@ -112,7 +112,7 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
     Opt { name, value: None, help }
 }
 
-/// The options of `bench`.
+/// Options of `bench`.
 pub(super) const OPTIONS: &[Opt] = &[
     with_value("--connections", "N", "connections, 1 to 10,000; by default 8"),
     with_value(
@@ -163,42 +163,42 @@ pub(super) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-impl Taken<'_> {
-    pub(super) fn bench(&mut self) -> Result<Call, Wrong> {
+impl Args<'_> {
+    pub(super) fn bench(&mut self) -> Result<Call, ParseError> {
         let name = self.text("MODE")?;
         let mode =
             BenchMode::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| {
                 let names = BenchMode::ALL.map(BenchMode::as_str).join(", ");
-                self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
+                self.invalid("MODE", format!("`{}` is none of {names}", excerpt(&name)))
             })?;
         let max_value = if mode.is_door() { MAX_DOOR_VALUE } else { MAX_VALUE_BYTES };
         let default_batch =
             if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
         let call = BenchCall {
             mode,
-            connections: self.within("--connections", 1, 10_000, 8)?,
-            in_flight: self.within("--in-flight", 1, 128, 1)?,
-            batch: self.within("--batch", 1, MAX_BATCH_OPERATIONS, default_batch)?,
+            connections: self.in_range("--connections", 1, 10_000, 8)?,
+            in_flight: self.in_range("--in-flight", 1, 128, 1)?,
+            batch: self.in_range("--batch", 1, MAX_BATCH_OPERATIONS, default_batch)?,
             duration: self.run_time()?,
-            operations: self.maybe("--operations", 1_000_000_000_000)?,
-            rate: self.maybe("--rate", 10_000_000)?,
-            value_size: self.within("--value-size", 1, max_value, 100)?,
-            keys: self.within("--keys", 1, 100_000_000, 100)? as u64,
-            users: self.within("--users", 1, 1_000_000, 1)?,
+            operations: self.optional("--operations", 1_000_000_000_000)?,
+            rate: self.optional("--rate", 10_000_000)?,
+            value_size: self.in_range("--value-size", 1, max_value, 100)?,
+            keys: self.in_range("--keys", 1, 100_000_000, 100)? as u64,
+            users: self.in_range("--users", 1, 1_000_000, 1)?,
             pid: self.process()?,
-            writes: self.within("--writes", 0, 100, 10)? as u64,
+            writes: self.in_range("--writes", 0, 100, 10)? as u64,
             manager: self.flag("--manager"),
             other: self.flag("--other"),
             door: self.option("--door").map(str::to_owned),
             plot: self.option("--plot").map(PathBuf::from),
             report: self.option("--report").map(PathBuf::from),
         };
-        self.fits(&call)?;
+        self.check_combination(&call)?;
         Ok(Call::Bench(Box::new(call)))
     }
 
-    /// Refuses what would be left out in silence.
-    fn fits(&self, call: &BenchCall) -> Result<(), Wrong> {
+    /// Rejects options that the mode would ignore.
+    fn check_combination(&self, call: &BenchCall) -> Result<(), ParseError> {
         let mode = call.mode.as_str();
         let over_grpc = matches!(call.mode, BenchMode::Unary | BenchMode::Batch);
         let refused = [
@@ -234,7 +234,7 @@ impl Taken<'_> {
         ];
         for (option, given, more) in refused {
             if given {
-                return Err(self.wrong(option, format!("`bench {mode}` has no use for it{more}")));
+                return Err(self.invalid(option, format!("`bench {mode}` has no use for it{more}")));
             }
         }
         let bytes = call.batch * (call.value_size + 64);
@@ -245,44 +245,47 @@ impl Taken<'_> {
                 "{} operations with {} bytes each are too long a request",
                 call.batch, call.value_size
             );
-            return Err(self.wrong("--batch", why));
+            return Err(self.invalid("--batch", why));
         }
         Ok(())
     }
 
-    fn process(&self) -> Result<Option<u32>, Wrong> {
-        let pid = self.maybe("--pid", u32::MAX.into())?;
+    fn process(&self) -> Result<Option<u32>, ParseError> {
+        let pid = self.optional("--pid", u32::MAX.into())?;
         Ok(pid.and_then(|pid| u32::try_from(pid).ok()))
     }
 
-    fn run_time(&self) -> Result<Duration, Wrong> {
+    fn run_time(&self) -> Result<Duration, ParseError> {
         let Some(text) = self.option("--duration") else { return Ok(Duration::from_secs(5)) };
-        let time = parse_duration(text).map_err(|why| self.wrong("--duration", why))?;
+        let time = parse_duration(text).map_err(|why| self.invalid("--duration", why))?;
         if time.is_zero() || time > Duration::from_secs(3_600) {
-            return Err(self.wrong("--duration", "1ms to 1h is allowed".to_owned()));
+            return Err(self.invalid("--duration", "1ms to 1h is allowed".to_owned()));
         }
         Ok(time)
     }
 
-    fn within(
+    fn in_range(
         &self,
         name: &'static str,
         least: usize,
         most: usize,
         default: usize,
-    ) -> Result<usize, Wrong> {
+    ) -> Result<usize, ParseError> {
         let Some(text) = self.option(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| {
-            self.wrong(name, format!("`{}` is no whole number from {least} to {most}", shown(text)))
+            self.invalid(
+                name,
+                format!("`{}` is no whole number from {least} to {most}", excerpt(text)),
+            )
         })
     }
 
-    fn maybe(&self, name: &'static str, most: u64) -> Result<Option<u64>, Wrong> {
+    fn optional(&self, name: &'static str, most: u64) -> Result<Option<u64>, ParseError> {
         let Some(text) = self.option(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         let number = number.ok_or_else(|| {
-            self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text)))
+            self.invalid(name, format!("`{}` is no whole number from 1 to {most}", excerpt(text)))
         });
         number.map(Some)
     }

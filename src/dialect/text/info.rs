@@ -1,14 +1,14 @@
-//! What the server tells of itself, as the command line prints it.
+//! Server information in the form in which the command line prints it.
 
 use std::time::Duration;
 
-use super::listing::aligned;
+use crate::dialect::render::aligned;
 use crate::model::{
     MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE,
     MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, ServerInfo,
 };
 
-/// A name and a value a line.
+/// Returns one line per field: its name and value.
 pub(super) fn print(info: &ServerInfo) -> String {
     let durability = match info.durability {
         crate::model::Durability::Local => "local",
@@ -48,7 +48,7 @@ pub(super) fn print(info: &ServerInfo) -> String {
     aligned(&[], rows)
 }
 
-/// A duration in the largest unit that tells it exactly.
+/// Returns a duration in the largest unit that expresses it exactly.
 fn for_people(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kvrpc::dialect::codec::{
-    Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec,
+    Action, ActionResult, AfterReply, Decoded, Input, MAX_REPLY_BYTES, Message, Payload,
+    StreamCodec,
 };
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::{
@@ -53,7 +54,7 @@ impl Peer {
         self.stores.entry(user.to_owned()).or_default()
     }
 
-    pub fn run(&mut self, action: Action) -> Answer {
+    pub fn run(&mut self, action: Action) -> ActionResult {
         self.actions.push(match &action {
             Action::Run(command) => format!("{command:?}"),
             Action::SignIn(_) | Action::Join(_) | Action::Post(_) | Action::Log(_) => {
@@ -70,7 +71,7 @@ impl Peer {
         }
     }
 
-    fn sign_in(&mut self, name: &UserName) -> Answer {
+    fn sign_in(&mut self, name: &UserName) -> ActionResult {
         match name.as_str() {
             "taken" => Err(error(Reason::NameInUse)),
             "late" => Err(error(Reason::ServerFull)),
@@ -337,7 +338,7 @@ fn drain(
         if !reply.is_empty() {
             writes.push(reply);
         }
-        if next == Next::Close {
+        if next == AfterReply::Close {
             return true;
         }
     }
@@ -361,7 +362,7 @@ pub fn messages(
         }
         let (reply, next) = codec.finish();
         replies.extend(reply);
-        heard.closed = next == Next::Close;
+        heard.closed = next == AfterReply::Close;
         if heard.closed {
             break;
         }

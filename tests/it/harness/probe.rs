@@ -46,7 +46,11 @@ pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Tower<Probe>>) {
     let grpc = Tower(probe.clone());
     let metrics = |hooks: Hooks| {
         Arc::new(move || {
-            hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect()
+            hooks
+                .limiters
+                .iter()
+                .map(|limiter| format!("{} {:?}\n", limiter.name(), limiter.stats()))
+                .collect()
         })
     };
     (probe, move |hooks| Parts { grpc, service: None, metrics: metrics(hooks), tasks: Vec::new() })

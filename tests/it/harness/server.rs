@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use kvrpc::listen::Drained;
 use kvrpc::listen::http::HttpService;
-use kvrpc::server::app::{Addresses, App, Hooks, StartError};
+use kvrpc::server::app::{Addresses, App, Hooks, ServerStartError};
 use kvrpc::server::compose::Parts;
 use kvrpc::server::config::{Config, Invocation, invocation};
 use tempfile::NamedTempFile;
@@ -103,7 +103,7 @@ impl Server {
             .flag("--threads", 2)
     }
 
-    async fn run(app: Result<App, StartError>) -> Self {
+    async fn run(app: Result<App, ServerStartError>) -> Self {
         let app = app.unwrap();
         let (started, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();

@@ -1,32 +1,32 @@
-//! The words and options that a command took, and their reading as what the model knows.
+//! The words and options of one command, and their conversion to types of the model.
 
-use super::{Call, Mode, Opt, PutCall, Shell, Source, Spec, Wrong, find, parse_duration};
+use super::{Call, InputSource, Mode, Opt, ParseError, PutCall, Shell, Spec, find, parse_duration};
 use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UserName};
 
-/// A word as it was taken.
+/// A word of a command.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TakenWord<'a> {
+pub(super) struct Arg<'a> {
     pub(super) text: &'a str,
-    /// Whether the word means itself, whatever it begins with.
+    /// True if the word has no special meaning, whatever it begins with.
     pub(super) literal: bool,
 }
 
-/// What the parser took for one command.
-pub(super) struct Taken<'a> {
+/// The words and options that the parser collected for one command.
+pub(super) struct Args<'a> {
     spec: &'static Spec,
     mode: Mode,
-    words: Vec<TakenWord<'a>>,
+    words: Vec<Arg<'a>>,
     options: Vec<(&'static str, Option<&'a str>)>,
     inner: Option<Call>,
     read: usize,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> Args<'a> {
     pub(super) fn new(spec: &'static Spec, mode: Mode) -> Self {
         Self { spec, mode, words: Vec::new(), options: Vec::new(), inner: None, read: 0 }
     }
 
-    pub(super) fn push(&mut self, word: TakenWord<'a>) {
+    pub(super) fn push(&mut self, word: Arg<'a>) {
         self.words.push(word);
     }
 
@@ -38,65 +38,65 @@ impl<'a> Taken<'a> {
         &mut self,
         option: &'static Opt,
         value: Option<&'a str>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), ParseError> {
         if self.options.iter().any(|(name, _)| *name == option.name) {
-            return Err(Wrong::Twice { command: self.spec, option: option.name });
+            return Err(ParseError::DuplicateOption { command: self.spec, option: option.name });
         }
         self.options.push((option.name, value));
         Ok(())
     }
 
-    fn next(&mut self) -> Option<TakenWord<'a>> {
+    fn next(&mut self) -> Option<Arg<'a>> {
         let word = self.words.get(self.read).copied();
         self.read += 1;
         word
     }
 
-    fn word(&mut self, place: &'static str) -> Result<TakenWord<'a>, Wrong> {
-        self.next().ok_or(Wrong::Missing { command: self.spec, word: place })
+    fn word(&mut self, place: &'static str) -> Result<Arg<'a>, ParseError> {
+        self.next().ok_or(ParseError::MissingWord { command: self.spec, word: place })
     }
 
-    fn refused(&self) -> impl Fn(model::Error) -> Wrong + use<> {
+    fn refused(&self) -> impl Fn(model::Error) -> ParseError + use<> {
         let command = self.spec;
-        move |error| Wrong::Refused { command, error }
+        move |error| ParseError::Rejected { command, error }
     }
 
-    pub(super) fn wrong(&self, place: &'static str, why: String) -> Wrong {
-        Wrong::Word { command: self.spec, place, why }
+    pub(super) fn invalid(&self, place: &'static str, why: String) -> ParseError {
+        ParseError::InvalidWord { command: self.spec, place, why }
     }
 
-    pub(super) fn text(&mut self, place: &'static str) -> Result<String, Wrong> {
+    pub(super) fn text(&mut self, place: &'static str) -> Result<String, ParseError> {
         Ok(self.word(place)?.text.to_owned())
     }
 
-    /// All words that are left, joined by single spaces.
+    /// Takes all remaining words, joined by single spaces.
     pub(super) fn rest(&mut self) -> String {
         let rest: Vec<&str> = std::iter::from_fn(|| self.next()).map(|word| word.text).collect();
         rest.join(" ")
     }
 
-    pub(super) fn key(&mut self) -> Result<Key, Wrong> {
+    pub(super) fn key(&mut self) -> Result<Key, ParseError> {
         Key::new(self.text("KEY")?).map_err(self.refused())
     }
 
-    pub(super) fn user(&mut self) -> Result<UserName, Wrong> {
+    pub(super) fn user(&mut self) -> Result<UserName, ParseError> {
         UserName::new(self.text("USER")?).map_err(self.refused())
     }
 
-    pub(super) fn optional_user(&mut self) -> Result<Option<UserName>, Wrong> {
+    pub(super) fn optional_user(&mut self) -> Result<Option<UserName>, ParseError> {
         self.next().map(|word| UserName::new(word.text)).transpose().map_err(self.refused())
     }
 
-    pub(super) fn prefix(&mut self) -> Result<Prefix, Wrong> {
+    pub(super) fn prefix(&mut self) -> Result<Prefix, ParseError> {
         Prefix::new(self.next().map_or("", |word| word.text)).map_err(self.refused())
     }
 
-    pub(super) fn room(&mut self) -> Result<RoomName, Wrong> {
+    pub(super) fn room(&mut self) -> Result<RoomName, ParseError> {
         RoomName::new(self.next().map_or("", |word| word.text)).map_err(self.refused())
     }
 
-    /// A put's words and options, the key's word included.
-    pub(super) fn put(&mut self) -> Result<PutCall, Wrong> {
+    /// Takes the words and options of a put, including the key.
+    pub(super) fn put(&mut self) -> Result<PutCall, ParseError> {
         Ok(PutCall {
             key: self.key()?,
             value: self.value()?,
@@ -106,59 +106,61 @@ impl<'a> Taken<'a> {
         })
     }
 
-    fn value(&mut self) -> Result<Source, Wrong> {
-        let TakenWord { text, literal } = self.word("VALUE")?;
-        if literal || self.mode == Mode::Door {
-            return Ok(Source::Text(text.to_owned()));
+    fn value(&mut self) -> Result<InputSource, ParseError> {
+        let Arg { text, literal } = self.word("VALUE")?;
+        if literal || self.mode == Mode::TextProtocol {
+            return Ok(InputSource::Text(text.to_owned()));
         }
         Ok(match text.strip_prefix('@') {
-            _ if text == "-" => Source::Stdin,
-            Some(rest) if rest.starts_with('@') => Source::Text(rest.to_owned()),
+            _ if text == "-" => InputSource::Stdin,
+            Some(rest) if rest.starts_with('@') => InputSource::Text(rest.to_owned()),
             Some("") => {
-                return Err(self
-                    .wrong("VALUE", "`@` lacks the file's name; `@@` is a literal @".to_owned()));
+                return Err(self.invalid(
+                    "VALUE",
+                    "`@` lacks the file's name; `@@` is a literal @".to_owned(),
+                ));
             }
-            Some(file) => Source::File(file.into()),
-            None => Source::Text(text.to_owned()),
+            Some(file) => InputSource::File(file.into()),
+            None => InputSource::Text(text.to_owned()),
         })
     }
 
-    /// A file's name, `-` or nothing for the standard input.
-    pub(super) fn file(&mut self) -> Source {
+    /// Takes the name of a file; `-` or a missing word is the standard input.
+    pub(super) fn file(&mut self) -> InputSource {
         match self.next() {
-            None => Source::Stdin,
-            Some(TakenWord { text: "-", literal: false }) => Source::Stdin,
-            Some(word) => Source::File(word.text.into()),
+            None => InputSource::Stdin,
+            Some(Arg { text: "-", literal: false }) => InputSource::Stdin,
+            Some(word) => InputSource::File(word.text.into()),
         }
     }
 
-    pub(super) fn shell(&mut self) -> Result<Shell, Wrong> {
+    pub(super) fn shell(&mut self) -> Result<Shell, ParseError> {
         let text = self.text("SHELL")?;
         Shell::ALL.into_iter().find(|shell| shell.as_str() == text).ok_or_else(|| {
-            self.wrong(
+            self.invalid(
                 "SHELL",
-                format!("`{}` is none of bash, zsh, fish", super::wrong::shown(&text)),
+                format!("`{}` is none of bash, zsh, fish", super::parse_error::excerpt(&text)),
             )
         })
     }
 
-    /// The get or put of another user's store.
-    pub(super) fn managed(&mut self) -> Result<Call, Wrong> {
+    /// Returns the `get` or `put` applied to another user's store.
+    pub(super) fn managed(&mut self) -> Result<Call, ParseError> {
         let user = self.user()?;
         #[allow(clippy::wildcard_enum_match_arm, reason = "the parser nests a get or a put")]
         match self.inner.take() {
             Some(Call::Get { key }) => Ok(Call::GetOther { user, key }),
             Some(Call::Put(put)) => Ok(Call::PutOther { user, put }),
-            _ => Err(Wrong::Missing { command: self.spec, word: "get or put" }),
+            _ => Err(ParseError::MissingWord { command: self.spec, word: "get or put" }),
         }
     }
 
-    /// The command that help is asked for.
-    pub(super) fn help(&mut self) -> Result<Call, Wrong> {
+    /// Takes the command whose help is requested.
+    pub(super) fn help(&mut self) -> Result<Call, ParseError> {
         let Some(word) = self.next() else { return Ok(Call::Help { command: None }) };
         match find(word.text, self.mode) {
             Some(spec) => Ok(Call::Help { command: Some(spec) }),
-            None => Err(Wrong::unknown(word.text, self.mode, None)),
+            None => Err(ParseError::unknown(word.text, self.mode, None)),
         }
     }
 
@@ -170,36 +172,36 @@ impl<'a> Taken<'a> {
         self.options.iter().any(|(option, _)| *option == name)
     }
 
-    pub(super) fn user_option(&self) -> Result<Option<UserName>, Wrong> {
+    pub(super) fn user_option(&self) -> Result<Option<UserName>, ParseError> {
         self.option("--user").map(UserName::new).transpose().map_err(self.refused())
     }
 
-    pub(super) fn if_revision(&self) -> Result<Option<u64>, Wrong> {
+    pub(super) fn if_revision(&self) -> Result<Option<u64>, ParseError> {
         let Some(text) = self.option("--if-revision") else { return Ok(None) };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(revision) if digits => Ok(Some(revision)),
-            _ => Err(self.wrong(
+            _ => Err(self.invalid(
                 "--if-revision",
-                format!("`{}` is no whole number", super::wrong::shown(text)),
+                format!("`{}` is no whole number", super::parse_error::excerpt(text)),
             )),
         }
     }
 
-    pub(super) fn request_id(&self) -> Result<Option<RequestId>, Wrong> {
+    pub(super) fn request_id(&self) -> Result<Option<RequestId>, ParseError> {
         let text = self.option("--request-id").unwrap_or_default();
         RequestId::new(text.to_owned()).map_err(self.refused())
     }
 
-    fn expiry(&self) -> Result<Option<Expiry>, Wrong> {
+    fn expiry(&self) -> Result<Option<Expiry>, ParseError> {
         match (self.option("--ttl"), self.option("--expire-time")) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => {
-                Err(self.wrong("--ttl", "give it or --expire-time, not both".to_owned()))
+                Err(self.invalid("--ttl", "give it or --expire-time, not both".to_owned()))
             }
             (Some(ttl), None) => {
-                let ttl = parse_duration(ttl).map_err(|why| self.wrong("--ttl", why))?;
-                // The bounds hold at whatever time the server takes it.
+                let ttl = parse_duration(ttl).map_err(|why| self.invalid("--ttl", why))?;
+                // The bounds do not depend on the time at which the server handles it.
                 let expiry = Expiry::After(ttl);
                 expiry.resolve(0).map_err(self.refused())?;
                 Ok(Some(expiry))
@@ -208,9 +210,9 @@ impl<'a> Taken<'a> {
                 let wrong = || {
                     let why = format!(
                         "`{}` is no time; write it as 2026-11-21T18:00:00Z",
-                        super::wrong::shown(time)
+                        super::parse_error::excerpt(time)
                     );
-                    self.wrong("--expire-time", why)
+                    self.invalid("--expire-time", why)
                 };
                 let time: jiff::Timestamp = time.parse().map_err(|_| wrong())?;
                 Ok(Some(Expiry::At(u64::try_from(time.as_millisecond()).map_err(|_| wrong())?)))

@@ -1,10 +1,10 @@
-//! Replies as the command line prints them.
+//! Replies in the form in which the command line prints them.
 
 use super::info;
-use super::slot::BLANK;
+use crate::dialect::render::{BLANK, in_line};
 use crate::model::{Key, Millis, Reply, User, Value};
 
-/// A reply that is no listing.
+/// Returns the text of a reply that is not a listing.
 pub(super) fn reply(reply: Reply) -> Vec<u8> {
     match reply {
         Reply::Entry(entry) => return entry.value.as_bytes().to_vec(),
@@ -15,8 +15,8 @@ pub(super) fn reply(reply: Reply) -> Vec<u8> {
         | Reply::Calculated { text, .. } => text,
         Reply::Now { date, time_of_day, .. } => format!("{date} {time_of_day}"),
         Reply::ServerInfo(server) => info::print(&server),
-        // Those of writes and of Auth have words of their own, listings their rows; the rest
-        // answers no command here.
+        // Writes and Auth have their own wording (`reply_part`), listings their rows (`listing`);
+        // the other replies belong to commands that this protocol lacks.
         Reply::Put { .. }
         | Reply::Session(_)
         | Reply::Keys { .. }
@@ -36,17 +36,15 @@ fn named(user: &User) -> String {
     format!("{} ({})", user.name, user.role.as_str())
 }
 
-/// An entry in a line among others.
-pub(super) fn in_line(key: &Key, value: Option<&Value>) -> String {
-    let key = key.as_str();
-    match value.map(|value| value.as_text().ok_or(value)) {
-        Some(Ok(text)) => format!("{key}  {text}"),
-        Some(Err(blob)) => format!("{key}  <blob of {} bytes>", blob.as_bytes().len()),
-        None => key.to_owned(),
+/// Returns an entry as a line of a listing; without a value it is the key alone.
+pub(super) fn entry_line(key: &Key, value: Option<&Value>) -> String {
+    match value {
+        Some(value) => format!("{}  {}", key.as_str(), in_line(value)),
+        None => key.as_str().to_owned(),
     }
 }
 
-/// A time as `2026-11-21T18:00:00Z`, without the parts of a second.
+/// Returns a time in UTC as `2026-11-21T18:00:00Z`, without fractions of a second.
 pub(super) fn seconds(time: Millis) -> String {
     let time = i64::try_from(time / 1_000)
         .ok()
