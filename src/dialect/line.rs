@@ -69,5 +69,6 @@ impl Lines {
 pub(crate) fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    let Some([major, b'.', minor]) = version else { return false };
+    major.is_ascii_digit() && minor.is_ascii_digit()
 }

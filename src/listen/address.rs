@@ -64,9 +64,8 @@ impl FromStr for Address {
             None => host,
         };
         if host.is_empty() {
-            return Err(
-                "needs a host before the port: 127.0.0.1 for this machine alone, 0.0.0.0 for all networks",
-            );
+            return Err("needs a host before the port: 127.0.0.1 for this machine alone, \
+                 0.0.0.0 for all networks");
         }
         if host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/' || c == '@') {
             return Err("must be `host:port` or `interface:port`, without a scheme or a path");

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::model::source_network;
 
-/// Maximum number of connections that were evicted_other to close and are still open. Beyond it, new
+/// Maximum number of connections that were told to close and are still open. Beyond it, new
 /// connections are refused.
 const MAX_LEAVING: usize = 64;
 
@@ -35,7 +35,7 @@ pub struct ConnectionLimiter {
 struct Admissions {
     next: u64,
     open: usize,
-    /// Connections that were evicted_other to close.
+    /// Connections that were told to close.
     leaving: HashSet<u64>,
     by_source: HashMap<IpAddr, usize>,
     /// Connections that were never marked active, oldest first, each with the sender that tells it
@@ -108,11 +108,11 @@ impl ConnectionLimiter {
         let source = limited_source(peer.ip());
         let admitted = self.state.lock().admit(source, self.max, self.max_per_source);
         match admitted {
-            Ok(Admitted { id, evicted, evicted_other }) => {
-                if let Some(evicted_other) = evicted_other {
+            Ok(Admitted { id, evicted, victim }) => {
+                if let Some(victim) = victim {
                     self.evicted.fetch_add(1, Ordering::Relaxed);
                     // A send error means that the connection is closing already.
-                    let _ = evicted_other.send(());
+                    let _ = victim.send(());
                 }
                 Ok(Permit { limiter: Arc::clone(self), id, source, evicted: Some(evicted) })
             }
@@ -127,7 +127,7 @@ impl ConnectionLimiter {
 struct Admitted {
     id: u64,
     evicted: oneshot::Receiver<()>,
-    evicted_other: Option<oneshot::Sender<()>>,
+    victim: Option<oneshot::Sender<()>>,
 }
 
 impl Admissions {
@@ -142,14 +142,14 @@ impl Admissions {
         }) {
             return Err(AdmissionError::Source);
         }
-        let mut evicted_other = None;
+        let mut victim = None;
         if self.open - self.leaving.len() >= max {
             if self.leaving.len() >= MAX_LEAVING {
                 return Err(AdmissionError::Full);
             }
             let (longest, evicted) = self.silent.pop_first().ok_or(AdmissionError::Full)?;
             self.leaving.insert(longest);
-            evicted_other = Some(evicted);
+            victim = Some(evicted);
         }
         let id = self.next;
         self.next += 1;
@@ -159,7 +159,7 @@ impl Admissions {
         }
         let (tell, evicted) = oneshot::channel();
         self.silent.insert(id, tell);
-        Ok(Admitted { id, evicted, evicted_other })
+        Ok(Admitted { id, evicted, victim })
     }
 
     fn leave(&mut self, id: u64, source: Option<IpAddr>) {

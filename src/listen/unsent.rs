@@ -1,7 +1,7 @@
 //! Memory of replies that are produced and not yet sent.
 //!
-//! A client may ask for much and read nothing. The bytes kept for such clients count against one
-//! [`MemoryBudget`] per listener; when it is full, the connections that have waited longest are
+//! A client may ask for much and read nothing. The bytes kept for such clients count against a
+//! [`MemoryBudget`] that many connections share; when it is full, the longest-waiting ones are
 //! closed. The replies of a client that reads are there only until they are on the wire. Long
 //! replies are produced only while there is [room](MemoryBudget::wait_for_room), so that clients
 //! which reconnect again and again cannot keep the server busy with nothing else.
@@ -43,7 +43,7 @@ const SHARES: usize = 32;
 pub(super) struct Gauge {
     bytes: AtomicUsize,
     waiting: AtomicUsize,
-    dropped: Notify,
+    decreased: Notify,
 }
 
 /// Counts a waiting task until it is dropped.
@@ -70,7 +70,7 @@ impl Gauge {
     pub(super) fn sub(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.dropped.notify_waiters();
+            self.decreased.notify_waiters();
         }
     }
 
@@ -80,15 +80,15 @@ impl Gauge {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.waiting);
         loop {
-            let dropped = self.dropped.notified();
+            let decreased = self.decreased.notified();
             let Some(next) = look() else { return };
             // Either the gauge has decreased or the instant has come; both lead to another look.
-            let _ = timeout_at(next, dropped).await;
+            let _ = timeout_at(next, decreased).await;
         }
     }
 }
 
-/// Budget for the unsent replies of all connections of one or more listeners.
+/// Budget for the unsent replies of all connections that share it.
 pub(super) struct MemoryBudget {
     max: usize,
     gauge: Gauge,

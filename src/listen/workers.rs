@@ -125,7 +125,8 @@ async fn serve(job: Job, draining: CancellationToken) {
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
-            return tracing::warn!(%peer, %error, "a connection could not be registered with its worker");
+            tracing::warn!(%peer, %error, "a connection could not be registered with its worker");
+            return;
         }
     };
     let evicted = permit.evicted();

@@ -38,7 +38,8 @@ pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
         match sockets.bind(door.dialect, &door.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(
-                    "the default door is not open: {error}; --compat names another, --no-compat none"
+                    "the default door is not open: {error}; \
+                     --compat names another, --no-compat none"
                 );
             }
             bound => bound?,
@@ -101,7 +102,8 @@ pub(super) fn task(
         tokio::select! {
             () = stopping => {}
             ended = serve_datagrams(bound, service, dialect) => {
-                tracing::error!(door = dialect.name, error = ?ended.err(), "the door of datagrams ended");
+                let (door, error) = (dialect.name, ended.err());
+                tracing::error!(door, ?error, "the door of datagrams ended");
             }
         }
     })

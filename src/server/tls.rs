@@ -168,7 +168,10 @@ impl CertificateReloader {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {
-                tracing::warn!(%error, "SIGHUP will not reload the certificate; a change of its file will");
+                tracing::warn!(
+                    %error,
+                    "SIGHUP will not reload the certificate; a change of its file will"
+                );
                 None
             }
         };
@@ -196,11 +199,15 @@ impl CertificateReloader {
         match spawn_blocking(move || load(&files)).await {
             Ok(Ok(config)) => {
                 self.current.store(Arc::new(config));
-                tracing::info!(cert = %self.files.cert.display(), "the certificate was loaded again");
+                let cert = self.files.cert.display();
+                tracing::info!(%cert, "the certificate was loaded again");
             }
             Ok(Err(error)) => tracing::error!("{error}; the certificate from before stays in use"),
             Err(error) => {
-                tracing::error!(%error, "loading the certificate panicked; the one from before stays in use")
+                tracing::error!(
+                    %error,
+                    "loading the certificate panicked; the one from before stays in use"
+                )
             }
         }
     }

@@ -207,15 +207,15 @@ impl<'a> Args<'a> {
                 Ok(Some(expiry))
             }
             (None, Some(time)) => {
-                let wrong = || {
+                let invalid = || {
                     let why = format!(
                         "`{}` is no time; write it as 2026-11-21T18:00:00Z",
                         super::parse_error::excerpt(time)
                     );
                     self.invalid("--expire-time", why)
                 };
-                let time: jiff::Timestamp = time.parse().map_err(|_| wrong())?;
-                Ok(Some(Expiry::At(u64::try_from(time.as_millisecond()).map_err(|_| wrong())?)))
+                let time: jiff::Timestamp = time.parse().map_err(|_| invalid())?;
+                Ok(Some(Expiry::At(u64::try_from(time.as_millisecond()).map_err(|_| invalid())?)))
             }
         }
     }

@@ -155,13 +155,13 @@ impl<'a, S: AsRef<str>> Parser<'a, S> {
         let Some(option) = spec.options.iter().find(|option| option.name == name) else {
             return Err(ParseError::UnknownOption { command: spec, option: excerpt(name) });
         };
-        let wrong =
+        let invalid =
             || ParseError::OptionValue { command: spec, option: option.name, value: option.value };
         match (option.value, inline) {
             (Some(_), Some(value)) => Ok(Some((option, Some(value)))),
-            (Some(_), None) => Ok(Some((option, Some(self.next().ok_or_else(wrong)?)))),
+            (Some(_), None) => Ok(Some((option, Some(self.next().ok_or_else(invalid)?)))),
             (None, None) => Ok(Some((option, None))),
-            (None, Some(_)) => Err(wrong()),
+            (None, Some(_)) => Err(invalid()),
         }
     }
 }

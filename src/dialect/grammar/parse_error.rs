@@ -74,7 +74,8 @@ impl fmt::Display for ParseError {
             }
             Self::UnexpectedOption { command, word, place } => write!(
                 f,
-                "`{word}` stands where `{}` needs its {place}; write `-- {word}` if that is what you mean",
+                "`{word}` stands where `{}` needs its {place}; \
+                 write `-- {word}` if that is what you mean",
                 command.name
             ),
             Self::UnknownOption { command, option } if command.options.is_empty() => {

@@ -34,12 +34,12 @@ fn keys(prefix: &str, user: Option<&str>) -> Call {
 
 fn calls(line: &str, mode: Mode) -> Result<Vec<Call>, String> {
     let words = match mode {
-        Mode::CommandLine => split_quoted(line).map_err(|wrong| wrong.to_string())?,
+        Mode::CommandLine => split_quoted(line).map_err(|error| error.to_string())?,
         Mode::TextProtocol => split_blanks(line).map(str::to_owned).collect(),
     };
     match parse(&words, mode) {
         Ok(chain) => Ok(chain.into_iter().map(|parsed| parsed.call).collect()),
-        Err(wrong) => Err(wrong.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -142,11 +142,13 @@ fn what_is_refused_and_why() {
         ("zzz", "`zzz` is no command; `help` lists them"),
         (
             "get new delhi",
-            "`delhi` is no command; did you mean `delete`? (`get KEY` takes no more words; quote a word with spaces)",
+            "`delhi` is no command; did you mean `delete`? \
+             (`get KEY` takes no more words; quote a word with spaces)",
         ),
         (
             "put",
-            "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]`",
+            "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] \
+             [--if-revision N] [--request-id ID]`",
         ),
         ("get", "`get` lacks its KEY; the form is `get KEY`"),
         (
@@ -166,7 +168,8 @@ fn what_is_refused_and_why() {
         ("put k v --ttl 4000d", "`put`: ttl is over 10 years; it must be 1 ms to 10 years"),
         (
             "put k v --ttl 99999999999999999999d",
-            "`put`: --ttl: `99999999999999999999d` is no duration; write a whole number and a unit: ms, s, m, h or d",
+            "`put`: --ttl: `99999999999999999999d` is no duration; \
+             write a whole number and a unit: ms, s, m, h or d",
         ),
         ("put k v --ttl 1s --ttl 2s", "`put` was given --ttl twice"),
         (
@@ -228,9 +231,9 @@ fn chains_at_the_door() {
         ("Get city", Err("`Get` is no command; did you mean `get`?")),
         (
             "put city New Delhi",
-            Err(
-                "`Delhi` is no command; did you mean `delete`? (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]` takes no more words; quote a word with spaces)",
-            ),
+            Err("`Delhi` is no command; did you mean `delete`? \
+                 (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] \
+                 [--request-id ID]` takes no more words; quote a word with spaces)"),
         ),
     ] {
         assert_eq!(calls(line, Mode::TextProtocol), want.map_err(str::to_owned), "{line}");
@@ -251,7 +254,7 @@ fn every_row_holds_together() {
             // The example's redirection or pipe is the shell's, not the command's.
             let command = example.split(['>', '|']).next().unwrap_or_default();
             let words: Vec<String> = split_quoted(command).unwrap();
-            let chain = parse(&words, mode).unwrap_or_else(|wrong| panic!("{example}: {wrong}"));
+            let chain = parse(&words, mode).unwrap_or_else(|error| panic!("{example}: {error}"));
             assert_eq!(chain.len(), 1, "{example}");
             assert_eq!(chain[0].spec, spec, "{example}");
         }
@@ -334,7 +337,8 @@ proptest! {
     #[test]
     fn a_printed_chain_parses_to_itself(chain in prop::collection::vec(any_call(), 0..5)) {
         let words: Vec<String> = chain.iter().flat_map(print).collect();
-        let parsed = parse(&words, Mode::CommandLine).map_err(|wrong| TestCaseError::fail(wrong.to_string()))?;
+        let parsed = parse(&words, Mode::CommandLine)
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(parsed.into_iter().map(|parsed| parsed.call).collect::<Vec<_>>(), chain);
     }
 
@@ -345,21 +349,25 @@ proptest! {
     }
 
     #[test]
-    fn nothing_typed_panics(line in any::<String>(), door in any::<bool>()) {
-        let _ = calls(&line, if door { Mode::TextProtocol } else { Mode::CommandLine });
+    fn nothing_typed_panics(line in any::<String>(), text_protocol in any::<bool>()) {
+        let _ = calls(&line, if text_protocol { Mode::TextProtocol } else { Mode::CommandLine });
     }
 
     #[test]
     fn no_words_panic(
         words in prop::collection::vec(prop_oneof![
             (0..COMMANDS.len()).prop_map(|row| COMMANDS[row].name.to_owned()),
-            prop::sample::select(vec!["--", "--ttl", "--user", "--if-revision=", "@", "-", "", "5m"]).prop_map(str::to_owned),
+            prop::sample::select(
+                vec!["--", "--ttl", "--user", "--if-revision=", "@", "-", "", "5m"]
+            )
+            .prop_map(str::to_owned),
             any::<String>(),
         ], 0..12),
-        door in any::<bool>(),
+        text_protocol in any::<bool>(),
     ) {
-        if let Err(wrong) = parse(&words, if door { Mode::TextProtocol } else { Mode::CommandLine }) {
-            prop_assert!(!wrong.to_string().is_empty());
+        let mode = if text_protocol { Mode::TextProtocol } else { Mode::CommandLine };
+        if let Err(error) = parse(&words, mode) {
+            prop_assert!(!error.to_string().is_empty());
         }
     }
 }

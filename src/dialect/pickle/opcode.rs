@@ -89,7 +89,8 @@ fn argument(code: u8) -> Result<Argument, BadPickle> {
         b'M' => Argument::Fixed(2),               // BININT2
         b'J' | b'j' | b'r' => Argument::Fixed(4), // BININT, LONG_BINGET, LONG_BINPUT
         0x95 | b'G' => Argument::Fixed(8),        // FRAME, BINFLOAT
-        0x8c | b'U' | b'C' | 0x8a => Argument::Counted(1), // SHORT_BINUNICODE, SHORT_BINSTRING, SHORT_BINBYTES, LONG1
+        // SHORT_BINUNICODE, SHORT_BINSTRING, SHORT_BINBYTES, LONG1
+        0x8c | b'U' | b'C' | 0x8a => Argument::Counted(1),
         b'X' | b'T' | b'B' | 0x8b => Argument::Counted(4), // BINUNICODE, BINSTRING, BINBYTES, LONG4
         0x8d | 0x8e | 0x96 => Argument::Counted(8),        // BINUNICODE8, BINBYTES8, BYTEARRAY8
         b'V' | b'S' | b'I' | b'L' | b'F' | b'g' | b'p' => Argument::Line,

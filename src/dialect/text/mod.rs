@@ -61,8 +61,8 @@ impl TextCodec {
         Decoded::Request
     }
 
-    fn answer_with(&mut self, words: String) -> Decoded {
-        self.parts.push_back(ReplyPart::Text(words));
+    fn answer_with(&mut self, text: String) -> Decoded {
+        self.parts.push_back(ReplyPart::Text(text));
         Decoded::Request
     }
 
@@ -121,7 +121,7 @@ impl StreamCodec for TextCodec {
     fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
         loop {
             match self.parts.pop_front()? {
-                ReplyPart::Text(words) => self.push(words.as_bytes(), out),
+                ReplyPart::Text(text) => self.push(text.as_bytes(), out),
                 ReplyPart::Run(command, _) if self.full && commands::is_read(&command) => {
                     self.push_too_long(out)
                 }

@@ -32,7 +32,7 @@ mod together;
 
 pub use service::{HttpService, Tower};
 
-/// Maximum size of all responses of a listener that are produced and not yet sent, in bytes. Beyond
+/// Maximum size of all responses of a protocol that are produced and not yet sent, in bytes. Beyond
 /// it, the connection with the longest-waiting response is closed.
 const MAX_UNSENT_BYTES: usize = 256 << 20;
 /// Maximum number of unsent bytes that the system keeps for one connection beyond the client's

@@ -30,7 +30,8 @@ pub(super) async fn plain_on_tls_port(stream: TcpStream, first: &FirstBytes) {
         close_with(stream, &goaway()).await;
     } else if first.may_be_http1() {
         let answer = format!(
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{SENTENCE}\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{SENTENCE}\n",
             SENTENCE.len() + 1
         );
         close_with(stream, answer.as_bytes()).await;

@@ -71,9 +71,12 @@ impl FairScheduler {
         tokio::select! {
             biased;
             () = evicted.cancelled() => {
-                Err(io::Error::new(io::ErrorKind::OutOfMemory, "it reads too slowly, and the memory for replies is needed").into())
+                let why = "it reads too slowly, and the memory for replies is needed";
+                Err(io::Error::new(io::ErrorKind::OutOfMemory, why).into())
             }
-            sent = timeout(WRITE_TIMEOUT, sending) => sent.map_err(|elapsed| E::from(elapsed.into()))?,
+            sent = timeout(WRITE_TIMEOUT, sending) => {
+                sent.map_err(|elapsed| E::from(elapsed.into()))?
+            }
         }
     }
 }

@@ -95,7 +95,8 @@ impl Door for SocketDoor {
         let (service, limits, peer) =
             (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
         if let Err(error) = bound_buffers(&connection.stream) {
-            tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
+            let door = self.dialect.name;
+            tracing::debug!(door, %peer, %error, "the send buffer keeps its size");
         }
         let budget = WorkBudget::new(Arc::clone(&self.scheduler));
         let mut session = SocketSession::new(

@@ -42,7 +42,8 @@ impl SocketSession {
             && let Err(error) = self.open_by_port().await
         {
             // The first request tries again, and reports the error if that fails too.
-            tracing::debug!(door = self.dialect.name, peer = %self.peer, %error, "a connection has no session yet");
+            let (door, peer) = (self.dialect.name, self.peer);
+            tracing::debug!(door, %peer, %error, "a connection has no session yet");
         }
     }
 

@@ -90,10 +90,9 @@ impl StreamConnection {
                 biased;
                 () = self.connection.draining.cancelled() => return Ok(WorkEnd::Close),
                 () = over => return Ok(WorkEnd::Close),
-                read = read(&self.connection.stream, &mut self.input, &mut self.budget) => match read? {
-                    0 => Input::End,
-                    _ => Input::Bytes,
-                },
+                read = read(&self.connection.stream, &mut self.input, &mut self.budget) => {
+                    if read? == 0 { Input::End } else { Input::Bytes }
+                }
                 // Counted from the last byte, so that events in the room do not extend the wait.
                 () = sleep_until(self.last_read + QUIET), if quiet => Input::Quiet,
                 next = self.session.next_event() => {
@@ -103,7 +102,8 @@ impl StreamConnection {
                     continue;
                 }
                 () = sleep_until_some(end) => {
-                    tracing::debug!(door = self.session.door(), peer = %self.session.peer(), "closed: no request for too long");
+                    let (door, peer) = (self.session.door(), self.session.peer());
+                    tracing::debug!(door, %peer, "closed: no request for too long");
                     return Ok(WorkEnd::Close);
                 }
             };

@@ -51,7 +51,10 @@ pub(super) async fn serve(
                 tracing::debug!(door, %peer, "the WebSocket handshake failed");
                 return close(stream).await;
             }
-            Err(_) => return tracing::debug!(door, %peer, "closed: no handshake within {:?}", limits.handshake),
+            Err(_) => {
+                let within = limits.handshake;
+                return tracing::debug!(door, %peer, "closed: no handshake within {within:?}");
+            }
         },
         () = draining.cancelled() => return,
     };
@@ -118,8 +121,12 @@ impl WebSocketConnection {
             let idle = limits.idle.map_or_else(far_future, |idle| last_request + idle);
             let message = tokio::select! {
                 biased;
-                () = draining.cancelled() => return Ok((CloseCode::Away, "the server is shutting down")),
-                message = next_message(&mut self.socket, &mut self.budget) => message.ok_or(Error::ConnectionClosed)??,
+                () = draining.cancelled() => {
+                    return Ok((CloseCode::Away, "the server is shutting down"));
+                }
+                message = next_message(&mut self.socket, &mut self.budget) => {
+                    message.ok_or(Error::ConnectionClosed)??
+                }
                 () = sleep_until(ping_timer.end) => {
                     if ping_timer.pinged {
                         return Ok((CloseCode::Away, "no answer to a ping"));
