@@ -8,71 +8,71 @@ use super::parse_error::excerpt;
 use super::{Call, Opt, ParseError, parse_duration};
 use crate::model::{MAX_BATCH_OPERATIONS, MAX_VALUE_BYTES};
 
-/// Maximum value size of the socket protocols in bytes: a message is at most 64 KiB.
+/// A socket door takes no more in a message.
 const MAX_DOOR_VALUE: usize = 60 << 10;
 
-/// Transport and call type of a load.
+/// What a load runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BenchMode {
-    /// Unary Get and Put calls.
+    /// Get and Put, one a call.
     Unary,
-    /// Batch calls.
+    /// Batch.
     Batch,
-    /// A Pipeline stream.
+    /// Pipeline.
     Pipeline,
-    /// The `text` protocol.
+    /// The dialect `text`.
     Text,
-    /// The `pickle` protocol.
+    /// The dialect `pickle`.
     Pickle,
-    /// The `ws-text` protocol.
+    /// The dialect `ws-text`.
     WsText,
-    /// Chat: from the sending of a message to its delivery.
+    /// Chat, from a message's sending to its delivery.
     Chat,
-    /// A report that compares text, WebSocket and gRPC.
+    /// Text, WebSocket and gRPC beside each other, as a report.
     Compare,
 }
 
-/// A load whose parameters are within bounds.
+/// A load, with all that it needs within bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenchCall {
-    /// Transport and call type.
+    /// What it runs over.
     pub mode: BenchMode,
-    /// Number of connections, 1 to 10,000.
+    /// How many connections, 1 to 10,000.
     pub connections: usize,
-    /// Number of concurrent requests per connection, 1 to 128.
+    /// How many requests on their way on each, 1 to 128.
     pub in_flight: usize,
-    /// Number of operations per request, 1 to 1,000.
+    /// How many operations a request has, 1 to 1,000.
     pub batch: usize,
-    /// Duration of the run, 1 ms to 1 h.
+    /// How long it runs, 1 ms to 1 h.
     pub duration: Duration,
-    /// Number of operations after which the run ends, if its duration is not over before.
+    /// After how many operations it ends, if it is not over before.
     pub operations: Option<u64>,
-    /// Operations per second, independent of the replies; `None` sends each request after a reply.
+    /// Operations a second, whatever the answers do; `None`: each request follows an answer.
     pub rate: Option<u64>,
-    /// Size of a value in bytes, 1 to 1 MiB.
+    /// Bytes of a value, 1 to 1 MiB.
     pub value_size: usize,
-    /// Number of keys, 1 to 100,000,000.
+    /// How many keys, 1 to 100,000,000.
     pub keys: u64,
-    /// Number of users that take turns, 1 to 1,000,000, each with its own store.
+    /// How many users take turns, 1 to 1,000,000, each with a store of its own.
     pub users: usize,
-    /// Process of the server on this machine, whose CPU time is measured.
+    /// The server's process on this machine, whose CPU time is measured.
     pub pid: Option<u32>,
-    /// Percentage of operations that write.
+    /// How many of a hundred operations write.
     pub writes: u64,
-    /// Run as an account.
+    /// As an account.
     pub manager: bool,
-    /// Read another user's store.
+    /// Reads of another user's store.
     pub other: bool,
-    /// Address of the socket listener; `None` uses the one that the server reports.
+    /// The socket door's address; `None`: as the server tells it.
     pub door: Option<String>,
-    /// File for the plot.
+    /// Where the plot goes.
     pub plot: Option<PathBuf>,
-    /// File for the report of `compare`.
+    /// Where the report of `compare` goes.
     pub report: Option<PathBuf>,
 }
 
 impl BenchMode {
-    /// All modes.
+    /// Every mode.
     pub const ALL: [Self; 8] = [
         Self::Unary,
         Self::Batch,
@@ -84,7 +84,7 @@ impl BenchMode {
         Self::Compare,
     ];
 
-    /// Returns the mode's name.
+    /// The mode's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
@@ -98,7 +98,7 @@ impl BenchMode {
         }
     }
 
-    /// Returns true for the socket protocols, in which each reply follows its request.
+    /// Whether it runs over a socket door, in whose dialect an answer follows its request.
     pub const fn is_door(self) -> bool {
         matches!(self, Self::Text | Self::Pickle | Self::WsText)
     }
@@ -112,7 +112,7 @@ const fn flag(name: &'static str, help: &'static str) -> Opt {
     Opt { name, value: None, help }
 }
 
-/// Options of `bench`.
+/// The options of `bench`.
 pub(super) const OPTIONS: &[Opt] = &[
     with_value("--connections", "N", "connections, 1 to 10,000; by default 8"),
     with_value(
@@ -193,12 +193,12 @@ impl Args<'_> {
             plot: self.option("--plot").map(PathBuf::from),
             report: self.option("--report").map(PathBuf::from),
         };
-        self.check_combination(&call)?;
+        self.fits(&call)?;
         Ok(Call::Bench(Box::new(call)))
     }
 
-    /// Rejects options that the mode would ignore.
-    fn check_combination(&self, call: &BenchCall) -> Result<(), ParseError> {
+    /// Refuses what would be left out in silence.
+    fn fits(&self, call: &BenchCall) -> Result<(), ParseError> {
         let mode = call.mode.as_str();
         let over_grpc = matches!(call.mode, BenchMode::Unary | BenchMode::Batch);
         let refused = [

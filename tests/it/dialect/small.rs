@@ -8,7 +8,7 @@ use super::peer::{Feed, Peer, datagram, stream, stream_codec};
 
 use Feed::{Bytes, End, Quiet};
 
-/// Name of the case, dialect, what comes, what is written, whether the door closes.
+/// Name of the case, protocol, input, writes, and whether the connection is closed.
 type Case = (&'static str, &'static str, Vec<Feed<'static>>, Vec<&'static str>, bool);
 
 fn check(cases: Vec<Case>) {
