@@ -13,10 +13,10 @@ use tokio_util::sync::{
 /// A flag is kept beside the token because streams check it with each event, and the token would
 /// take a lock each time.
 #[derive(Clone, Debug, Default)]
-pub struct Closing(Arc<Inner>);
+pub struct Closing(Arc<ClosingState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ClosingState {
     begun: AtomicBool,
     token: CancellationToken,
 }

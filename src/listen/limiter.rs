@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::model::source_network;
+use crate::model::source::network;
 
 /// Maximum number of connections that were told to close and are still open. Beyond it, new
 /// connections are refused.
@@ -210,7 +210,7 @@ impl Drop for Permit {
 /// Returns the network that a connection counts against, or `None` for loopback, which has no limit
 /// per source.
 fn limited_source(ip: IpAddr) -> Option<IpAddr> {
-    (!ip.to_canonical().is_loopback()).then(|| source_network(ip))
+    (!ip.to_canonical().is_loopback()).then(|| network(ip))
 }
 
 #[cfg(test)]

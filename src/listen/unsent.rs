@@ -47,9 +47,9 @@ pub(super) struct Gauge {
 }
 
 /// Counts a waiting task until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -78,7 +78,7 @@ impl Gauge {
     /// the instant that it returned last.
     pub(super) async fn wait(&self, mut look: impl FnMut() -> Option<Instant>) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = WaitGuard(&self.waiting);
         loop {
             let decreased = self.decreased.notified();
             let Some(next) = look() else { return };

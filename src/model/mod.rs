@@ -11,7 +11,7 @@ mod name;
 mod operations;
 mod request_id;
 mod role;
-mod source;
+pub mod source;
 mod time;
 mod value;
 
@@ -28,7 +28,6 @@ pub use name::{MAX_NAME_CHARACTERS, UserName};
 pub use operations::{OperationRef, Operations, PutRef};
 pub use request_id::{MAX_REQUEST_ID_BYTES, RequestId};
 pub use role::{Durability, Role, UpgradePolicy};
-pub use source::source_network;
 pub use time::{Expiry, MAX_TTL, MIN_TTL, Millis};
 pub use value::{MAX_VALUE_BYTES, Value};
 

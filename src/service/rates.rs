@@ -10,7 +10,8 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use parking_lot::Mutex;
 
 use super::limits::Limits;
-use crate::model::{Error, Reason, Result, source_network};
+use crate::model::source::network;
+use crate::model::{Error, Reason, Result};
 
 /// Above this many sources, or pairs of user and source, those that are at rest are forgotten;
 /// above twice as many, new ones wait.
@@ -45,7 +46,7 @@ impl Rates {
         if self.sign_ins.len() > 2 * MAX_TRACKED {
             return Err(limited("too many sources sign in at once", Duration::from_secs(1)));
         }
-        self.sign_ins.check_key(&source_network(source)).map_err(|until| {
+        self.sign_ins.check_key(&network(source)).map_err(|until| {
             limited("too many sign-ins from this address", until.wait_time_from(self.clock.now()))
         })
     }
@@ -68,7 +69,7 @@ impl Rates {
             ));
         }
         let limiter = failures
-            .entry((user.to_owned(), source_network(source)))
+            .entry((user.to_owned(), network(source)))
             .or_insert_with(|| RateLimiter::direct(quota));
         limiter.check().map_err(|until| {
             limited(
@@ -80,7 +81,7 @@ impl Rates {
 
     /// Forgets the wrong passwords of a user from a source.
     pub(super) fn password_was_right(&self, user: &str, source: IpAddr) {
-        self.failures.lock().remove(&(user.to_owned(), source_network(source)));
+        self.failures.lock().remove(&(user.to_owned(), network(source)));
     }
 
     /// Forgets the sources that are at rest.

@@ -7,14 +7,14 @@ use crate::dialect::commands;
 use crate::model::{Command, Error, Result, Value};
 
 /// A request, and its outcome if it is known without running a command.
-pub(super) enum Request {
+pub(super) enum PickleRequest {
     Run(Command),
     Illegal,
     Refuse(Error),
 }
 
 /// Returns the requests of a pickled list or tuple.
-pub(super) fn read(pickle: &Pickled) -> std::result::Result<Vec<Request>, BadPickle> {
+pub(super) fn read(pickle: &Pickled) -> std::result::Result<Vec<PickleRequest>, BadPickle> {
     match pickle.graph.node(pickle.root) {
         Some(PickleNode::Sequence { items, .. }) => {
             Ok(items.iter().map(|id| request(&pickle.graph, *id)).collect())
@@ -25,11 +25,11 @@ pub(super) fn read(pickle: &Pickled) -> std::result::Result<Vec<Request>, BadPic
     }
 }
 
-fn request(graph: &Graph, id: Id) -> Request {
+fn request(graph: &Graph, id: Id) -> PickleRequest {
     match command(graph, id) {
-        Some(Ok(command)) => Request::Run(command),
-        Some(Err(error)) => Request::Refuse(error),
-        None => Request::Illegal,
+        Some(Ok(command)) => PickleRequest::Run(command),
+        Some(Err(error)) => PickleRequest::Refuse(error),
+        None => PickleRequest::Illegal,
     }
 }
 

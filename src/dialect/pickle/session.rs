@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::BadPickle;
 use super::machine::Pickled;
-use super::requests::{self, Request};
+use super::requests::{self, PickleRequest};
 use super::write;
 use crate::dialect::codec::{Action, ActionResult, AfterReply, Decoded, MAX_REPLY_BYTES};
 use crate::dialect::{commands, error_text};
@@ -91,9 +91,9 @@ impl PickleSession {
         };
         (self.list, self.full) = (true, false);
         self.steps.extend(requests.into_iter().map(|request| match request {
-            Request::Run(command) => Step::Run(command),
-            Request::Illegal => Step::Item(ILLEGAL.into()),
-            Request::Refuse(error) => Step::Item(error_reply(&error)),
+            PickleRequest::Run(command) => Step::Run(command),
+            PickleRequest::Illegal => Step::Item(ILLEGAL.into()),
+            PickleRequest::Refuse(error) => Step::Item(error_reply(&error)),
         }));
         Decoded::Request
     }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use super::BadPickle;
 
-type Text<'a> = Option<Cow<'a, str>>;
+type PickleText<'a> = Option<Cow<'a, str>>;
 
 /// BINUNICODE and its variants: UTF-8 in which Python allows lone surrogates.
-pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
+pub(super) fn unicode(bytes: &[u8]) -> Result<PickleText<'_>, BadPickle> {
     let mut rest = bytes;
     while let Err(error) = std::str::from_utf8(rest) {
         rest = match rest.get(error.valid_up_to()..) {
@@ -25,7 +25,7 @@ pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
 }
 
 /// The bytes of a Python 2 `str`: text if they are UTF-8.
-pub(super) fn bytes(bytes: Cow<'_, [u8]>) -> Text<'_> {
+pub(super) fn bytes(bytes: Cow<'_, [u8]>) -> PickleText<'_> {
     match bytes {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
         Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
@@ -33,7 +33,7 @@ pub(super) fn bytes(bytes: Cow<'_, [u8]>) -> Text<'_> {
 }
 
 /// UNICODE: Latin-1, with `\uXXXX` and `\UXXXXXXXX` for other characters and for backslashes.
-pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<Text<'_>, BadPickle> {
+pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<PickleText<'_>, BadPickle> {
     let mut units = Vec::with_capacity(line.len());
     let mut rest = line;
     while let Some((&byte, after)) = rest.split_first() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dialect::render::aligned;
+use super::listing::aligned;
 use crate::model::{
     MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE,
     MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, ServerInfo,
@@ -48,7 +48,7 @@ pub(super) fn print(info: &ServerInfo) -> String {
     aligned(&[], rows)
 }
 
-/// Returns a duration in the largest unit that expresses it exactly.
+/// A duration in the largest unit that tells it exactly.
 fn for_people(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];

@@ -3,7 +3,7 @@
 use super::{PREFIX, format};
 use crate::dialect::codec::MAX_REPLY_BYTES;
 use crate::dialect::error_text;
-use crate::dialect::render::aligned;
+pub(super) use crate::dialect::render::aligned;
 use crate::model::{Access, Command, Page, Reply, User};
 
 /// Rows collected so far.

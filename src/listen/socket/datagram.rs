@@ -14,7 +14,7 @@ use super::SocketSession;
 use crate::dialect::codec::{DatagramCodec, Decoded, MAX_DATAGRAM_BYTES};
 use crate::dialect::{Dialect, Transport};
 use crate::listen::BoundDatagrams;
-use crate::model::source_network;
+use crate::model::source::network;
 use crate::service::Service;
 
 /// Maximum number of answers to one source per second, and in one burst.
@@ -112,7 +112,7 @@ impl SourceLimits {
                 return false;
             }
         }
-        self.limiter.check_key(&source_network(source)).is_ok()
+        self.limiter.check_key(&network(source)).is_ok()
     }
 }
 

@@ -279,7 +279,7 @@ async fn the_form_of_the_first_clients_finds_out_what_is_spoken() {
         let ran = cli.run(&format!("127.0.0.1 {} {line}", address.port()));
         assert_eq!((ran.text(), ran.code, ran.stderr.as_str()), (out, Some(code), ""), "{door}");
     }
-    // Detection of the protocol signs nobody in: the server has no guests except those of the
+    // Detection of the protocol signs no user in: the server has no guests except those of the
     // connections above.
     let port = server.addresses.of("text").unwrap().port();
     cli.write("password", "bill\n");
