@@ -69,7 +69,7 @@ fn grammar(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let words: Vec<&str> = split_blanks(black_box(&line)).collect();
-                parse(&words, Mode::Door).unwrap()
+                parse(&words, Mode::TextProtocol).unwrap()
             });
         });
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Exit;
 use super::sanitize;
-use crate::dialect::grammar::Wrong;
+use crate::dialect::grammar::ParseError;
 use crate::model::Reason;
 
 /// A command that failed. It ends the chain.
@@ -74,8 +74,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<Wrong> for Failure {
-    fn from(wrong: Wrong) -> Self {
-        Self::usage(wrong.to_string())
+impl From<ParseError> for Failure {
+    fn from(error: ParseError) -> Self {
+        Self::usage(error.to_string())
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::args::Settings;
 use super::failure::{Failure, Result};
 use super::interrupt::interruptible;
-use crate::dialect::grammar::{Call, Parsed, Source};
+use crate::dialect::grammar::{Call, InputSource, ParsedCommand};
 use crate::model::{MAX_VALUE_BYTES, Value};
 
 /// The longest password, as in the contract.
@@ -38,7 +38,7 @@ pub(super) enum Stdin {
 
 /// Gets together all that a chain needs. Nothing has run when it fails.
 pub(super) async fn prepare(
-    chain: Vec<Parsed>,
+    chain: Vec<ParsedCommand>,
     settings: &Settings,
     stdin: Stdin,
 ) -> Result<Vec<Step>> {
@@ -56,7 +56,7 @@ pub(super) async fn prepare(
                 let account = settings.user.as_str().to_owned();
                 Input::Password(password(account, settings, &mut stdin).await?)
             }
-            Call::Import { source: Source::Stdin } => {
+            Call::Import { source: InputSource::Stdin } => {
                 take(&mut stdin)?;
                 Input::Nothing
             }
@@ -103,16 +103,16 @@ fn take(stdin: &mut Stdin) -> Result<()> {
     }
 }
 
-async fn value(source: Source, stdin: &mut Stdin) -> Result<Value> {
+async fn value(source: InputSource, stdin: &mut Stdin) -> Result<Value> {
     let bytes = match source {
-        Source::Text(text) => {
+        InputSource::Text(text) => {
             return Value::text(text).map_err(|error| Failure::usage(error.to_string()));
         }
-        Source::Stdin => {
+        InputSource::Stdin => {
             take(stdin)?;
             blocking(|| read(io::stdin().lock(), "the standard input")).await?
         }
-        Source::File(path) => {
+        InputSource::File(path) => {
             blocking(move || read(open(&path)?, &path.display().to_string())).await?
         }
     };

@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::args::Format;
 use super::sanitize;
+use crate::dialect::render;
 use crate::model::Value;
 
-/// What stands for a key that is not there.
-pub(super) const BLANK: &str = "<blank>";
+pub(super) use crate::dialect::render::{BLANK, in_line};
 
 /// Where results go, and in which form.
 pub(super) struct Output {
@@ -123,18 +123,9 @@ impl Output {
     }
 
     fn aligned(&self, heads: &[&str], rows: &[Vec<String>]) -> String {
-        let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::NOTHING);
-        if !heads.is_empty() {
-            table.set_header(heads.iter().copied());
-        }
-        for row in rows {
-            table.add_row(row.iter().map(|cell| self.safe(cell)));
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        table.trim_fmt()
+        let safe =
+            |row: &Vec<String>| row.iter().map(|cell| self.safe(cell).into_owned()).collect();
+        render::aligned(heads, rows.iter().map(safe))
     }
 
     /// A text of ours, as it is.
@@ -175,14 +166,6 @@ fn blob_note(value: &Value) -> String {
             "<blob of {} bytes; send the output to a file or a pipe>",
             value.as_bytes().len()
         ),
-    }
-}
-
-/// A value in a line among others.
-pub(super) fn in_line(value: &Value) -> String {
-    match value.as_text() {
-        Some(text) => text.to_owned(),
-        None => format!("<blob of {} bytes>", value.as_bytes().len()),
     }
 }
 

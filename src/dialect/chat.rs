@@ -2,61 +2,61 @@
 
 use bytes::BytesMut;
 
-use super::codec::{Action, Answer, Decoded, Input, Next, RoomEvent, StreamCodec};
+use super::codec::{Action, ActionResult, AfterReply, ChatEvent, Decoded, Input, StreamCodec};
+use super::error_text;
 use super::line::{Line, Lines, is_http};
-use super::words;
 use crate::model::{Reason, UserName};
 
 const INVALID_NAME: &str = "Invalid name";
-const WORDS: &[(Reason, &str)] =
+const ERRORS: &[(Reason, &str)] =
     &[(Reason::NameInUse, "Name is already taken"), (Reason::InvalidName, INVALID_NAME)];
 
-/// One member of the room.
+/// Codec of one member of the room.
 #[derive(Default)]
-pub(super) struct Chat {
+pub(super) struct ChatCodec {
     lines: Lines,
     joined: bool,
     action: Option<Action>,
     reply: Option<String>,
-    next: Next,
+    next: AfterReply,
 }
 
-impl Chat {
-    fn say(&mut self, words: &str) {
+impl ChatCodec {
+    fn reply_with(&mut self, words: &str) {
         self.reply = Some(words.to_owned());
     }
 
     fn login(&mut self, name: &[u8]) {
         match std::str::from_utf8(name).ok().and_then(|name| UserName::new(name).ok()) {
             Some(name) => self.action = Some(Action::Join(name)),
-            None => self.say(INVALID_NAME),
+            None => self.reply_with(INVALID_NAME),
         }
     }
 
     fn line(&mut self, line: &[u8]) {
         match std::str::from_utf8(line) {
-            // An empty line is a person pressing Enter, and says nothing to anyone.
+            // An empty line, as sent by pressing Enter, is not posted.
             Ok("") => {}
             Ok(text) => self.action = Some(Action::Post(text.to_owned())),
-            Err(_) => self.say(&format!("error: {}", words::NOT_UTF8)),
+            Err(_) => self.reply_with(&format!("error: {}", error_text::NOT_UTF8)),
         }
     }
 }
 
-impl StreamCodec for Chat {
+impl StreamCodec for ChatCodec {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
             Line::Pending { quiet } => return Decoded::Pending { quiet },
             Line::Whole(line) if line.as_ref() == b"quit" => return Decoded::Close,
-            // A web page would have its request's lines said to the room.
+            // Without this, a web page could post its request's lines to the room.
             Line::Whole(name) if !self.joined && is_http(&name) => return Decoded::Close,
             Line::Whole(line) if self.joined => self.line(&line),
-            // Its headers and body would go to everyone.
+            // Without this, the request's headers and body would be posted to the room.
             Line::Whole(name) if is_http(&name) => return Decoded::Close,
             Line::Whole(name) => self.login(&name),
             Line::TooLong => {
-                self.next = Next::Close;
-                self.say(&format!("error: {}", words::TOO_LONG));
+                self.next = AfterReply::Close;
+                self.reply_with(&format!("error: {}", error_text::TOO_LONG));
             }
         }
         Decoded::Request
@@ -66,17 +66,17 @@ impl StreamCodec for Chat {
         self.action.take()
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+    fn answer(&mut self, answer: ActionResult, _out: &mut BytesMut) {
         match answer {
             Ok(_) => self.joined = true,
             Err(error) if self.joined => self.reply = Some(format!("error: {}", error.message())),
             Err(error) => {
-                self.reply = Some(words::for_error(&error, WORDS, "error: ").into_owned())
+                self.reply = Some(error_text::for_error(&error, ERRORS, "error: ").into_owned())
             }
         }
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Next {
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
         if let Some(reply) = self.reply.take() {
             out.extend_from_slice(reply.as_bytes());
             self.lines.end(out);
@@ -84,20 +84,20 @@ impl StreamCodec for Chat {
         self.next
     }
 
-    fn event(&self, event: RoomEvent<'_>, out: &mut BytesMut) {
+    fn event(&self, event: ChatEvent<'_>, out: &mut BytesMut) {
         let line = match event {
-            RoomEvent::Joined(user) => format!("{user} has joined the chat."),
-            RoomEvent::Left(user) => format!("{user} has left the chat."),
-            RoomEvent::Message { user, text } => format!("{user}: {}", one_line(text)),
-            RoomEvent::Notice(sentence) => format!("error: {sentence}"),
+            ChatEvent::Joined(user) => format!("{user} has joined the chat."),
+            ChatEvent::Left(user) => format!("{user} has left the chat."),
+            ChatEvent::Message { user, text } => format!("{user}: {}", one_line(text)),
+            ChatEvent::Notice(sentence) => format!("error: {sentence}"),
         };
         out.extend_from_slice(line.as_bytes());
         self.lines.end(out);
     }
 }
 
-/// A message in one line: another door's may have more, and a second line could pass for somebody
-/// else's.
+/// Returns a message as one line. Messages from other protocols may have several lines, and a
+/// second line could pass for another user's message.
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
 }

@@ -1,10 +1,11 @@
-//! What a door drives: the codec traits, and what passes between a codec and its door.
+//! The codec traits, and the types that pass between a codec and the connection loop that drives
+//! it.
 //!
-//! A door decodes, with the same event again, until it gets [`Decoded::Pending`]. For each
-//! [`Decoded::Request`] it takes the actions from `next`, one at a time, and hands the answer to
-//! each to `answer` before it takes another, so that no more than one is held; `finish` completes
-//! the reply, which goes out in one write, or if it is longer than [`PIECE_BYTES`] in several. Only
-//! then does it decode again: a codec remembers how the request in hand is to be answered.
+//! The loop calls `decode` with the same event until it returns [`Decoded::Pending`]. For each
+//! [`Decoded::Request`] it takes the actions from `next` one at a time and passes each result to
+//! `answer` before it takes another, so that at most one result is held. `finish` completes the
+//! reply, which is sent in one write, or in several if it is longer than [`PIECE_BYTES`]. Only then
+//! is `decode` called again, so a codec can keep the state of the current request.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,119 +14,114 @@ use bytes::BytesMut;
 
 use crate::model::{Command, Error, Reply, UserName};
 
-/// The longest frame, line or message of a client, in bytes. A door keeps no more than this, and
-/// what it read last, of undecoded input.
+/// Maximum size of a client's frame, line or message, in bytes. Undecoded input is bounded by this
+/// and the latest read.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
-/// The longest datagram, in bytes; a longer one gets no answer.
+/// Maximum size of a datagram, in bytes; longer ones get no answer.
 pub const MAX_DATAGRAM_BYTES: usize = 1 << 10;
-/// Where the reply to a request of many commands ends, in bytes, an error for each of the rest put
-/// aside: a request of 64 KiB may ask thousands of times for a value of 1 MiB. Once it is there,
-/// nothing that reads more is run.
+/// Maximum size of the reply to a request of many commands, in bytes, not counting one error for
+/// each remaining command: a request of 64 KiB could ask for a value of 1 MiB thousands of times.
+/// Once the limit is reached, no further reads are run.
 pub const MAX_REPLY_BYTES: usize = 4 << 20;
-/// So much of a reply on a stream is sent before the rest of it is made: more than a client of
-/// these protocols takes at a time.
+/// Size at which a partial reply on a stream is sent before the rest of it is produced, in bytes;
+/// larger than what clients of these protocols read at a time.
 pub const PIECE_BYTES: usize = 64 << 10;
-/// How long bytes without a terminator must be quiet to be a request.
+/// Pause after which bytes without a terminator count as a request.
 pub const QUIET: Duration = Duration::from_millis(20);
 
-/// What has happened on a stream since the last call.
+/// Event on a stream since the last call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Bytes may have been added to the input.
     Bytes,
-    /// Nothing came for [`QUIET`].
+    /// No bytes arrived for [`QUIET`].
     Quiet,
-    /// The client has sent its last byte.
+    /// The client has closed its sending side.
     End,
 }
 
-/// What a codec made of its input.
+/// Result of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// No request is complete. With `quiet`, a pause of [`QUIET`] would complete one: the door
-    /// reports it. At the end of input the door closes.
+    /// No request is complete. The connection is closed if the input has ended.
     Pending {
-        /// Whether a pause means something.
+        /// True if a pause of [`QUIET`] would complete a request, so that it must be reported.
         quiet: bool,
     },
-    /// A request is in hand: run its actions, if it has any, and send its reply, if that is not
-    /// empty.
+    /// A request was decoded: run its actions, if any, and send its reply unless it is empty.
     Request,
     /// Close at once, without a reply.
     Close,
 }
 
-/// What a connection asks of its door.
+/// Action that a codec requests.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Run a command as the connection's user; answered by its reply.
+    /// Run a command as the connection's user; the result has its reply.
     Run(Command),
-    /// Open the connection's session, as a guest of this name; answered by no reply.
+    /// Open the connection's session as a guest of this name; the result has no reply.
     SignIn(UserName),
-    /// Sign in, and enter the room `lobby`; answered by no reply. From then on the door hands the
-    /// room's events to the codec.
+    /// Sign in as a guest of this name and join the room `lobby`; the result has no reply. From
+    /// then on the room's events are passed to [`StreamCodec::event`].
     Join(UserName),
-    /// Post to the room; answered by no reply.
+    /// Post a message to the room; the result has no reply.
     Post(String),
-    /// Write a line to the server's log, beside the peer's address; answered by no reply. What came
+    /// Write a line to the server's log, with the peer's address; the result has no reply. Text
     /// from the client in it is escaped.
     Log(Cow<'static, str>),
 }
 
-/// How an action ended; without a reply for those that have none.
-pub type Answer = Result<Option<Reply>, Error>;
+/// Result of an action; `Ok(None)` for actions without a reply.
+pub type ActionResult = Result<Option<Reply>, Error>;
 
-/// What a door does after a reply.
+/// Action of the connection loop after a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Next {
-    /// Goes on with the next request.
+pub enum AfterReply {
+    /// Read the next request.
     #[default]
-    Read,
-    /// Sends the reply and closes: shuts down writing, reads and drops for at most a second,
-    /// closes.
+    Continue,
+    /// Send the reply and close: shut down writing, discard input for at most a second, close.
     Close,
 }
 
-/// What happened in the room that a connection joined, its own doings left out.
+/// Event in the room that a connection has joined, except those that its own user caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoomEvent<'a> {
-    /// This user came.
+pub enum ChatEvent<'a> {
+    /// A user joined.
     Joined(&'a str),
-    /// This user went.
+    /// A user left.
     Left(&'a str),
-    /// This user said something.
+    /// A user posted a message.
     Message {
-        /// Who.
+        /// Name of the sender.
         user: &'a str,
-        /// What.
+        /// Text of the message.
         text: &'a str,
     },
-    /// Something that concerns this connection alone, as a sentence: events were missed, the room
-    /// closes.
+    /// A sentence for this connection alone: events were missed, or the room closes.
     Notice(&'a str),
 }
 
-/// A dialect on a stream of bytes. One codec serves one connection.
+/// A protocol on a stream of bytes. One codec serves one connection.
 pub trait StreamCodec: Send {
-    /// Takes at most one request off the front of `input`; what is left of it stays for the next
-    /// call.
+    /// Takes at most one request off the front of `input`; the rest stays for the next call.
     ///
-    /// The cutting of the stream into calls with [`Input::Bytes`] does not matter, and the work is
-    /// linear in the bytes.
+    /// The result does not depend on how the stream is cut into calls with [`Input::Bytes`], and
+    /// the work is linear in the number of bytes.
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded;
 
-    /// The next action of the request in hand. `out` was empty at the request's start, and holds
-    /// the reply so far, less what the door has already sent of it.
+    /// Returns the next action of the current request. `out` is empty when a request starts, and
+    /// holds the part of its reply that has not been sent yet.
     fn next(&mut self, out: &mut BytesMut) -> Option<Action>;
 
-    /// Takes the answer to the action that was last given.
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut);
+    /// Takes the result of the latest action.
+    fn answer(&mut self, answer: ActionResult, out: &mut BytesMut);
 
-    /// Completes the reply to the request in hand.
-    fn finish(&mut self, out: &mut BytesMut) -> Next;
+    /// Completes the reply to the current request.
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply;
 
-    /// Puts what happened in the room into the client's words. Only `chat` has any.
-    fn event(&self, event: RoomEvent<'_>, out: &mut BytesMut) {
+    /// Appends the client's form of a room event to `out`. Only `chat` has events.
+    fn event(&self, event: ChatEvent<'_>, out: &mut BytesMut) {
         let _ = (event, out);
     }
 }
@@ -139,7 +135,7 @@ pub enum Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// The message's bytes, whatever its type.
+    /// Returns the message's bytes, whatever its type.
     pub fn as_bytes(self) -> &'a [u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -156,32 +152,33 @@ pub enum Message {
     Binary(BytesMut),
 }
 
-/// A dialect on a WebSocket. One codec serves one connection.
+/// A protocol on a WebSocket. One codec serves one connection.
 pub trait MessageCodec: Send {
-    /// Reads one message; it is never [`Decoded::Pending`].
+    /// Decodes one message; never returns [`Decoded::Pending`].
     fn decode(&mut self, message: Payload<'_>) -> Decoded;
 
-    /// The next action of the request in hand.
+    /// Returns the next action of the current request.
     fn next(&mut self) -> Option<Action>;
 
-    /// Takes the answer to the action that was last given.
-    fn answer(&mut self, answer: Answer);
+    /// Takes the result of the latest action.
+    fn answer(&mut self, answer: ActionResult);
 
-    /// The reply to the request in hand; some requests have none.
-    fn finish(&mut self) -> (Option<Message>, Next);
+    /// Returns the reply to the current request; some requests have none.
+    fn finish(&mut self) -> (Option<Message>, AfterReply);
 }
 
-/// A dialect of datagrams. One codec serves a socket, one datagram at a time.
+/// A protocol on datagrams. One codec serves a socket, one datagram at a time.
 pub trait DatagramCodec: Send {
-    /// Reads one datagram; [`Decoded::Close`]: it gets no answer. It is never [`Decoded::Pending`].
+    /// Decodes one datagram from `source_port`; [`Decoded::Close`] means that it gets no answer.
+    /// Never returns [`Decoded::Pending`].
     fn decode(&mut self, datagram: &[u8], source_port: u16) -> Decoded;
 
-    /// The next action of the datagram in hand.
+    /// Returns the next action of the current datagram.
     fn next(&mut self) -> Option<Action>;
 
-    /// Takes the answer to the action that was last given.
-    fn answer(&mut self, answer: Answer);
+    /// Takes the result of the latest action.
+    fn answer(&mut self, answer: ActionResult);
 
-    /// The reply to the datagram in hand; none if its action failed.
+    /// Returns the reply to the current datagram, or `None` if its action failed.
     fn finish(&mut self) -> Option<String>;
 }

@@ -2,8 +2,10 @@
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::codec::{Action, Answer, Decoded, Input, MAX_MESSAGE_BYTES, Next, StreamCodec};
-use super::words;
+use super::codec::{
+    Action, ActionResult, AfterReply, Decoded, Input, MAX_MESSAGE_BYTES, StreamCodec,
+};
+use super::error_text;
 use crate::model::{Reply, request};
 
 const HEADER_BYTES: usize = 4;
@@ -14,49 +16,54 @@ enum Direction {
     Decode,
 }
 
-/// Turns text into bits, or bits into text.
-pub(super) struct Frames {
+/// Codec that turns text into bits, or bits into text.
+pub(super) struct FrameCodec {
     direction: Direction,
     action: Option<Action>,
     reply: String,
-    next: Next,
+    next: AfterReply,
 }
 
-impl Frames {
-    /// Text to bits.
+impl FrameCodec {
+    /// Creates a codec from text to bits.
     pub(super) fn encode() -> Self {
-        Self { direction: Direction::Encode, action: None, reply: String::new(), next: Next::Read }
+        Self {
+            direction: Direction::Encode,
+            action: None,
+            reply: String::new(),
+            next: AfterReply::Continue,
+        }
     }
 
-    /// Bits to text.
+    /// Creates a codec from bits to text.
     pub(super) fn decode() -> Self {
         Self { direction: Direction::Decode, ..Self::encode() }
     }
 
-    /// One error frame, and the end: the client is out of step, or never was in it.
+    /// Answers with one error frame and closes: the stream is out of step with its framing.
     fn refuse(&mut self, input: &mut BytesMut, why: &str) -> Decoded {
         input.clear();
-        (self.reply, self.next) = (format!("error: {why}"), Next::Close);
+        (self.reply, self.next) = (format!("error: {why}"), AfterReply::Close);
         Decoded::Request
     }
 }
 
-/// What stands at the front of a stream of frames.
+/// State of the front of a stream of frames.
 pub(crate) enum Frame {
-    /// No whole frame yet.
-    Part,
-    /// The length 0.
+    /// The next frame is not complete.
+    Incomplete,
+    /// A frame of length 0, which ends the stream.
     End,
-    /// A length over the limit.
+    /// A frame longer than the limit.
     TooLong,
-    /// The bytes of a frame, which was taken off.
+    /// The content of a frame, removed from the input.
     Whole(BytesMut),
 }
 
 /// Takes a frame of at most `most` bytes off the input.
 pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
-    let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Frame::Part };
-    // A negative length is over the limit too.
+    let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Frame::Incomplete };
+    // A length that is negative as an `i32` is over the limit too.
     let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
     if length == 0 {
         return Frame::End;
@@ -65,28 +72,28 @@ pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
         return Frame::TooLong;
     }
     if input.len() < HEADER_BYTES + length {
-        return Frame::Part;
+        return Frame::Incomplete;
     }
     input.advance(HEADER_BYTES);
     Frame::Whole(input.split_to(length))
 }
 
-/// Adds a frame; the longest there is, a reply, has 576 KiB of bits.
+/// Appends a frame. The longest one is a reply with 576 KiB of bits.
 pub(crate) fn put(bytes: &[u8], out: &mut BytesMut) {
     out.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     out.put_slice(bytes);
 }
 
-impl StreamCodec for Frames {
+impl StreamCodec for FrameCodec {
     fn decode(&mut self, input: &mut BytesMut, _event: Input) -> Decoded {
         let bytes = match take(input, MAX_MESSAGE_BYTES) {
-            Frame::Part => return Decoded::Pending { quiet: false },
+            Frame::Incomplete => return Decoded::Pending { quiet: false },
             Frame::End => return Decoded::Close,
-            Frame::TooLong => return self.refuse(input, words::TOO_LONG),
+            Frame::TooLong => return self.refuse(input, error_text::TOO_LONG),
             Frame::Whole(bytes) => bytes,
         };
         let Ok(text) = String::from_utf8(bytes.into()) else {
-            return self.refuse(input, words::NOT_UTF8);
+            return self.refuse(input, error_text::NOT_UTF8);
         };
         self.action = Some(Action::Run(match self.direction {
             Direction::Encode => request::Encode { text }.into(),
@@ -99,7 +106,7 @@ impl StreamCodec for Frames {
         self.action.take()
     }
 
-    fn answer(&mut self, answer: Answer, _out: &mut BytesMut) {
+    fn answer(&mut self, answer: ActionResult, _out: &mut BytesMut) {
         self.reply = match answer {
             Ok(Some(Reply::Encode(text) | Reply::Decode(text))) => text,
             Ok(_) => String::new(),
@@ -107,7 +114,7 @@ impl StreamCodec for Frames {
         };
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Next {
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
         put(std::mem::take(&mut self.reply).as_bytes(), out);
         self.next
     }

@@ -1,23 +1,23 @@
-//! `hello`: knock knock.
+//! `hello`: answers every message with "Whose there?".
 
 use bytes::BytesMut;
 
-use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
+use super::codec::{Action, ActionResult, AfterReply, Decoded, Input, StreamCodec};
 use super::line::{Line, Lines};
 
-/// Answers any message alike.
+/// Codec that gives every message the same answer.
 #[derive(Default)]
-pub(super) struct Hello {
+pub(super) struct HelloCodec {
     lines: Lines,
-    next: Next,
+    next: AfterReply,
 }
 
-impl StreamCodec for Hello {
+impl StreamCodec for HelloCodec {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
             Line::Pending { quiet } => return Decoded::Pending { quiet },
             Line::Whole(_) => {}
-            Line::TooLong => self.next = Next::Close,
+            Line::TooLong => self.next = AfterReply::Close,
         }
         Decoded::Request
     }
@@ -26,9 +26,9 @@ impl StreamCodec for Hello {
         None
     }
 
-    fn answer(&mut self, _answer: Answer, _out: &mut BytesMut) {}
+    fn answer(&mut self, _answer: ActionResult, _out: &mut BytesMut) {}
 
-    fn finish(&mut self, out: &mut BytesMut) -> Next {
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
         out.extend_from_slice(b"Whose there?");
         self.lines.end(out);
         self.next

@@ -1,26 +1,25 @@
-//! Framing of bare text: a request ends at a newline, at the end of input, or when it has been
-//! quiet.
+//! Framing of bare text: a request ends at a newline, at the end of input, or after a pause.
 
 use bytes::BytesMut;
 
 use super::codec::{Input, MAX_MESSAGE_BYTES};
 
-/// What the framing made of the input.
+/// Result of framing.
 pub(super) enum Line {
     /// No request is complete; a pause would complete one if `quiet`.
     Pending { quiet: bool },
-    /// A request, its terminator taken off.
+    /// A request, without its terminator.
     Whole(BytesMut),
-    /// More than 64 KiB without an end. The input is dropped: the connection must close.
+    /// More than 64 KiB without a terminator. The input was dropped, and the connection must close.
     TooLong,
 }
 
-/// Cuts a stream into requests, and ends replies as their requests ended.
+/// Splits a stream into requests, and terminates replies in the same way as their requests.
 #[derive(Default)]
 pub(super) struct Lines {
-    // How much of the input holds no newline: what was looked at once is not looked at again.
+    // Length of the input's start that is known to hold no newline; it is not searched again.
     scanned: usize,
-    // Whether the latest request ended in a newline.
+    // True if the latest request ended in a newline.
     newline: bool,
 }
 
@@ -33,7 +32,7 @@ impl Lines {
         {
             let mut line = input.split_to(end + 1);
             line.truncate(end);
-            // telnet ends its lines in both.
+            // telnet terminates lines with CR LF.
             if line.last() == Some(&b'\r') {
                 line.truncate(end - 1);
             }
@@ -57,7 +56,7 @@ impl Lines {
         Line::Whole(line)
     }
 
-    /// Ends a reply, or another message to the client, as the client's latest request ended.
+    /// Terminates a reply, or another message to the client, like the client's latest request.
     pub(super) fn end(&self, out: &mut BytesMut) {
         if self.newline {
             out.extend_from_slice(b"\n");
@@ -65,10 +64,11 @@ impl Lines {
     }
 }
 
-/// Whether a line is the first of an HTTP request. A web page can make a browser send one to a door
-/// on its own machine, with lines of its own in the body.
+/// Returns true for the first line of an HTTP request. A web page can make a browser send one to a
+/// port of its own machine, with commands of the page's choice in the body.
 pub(crate) fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
-    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    let Some([major, b'.', minor]) = version else { return false };
+    major.is_ascii_digit() && minor.is_ascii_digit()
 }

@@ -1,9 +1,9 @@
-//! The command grammar, and the older socket protocols: codecs from bytes to the actions of a
-//! connection and back. No sockets, no async, no clock.
+//! The command grammar, and the codecs of the legacy socket protocols: bytes in, actions of a
+//! connection out, replies back to bytes. No sockets, no async, no clock.
 //!
-//! A dialect is one file with a codec, and one row of [`ALL`]. What its clients send and get is the
-//! contract of `dialects.md`; the traits that a door drives are in [`codec`], the framing of bare
-//! text in `line`.
+//! A protocol is one file with a codec and one row of [`ALL`]. The bytes that its clients send and
+//! receive are specified in `docs/dialects.md`; [`codec`] has the traits that the socket layer
+//! drives, `line` the framing of bare text.
 
 pub mod codec;
 pub mod grammar;
@@ -11,12 +11,14 @@ pub mod grammar;
 mod calc;
 mod chat;
 mod clock;
+mod commands;
+mod error_text;
 pub(crate) mod frame;
 mod hello;
 pub(crate) mod line;
 pub(crate) mod pickle;
+pub mod render;
 mod text;
-mod words;
 mod ws_pickle;
 mod ws_text;
 
@@ -24,20 +26,20 @@ use std::time::Duration;
 
 use codec::{DatagramCodec, MessageCodec, StreamCodec};
 
-/// A dialect: how it is named, carried and spoken.
+/// A legacy protocol: its name, ports, identity rule, idle timeout and transport.
 pub struct Dialect {
-    /// Its name in `--compat NAME=ADDR`.
+    /// Name in `--compat NAME=ADDR`, log lines and metrics.
     pub name: &'static str,
-    /// The ports where its clients look for it, the one that a server opens by default first; none
-    /// if they are told.
+    /// Ports where the protocol's clients expect a server, the preferred one first. Empty if clients
+    /// are always told the port.
     pub usual_ports: &'static [u16],
-    /// Who its commands run as.
-    pub caller: Caller,
-    /// How long a connection may stay without a request, unless the configuration says otherwise;
-    /// `None`: for ever.
+    /// Identity that commands run as.
+    pub identity: ClientIdentity,
+    /// Longest time that a connection may stay open without a request, unless the configuration
+    /// overrides it; `None` is no limit.
     pub idle: Option<Duration>,
-    /// What carries it, and the codec for a new connection; at a UDP door one codec serves all
-    /// datagrams.
+    /// Transport, with the constructor of the codec for a new connection; a UDP socket has one
+    /// codec for all datagrams.
     pub transport: Transport,
 }
 
@@ -47,19 +49,19 @@ impl std::fmt::Debug for Dialect {
     }
 }
 
-/// Who the commands of a dialect run as.
+/// Identity that the commands of a protocol's clients run as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// A guest named by its TCP port, or by `ip:port` if that name is in use, from the connection's
-    /// start.
+pub enum ClientIdentity {
+    /// A guest named after the client's TCP port, or `ip:port` if that name is in use, from the
+    /// start of the connection.
     Port,
     /// A guest whose name the client sends: [`codec::Action::SignIn`] or [`codec::Action::Join`].
     Named,
-    /// Nobody: only commands that need no session.
-    Nobody,
+    /// No user: only commands that need no session.
+    Anonymous,
 }
 
-/// What carries a dialect, with the constructor of its codec.
+/// Transport of a protocol, with the constructor of its codec.
 #[derive(Clone, Copy)]
 #[allow(missing_docs, reason = "each is the transport of its name")]
 pub enum Transport {
@@ -68,27 +70,27 @@ pub enum Transport {
     Udp(fn() -> Box<dyn DatagramCodec>),
 }
 
-/// As the original of `text` did.
+/// Idle timeout of the original `text` server.
 const TEXT_IDLE: Duration = Duration::from_secs(60);
 
-/// Every dialect.
+/// All legacy protocols.
 pub const ALL: &[Dialect] = &[
     Dialect {
         idle: Some(TEXT_IDLE),
-        ..tcp("text", &[5555, 5000], Caller::Port, || Box::new(text::Text::default()))
+        ..tcp("text", &[5555, 5000], ClientIdentity::Port, || Box::new(text::TextCodec::default()))
     },
-    tcp("pickle", &[12345], Caller::Named, || Box::new(pickle::Pickle::default())),
-    ws("ws-pickle", &[8765], || Box::new(ws_pickle::WsPickle::default())),
-    ws("ws-text", &[1603], || Box::new(ws_text::WsText::default())),
-    tcp("encode", &[3000], Caller::Nobody, || Box::new(frame::Frames::encode())),
-    tcp("decode", &[3000], Caller::Nobody, || Box::new(frame::Frames::decode())),
-    udp("clock", &[43387], || Box::new(clock::Clock::default())),
-    tcp("hello", &[], Caller::Nobody, || Box::new(hello::Hello::default())),
-    tcp("calc", &[], Caller::Nobody, || Box::new(calc::Calc::default())),
-    tcp("chat", &[5000], Caller::Named, || Box::new(chat::Chat::default())),
+    tcp("pickle", &[12345], ClientIdentity::Named, || Box::new(pickle::PickleCodec::default())),
+    ws("ws-pickle", &[8765], || Box::new(ws_pickle::WsPickleCodec::default())),
+    ws("ws-text", &[1603], || Box::new(ws_text::WsTextCodec::default())),
+    tcp("encode", &[3000], ClientIdentity::Anonymous, || Box::new(frame::FrameCodec::encode())),
+    tcp("decode", &[3000], ClientIdentity::Anonymous, || Box::new(frame::FrameCodec::decode())),
+    udp("clock", &[43387], || Box::new(clock::ClockCodec::default())),
+    tcp("hello", &[], ClientIdentity::Anonymous, || Box::new(hello::HelloCodec::default())),
+    tcp("calc", &[], ClientIdentity::Anonymous, || Box::new(calc::CalcCodec::default())),
+    tcp("chat", &[5000], ClientIdentity::Named, || Box::new(chat::ChatCodec::default())),
 ];
 
-/// The dialect of this name.
+/// Returns the protocol of this name.
 pub fn find(name: &str) -> Option<&'static Dialect> {
     ALL.iter().find(|dialect| dialect.name == name)
 }
@@ -96,10 +98,10 @@ pub fn find(name: &str) -> Option<&'static Dialect> {
 const fn tcp(
     name: &'static str,
     usual_ports: &'static [u16],
-    caller: Caller,
+    identity: ClientIdentity,
     open: fn() -> Box<dyn StreamCodec>,
 ) -> Dialect {
-    Dialect { name, usual_ports, caller, idle: None, transport: Transport::Tcp(open) }
+    Dialect { name, usual_ports, identity, idle: None, transport: Transport::Tcp(open) }
 }
 
 const fn ws(
@@ -110,7 +112,7 @@ const fn ws(
     Dialect {
         name,
         usual_ports,
-        caller: Caller::Named,
+        identity: ClientIdentity::Named,
         idle: None,
         transport: Transport::WebSocket(open),
     }
@@ -124,7 +126,7 @@ const fn udp(
     Dialect {
         name,
         usual_ports,
-        caller: Caller::Nobody,
+        identity: ClientIdentity::Anonymous,
         idle: None,
         transport: Transport::Udp(open),
     }

@@ -1,19 +1,19 @@
-//! `ws-pickle`: the pickle dialect over WebSocket: the name in a text message, each pickle in a
+//! `ws-pickle`: the `pickle` protocol over WebSocket: the name in a text message, each pickle in a
 //! message of its own.
 
 use bytes::BytesMut;
 
-use super::codec::{Action, Answer, Decoded, Message, MessageCodec, Next, Payload};
-use super::pickle::{Session, decode_whole};
+use super::codec::{Action, ActionResult, AfterReply, Decoded, Message, MessageCodec, Payload};
+use super::pickle::{PickleSession, decode_whole};
 
-/// The dialect on a WebSocket.
+/// Codec of the `pickle` protocol on a WebSocket.
 #[derive(Default)]
-pub(super) struct WsPickle {
-    session: Session,
+pub(super) struct WsPickleCodec {
+    session: PickleSession,
     out: BytesMut,
 }
 
-impl MessageCodec for WsPickle {
+impl MessageCodec for WsPickleCodec {
     fn decode(&mut self, message: Payload<'_>) -> Decoded {
         match (message, self.session.is_named()) {
             (Payload::Text(name), false) => self.session.name(name.as_bytes()),
@@ -29,11 +29,11 @@ impl MessageCodec for WsPickle {
         self.session.next(&mut self.out)
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: ActionResult) {
         self.session.answer(answer, &mut self.out);
     }
 
-    fn finish(&mut self) -> (Option<Message>, Next) {
+    fn finish(&mut self) -> (Option<Message>, AfterReply) {
         let next = self.session.finish(&mut self.out);
         let reply = self.out.split();
         ((!reply.is_empty()).then_some(Message::Binary(reply)), next)

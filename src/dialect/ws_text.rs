@@ -1,33 +1,33 @@
-//! `ws-text`: words in WebSocket messages: put, get, upgrade, q.
+//! `ws-text`: commands as words in WebSocket messages: `put`, `get`, `upgrade`, `q`.
 
 use super::codec::{
-    Action, Answer, Decoded, MAX_MESSAGE_BYTES, Message, MessageCodec, Next, Payload,
+    Action, ActionResult, AfterReply, Decoded, MAX_MESSAGE_BYTES, Message, MessageCodec, Payload,
 };
-use super::words;
+use super::{commands, error_text};
 use crate::model::{Command, Error, Reason, Reply, Result, Role, UserName, Value, request};
 
 const DENIED: &str = "you are not allowed to access keys of other users";
 const INVALID_NAME: &str = "invalid user name";
-const NAMING: &[(Reason, &str)] =
+const SIGN_IN_ERRORS: &[(Reason, &str)] =
     &[(Reason::NameInUse, "duplicate user name"), (Reason::InvalidName, INVALID_NAME)];
-const WORDS: &[(Reason, &str)] = &[
+const ERRORS: &[(Reason, &str)] = &[
     (Reason::KeyNotFound, "key not found"),
     (Reason::UserNotFound, "user not found"),
     (Reason::InvalidName, "user not found"),
     (Reason::UpgradeNotAllowed, "you are not allowed to upgrade"),
 ];
 
-/// One client.
+/// Codec of one client.
 #[derive(Default)]
-pub(super) struct WsText {
+pub(super) struct WsTextCodec {
     named: bool,
     action: Option<Action>,
     reply: Option<Message>,
-    next: Next,
+    next: AfterReply,
 }
 
-impl WsText {
-    fn say(&mut self, words: impl Into<String>) {
+impl WsTextCodec {
+    fn reply_with(&mut self, words: impl Into<String>) {
         self.reply = Some(Message::Text(words.into()));
     }
 
@@ -35,41 +35,41 @@ impl WsText {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         match *words.as_slice() {
             ["put", key, value] => {
-                self.run(Value::text(value).and_then(|value| words::put(key, value)))
+                self.run(Value::text(value).and_then(|value| commands::put(key, value)))
             }
-            ["get", key] => self.run(words::get(key)),
-            ["get", user, key] => self.run(words::get_other(user, key)),
-            // The role tells whether there is anything to do.
+            ["get", key] => self.run(commands::get(key)),
+            ["get", user, key] => self.run(commands::get_other(user, key)),
+            // The reply's role decides whether an upgrade is needed.
             ["upgrade", ..] => self.run(Ok(request::WhoAmI.into())),
             ["q"] => {
-                self.next = Next::Close;
-                self.say("exiting");
+                self.next = AfterReply::Close;
+                self.reply_with("exiting");
             }
-            _ => self.say("wrong message format"),
+            _ => self.reply_with("wrong message format"),
         }
     }
 
     fn run(&mut self, command: Result<Command>) {
         match command {
             Ok(command) => self.action = Some(Action::Run(command)),
-            Err(error) => self.reply = Some(error_words(&error)),
+            Err(error) => self.reply = Some(error_message(&error)),
         }
     }
 }
 
-impl MessageCodec for WsText {
+impl MessageCodec for WsTextCodec {
     fn decode(&mut self, message: Payload<'_>) -> Decoded {
         if message.as_bytes().len() > MAX_MESSAGE_BYTES {
-            self.next = Next::Close;
-            self.say(format!("error: {}", words::TOO_LONG));
+            self.next = AfterReply::Close;
+            self.reply_with(format!("error: {}", error_text::TOO_LONG));
             return Decoded::Request;
         }
         match (std::str::from_utf8(message.as_bytes()), self.named) {
             (Ok(text), true) => self.request(text),
-            (Err(_), true) => self.say("wrong message format"),
+            (Err(_), true) => self.reply_with("wrong message format"),
             (name, false) => match name.ok().and_then(|name| UserName::new(name).ok()) {
                 Some(name) => self.action = Some(Action::SignIn(name)),
-                None => self.say(INVALID_NAME),
+                None => self.reply_with(INVALID_NAME),
             },
         }
         Decoded::Request
@@ -79,25 +79,25 @@ impl MessageCodec for WsText {
         self.action.take()
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: ActionResult) {
         self.reply = match answer {
             Ok(_) if !self.named => {
                 self.named = true;
                 Some(Message::Text("success".to_owned()))
             }
-            Err(error) if !self.named => {
-                Some(Message::Text(words::for_error(&error, NAMING, "error: ").into_owned()))
-            }
+            Err(error) if !self.named => Some(Message::Text(
+                error_text::for_error(&error, SIGN_IN_ERRORS, "error: ").into_owned(),
+            )),
             Ok(Some(Reply::WhoAmI(me))) if me.user.role == Role::Guest => {
                 self.action = Some(Action::Run(request::Upgrade { user: None }.into()));
                 None
             }
-            Ok(reply) => reply.and_then(reply_words),
-            Err(error) => Some(error_words(&error)),
+            Ok(reply) => reply.and_then(reply_message),
+            Err(error) => Some(error_message(&error)),
         };
     }
 
-    fn finish(&mut self) -> (Option<Message>, Next) {
+    fn finish(&mut self) -> (Option<Message>, AfterReply) {
         (self.reply.take(), self.next)
     }
 }
@@ -106,7 +106,7 @@ impl MessageCodec for WsText {
     clippy::wildcard_enum_match_arm,
     reason = "the other replies answer commands that this dialect does not have"
 )]
-fn reply_words(reply: Reply) -> Option<Message> {
+fn reply_message(reply: Reply) -> Option<Message> {
     let text = match reply {
         Reply::Get(entry) | Reply::GetOther(entry) => match entry.value.as_text() {
             Some(text) => text,
@@ -121,10 +121,10 @@ fn reply_words(reply: Reply) -> Option<Message> {
     Some(Message::Text(text))
 }
 
-fn error_words(error: &Error) -> Message {
-    // The original answered this with bytes, and its clients expect them.
+fn error_message(error: &Error) -> Message {
+    // The original server sent this reply as a binary message, and its clients expect one.
     if error.reason() == Reason::ManagerRequired {
         return Message::Binary(DENIED.as_bytes().into());
     }
-    Message::Text(words::for_error(error, WORDS, "error: ").into_owned())
+    Message::Text(error_text::for_error(error, ERRORS, "error: ").into_owned())
 }

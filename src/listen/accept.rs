@@ -1,4 +1,4 @@
-//! The accept loop, one a listener.
+//! The accept loop; one per listener.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,43 +11,43 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::workers::{Job, Workers};
-use super::{Bound, Door, Gate, Refusal};
+use super::{AdmissionError, Bound, ConnectionLimiter, Door};
 
-/// The wait when the system has no descriptor or memory for another connection: accepting again at
-/// once would only burn a core.
-const BACK_OFF: Duration = Duration::from_millis(50);
-/// A peer that is gone without a word is noticed after 20 s of silence and three probes, 10 s
+/// Wait after the system has run out of descriptors or memory for another connection; without it
+/// the loop would spin.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// TCP keepalive: a peer that vanished is noticed after 20 s of silence and three probes, 10 s
 /// apart.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
-/// The same complaint is logged once in this time, with how often it was true.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+/// Interval in which the same warning is logged once, with the number of suppressed ones.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One listener, with everything that an accepted connection needs.
 pub(super) struct Acceptor {
     listener: TcpListener,
     local: SocketAddr,
     door: Arc<dyn Door>,
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimiter>,
     workers: Workers,
-    complaints: Complaints,
+    warnings: WarningThrottle,
 }
 
 impl Acceptor {
-    /// Needs the runtime that the loop will run on.
+    /// Creates the loop's state. Must be called within the runtime that the loop will run on.
     pub(super) fn new(
         bound: Bound,
         door: Arc<dyn Door>,
-        gate: Arc<Gate>,
+        limiter: Arc<ConnectionLimiter>,
         workers: Workers,
     ) -> io::Result<Self> {
         let Bound { socket, local } = bound;
         let listener = TcpListener::from_std(socket)?;
-        Ok(Self { listener, local, door, gate, workers, complaints: Complaints::default() })
+        Ok(Self { listener, local, door, limiter, workers, warnings: WarningThrottle::default() })
     }
 
-    /// Accepts until `stop`; the listener is closed on return.
+    /// Accepts connections until `stop` is cancelled; the listener is closed on return.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
@@ -57,17 +57,17 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, peer)) => self.hand_over(stream, peer).await,
-                Err(error) if is_of_the_connection(&error) => {
+                Err(error) if is_connection_error(&error) => {
                     tracing::debug!(%error, "a connection failed before it was accepted")
                 }
                 Err(error) => {
-                    self.complaints.warn(
-                        self.gate.name(),
+                    self.warnings.warn(
+                        self.limiter.name(),
                         &format_args!("cannot accept connections: {error}"),
                     );
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = tokio::time::sleep(BACK_OFF) => {}
+                        () = tokio::time::sleep(ACCEPT_BACKOFF) => {}
                     }
                 }
             }
@@ -75,29 +75,28 @@ impl Acceptor {
     }
 
     async fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let permit = match self.gate.admit(peer) {
+        let permit = match self.limiter.admit(peer) {
             Ok(permit) => permit,
-            Err(Refusal::Full) => {
-                let cap = self.gate.cap();
-                return self.complaints.warn(
-                    self.gate.name(),
+            Err(AdmissionError::Full) => {
+                let cap = self.limiter.max();
+                return self.warnings.warn(
+                    self.limiter.name(),
                     &format_args!("all {cap} connections are in use; closed a new one"),
                 );
             }
-            Err(Refusal::Source) => {
+            Err(AdmissionError::Source) => {
                 let text = format_args!(
                     "{} has its share of the connections already; closed a new one",
                     peer.ip()
                 );
-                return self.complaints.warn(self.gate.name(), &text);
+                return self.warnings.warn(self.limiter.name(), &text);
             }
         };
         if let Err(error) = prepare(&stream) {
-            // The peer is gone already, most often.
+            // Usually the peer has closed already.
             return tracing::debug!(%peer, %error, "a connection could not be set up");
         }
-        // Where it was connected to, which is more than the listener's address when that is a
-        // wildcard.
+        // The local address of the connection says more than the listener's if that is a wildcard.
         let local = stream.local_addr().unwrap_or(self.local);
         let stream = match stream.into_std() {
             Ok(stream) => stream,
@@ -113,15 +112,15 @@ impl Acceptor {
             door: Arc::clone(&self.door),
         };
         if !self.workers.deal(job).await {
-            self.complaints.warn(
-                self.gate.name(),
+            self.warnings.warn(
+                self.limiter.name(),
                 &"no worker took up a connection for a second; closed a new connection",
             );
         }
     }
 }
 
-/// An IPv4 peer is one, also where it came by an IPv6 socket.
+/// Returns the IPv4 address of a peer that was mapped into IPv6; other addresses are unchanged.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -129,15 +128,15 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Whether only the one connection failed, so that the next can be accepted at once (accept(2),
-/// "Error handling").
-fn is_of_the_connection(error: &io::Error) -> bool {
+/// Returns true if only the one connection failed, so that the next can be accepted at once
+/// (accept(2), "Error handling").
+fn is_connection_error(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| {
         matches!(
             errno,
@@ -155,16 +154,17 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     })
 }
 
-/// Keeps a flood from filling the log.
+/// Warnings that are logged at most once per [`WARNING_INTERVAL`], so that a flood of connections
+/// cannot fill the log.
 #[derive(Default)]
-struct Complaints {
+struct WarningThrottle {
     last: Option<Instant>,
     unsaid: u64,
 }
 
-impl Complaints {
+impl WarningThrottle {
     fn warn(&mut self, door: &str, text: &dyn std::fmt::Display) {
-        if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_EVERY) {
+        if self.last.is_some_and(|last| last.elapsed() < WARNING_INTERVAL) {
             self.unsaid += 1;
             return;
         }
@@ -188,7 +188,7 @@ mod tests {
             (Errno::NOMEM, false),
             (Errno::BADF, false),
         ] {
-            assert_eq!(is_of_the_connection(&errno.into()), at_once, "{errno:?}");
+            assert_eq!(is_connection_error(&errno.into()), at_once, "{errno:?}");
         }
     }
 }

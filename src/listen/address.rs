@@ -1,4 +1,4 @@
-//! Where to listen: `host:port` or `interface:port`.
+//! Listen addresses: `host:port` or `interface:port`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use std::str::FromStr;
 /// An address to listen on, as it was written: `127.0.0.1:50051`, `[::1]:0`, `localhost:5555`,
 /// `lo:3000`, `eth1:3000`.
 ///
-/// Port 0 lets the system choose. A host that is the name of a network interface here means that
-/// interface.
+/// With port 0 the system chooses a port. A host that is the name of a local network interface
+/// means that interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     host: String,
@@ -17,28 +17,28 @@ pub struct Address {
 }
 
 impl Address {
-    /// The host or the interface, without brackets.
+    /// Returns the host or the interface, without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port; 0 lets the system choose.
+    /// Returns the port; with 0 the system chooses one.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The interface, if the host is the name of one.
+    /// Returns the interface, if the host is the name of one.
     pub(super) fn interface(&self) -> Option<&str> {
-        // No host begins with a dot, and no path out of the directory must be asked for.
+        // No host begins with a dot, and a path must not leave the directory.
         let here =
             !self.host.starts_with('.') && Path::new("/sys/class/net").join(&self.host).exists();
         here.then_some(self.host.as_str())
     }
 
-    /// Whether only this machine can reach it.
+    /// Returns true if only this machine can reach the address.
     ///
-    /// Told from the text alone, without a name service: any name but `localhost` and any interface
-    /// but `lo` may be beyond.
+    /// Judged by the text alone, without a name service: all names except `localhost` and all
+    /// interfaces except `lo` count as reachable from outside.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => ip.to_canonical().is_loopback(),
@@ -64,9 +64,8 @@ impl FromStr for Address {
             None => host,
         };
         if host.is_empty() {
-            return Err(
-                "needs a host before the port: 127.0.0.1 for this machine alone, 0.0.0.0 for all networks",
-            );
+            return Err("needs a host before the port: 127.0.0.1 for this machine alone, \
+                 0.0.0.0 for all networks");
         }
         if host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/' || c == '@') {
             return Err("must be `host:port` or `interface:port`, without a scheme or a path");

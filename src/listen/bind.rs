@@ -1,4 +1,4 @@
-//! Binding: every address of a host, or one network interface.
+//! Binding of sockets to every address of a host, or to one network interface.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -8,14 +8,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Address;
 
-/// Connections that the system completes before they are accepted. The system lowers it to its own
-/// limit (`somaxconn`).
+/// Maximum number of connections that the system completes before they are accepted. The system
+/// lowers it to its own limit (`somaxconn`).
 const BACKLOG: i32 = 1024;
-/// How often a port that the system chose for a host's first address is tried on the host's other
-/// addresses.
+/// Maximum number of attempts to find a port that is free on all addresses of a host, when the
+/// system chooses the port for the first one.
 const PORT_ATTEMPTS: usize = 16;
 
-/// A listening TCP socket that nobody is served on yet.
+/// A listening TCP socket that does not accept yet.
 #[derive(Debug)]
 pub struct Bound {
     pub(super) socket: TcpListener,
@@ -23,13 +23,13 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Where it listens, with the port that the system chose.
+    /// Returns the socket's address, with the port that the system chose.
     pub const fn local(&self) -> SocketAddr {
         self.local
     }
 }
 
-/// A UDP socket that nobody is served on yet.
+/// A bound UDP socket that is not read yet.
 #[derive(Debug)]
 pub struct BoundDatagrams {
     pub(super) socket: UdpSocket,
@@ -37,13 +37,13 @@ pub struct BoundDatagrams {
 }
 
 impl BoundDatagrams {
-    /// Where it receives, with the port that the system chose.
+    /// Returns the socket's address, with the port that the system chose.
     pub const fn local(&self) -> SocketAddr {
         self.local
     }
 }
 
-/// What can be bound to an address.
+/// A socket type that can be bound to an address.
 trait Bind: Sized {
     const TYPE: Type;
     const PROTOCOL: Protocol;
@@ -51,7 +51,7 @@ trait Bind: Sized {
     /// Binds a new socket.
     fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self>;
 
-    /// Where it is.
+    /// Returns the socket's port.
     fn port(&self) -> u16;
 }
 
@@ -60,7 +60,7 @@ impl Bind for Bound {
     const PROTOCOL: Protocol = Protocol::TCP;
 
     fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self> {
-        // A restart must not wait for the old connections' TIME_WAIT.
+        // A restart must not wait for the TIME_WAIT of old connections.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -79,8 +79,8 @@ impl Bind for BoundDatagrams {
     const PROTOCOL: Protocol = Protocol::UDP;
 
     fn bind(socket: Socket, address: SocketAddr) -> io::Result<Self> {
-        // Without the option above: with it, two programs could have the port, and only one of them
-        // would get anything.
+        // SO_REUSEADDR is not set for UDP: with it, two programs could bind the port, and only one
+        // of them would receive datagrams.
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
@@ -92,7 +92,7 @@ impl Bind for BoundDatagrams {
     }
 }
 
-/// A listener that could not be opened: which setting asked for it, where, and why not.
+/// Failure to open a listener: the setting that asked for it, the address, and the cause.
 #[derive(Debug)]
 pub struct BindError {
     setting: String,
@@ -132,21 +132,21 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Opens a listener on every address that `address` stands for; `setting` is named in the error.
+/// Opens a listener on every address that `address` resolves to; `setting` is named in the error.
 ///
-/// With port 0 all of them get the same port. Of several, those that this machine lacks (IPv6,
-/// often) are left out.
+/// With port 0 all of them get the same port. If there are several addresses, those that this
+/// machine lacks (often IPv6) are skipped.
 ///
 /// # Errors
-/// An address in use, no such interface or host, or no right to listen there.
+/// The address is in use, the interface or host does not exist, or the user may not listen there.
 pub fn bind(setting: &str, address: &Address) -> Result<Vec<Bound>, BindError> {
     open(setting, address)
 }
 
-/// The same for datagrams.
+/// Opens UDP sockets in the same way.
 ///
 /// # Errors
-/// As [`bind`].
+/// Those of [`bind`].
 pub fn bind_datagrams(setting: &str, address: &Address) -> Result<Vec<BoundDatagrams>, BindError> {
     open(setting, address)
 }
@@ -163,7 +163,7 @@ fn open<B: Bind>(setting: &str, address: &Address) -> Result<Vec<B>, BindError> 
     };
     for _ in 1..PORT_ATTEMPTS {
         match bind_all(&addresses, interface) {
-            // The chosen port was free on the first address and taken on another: choose again.
+            // The port chosen for the first address is taken on another: choose again.
             Err(error) if address.port() == 0 && error.kind() == ErrorKind::AddrInUse => {}
             result => return result.map_err(fail),
         }
@@ -200,7 +200,7 @@ fn bind_all<B: Bind>(addresses: &[SocketAddr], interface: Option<&str>) -> io::R
     }
 }
 
-/// Whether the machine lacks the address or its whole family.
+/// Returns true if the machine lacks the address or its whole family.
 fn is_missing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == ErrorKind::AddrNotAvailable
@@ -216,7 +216,7 @@ fn bind_one<B: Bind>(
     let socket = Socket::new(Domain::for_address(address), B::TYPE, Some(B::PROTOCOL))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() && one_of_many {
-        // Its IPv4 twin has a listener of its own.
+        // IPv4 has a listener of its own.
         socket.set_only_v6(true)?;
     }
     if let Some(interface) = interface {

@@ -1,4 +1,4 @@
-//! The word that a connection is about to end.
+//! Signal that a connection is about to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,38 +7,38 @@ use tokio_util::sync::{
     CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned,
 };
 
-/// Given once, when a connection is about to end, to all that still runs on it. Clones are the same
-/// word.
+/// Sent once, when a connection is about to end, to everything that still runs on it. Clones share
+/// the signal.
 ///
-/// A flag beside the token, since streams look at it with each event, and the token would lock each
-/// time.
+/// A flag is kept beside the token because streams check it with each event, and the token would
+/// take a lock each time.
 #[derive(Clone, Debug, Default)]
-pub struct Closing(Arc<Inner>);
+pub struct Closing(Arc<ClosingState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ClosingState {
     begun: AtomicBool,
     token: CancellationToken,
 }
 
 impl Closing {
-    /// Gives the word.
+    /// Sends the signal.
     pub fn cancel(&self) {
         self.0.begun.store(true, Ordering::Release);
         self.0.token.cancel();
     }
 
-    /// Whether it was given.
+    /// Returns true once the signal was sent.
     pub fn is_cancelled(&self) -> bool {
         self.0.begun.load(Ordering::Acquire)
     }
 
-    /// Waits for it.
+    /// Waits for the signal.
     pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
         self.0.token.cancelled()
     }
 
-    /// The same, without a borrow.
+    /// Waits for the signal, without a borrow.
     pub fn cancelled_owned(&self) -> WaitForCancellationFutureOwned {
         self.0.token.clone().cancelled_owned()
     }

@@ -1,15 +1,15 @@
-//! How many connections the process has descriptors for.
+//! Connection limits that fit the process's limit of file descriptors.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors kept for what is no connection: listeners, runtimes, files, the connections that
-/// wait for a verdict.
+/// Descriptors reserved for everything except admitted connections: listeners, runtimes, files,
+/// connections that are about to be admitted or refused.
 const RESERVED: u64 = 256;
 
-/// How many connections each of `doors` doors may have, given that each wants `wanted` and a
-/// connection is a descriptor.
+/// Returns the number of connections that each of `doors` connection limiters may admit, at most
+/// `wanted` and at least 1; each connection takes one descriptor.
 ///
-/// Raises the process's soft limit of descriptors to the hard one first. At least 1.
+/// Raises the process's soft limit of descriptors to the hard one first.
 pub fn connections_within(wanted: usize, doors: usize) -> usize {
     share(wanted, doors, raise())
 }
@@ -22,7 +22,7 @@ fn share(wanted: usize, doors: usize, descriptors: Option<u64>) -> usize {
     wanted.min(share).max(1)
 }
 
-/// Raises the soft limit to the hard one, and returns what holds then; `None` is no limit.
+/// Raises the soft limit to the hard one and returns the limit in force; `None` is no limit.
 fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

@@ -1,4 +1,4 @@
-//! What a door is, and what it is handed.
+//! The interface between the accept loop and the protocols.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,43 +10,43 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Closing, Permit};
 
-/// A way in: serves the connections of its listeners, one call each.
+/// Serves the connections of a protocol's listeners, one call per connection.
 ///
-/// The future is dropped when the connection must end at once: the process stops, or somebody else
-/// needs its place.
+/// The returned future is dropped when the connection must end at once: the process stops, or a
+/// newer connection needs its place.
 pub trait Door: Send + Sync + 'static {
     /// Serves one connection to its end.
-    fn serve(&self, connection: Connection) -> BoxFuture<'static, ()>;
+    fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()>;
 }
 
-/// One accepted connection, on the thread that will serve it.
+/// An accepted connection, on the thread that will serve it.
 #[derive(Debug)]
-pub struct Connection {
+pub struct AcceptedConnection {
     /// The socket, without Nagle's delay and with TCP keepalive.
     pub stream: TcpStream,
-    /// Who is on the other side.
+    /// Address of the peer.
     pub peer: SocketAddr,
-    /// The address that was connected to.
+    /// Address that the peer connected to.
     pub local: SocketAddr,
-    /// Its place among the door's connections, given back when dropped. Call [`Permit::spoke`] when
-    /// the peer has.
+    /// Place among the protocol's connections, released on drop. Call [`Permit::mark_active`] once
+    /// the peer has sent something valid.
     pub permit: Permit,
-    /// Cancelled when the server stops: finish what is running, begin nothing, close.
+    /// Cancelled when the server stops: finish running requests, start no new ones, close.
     pub draining: CancellationToken,
 }
 
-/// What a call may know of the connection that it came by.
+/// Properties of a connection that its calls can see.
 #[derive(Clone, Debug)]
 pub struct ConnInfo {
-    /// Who is on the other side; an IPv4 address is one, also where it came by an IPv6 socket.
+    /// Address of the peer; an IPv4 address that was mapped into IPv6 is given as IPv4.
     pub peer: SocketAddr,
-    /// The address that was connected to.
+    /// Address that the peer connected to.
     pub local: SocketAddr,
-    /// Whether the connection is encrypted.
+    /// True if the connection is encrypted.
     pub tls: bool,
-    /// The certificates that the client proved to hold, its own first.
+    /// Certificates whose keys the client has proved to hold, its own first.
     pub peer_certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
-    /// Cancelled when the connection is about to end; long streams end by themselves then, and say
+    /// Cancelled when the connection is about to end; long streams then end with a status that says
     /// so.
     pub closing: Closing,
 }

@@ -1,10 +1,10 @@
-//! The socket layer that every door shares: binding, one accept loop with back-off, a cap of
-//! connections, the threads that serve them, and the order in which all of it stops.
+//! The socket layer: binding, an accept loop with back-off for each listener, connection limits,
+//! the threads that serve connections, and the order in which everything stops.
 //!
-//! A connection's way: `bind` → `accept` (one loop a listener) → `gate` (is there room, and who
-//! makes some) → `workers` (a thread per core, dealt to in turn) → a [`Door`]. Nothing here knows a
-//! protocol but `http`, which the gRPC door and the admin pages share, and `socket`, the doors of
-//! the older protocols.
+//! The path of a connection: `bind` → `accept` (one loop per listener) → `limiter` (admits or
+//! refuses it, and may close an inactive one) → `workers` (one thread per core, used in turn) → a
+//! [`Door`]. Only `http`, used for gRPC and the admin pages, and `socket`, used for the legacy
+//! protocols, know protocols.
 
 mod accept;
 mod address;
@@ -12,9 +12,9 @@ mod bind;
 mod closing;
 mod descriptors;
 mod door;
-mod gate;
 pub mod http;
-mod listening;
+mod limiter;
+mod listener_set;
 pub mod socket;
 mod unsent;
 mod workers;
@@ -23,7 +23,7 @@ pub use address::Address;
 pub use bind::{BindError, Bound, BoundDatagrams, bind, bind_datagrams};
 pub use closing::Closing;
 pub use descriptors::connections_within;
-pub use door::{ConnInfo, Connection, Door};
-pub use gate::{Gate, Permit, Refusal, Stats};
-pub use listening::{Drained, Listening, Opening};
-pub use workers::Beside;
+pub use door::{AcceptedConnection, ConnInfo, Door};
+pub use limiter::{AdmissionError, ConnectionLimiter, Permit, Stats};
+pub use listener_set::{Drained, Endpoint, ListenerSet};
+pub use workers::BackgroundTask;

@@ -1,7 +1,7 @@
 //! The threads that serve connections: one current-thread runtime each.
 //!
-//! Measured faster than one runtime of several threads, and than a listener each (`SO_REUSEPORT`):
-//! a connection stays on its core, and every core gets as many as the next.
+//! Measured faster than one runtime with several threads, and than one listener per thread
+//! (`SO_REUSEPORT`): a connection stays on its core, and every core gets the same number.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,15 +17,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, Door, Permit};
+use super::{AcceptedConnection, Door, Permit};
 
-/// Accepted connections that wait for one worker. A worker this far behind is skipped.
+/// Maximum number of accepted connections that wait for one worker. A worker with a full queue is
+/// skipped.
 const QUEUE: usize = 256;
-/// How long the accept loop waits for a worker when all are that far behind.
+/// Maximum wait of the accept loop for a worker when all queues are full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What goes on beside the connections, once on each worker.
-pub type Beside = fn() -> BoxFuture<'static, ()>;
+/// Task that runs on each worker beside its connections.
+pub type BackgroundTask = fn() -> BoxFuture<'static, ()>;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
@@ -36,23 +37,24 @@ pub(super) struct Job {
     pub(super) door: Arc<dyn Door>,
 }
 
-/// The ways to the workers. They finish once every clone is dropped and every connection has ended.
+/// Queues of the workers. A worker finishes once every clone is dropped and all its connections
+/// have ended.
 #[derive(Clone)]
 pub(super) struct Workers {
     queues: Vec<mpsc::Sender<Job>>,
     next: usize,
 }
 
-/// Tells that a worker's thread has finished, by being dropped there.
+/// Completes, with an error, when a worker's thread has finished and dropped the sender.
 pub(super) type Finished = oneshot::Receiver<()>;
 
 impl Workers {
-    /// Starts `count` threads, each with `beside`. `draining` is handed to each connection; `abort`
-    /// ends all of them where they are.
+    /// Starts `count` threads, each with a `background` task. `draining` is passed to each
+    /// connection; `abort` ends all of them where they are.
     pub(super) fn start(
         name: &str,
         count: usize,
-        beside: Beside,
+        background: BackgroundTask,
         draining: &CancellationToken,
         abort: &CancellationToken,
     ) -> io::Result<(Self, Vec<Finished>)> {
@@ -64,7 +66,7 @@ impl Workers {
             let (done, waiter) = oneshot::channel();
             let (draining, abort) = (draining.clone(), abort.clone());
             thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
-                work(runtime, jobs, beside, draining, abort);
+                work(runtime, jobs, background, draining, abort);
                 drop(done);
             })?;
             queues.push(queue);
@@ -73,9 +75,9 @@ impl Workers {
         Ok((Self { queues, next: 0 }, finished))
     }
 
-    /// Gives a connection to the next worker with room. If none has any, waits a while for the one
-    /// whose turn it is: in a burst the system keeps the connections behind this one. False, and
-    /// the connection is closed, if that took too long.
+    /// Passes a connection to the next worker with room in its queue. If there is none, waits for
+    /// the worker whose turn it is: during a burst the system keeps the connections behind this
+    /// one. Returns false, and closes the connection, if that takes longer than [`PATIENCE`].
     pub(super) async fn deal(&mut self, mut job: Job) -> bool {
         for _ in 0..self.queues.len() {
             self.next = (self.next + 1) % self.queues.len();
@@ -95,13 +97,13 @@ impl Workers {
 fn work(
     runtime: Runtime,
     mut jobs: mpsc::Receiver<Job>,
-    beside: Beside,
+    background: BackgroundTask,
     draining: CancellationToken,
     abort: CancellationToken,
 ) {
     let connections = TaskTracker::new();
     runtime.block_on(async {
-        tokio::spawn(beside());
+        tokio::spawn(background());
         let all = async {
             while let Some(job) = jobs.recv().await {
                 connections.spawn(serve(job, draining.clone()));
@@ -114,7 +116,7 @@ fn work(
             () = abort.cancelled() => {}
         }
     });
-    // Drops what is left, and does not wait for blocking work that nobody can cancel.
+    // Drops what is left, and does not wait for blocking work that cannot be cancelled.
     runtime.shutdown_background();
 }
 
@@ -123,11 +125,12 @@ async fn serve(job: Job, draining: CancellationToken) {
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
-            return tracing::warn!(%peer, %error, "a connection could not be registered with its worker");
+            tracing::warn!(%peer, %error, "a connection could not be registered with its worker");
+            return;
         }
     };
     let evicted = permit.evicted();
-    let mut serving = door.serve(Connection { stream, peer, local, permit, draining });
+    let mut serving = door.serve(AcceptedConnection { stream, peer, local, permit, draining });
     if let Some(evicted) = evicted {
         tokio::select! {
             () = &mut serving => return,
@@ -136,7 +139,8 @@ async fn serve(job: Job, draining: CancellationToken) {
             }
         }
     }
-    // It spoke: from now on it is woken for its own sake alone.
+    // Active connections are not closed in favour of others: the receiver is dropped, and the task
+    // is woken by the connection alone.
     serving.await;
 }
 
@@ -144,33 +148,39 @@ async fn serve(job: Job, draining: CancellationToken) {
 mod tests {
     use futures_util::FutureExt as _;
 
-    use super::super::Gate;
+    use super::super::ConnectionLimiter;
     use super::*;
 
     struct Nowhere;
 
     impl Door for Nowhere {
-        fn serve(&self, _: Connection) -> BoxFuture<'static, ()> {
+        fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
             Box::pin(std::future::ready(()))
         }
     }
 
-    fn job(listener: &std::net::TcpListener, gate: &Arc<Gate>) -> Job {
+    fn job(listener: &std::net::TcpListener, limiter: &Arc<ConnectionLimiter>) -> Job {
         let local = listener.local_addr().unwrap();
         let stream = std::net::TcpStream::connect(local).unwrap();
         let peer = stream.local_addr().unwrap();
-        Job { stream, peer, local, permit: gate.admit(peer).ok().unwrap(), door: Arc::new(Nowhere) }
+        Job {
+            stream,
+            peer,
+            local,
+            permit: limiter.admit(peer).ok().unwrap(),
+            door: Arc::new(Nowhere),
+        }
     }
 
-    /// Once, what came while every queue was full was closed at once.
+    /// A burst of connections used to be closed when all queues were full.
     #[tokio::test]
     async fn a_burst_waits_for_a_worker_and_is_not_closed() {
         let (queue, mut jobs) = mpsc::channel(1);
         let mut workers = Workers { queues: vec![queue], next: 0 };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let gate = Gate::new("test", 10);
-        assert!(workers.deal(job(&listener, &gate)).await);
-        let mut second = Box::pin(workers.deal(job(&listener, &gate)));
+        let limiter = ConnectionLimiter::new("test", 10);
+        assert!(workers.deal(job(&listener, &limiter)).await);
+        let mut second = Box::pin(workers.deal(job(&listener, &limiter)));
         assert_eq!(second.as_mut().now_or_never(), None, "it waits");
         let first = jobs.recv().await;
         assert!(second.await && first.is_some());

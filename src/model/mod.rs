@@ -13,6 +13,7 @@ mod reply;
 pub mod request;
 mod request_id;
 mod role;
+pub mod source;
 mod time;
 mod value;
 

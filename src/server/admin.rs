@@ -1,4 +1,4 @@
-//! The pages for whoever runs the server: metrics and health.
+//! The admin pages: metrics and health.
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -6,13 +6,13 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::watch;
 
-use super::compose::Metrics;
+use super::compose::MetricsText;
 
-/// `/metrics`; `/healthz`, which is 200 while the process lives; `/readyz`, which is 503 before it
-/// serves, from the first sign of its stop, and while the stores' engine does not answer: as the
-/// health service says.
+/// Returns the router of `/metrics`, `/healthz` and `/readyz`. `/healthz` is 200 while the process
+/// lives. `/readyz` is 503 before the server is ready, once it begins to stop, and while the
+/// store's engine does not answer; the gRPC health service reports the same.
 pub(super) fn pages(
-    metrics: Metrics,
+    metrics: MetricsText,
     ready: watch::Receiver<bool>,
     engine: Option<watch::Receiver<bool>>,
 ) -> Router {

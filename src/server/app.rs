@@ -1,4 +1,4 @@
-//! The server from bound to stopped: build → spawn → drain.
+//! The life of the server: build → spawn → drain.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,28 +14,29 @@ use super::compose::{Parts, compose};
 use super::config::Config;
 use super::task::Task;
 use super::tls::{self, TlsError};
-use super::{admin, tls::Reloading};
+use super::{admin, tls::CertificateReloader};
 use crate::listen::http::{HttpDoor, HttpService, Tower};
 use crate::listen::{
-    BindError, Bound, Door, Drained, Gate, Listening, Opening, bind, connections_within,
+    BindError, Bound, ConnectionLimiter, Door, Drained, Endpoint, ListenerSet, bind,
+    connections_within,
 };
 use crate::store::feed::Hub;
 
-/// The admin pages' connections: a scraper and a few probes.
+/// Maximum number of connections to the admin pages: a scraper and a few probes.
 const ADMIN_CONNECTIONS: usize = 64;
-/// What a scrape that runs while everything else has stopped gets to finish.
+/// Grace period of the admin pages, after everything else has stopped.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Why the server could not start.
+/// Reason that the server could not start.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum ServerStartError {
     /// An address could not be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The certificate or the key is no good.
+    /// The certificate or the key is not usable.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The accounts or the contract's descriptors are no good.
+    /// The accounts or the contract's descriptors are not usable.
     #[error("the service could not be put together: {0}")]
     Service(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The system has no thread or descriptor left.
@@ -43,21 +44,21 @@ pub enum StartError {
     Threads(#[source] io::Error),
 }
 
-/// What the parts of the server may watch and show while they run.
+/// Values that the parts of the server may observe while they run.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Whether the server takes calls: false before the start and from the first sign of the stop.
+    /// True while the server takes calls: from the end of the start to the beginning of the stop.
     pub ready: watch::Receiver<bool>,
-    /// The doors' counts of connections.
-    pub gates: Vec<Arc<Gate>>,
-    /// Where the server is.
+    /// Connection limiters of all protocols except `admin`.
+    pub limiters: Vec<Arc<ConnectionLimiter>>,
+    /// Addresses of the listeners.
     pub addresses: Addresses,
 }
 
-/// A server that has its addresses, and serves nobody yet.
+/// A server with bound addresses that does not serve yet.
 pub struct App {
-    doors: Vec<Opening>,
-    admin: Option<Opening>,
+    doors: Vec<Endpoint>,
+    admin: Option<Endpoint>,
     tasks: Vec<Task>,
     ready: watch::Sender<bool>,
     addresses: Addresses,
@@ -65,15 +66,15 @@ pub struct App {
     grace: Duration,
 }
 
-/// Where a server is, with the ports that the system chose.
+/// Addresses of a server, with the ports that the system chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// Each address with its door's name, `grpc`, the dialects', `admin`.
+    /// Each address with its protocol's name: `grpc`, that of a legacy protocol, or `admin`.
     pub all: Vec<(String, SocketAddr)>,
 }
 
 impl Addresses {
-    /// The first address of a door.
+    /// Returns the first address of a protocol.
     pub fn of(&self, door: &str) -> Option<SocketAddr> {
         self.all.iter().find(|(name, _)| name == door).map(|(_, address)| *address)
     }
@@ -89,23 +90,24 @@ impl std::fmt::Display for Addresses {
 }
 
 impl App {
-    /// Binds every address, and puts the server together.
+    /// Binds every address and composes the server.
     ///
     /// # Errors
-    /// An address that cannot be listened on, or files for TLS that are no good.
-    pub fn build(config: &Config) -> Result<Self, StartError> {
+    /// An address that cannot be listened on, TLS files that are not usable, or a service that
+    /// cannot be created.
+    pub fn build(config: &Config) -> Result<Self, ServerStartError> {
         Self::build_with(config, |hooks| compose(config, hooks))
     }
 
-    /// The same with other parts: what the tests serve.
+    /// Builds the server with other parts; for tests.
     ///
     /// # Errors
-    /// As [`App::build`].
+    /// Those of [`App::build`].
     pub fn build_with<S: HttpService>(
         config: &Config,
         parts: impl FnOnce(Hooks) -> Result<Parts<S>, Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Result<Self, StartError> {
-        let (tls, reloading) = tls::start(config.tls.as_ref())?.unzip();
+    ) -> Result<Self, ServerStartError> {
+        let (tls, reloader) = tls::start(config.tls.as_ref())?.unzip();
         let grpc = bind_all("--listen", &config.listen)?;
         let admin = bind_all("--admin-listen", config.admin_listen.as_slice())?;
         let Sockets { streams, datagrams } = compat::bind_all(&config.compat)?;
@@ -125,31 +127,31 @@ impl App {
                 "connections a door are bounded by the descriptors that the process may have"
             );
         }
-        let gate = Gate::new("grpc", cap);
-        let socket_gates: Vec<_> =
-            streams.iter().map(|(dialect, _)| Gate::new(dialect.name, cap)).collect();
-        let gates = std::iter::once(&gate).chain(&socket_gates).map(Arc::clone).collect();
+        let limiter = ConnectionLimiter::new("grpc", cap);
+        let socket_limiters: Vec<_> =
+            streams.iter().map(|(dialect, _)| ConnectionLimiter::new(dialect.name, cap)).collect();
+        let limiters = std::iter::once(&limiter).chain(&socket_limiters).map(Arc::clone).collect();
         let (ready, watched) = watch::channel(false);
-        let hooks = Hooks { ready: watched.clone(), gates, addresses: addresses.clone() };
+        let hooks = Hooks { ready: watched.clone(), limiters, addresses: addresses.clone() };
         let Parts { grpc: answers, service, metrics, mut tasks } =
-            parts(hooks).map_err(StartError::Service)?;
-        tasks.extend(reloading.map(Reloading::into_task));
+            parts(hooks).map_err(ServerStartError::Service)?;
+        tasks.extend(reloader.map(CertificateReloader::into_task));
 
         let engine = service.as_ref().and_then(|service| service.engine_health());
         let door: Arc<dyn Door> = Arc::new(HttpDoor::new(answers, tls, config.http.clone()));
-        let mut doors = vec![Opening { bound: grpc, door, gate }];
+        let mut doors = vec![Endpoint { bound: grpc, door, limiter }];
         if let Some(service) = service {
-            doors.extend(compat::openings(config, &service, streams, socket_gates));
+            doors.extend(compat::endpoints(config, &service, streams, socket_limiters));
             tasks.extend(
                 datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())),
             );
         }
         let pages = admin::pages(metrics, watched, engine);
         let admin_door = || Arc::new(HttpDoor::new(Tower(pages), None, config.http.clone()));
-        let admin = (!admin.is_empty()).then(|| Opening {
+        let admin = (!admin.is_empty()).then(|| Endpoint {
             bound: admin,
             door: admin_door(),
-            gate: Gate::new("admin", ADMIN_CONNECTIONS),
+            limiter: ConnectionLimiter::new("admin", ADMIN_CONNECTIONS),
         });
         Ok(Self {
             doors,
@@ -162,21 +164,21 @@ impl App {
         })
     }
 
-    /// Starts to serve. Needs a runtime for the accept loops and the tasks; the calls run on
-    /// threads of their own.
+    /// Starts to serve. Must be called within a runtime, which runs the accept loops and the tasks;
+    /// calls run on threads of their own.
     ///
     /// # Errors
     /// The system has no thread left.
-    pub fn spawn(self) -> Result<Running, StartError> {
+    pub fn spawn(self) -> Result<Running, ServerStartError> {
         let Self { doors, admin, tasks, ready, addresses, threads, grace } = self;
-        let doors = Listening::start("kvrpc", threads, || Box::pin(Hub::serve()), doors)
-            .map_err(StartError::Threads)?;
-        // On a thread of its own: it answers also when every other thread is busy, which is when it
-        // is needed.
+        let doors = ListenerSet::start("kvrpc", threads, || Box::pin(Hub::serve()), doors)
+            .map_err(ServerStartError::Threads)?;
+        // The admin pages have a thread of their own, so that they answer also when all other
+        // threads are busy.
         let admin = admin.map(|admin| {
-            Listening::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin])
+            ListenerSet::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin])
         });
-        let admin = admin.transpose().map_err(StartError::Threads)?;
+        let admin = admin.transpose().map_err(ServerStartError::Threads)?;
         let mut running = JoinSet::new();
         for task in tasks {
             running.spawn(task.into_future());
@@ -199,10 +201,10 @@ fn named<'a>(name: &'a str, bound: &'a [Bound]) -> impl Iterator<Item = (String,
     bound.iter().map(move |bound| (name.to_owned(), bound.local()))
 }
 
-/// A server that serves. Dropped, it ends at once.
+/// A running server. It ends at once on drop.
 pub struct Running {
-    doors: Listening,
-    admin: Option<Listening>,
+    doors: ListenerSet,
+    admin: Option<ListenerSet>,
     _tasks: JoinSet<()>,
     ready: watch::Sender<bool>,
     addresses: Addresses,
@@ -210,13 +212,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it is.
+    /// Returns the addresses of the listeners.
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Says that it takes no more calls, stops accepting, tells the streams to end, lets running
-    /// calls finish, and cuts what is left after the grace period. The admin pages go last.
+    /// Reports that the server is not ready, stops accepting, tells streams to end, lets running
+    /// calls finish, and cuts the remaining ones after the grace period. The admin pages stop last.
     pub async fn drain(self) -> Drained {
         self.ready.send_replace(false);
         tracing::info!(grace = ?self.grace, "stopping: running calls may finish");

@@ -1,4 +1,4 @@
-//! The doors of the older protocols: bound, and put before the service.
+//! The listeners of the legacy protocols, and their connection to the service.
 
 use std::sync::Arc;
 
@@ -8,34 +8,38 @@ use super::compose::socket_limits;
 use super::config::{Compat, Config};
 use super::task::Task;
 use crate::dialect::{Dialect, Transport};
-use crate::listen::socket::{Share, SocketDoor, serve_datagrams};
-use crate::listen::{BindError, Bound, BoundDatagrams, Gate, Opening, bind, bind_datagrams};
+use crate::listen::socket::{FairScheduler, SocketDoor, serve_datagrams};
+use crate::listen::{
+    BindError, Bound, BoundDatagrams, ConnectionLimiter, Endpoint, bind, bind_datagrams,
+};
 use crate::service::Service;
 
-/// A dialect and its listeners.
+/// A protocol and its listeners.
 pub(super) type Streams = (&'static Dialect, Vec<Bound>);
-/// A dialect and one of its sockets.
+/// A protocol and one of its UDP sockets.
 pub(super) type Datagrams = (&'static Dialect, BoundDatagrams);
 
-/// All that was bound.
+/// All bound sockets.
 #[derive(Default)]
 pub(super) struct Sockets {
-    /// One row a dialect, however many addresses it has: they are one door.
+    /// One row per protocol, whatever its number of addresses: they share a handler and a limiter.
     pub(super) streams: Vec<Streams>,
     pub(super) datagrams: Vec<Datagrams>,
 }
 
-/// Binds every door.
+/// Binds the addresses of all legacy protocols.
 ///
 /// # Errors
-/// An address that cannot be listened on, if somebody named it. The default door's is a warning.
+/// An address that cannot be listened on, if it was configured. For the default address this is
+/// only a warning.
 pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
     for door in &compat.doors {
         match sockets.bind(door.dialect, &door.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(
-                    "the default door is not open: {error}; --compat names another, --no-compat none"
+                    "the default door is not open: {error}; \
+                     --compat names another, --no-compat none"
                 );
             }
             bound => bound?,
@@ -65,22 +69,23 @@ impl Sockets {
     }
 }
 
-/// The doors of connections, each with its gate.
-pub(super) fn openings<'a>(
+/// Returns the protocols on connections, each with its handler and limiter.
+pub(super) fn endpoints<'a>(
     config: &'a Config,
     service: &'a Arc<Service>,
     streams: Vec<Streams>,
-    gates: Vec<Arc<Gate>>,
-) -> impl Iterator<Item = Opening> + 'a {
-    let share = Share::new(config.threads);
-    streams.into_iter().zip(gates).map(move |((dialect, bound), gate)| {
+    limiters: Vec<Arc<ConnectionLimiter>>,
+) -> impl Iterator<Item = Endpoint> + 'a {
+    let scheduler = FairScheduler::new(config.threads);
+    streams.into_iter().zip(limiters).map(move |((dialect, bound), limiter)| {
         let limits = socket_limits(config, dialect);
-        let door = SocketDoor::new(Arc::clone(service), dialect, limits, Arc::clone(&share));
-        Opening { bound, door: Arc::new(door), gate }
+        let door = SocketDoor::new(Arc::clone(service), dialect, limits, Arc::clone(&scheduler));
+        Endpoint { bound, door: Arc::new(door), limiter }
     })
 }
 
-/// The work of a door of datagrams, from the start of serving to the first sign of the stop.
+/// Returns the task that serves a UDP socket from the start of serving to the beginning of the
+/// stop.
 pub(super) fn task(
     (dialect, bound): Datagrams,
     service: &Arc<Service>,
@@ -89,7 +94,7 @@ pub(super) fn task(
     let service = Arc::clone(service);
     Task::once(async move {
         let stopping = async {
-            // An error means that whoever knew is gone, and the server with it.
+            // An error means that the sender is gone, and the server with it.
             if ready.wait_for(|ready| *ready).await.is_ok() {
                 let _ = ready.wait_for(|ready| !ready).await;
             }
@@ -97,7 +102,8 @@ pub(super) fn task(
         tokio::select! {
             () = stopping => {}
             ended = serve_datagrams(bound, service, dialect) => {
-                tracing::error!(door = dialect.name, error = ?ended.err(), "the door of datagrams ended");
+                let (door, error) = (dialect.name, ended.err());
+                tracing::error!(door, ?error, "the door of datagrams ended");
             }
         }
     })

@@ -16,30 +16,30 @@ use crate::model::{DoorInfo, UserName};
 use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
 use crate::store::{Clock, Engine, MemoryEngine, RedisEngine};
 
-/// How often the sources that signed in long ago are forgotten.
+/// Interval at which inactive sources of sign-ins are forgotten.
 const RATES_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The metrics as text, in Prometheus' format.
-pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Returns the metrics in Prometheus' text format.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// What a server is made of, beside its sockets.
+/// Parts of a server, except its sockets.
 pub struct Parts<S> {
     /// Answers on the gRPC listeners.
     pub grpc: S,
-    /// What the doors of the older protocols lead to; `None`: they are not served.
+    /// Service of the legacy protocols; without it they are not served.
     pub service: Option<Arc<Service>>,
-    /// What `/metrics` shows.
-    pub metrics: Metrics,
-    /// What goes on beside the calls.
+    /// Content of `/metrics`.
+    pub metrics: MetricsText,
+    /// Background tasks.
     pub tasks: Vec<Task>,
 }
 
-/// The parts that the configuration asks for.
+/// Creates the parts that the configuration asks for.
 pub(super) fn compose(
     config: &Config,
     hooks: Hooks,
 ) -> Result<Parts<impl HttpService + use<>>, Box<dyn Error + Send + Sync>> {
-    let Hooks { ready, gates, addresses } = hooks;
+    let Hooks { ready, limiters, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
     let door = |(name, address): &(String, SocketAddr)| {
@@ -51,10 +51,10 @@ pub(super) fn compose(
     let (sweeps, rates, measured) =
         (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
     let metrics = move || {
-        for gate in &gates {
-            measured.metrics().set_connections(gate.name(), gate.stats().open);
+        for limiter in &limiters {
+            measured.metrics().set_connections(limiter.name(), limiter.stats().open);
         }
-        // Writing to a String fails for no reason but a fault of the formatter.
+        // Formatting into a string cannot fail.
         measured.metrics_text().unwrap_or_default()
     };
     let tasks = vec![
@@ -65,7 +65,7 @@ pub(super) fn compose(
     Ok(Parts { grpc, service: Some(service), metrics: Arc::new(metrics), tasks })
 }
 
-/// What the connections of a dialect may take.
+/// Returns the limits of a legacy protocol's connections.
 pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits {
     SocketLimits {
         idle: config.compat.idle(dialect),
@@ -76,7 +76,7 @@ pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits 
     }
 }
 
-/// The engine that the configuration names; for Redis this waits until it answers.
+/// Creates the configured store engine. For Redis, waits until it answers.
 fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error + Send + Sync>> {
     let limits = config.limits.of_stores();
     Ok(match &config.store {

@@ -1,4 +1,4 @@
-//! `hash-password`: from a password on stdin to the lines of the configuration file.
+//! `hash-password`: turns a password from stdin into lines of the configuration file.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -11,13 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use super::config::NewPassword;
 use crate::model::{Role, UserName};
 
-/// The longest password, in bytes.
+/// Maximum length of a password, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 1024;
 
-/// Asks for a password, or reads a line, and returns what to put into the file.
+/// Prompts for a password, or reads a line, and returns the lines for the file.
 ///
 /// # Errors
-/// A sentence: no password, a longer one than is allowed, a bad name, bad base64.
+/// A sentence: no password, a password over the limit, an invalid name, invalid base64.
 pub(super) fn run(request: &NewPassword) -> Result<String, String> {
     let name = request.name.as_deref().unwrap_or("NAME");
     let user = UserName::new(name).map_err(|error| error.message().to_owned())?;
@@ -39,10 +39,10 @@ fn ask() -> io::Result<Vec<u8>> {
     Ok(first.into_bytes())
 }
 
-/// A line without its end. Longer ones are cut where they are too long already.
+/// Reads a line and removes its end. The line is cut once it is over the limit in any case.
 fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // Base64 takes four bytes for three, and a line ends in two at most.
+    // Base64 takes four bytes for three, and a line ends in at most two.
     input.take(MAX_PASSWORD_BYTES * 2).read_until(b'\n', &mut line)?;
     if line.last() == Some(&b'\n') {
         line.pop();

@@ -13,4 +13,4 @@ mod signals;
 pub mod task;
 pub mod tls;
 
-pub use run::{Exit, run};
+pub use run::{ServerExit, run};

@@ -1,4 +1,4 @@
-//! The program: from its arguments to its exit code.
+//! The server program, from its arguments to its exit code.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -12,33 +12,33 @@ use super::signals::Signals;
 use super::{hash_password, log, tls};
 use crate::listen::Drained;
 
-/// How the program ended.
+/// Outcome of the program, with its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// As asked, with nothing left undone.
+pub enum ServerExit {
+    /// Exit code 0: the request was carried out completely.
     Ok,
-    /// It could not start, or calls were cut when it stopped.
+    /// Exit code 1: the server could not start, or calls were cut when it stopped.
     Failed,
-    /// The command line or the configuration is wrong.
+    /// Exit code 2: the command line or the configuration is wrong.
     Usage,
-    /// A second signal ended it at once: this one.
+    /// Exit code 128 plus the number of the second signal, which ended the server at once.
     Signal(u8),
 }
 
-impl Termination for Exit {
+impl Termination for ServerExit {
     fn report(self) -> ExitCode {
         match self {
             Self::Ok => ExitCode::SUCCESS,
             Self::Failed => ExitCode::FAILURE,
             Self::Usage => ExitCode::from(2),
-            // As a shell reports a program that a signal ended.
+            // The code that a shell reports for a program that was ended by a signal.
             Self::Signal(number) => ExitCode::from(128_u8.saturating_add(number)),
         }
     }
 }
 
 /// Runs the server, or the subcommand that was asked for.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ServerExit {
     match invocation(arguments) {
         Ok(Invocation::Serve(raw)) => match checked(raw) {
             Ok(config) => serve(&config),
@@ -50,36 +50,36 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         },
         Ok(Invocation::HashPassword(request)) => match hash_password::run(&request) {
             Ok(lines) => print(&lines),
-            Err(sentence) => fail(&sentence, Exit::Usage),
+            Err(sentence) => fail(&sentence, ServerExit::Usage),
         },
         Err(error) => {
-            // Help and version go to stdout and are no mistake; a closed pipe behind them is none
-            // either.
+            // Help and version are printed to stdout and are not mistakes; neither is a closed
+            // pipe.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+            if error.use_stderr() { ServerExit::Usage } else { ServerExit::Ok }
         }
     }
 }
 
-fn checked(raw: RawConfig) -> Result<Config, Exit> {
+fn checked(raw: RawConfig) -> Result<Config, ServerExit> {
     raw.check().map_err(|wrong: Vec<Wrong>| {
         let lines: Vec<_> = wrong.iter().map(|wrong| format!("error: {wrong}")).collect();
-        complain(&lines.join("\n"));
-        Exit::Usage
+        print_error(&lines.join("\n"));
+        ServerExit::Usage
     })
 }
 
-fn check_config(config: &Config) -> Exit {
+fn check_config(config: &Config) -> ServerExit {
     if let Some(Err(error)) = config.tls.as_ref().map(tls::load) {
-        return fail(&error, Exit::Usage);
+        return fail(&error, ServerExit::Usage);
     }
     for warning in &config.warnings {
-        complain(&format!("warning: {warning}"));
+        print_error(&format!("warning: {warning}"));
     }
     print(&config.effective)
 }
 
-fn serve(config: &Config) -> Exit {
+fn serve(config: &Config) -> ServerExit {
     log::start(&config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -87,49 +87,49 @@ fn serve(config: &Config) -> Exit {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return fail(&format!("the runtime cannot be started: {error}"), Exit::Failed);
+            return fail(&format!("the runtime cannot be started: {error}"), ServerExit::Failed);
         }
     };
     let exit = runtime.block_on(async {
-        // Caught before anything is served: a signal that comes early is not lost.
+        // Handlers are installed before anything is served, so that an early signal is not lost.
         let signals =
             Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let running = App::build(config).and_then(App::spawn).map_err(|error| error.to_string())?;
         Ok(until_stopped(signals, running).await)
     });
-    // Blocking work that nobody can cancel does not keep the process.
+    // Blocking work that cannot be cancelled does not keep the process alive.
     runtime.shutdown_background();
-    exit.unwrap_or_else(|sentence: String| fail(&sentence, Exit::Failed))
+    exit.unwrap_or_else(|sentence: String| fail(&sentence, ServerExit::Failed))
 }
 
-async fn until_stopped(mut signals: Signals, running: super::app::Running) -> Exit {
+async fn until_stopped(mut signals: Signals, running: super::app::Running) -> ServerExit {
     signals.next().await;
     tokio::select! {
         drained = running.drain() => match drained {
-            Drained::Clean => Exit::Ok,
-            Drained::Forced { .. } => Exit::Failed,
+            Drained::Clean => ServerExit::Ok,
+            Drained::Forced { .. } => ServerExit::Failed,
         },
         second = signals.next() => {
             tracing::warn!("a second signal: ended at once");
-            Exit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default())
+            ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default())
         }
     }
 }
 
-fn print(text: &str) -> Exit {
+fn print(text: &str) -> ServerExit {
     match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => Exit::Ok,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-        Err(error) => fail(&format!("cannot write: {error}"), Exit::Failed),
+        Ok(()) => ServerExit::Ok,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ServerExit::Ok,
+        Err(error) => fail(&format!("cannot write: {error}"), ServerExit::Failed),
     }
 }
 
-fn fail(sentence: &dyn std::fmt::Display, exit: Exit) -> Exit {
-    complain(&format!("error: {sentence}"));
+fn fail(sentence: &dyn std::fmt::Display, exit: ServerExit) -> ServerExit {
+    print_error(&format!("error: {sentence}"));
     exit
 }
 
-fn complain(text: &str) {
-    // With stderr gone there is nobody left to tell.
+fn print_error(text: &str) {
+    // Without stderr there is no other place to report to.
     let _ = writeln!(io::stderr(), "{text}");
 }

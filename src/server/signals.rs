@@ -4,12 +4,12 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, from now on caught.
+/// Handlers of SIGTERM and SIGINT.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Caught and not looked at: it asks for new certificates, and a server without any must not
-    /// die of it.
+    /// Caught and ignored here: SIGHUP reloads the certificates (`tls`), and must not end a server
+    /// without any.
     _hangup: Signal,
 }
 
@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// The next of them.
+    /// Waits for the next SIGTERM or SIGINT.
     pub(super) async fn next(&mut self) -> SignalKind {
         tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate(),

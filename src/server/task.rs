@@ -1,4 +1,4 @@
-//! Work that goes on beside the calls: sweepers, reporters.
+//! Background tasks such as sweepers and reporters.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,18 +7,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Work on the main runtime from the start of serving until the server has stopped; it is dropped
-/// then.
+/// A task on the main runtime, from the start of serving until the server has stopped; it is
+/// dropped then.
 pub struct Task(BoxFuture<'static, ()>);
 
 impl Task {
-    /// A future that runs once; it need not end.
+    /// Creates a task from a future, which need not end.
     pub fn once(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Box::pin(work))
     }
 
-    /// `work` every `period`, the first time after one. A panic in it is logged, and the next turn
-    /// comes all the same.
+    /// Creates a task that calls `work` every `period`, first after one period. A panic in `work`
+    /// is logged, and the next call follows as usual.
     pub fn every(
         name: &'static str,
         period: Duration,
@@ -26,7 +26,7 @@ impl Task {
     ) -> Self {
         Self(Box::pin(async move {
             let mut ticks = interval(period);
-            // Turns that were missed are not made up for: a sweep sweeps all there is.
+            // Missed calls are not made up for: a single sweep covers everything.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             loop {
@@ -59,7 +59,7 @@ mod tests {
             turn.try_send(count).unwrap();
         });
         let running = tokio::spawn(task.into_future());
-        // The channel is full after three turns: the fourth panics, and so do all until it is read.
+        // The channel is full after three calls: the fourth panics, and so do all until it is read.
         for wanted in 1..=3 {
             assert_eq!(timeout(Duration::from_secs(5), turns.recv()).await.unwrap(), Some(wanted));
         }

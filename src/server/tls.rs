@@ -1,4 +1,5 @@
-//! TLS: the certificate, its key and the clients' roots from files, read again when they change.
+//! TLS configuration from certificate, key and client CA files, which are reloaded when they
+//! change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,35 +21,35 @@ use super::config::TlsFiles;
 use super::task::Task;
 use crate::listen::http::SharedTls;
 
-/// How often the files are looked at. A change counts once it has been the same for two looks:
-/// certificate and key are two files, and neither is written in one step.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which the files are checked. A change counts once two checks have seen the same
+/// files: certificate and key are two files, and neither is written in one step.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is wrong with the files.
+/// Error in the TLS files.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is no PEM.
+    /// A file that cannot be read, or is not PEM.
     #[error("{}: cannot be read: {error}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// Cause of the error.
         error: pem::Error,
     },
-    /// A file has nothing of what is looked for in it.
+    /// A file without the wanted item.
     #[error("{}: has no {wanted} in it", file.display())]
     Missing {
         /// The file.
         file: PathBuf,
-        /// What is looked for.
+        /// The wanted item: `certificate` or `private key`.
         wanted: &'static str,
     },
-    /// The key is another certificate's.
+    /// A key that does not belong to the certificate.
     #[error("{}: is not the key of the certificate in {}", key.display(), cert.display())]
     Mismatch {
-        /// The key's file.
+        /// File of the key.
         key: PathBuf,
-        /// The certificate's file.
+        /// File of the certificate.
         cert: PathBuf,
     },
     /// A certificate or key that cannot be used.
@@ -56,25 +57,29 @@ pub enum TlsError {
     Unusable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// Cause of the error.
         error: String,
     },
 }
 
-/// Loads the files, if TLS is wanted, for the doors and for [`Reloading`], which keeps them fresh.
-pub(super) fn start(files: Option<&TlsFiles>) -> Result<Option<(SharedTls, Reloading)>, TlsError> {
+/// Loads the files, if TLS is configured. The returned [`CertificateReloader`] keeps the
+/// configuration up to date.
+pub(super) fn start(
+    files: Option<&TlsFiles>,
+) -> Result<Option<(SharedTls, CertificateReloader)>, TlsError> {
     let Some(files) = files else { return Ok(None) };
-    // Looked at before they are read: a change in between is seen as one.
+    // Taken before the files are read, so that a change in between is noticed.
     let stamp = stamp(files);
     let current = Arc::new(ArcSwap::from_pointee(load(files)?));
-    let reloading = Reloading { files: files.clone(), current: Arc::clone(&current), stamp };
-    Ok(Some((current, reloading)))
+    let reloader =
+        CertificateReloader { files: files.clone(), current: Arc::clone(&current), stamp };
+    Ok(Some((current, reloader)))
 }
 
-/// What connections are encrypted with, made of the files as they are now.
+/// Returns the TLS configuration made from the files' current content.
 ///
 /// # Errors
-/// What is wrong, with the file's name.
+/// The error, with the name of the file.
 pub fn load(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.cert)?;
     let key = private_key(&files.key)?;
@@ -135,7 +140,7 @@ fn unusable(file: &Path, error: impl std::fmt::Display) -> TlsError {
     TlsError::Unusable { file: file.to_owned(), error: error.to_string() }
 }
 
-/// When each file was written last, and how long it is.
+/// Modification time and length of each file; `None` for one that cannot be examined.
 type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 fn stamp(files: &TlsFiles) -> Stamp {
@@ -146,15 +151,15 @@ fn stamp(files: &TlsFiles) -> Stamp {
     all.into_iter().flatten().map(of).collect()
 }
 
-/// Keeps what the doors use as fresh as the files. Files that are no good change nothing but the
-/// log.
-pub(super) struct Reloading {
+/// Replaces the configuration when the files change. Unusable files are logged, and the previous
+/// configuration stays in use.
+pub(super) struct CertificateReloader {
     files: TlsFiles,
     current: SharedTls,
     stamp: Stamp,
 }
 
-impl Reloading {
+impl CertificateReloader {
     pub(super) fn into_task(self) -> Task {
         Task::once(self.run())
     }
@@ -163,16 +168,19 @@ impl Reloading {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {
-                tracing::warn!(%error, "SIGHUP will not reload the certificate; a change of its file will");
+                tracing::warn!(
+                    %error,
+                    "SIGHUP will not reload the certificate; a change of its file will"
+                );
                 None
             }
         };
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.stamp.clone();
         loop {
             let asked = tokio::select! {
-                _ = looks.tick() => false,
+                _ = checks.tick() => false,
                 () = hangup(&mut hangups) => true,
             };
             let files = self.files.clone();
@@ -191,11 +199,15 @@ impl Reloading {
         match spawn_blocking(move || load(&files)).await {
             Ok(Ok(config)) => {
                 self.current.store(Arc::new(config));
-                tracing::info!(cert = %self.files.cert.display(), "the certificate was loaded again");
+                let cert = self.files.cert.display();
+                tracing::info!(%cert, "the certificate was loaded again");
             }
             Ok(Err(error)) => tracing::error!("{error}; the certificate from before stays in use"),
             Err(error) => {
-                tracing::error!(%error, "loading the certificate panicked; the one from before stays in use")
+                tracing::error!(
+                    %error,
+                    "loading the certificate panicked; the one from before stays in use"
+                )
             }
         }
     }

@@ -30,7 +30,7 @@ async fn pages_tell_what_they_are_for() {
     }
 }
 
-/// The value of a series, which must be there.
+/// Returns the value of a series, which must exist.
 fn series(page: &str, name: &str, door: &str, rest: &str) -> u64 {
     let head = format!("kvrpc_{name}_total{{door=\"{door}\",");
     let mut lines = page.lines().filter(|line| line.starts_with(&head) && line.contains(rest));

@@ -1,5 +1,5 @@
-//! The old clients as scripts: each connects, thinks for 5 s, sends without a newline, and waits in
-//! one `recv(1024)`.
+//! Legacy clients as scripts: each connects, waits 5 s, sends without a newline, and waits in one
+//! `recv(1024)`.
 
 use std::process::Command;
 use std::thread;
@@ -9,10 +9,10 @@ use kvrpc::dialect;
 use crate::grpc::people::accounts;
 use crate::harness::ServerProcess;
 
-/// Whose answers depend on the upgrade policy.
+/// Protocols whose answers depend on the upgrade policy.
 const UPGRADING: &[&str] = &["text", "pickle", "ws-pickle", "ws-text"];
 
-/// A server with every door.
+/// Starts a server with all protocols.
 fn server(policy: &str) -> ServerProcess {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&config, accounts()).unwrap();
@@ -25,7 +25,7 @@ fn server(policy: &str) -> ServerProcess {
     ServerProcess::start(&arguments)
 }
 
-/// Runs a client's session; what it found wrong, or else nothing.
+/// Runs a client's session and returns the error that it found, if any.
 fn session(dialect: &str, address: &str, policy: &str) -> Option<String> {
     let file = format!("{}_client.py", dialect.replace('-', "_"));
     let script = format!("{}/tests/clients/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -52,6 +52,6 @@ fn old_clients_get_every_byte_that_they_wait_for() {
         sessions.into_iter().filter_map(|session| session.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // The one part of a session that its client does not see.
+    // The one part of a session that the client does not see.
     servers[0].1.wait_for_line("Session ended");
 }

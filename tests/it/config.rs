@@ -1,8 +1,8 @@
-//! The program's configuration from outside: variables, exit codes, the two subcommands.
+//! The program's configuration: variables, exit codes, and the two subcommands.
 
 use crate::harness::ServerProcess;
 
-/// The lines of `check-config` that are about a key.
+/// Returns the lines of `check-config` for a key.
 fn line(stdout: &str, key: &str) -> String {
     let line = stdout.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
     line.split_whitespace().collect::<Vec<_>>().join(" ")

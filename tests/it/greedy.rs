@@ -1,4 +1,5 @@
-//! Clients that take more than their share: of memory, of turns, of other people's browsers.
+//! Clients that take more than their share of memory or time, and web pages that drive a visitor's
+//! browser.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ async fn speak(address: std::net::SocketAddr, words: &[u8]) -> tokio::net::TcpSt
     stream
 }
 
-/// Reads so many bytes.
+/// Reads `all` bytes.
 async fn take(stream: &mut tokio::net::TcpStream, all: usize) {
     let (mut length, mut part) = (0, vec![0; 64 << 10]);
     while length < all {
@@ -59,8 +60,8 @@ async fn take(stream: &mut tokio::net::TcpStream, all: usize) {
 async fn replies_that_nobody_reads_have_a_limit_together() {
     let server = server(&["encode"]).await;
     let address = server.addresses.of("encode").unwrap();
-    // Replies of 590 kB, 160 of them: more than the limit of 64 MiB, of which half may be taken by
-    // those who do not read.
+    // Replies of 590 kB, 160 of them: more than the limit of 64 MiB, of which clients that do not
+    // read may use half.
     let words = [&65_536_u32.to_be_bytes()[..], &[b'a'; 65_536]].concat();
     let (mut deaf, since) = (Vec::new(), Instant::now());
     for _ in 0..160 {
@@ -70,9 +71,9 @@ async fn replies_that_nobody_reads_have_a_limit_together() {
         connections(&server, "encode").await <= 60
     })
     .await;
-    // Each would have been closed by then for its own silence.
+    // After this time each would have been closed for its own silence.
     assert!(since.elapsed() < Duration::from_secs(10), "not for the memory's sake");
-    // Who comes now waits for less long than all of them, and gets all of its reply.
+    // A new client waits for less than all of them, and gets its whole reply.
     let mut last = speak(address, &words).await;
     take(&mut last, 4 + 65_536 * 9 - 1).await;
 }
@@ -91,7 +92,7 @@ async fn a_text_client_that_reads_nothing_has_no_more_made() {
     let made = calls(&server, "text", "Get").await;
     assert!(made < 69 + 48 * 69 / 2, "{made} values were made ready for clients that read none");
     assert_eq!(connections(&server, "text").await, 49, "nobody has to go for it");
-    // Who begins to read gets the whole.
+    // A client that begins to read gets its whole reply.
     take(&mut deaf[0], 69 * 60_000).await;
     let mut new = speak(address, b"put a b get a\n").await;
     let mut answer = [0; 25];
@@ -129,7 +130,7 @@ async fn a_client_that_reads_no_responses_has_no_more_made() {
     let got: v1::GetResponse =
         me.call(Method::Get.path(), &v1::GetRequest { key: "b".to_owned() }).await.unwrap();
     assert!(got.data.is_some(), "others are answered");
-    // What the client's windows take, and a few on the server's account.
+    // The bytes in the client's windows, and a few in the server's budget.
     let made = gets().await;
     assert!(made < 30, "{made} responses of 1 MiB were made for a client that reads none");
     for response in asked {

@@ -6,7 +6,7 @@ use crate::grpc::people::{accounts, sign_in};
 use crate::grpc::raw::Raw;
 use crate::harness::Server;
 
-/// Runs a program to its end; its output, or what it said instead.
+/// Runs a program to its end; returns its output, or its error output as an error.
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(arguments)

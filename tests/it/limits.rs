@@ -1,4 +1,4 @@
-//! What holds on every connection: deadlines, caps, and that no garbage makes one hang.
+//! Limits of every connection: deadlines, caps, and an end for every kind of garbage.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ async fn a_full_door_sends_the_longest_silent_away_and_nobody_who_spoke() {
     );
     assert_eq!(read_all(&mut silent).await, b"", "the silent one makes room");
 
-    // Nobody is silent now: the next is refused, and those inside are still served.
+    // All connections are active now: the next is refused, and the admitted ones are still served.
     assert_eq!(exchange(server.grpc(), b"").await, "");
     for sender in [&mut spoke, &mut newcomer] {
         assert!(

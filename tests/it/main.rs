@@ -1,4 +1,4 @@
-//! The integration tests: one binary, a module a subject, and the harness that they share.
+//! The integration tests: one binary, a module per subject, and the harness that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
 #![allow(
     clippy::wildcard_enum_match_arm,

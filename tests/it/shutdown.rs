@@ -1,4 +1,4 @@
-//! Stopping: in order, within the grace period, whoever is connected.
+//! Shutdown: in order and within the grace period, with any clients connected.
 
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ async fn a_signal_stops_the_process_and_a_second_one_ends_it_at_once() {
         (Signal::INT, Some(Signal::TERM), 143),
     ] {
         let mut process = ServerProcess::start(&["--listen", "127.0.0.1:0", "--grace", "1h"]);
-        // Only a second signal is to end a server with a deaf peer.
+        // With such a peer, only a second signal may end the server.
         let mut deaf = connect(process.address("grpc")).await;
         if second.is_some() {
             deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();

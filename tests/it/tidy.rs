@@ -1,4 +1,4 @@
-//! What the tree must be like, checked without tools.
+//! Rules for the source tree that need no tools.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of this ending below a folder, by their path from the root, with their text.
+/// Returns the files with this extension below a folder, by their path from the root, with their
+/// text.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let mut folders = vec![root().join(folder)];
     let mut found: Vec<PathBuf> = Vec::new();
@@ -46,7 +47,7 @@ fn every_file_says_what_it_is_and_is_no_longer_than_a_room() {
     }
 }
 
-/// The law of dependencies: what each part must not know.
+/// Dependencies that each part must not have.
 #[test]
 fn no_part_knows_what_it_must_not() {
     let forbidden: [(&str, &[&str]); 6] = [

@@ -1,4 +1,4 @@
-//! TLS: who gets in, what changes with the files, and what the wrong protocol is told.
+//! TLS: admission of clients, reloading of files, and replies to the wrong protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,26 +16,27 @@ use crate::harness::{
 
 const H2: &[&[u8]] = &[b"h2"];
 
-/// Asks the probe over HTTP/2 who it thinks we are.
+/// Returns the client's name as the probe sees it over HTTP/2.
 async fn who(address: SocketAddr, client: Arc<ClientConfig>) -> std::io::Result<String> {
     let stream = tls_connect(address, client).await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (mut sender, _driver) = http2(stream).await;
     let request = http::Request::get("https://localhost/who").body(Empty::<Bytes>::new()).unwrap();
-    // With TLS 1.3 a refused client learns of it only when it reads.
+    // With TLS 1.3, a refused client is told only when it reads.
     let response =
         within("an answer", sender.send_request(request)).await.map_err(std::io::Error::other)?;
     Ok(String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
         .unwrap())
 }
 
-/// The holder's name in the certificate that the server shows; empty while it cannot be reached.
+/// Returns the holder in the certificate that the server presents; empty while the server cannot be
+/// reached.
 async fn shown(address: SocketAddr, authority: &Authority) -> String {
     let Ok(stream) = tls_connect(address, authority.client(H2, None)).await else {
         return String::new();
     };
     let chain = stream.get_ref().1.peer_certificates().unwrap();
-    // The name stands in the certificate as it is.
+    // The certificate contains the name literally.
     let text = String::from_utf8_lossy(&chain[0]).into_owned();
     ["first", "second", "third"].into_iter().find(|name| text.contains(name)).unwrap().to_owned()
 }
@@ -111,7 +112,7 @@ async fn files_are_read_again_on_change_and_on_sighup_and_bad_ones_are_not_used(
     );
     assert_eq!(shown(address, &authority).await, "second");
 
-    // Certificate and key change together here, so that only the signal can have been what told.
+    // Certificate and key change together here, so only the signal can have caused the reload.
     authority.write_pair(&authority.sign("third"));
     server.signal(Signal::HUP);
     server.wait_for_line("the certificate was loaded again");

@@ -15,7 +15,7 @@ use super::input::blocking;
 use super::output::{Row, entry};
 use super::run::Runner;
 use super::session::Need;
-use crate::dialect::grammar::Source;
+use crate::dialect::grammar::InputSource;
 use crate::model::{MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Prefix, UserName};
 use crate::pb::v1::key_value_service_client::KeyValueServiceClient;
 use crate::pb::v1::{BatchRequest, Operation};
@@ -54,7 +54,7 @@ impl Runner {
     }
 
     /// Checks all lines, and then puts the entries batch by batch.
-    pub(in crate::client) async fn import(&mut self, source: Source) -> Result<()> {
+    pub(in crate::client) async fn import(&mut self, source: InputSource) -> Result<()> {
         let (file, checked) = blocking(move || open(source)).await?;
         let bar = bar(checked);
         let mut lines = Lines::new(file);
@@ -117,13 +117,13 @@ impl Batch {
 
 /// The file, checked line by line and wound back. The standard input is copied first: nothing of it
 /// runs before all of it is known to be right.
-fn open(source: Source) -> Result<(File, u64)> {
+fn open(source: InputSource) -> Result<(File, u64)> {
     let unreadable =
         |error: io::Error| Failure::usage(format!("cannot read what to import: {error}"));
     let mut file = match source {
-        Source::File(path) => File::open(&path)
+        InputSource::File(path) => File::open(&path)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?,
-        Source::Stdin | Source::Text(_) => {
+        InputSource::Stdin | InputSource::Text(_) => {
             let mut copy = tempfile::tempfile().map_err(unreadable)?;
             io::copy(&mut io::stdin().lock(), &mut copy).map_err(unreadable)?;
             copy.rewind().map_err(unreadable)?;
@@ -239,7 +239,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("store.jsonl");
             std::fs::write(&path, text).unwrap();
-            let got = open(Source::File(path)).map(|(_, count)| count);
+            let got = open(InputSource::File(path)).map(|(_, count)| count);
             assert_eq!(
                 got.map_err(|failure| failure.message().to_owned()),
                 want.map_err(str::to_owned),

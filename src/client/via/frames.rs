@@ -41,7 +41,7 @@ impl Speaker for Frames {
 
     fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, _event: Input) -> Result<Taken> {
         match take(input, MAX_UNREAD_BYTES) {
-            Frame::Part => Ok(Taken::More { quiet: None }),
+            Frame::Incomplete => Ok(Taken::More { quiet: None }),
             Frame::Whole(bytes) => Ok(Taken::Reply(heard(bytes))),
             Frame::End => {
                 input.clear();

@@ -18,7 +18,7 @@ use crate::client::run::Gets;
 use crate::client::script::Lines;
 use crate::client::{Exit, completions, help, man};
 use crate::dialect::codec::Message;
-use crate::dialect::grammar::{Call, Mode, Parsed, parse, split_quoted};
+use crate::dialect::grammar::{Call, Mode, ParsedCommand, parse, split_quoted};
 use crate::model::Value;
 
 /// A dialect, its connection once there is one, and what the gets found.
@@ -116,7 +116,7 @@ impl Runner {
     }
 
     /// Refuses commands that the dialect lacks.
-    fn check(&self, chain: &[Parsed]) -> Result<()> {
+    fn check(&self, chain: &[ParsedCommand]) -> Result<()> {
         let Via { name, commands, .. } = self.via;
         match chain
             .iter()

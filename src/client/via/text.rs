@@ -222,7 +222,7 @@ fn add_conditions(all: &mut Vec<String>, if_revision: Option<u64>, request_id: O
 fn optional(word: &str) -> Vec<String> {
     match word {
         "" => Vec::new(),
-        _ if word.starts_with("--") || find(word, Mode::Door).is_some() => {
+        _ if word.starts_with("--") || find(word, Mode::TextProtocol).is_some() => {
             vec!["--".to_owned(), word.to_owned()]
         }
         _ => vec![word.to_owned()],
@@ -236,7 +236,7 @@ fn optional(word: &str) -> Vec<String> {
 )]
 mod tests {
     use super::*;
-    use crate::dialect::grammar::{Parsed, parse, split_blanks};
+    use crate::dialect::grammar::{ParsedCommand, parse, split_blanks};
     use crate::model::Value;
 
     /// What is sent means at the door what was meant here.
@@ -269,10 +269,10 @@ mod tests {
             "info",
         ] {
             let words: Vec<&str> = line.split(' ').collect();
-            let Parsed { call, .. } = parse(&words, Mode::CommandLine).unwrap().remove(0);
+            let ParsedCommand { call, .. } = parse(&words, Mode::CommandLine).unwrap().remove(0);
             let given = match &call {
                 Call::Put(put) | Call::PutOther { put, .. } => match &put.value {
-                    crate::dialect::grammar::Source::Text(text) => {
+                    crate::dialect::grammar::InputSource::Text(text) => {
                         Given::Value(Value::text(text.clone()).unwrap())
                     }
                     other => panic!("{other:?}"),
@@ -282,7 +282,7 @@ mod tests {
             let requests = Text.ask(&call, &given).unwrap();
             let Message::Text(sent) = &requests[0].message else { panic!("{line}: no text") };
             let words: Vec<&str> = split_blanks(sent).collect();
-            let read = parse(&words, Mode::Door)
+            let read = parse(&words, Mode::TextProtocol)
                 .unwrap_or_else(|wrong| panic!("{line}: {sent:?}: {wrong}"));
             assert_eq!(
                 read.into_iter().map(|parsed| parsed.call).collect::<Vec<_>>(),

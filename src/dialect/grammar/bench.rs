@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::words::Taken;
-use super::wrong::shown;
-use super::{Call, Opt, Wrong, parse_duration};
+use super::args::Args;
+use super::parse_error::excerpt;
+use super::{Call, Opt, ParseError, parse_duration};
 use crate::model::{MAX_BATCH_OPERATIONS, MAX_VALUE_BYTES};
 
 /// A socket door takes no more in a message.
@@ -163,30 +163,30 @@ pub(super) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-impl Taken<'_> {
-    pub(super) fn bench(&mut self) -> Result<Call, Wrong> {
+impl Args<'_> {
+    pub(super) fn bench(&mut self) -> Result<Call, ParseError> {
         let name = self.text("MODE")?;
         let mode =
             BenchMode::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| {
                 let names = BenchMode::ALL.map(BenchMode::as_str).join(", ");
-                self.wrong("MODE", format!("`{}` is none of {names}", shown(&name)))
+                self.invalid("MODE", format!("`{}` is none of {names}", excerpt(&name)))
             })?;
         let max_value = if mode.is_door() { MAX_DOOR_VALUE } else { MAX_VALUE_BYTES };
         let default_batch =
             if matches!(mode, BenchMode::Batch | BenchMode::Pipeline) { 16 } else { 1 };
         let call = BenchCall {
             mode,
-            connections: self.within("--connections", 1, 10_000, 8)?,
-            in_flight: self.within("--in-flight", 1, 128, 1)?,
-            batch: self.within("--batch", 1, MAX_BATCH_OPERATIONS, default_batch)?,
+            connections: self.in_range("--connections", 1, 10_000, 8)?,
+            in_flight: self.in_range("--in-flight", 1, 128, 1)?,
+            batch: self.in_range("--batch", 1, MAX_BATCH_OPERATIONS, default_batch)?,
             duration: self.run_time()?,
-            operations: self.maybe("--operations", 1_000_000_000_000)?,
-            rate: self.maybe("--rate", 10_000_000)?,
-            value_size: self.within("--value-size", 1, max_value, 100)?,
-            keys: self.within("--keys", 1, 100_000_000, 100)? as u64,
-            users: self.within("--users", 1, 1_000_000, 1)?,
+            operations: self.optional("--operations", 1_000_000_000_000)?,
+            rate: self.optional("--rate", 10_000_000)?,
+            value_size: self.in_range("--value-size", 1, max_value, 100)?,
+            keys: self.in_range("--keys", 1, 100_000_000, 100)? as u64,
+            users: self.in_range("--users", 1, 1_000_000, 1)?,
             pid: self.process()?,
-            writes: self.within("--writes", 0, 100, 10)? as u64,
+            writes: self.in_range("--writes", 0, 100, 10)? as u64,
             manager: self.flag("--manager"),
             other: self.flag("--other"),
             door: self.option("--door").map(str::to_owned),
@@ -198,7 +198,7 @@ impl Taken<'_> {
     }
 
     /// Refuses what would be left out in silence.
-    fn fits(&self, call: &BenchCall) -> Result<(), Wrong> {
+    fn fits(&self, call: &BenchCall) -> Result<(), ParseError> {
         let mode = call.mode.as_str();
         let over_grpc = matches!(call.mode, BenchMode::Unary | BenchMode::Batch);
         let refused = [
@@ -234,7 +234,7 @@ impl Taken<'_> {
         ];
         for (option, given, more) in refused {
             if given {
-                return Err(self.wrong(option, format!("`bench {mode}` has no use for it{more}")));
+                return Err(self.invalid(option, format!("`bench {mode}` has no use for it{more}")));
             }
         }
         let bytes = call.batch * (call.value_size + 64);
@@ -245,44 +245,47 @@ impl Taken<'_> {
                 "{} operations with {} bytes each are too long a request",
                 call.batch, call.value_size
             );
-            return Err(self.wrong("--batch", why));
+            return Err(self.invalid("--batch", why));
         }
         Ok(())
     }
 
-    fn process(&self) -> Result<Option<u32>, Wrong> {
-        let pid = self.maybe("--pid", u32::MAX.into())?;
+    fn process(&self) -> Result<Option<u32>, ParseError> {
+        let pid = self.optional("--pid", u32::MAX.into())?;
         Ok(pid.and_then(|pid| u32::try_from(pid).ok()))
     }
 
-    fn run_time(&self) -> Result<Duration, Wrong> {
+    fn run_time(&self) -> Result<Duration, ParseError> {
         let Some(text) = self.option("--duration") else { return Ok(Duration::from_secs(5)) };
-        let time = parse_duration(text).map_err(|why| self.wrong("--duration", why))?;
+        let time = parse_duration(text).map_err(|why| self.invalid("--duration", why))?;
         if time.is_zero() || time > Duration::from_secs(3_600) {
-            return Err(self.wrong("--duration", "1ms to 1h is allowed".to_owned()));
+            return Err(self.invalid("--duration", "1ms to 1h is allowed".to_owned()));
         }
         Ok(time)
     }
 
-    fn within(
+    fn in_range(
         &self,
         name: &'static str,
         least: usize,
         most: usize,
         default: usize,
-    ) -> Result<usize, Wrong> {
+    ) -> Result<usize, ParseError> {
         let Some(text) = self.option(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| {
-            self.wrong(name, format!("`{}` is no whole number from {least} to {most}", shown(text)))
+            self.invalid(
+                name,
+                format!("`{}` is no whole number from {least} to {most}", excerpt(text)),
+            )
         })
     }
 
-    fn maybe(&self, name: &'static str, most: u64) -> Result<Option<u64>, Wrong> {
+    fn optional(&self, name: &'static str, most: u64) -> Result<Option<u64>, ParseError> {
         let Some(text) = self.option(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         let number = number.ok_or_else(|| {
-            self.wrong(name, format!("`{}` is no whole number from 1 to {most}", shown(text)))
+            self.invalid(name, format!("`{}` is no whole number from 1 to {most}", excerpt(text)))
         });
         number.map(Some)
     }

@@ -1,4 +1,4 @@
-//! What a parsed command asks for.
+//! Parsed commands.
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub enum Call {
         user: Option<UserName>,
         keys_only: bool,
     },
-    /// The password is there only at the door.
+    /// The password is present only in the `text` protocol.
     Auth {
         user: String,
         password: Option<String>,
@@ -82,7 +82,7 @@ pub enum Call {
         user: Option<UserName>,
     },
     Import {
-        source: Source,
+        source: InputSource,
     },
     Bench(Box<BenchCall>),
     Doctor,
@@ -98,28 +98,28 @@ pub enum Call {
 /// A write of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutCall {
-    /// What to write to.
+    /// Key to write.
     pub key: Key,
-    /// Where the value is.
-    pub value: Source,
-    /// When the key goes.
+    /// Source of the value.
+    pub value: InputSource,
+    /// Expiry of the key; `None` keeps it until it is deleted.
     pub expiry: Option<Expiry>,
-    /// The revision that the key must have; 0: there must be none.
+    /// Revision that the key must have; 0 means that it must not exist.
     pub if_revision: Option<u64>,
-    /// The id that makes a retry safe.
+    /// Id that makes a retry safe.
     pub request_id: Option<RequestId>,
 }
 
-/// Where a value, or a file to read, is. At the door it is always the text itself.
+/// Source of a value, or of a file to read. In the `text` protocol it is always `Text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each says it")]
-pub enum Source {
+pub enum InputSource {
     Text(String),
     Stdin,
     File(PathBuf),
 }
 
-/// A shell that completions are written for.
+/// A shell for which completions can be generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the shell of its name")]
 pub enum Shell {
@@ -129,8 +129,8 @@ pub enum Shell {
 }
 
 impl Call {
-    /// The command of the vocabulary that this is, a listing's first page; `None` for what only a
-    /// command line can do, and for the help.
+    /// Returns the command of the model; for a listing, the request for its first page. Returns
+    /// `None` for the help and for calls that only the command line can run.
     ///
     /// # Errors
     /// `INVALID_VALUE` for a value over 1 MiB.
@@ -189,7 +189,7 @@ impl Call {
 
 impl PutCall {
     fn put(self) -> Result<Option<request::Put>> {
-        let Source::Text(text) = self.value else { return Ok(None) };
+        let InputSource::Text(text) = self.value else { return Ok(None) };
         Ok(Some(request::Put {
             key: self.key,
             value: Value::text(text)?,
@@ -201,10 +201,10 @@ impl PutCall {
 }
 
 impl Shell {
-    /// Every shell.
+    /// All shells.
     pub const ALL: [Self; 3] = [Self::Bash, Self::Zsh, Self::Fish];
 
-    /// The shell's name.
+    /// Returns the shell's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bash => "bash",

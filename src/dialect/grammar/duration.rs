@@ -1,11 +1,11 @@
-//! Durations as people write them.
+//! Durations as users write them.
 
 use std::time::Duration;
 
-/// Reads a whole number with its unit: `250ms`, `5s`, `10m`, `2h`, `30d`.
+/// Parses a whole number with its unit: `250ms`, `5s`, `10m`, `2h`, `30d`.
 ///
 /// # Errors
-/// A sentence that says what is allowed; a bare number is refused, since nobody knows of what.
+/// A sentence with the allowed forms. A bare number is rejected, since its unit would be a guess.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -1,26 +1,27 @@
-//! What may come next in a line that is being typed, for completions and hints.
+//! Candidates for the next word of a line that is being typed, for completions and hints.
 
 use super::{Mode, Opt, Spec, Word, find};
 
-/// What may follow the words so far.
+/// Candidates for the next word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expect {
-    /// The words that the command still takes, the next one first.
+    /// Words that the command still takes, the next one first.
     pub words: &'static [Word],
-    /// The options that the command takes, if it has its words.
+    /// Options that the command takes; empty while required words are missing.
     pub options: &'static [Opt],
-    /// The option whose value is next.
+    /// Option whose value is next.
     pub value_of: Option<Opt>,
-    /// Whether a command may begin here.
+    /// True if a command may start here.
     pub command: bool,
 }
 
-/// Looks at whole words; the one that is being typed is not among them.
+/// Returns the candidates for the word after `words`, which are complete; the word that is being
+/// typed is not among them.
 pub fn expect<S: AsRef<str>>(words: &[S], mode: Mode) -> Expect {
     let mut rest = words;
     let mut last = Expect { command: true, ..Expect::default() };
     while let [name, behind @ ..] = rest {
-        // Behind a word that is no command, nobody knows.
+        // After a word that is not a command, there are no candidates.
         let Some(spec) = find(name.as_ref(), mode) else { return Expect::default() };
         let (expect, left) = after(spec, behind, mode);
         last = expect;
@@ -39,7 +40,7 @@ fn after<'a, S: AsRef<str>>(spec: &'static Spec, words: &'a [S], mode: Mode) -> 
                 let options = if needed { &[] } else { spec.options };
                 return (Expect { words, options, command: !needed, value_of: None }, rest);
             }
-            // From here on it is a whole get or put.
+            // The rest is a complete `get` or `put`.
             [name, behind @ ..] if *word == Word::GetOrPut => match find(name.as_ref(), mode) {
                 Some(inner) => return after(inner, behind, mode),
                 None => return (Expect::default(), &[]),
@@ -80,8 +81,8 @@ mod tests {
 
     #[test]
     fn what_may_follow() {
-        // The words so far; the next word, the first option, whose value, and whether a command may
-        // follow.
+        // Columns: words so far; next word, first option, option whose value is next, command
+        // allowed.
         for (line, word, option, value_of, command) in [
             ("", None, None, None, true),
             ("get", Some("KEY"), None, None, false),

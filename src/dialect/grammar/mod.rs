@@ -1,30 +1,29 @@
-//! The one grammar of commands: of the command line, of the interactive prompt, and of the socket
-//! dialect `text`.
+//! The command grammar, shared by the command line, the interactive prompt and the `text` protocol.
 //!
-//! [`COMMANDS`] is the single source of what there is: the parser, the help, the completions and
-//! the manual read it. A new command is one row there and one variant of [`Call`]. Splitting a line
-//! into words stands apart from parsing, since a shell's quotes mean nothing at the door. Absent on
-//! purpose: I/O, async, sockets.
+//! [`COMMANDS`] is the only list of commands: the parser, the help, the completions and the manual
+//! page are generated from it. A new command is one row there and one variant of [`Call`].
+//! Splitting a line into words is separate from parsing, since the `text` protocol has no shell
+//! quotes. Absent on purpose: I/O, async, sockets.
 
+mod args;
 mod bench;
 mod call;
 mod duration;
 mod expect;
 mod parse;
+mod parse_error;
 mod spec;
 mod split;
 mod table;
 #[cfg(test)]
 mod tests;
-mod words;
-mod wrong;
 
 pub use bench::{BenchCall, BenchMode};
-pub use call::{Call, PutCall, Shell, Source};
+pub use call::{Call, InputSource, PutCall, Shell};
 pub use duration::parse_duration;
 pub use expect::{Expect, expect};
-pub use parse::{Parsed, parse};
-pub use spec::{Mode, Opt, Place, Spec, Word, find, names};
+pub use parse::{ParsedCommand, parse};
+pub use parse_error::ParseError;
+pub use spec::{Availability, Mode, Opt, Spec, Word, find, names};
 pub use split::{quote, split_blanks, split_quoted};
 pub use table::COMMANDS;
-pub use wrong::Wrong;

@@ -1,39 +1,39 @@
-//! Words into calls. All words are parsed before the first call is given out.
+//! The parser from words to calls. All words are parsed before the first call runs.
 
-use super::words::{Taken, TakenWord};
-use super::wrong::shown;
-use super::{Call, Mode, Opt, Spec, Word, Wrong, find};
+use super::args::{Arg, Args};
+use super::parse_error::excerpt;
+use super::{Call, Mode, Opt, ParseError, Spec, Word, find};
 
-/// A call, and the row that it came from.
+/// A call, and the table row of its command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parsed {
-    /// The command that was named.
+pub struct ParsedCommand {
+    /// Table row of the command.
     pub spec: &'static Spec,
-    /// What it asks for.
+    /// The command with its words checked.
     pub call: Call,
 }
 
 /// Parses the words of a chain of commands.
 ///
 /// # Errors
-/// The first thing that is wrong; then nothing of the chain may run.
-pub fn parse<S: AsRef<str>>(words: &[S], mode: Mode) -> Result<Vec<Parsed>, Wrong> {
-    let mut reader = Reader { rest: words, mode };
-    let mut chain: Vec<Parsed> = Vec::new();
+/// The first error; then no command of the chain may run.
+pub fn parse<S: AsRef<str>>(words: &[S], mode: Mode) -> Result<Vec<ParsedCommand>, ParseError> {
+    let mut reader = Parser { rest: words, mode };
+    let mut chain: Vec<ParsedCommand> = Vec::new();
     while let Some(name) = reader.next() {
         let before = chain.last().map(|parsed| parsed.spec);
-        let spec = find(name, mode).ok_or_else(|| Wrong::unknown(name, mode, before))?;
-        chain.push(Parsed { spec, call: reader.command(spec)? });
+        let spec = find(name, mode).ok_or_else(|| ParseError::unknown(name, mode, before))?;
+        chain.push(ParsedCommand { spec, call: reader.command(spec)? });
     }
     Ok(chain)
 }
 
-struct Reader<'a, S> {
+struct Parser<'a, S> {
     rest: &'a [S],
     mode: Mode,
 }
 
-impl<'a, S: AsRef<str>> Reader<'a, S> {
+impl<'a, S: AsRef<str>> Parser<'a, S> {
     fn peek(&self) -> Option<&'a str> {
         self.rest.first().map(AsRef::as_ref)
     }
@@ -44,25 +44,25 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
         Some(first.as_ref())
     }
 
-    /// A command, or its help, wherever among its words and options that is asked for.
-    fn command(&mut self, spec: &'static Spec) -> Result<Call, Wrong> {
+    /// Parses a command, or returns its help if that is requested anywhere among its words and
+    /// options.
+    fn command(&mut self, spec: &'static Spec) -> Result<Call, ParseError> {
         let help = Call::Help { command: Some(spec) };
         if self.mode == Mode::CommandLine && matches!(self.peek(), Some("--help" | "-h")) {
             self.next();
             return Ok(help);
         }
         match self.words_and_options(spec) {
-            Err(Wrong::Dashes { word, .. } | Wrong::Option { option: word, .. })
-                if self.mode == Mode::CommandLine && word == "--help" =>
-            {
-                Ok(help)
-            }
+            Err(
+                ParseError::UnexpectedOption { word, .. }
+                | ParseError::UnknownOption { option: word, .. },
+            ) if self.mode == Mode::CommandLine && word == "--help" => Ok(help),
             read => read,
         }
     }
 
-    fn words_and_options(&mut self, spec: &'static Spec) -> Result<Call, Wrong> {
-        let mut taken = Taken::new(spec, self.mode);
+    fn words_and_options(&mut self, spec: &'static Spec) -> Result<Call, ParseError> {
+        let mut taken = Args::new(spec, self.mode);
         for word in spec.words {
             match word {
                 Word::Needed(place) => taken.push(self.needed(spec, place)?),
@@ -87,13 +87,18 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
                             }
                             taken.nest(call);
                         }
-                        None => return Err(Wrong::Missing { command: spec, word: "get or put" }),
+                        None => {
+                            return Err(ParseError::MissingWord {
+                                command: spec,
+                                word: "get or put",
+                            });
+                        }
                     }
                 }
                 Word::Command(_) => {
                     if let Some(text) = self.peek().filter(|text| !text.starts_with("--")) {
                         self.next();
-                        taken.push(TakenWord { text, literal: false });
+                        taken.push(Arg { text, literal: false });
                     }
                 }
             }
@@ -104,43 +109,43 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
         (spec.build)(&mut taken)
     }
 
-    fn needed(&mut self, spec: &'static Spec, place: &'static str) -> Result<TakenWord<'a>, Wrong> {
-        let missing = Wrong::Missing { command: spec, word: place };
+    fn needed(&mut self, spec: &'static Spec, place: &'static str) -> Result<Arg<'a>, ParseError> {
+        let missing = ParseError::MissingWord { command: spec, word: place };
         let text = self.next().ok_or(missing)?;
-        if self.mode == Mode::Door {
-            return Ok(TakenWord { text, literal: true });
+        if self.mode == Mode::TextProtocol {
+            return Ok(Arg { text, literal: true });
         }
         if text == "--" {
-            let missing = Wrong::Missing { command: spec, word: place };
-            return Ok(TakenWord { text: self.next().ok_or(missing)?, literal: true });
+            let missing = ParseError::MissingWord { command: spec, word: place };
+            return Ok(Arg { text: self.next().ok_or(missing)?, literal: true });
         }
         if text.starts_with("--") {
-            return Err(Wrong::Dashes { command: spec, word: shown(text), place });
+            return Err(ParseError::UnexpectedOption { command: spec, word: excerpt(text), place });
         }
-        Ok(TakenWord { text, literal: false })
+        Ok(Arg { text, literal: false })
     }
 
-    fn optional(&mut self) -> Option<TakenWord<'a>> {
+    fn optional(&mut self) -> Option<Arg<'a>> {
         match self.rest {
             [dashes, word, rest @ ..] if dashes.as_ref() == "--" => {
                 self.rest = rest;
-                Some(TakenWord { text: word.as_ref(), literal: true })
+                Some(Arg { text: word.as_ref(), literal: true })
             }
             [word, rest @ ..]
                 if !word.as_ref().starts_with("--") && find(word.as_ref(), self.mode).is_none() =>
             {
                 self.rest = rest;
-                Some(TakenWord { text: word.as_ref(), literal: self.mode == Mode::Door })
+                Some(Arg { text: word.as_ref(), literal: self.mode == Mode::TextProtocol })
             }
             _ => None,
         }
     }
 
-    /// The next option with its value, which may follow `=` or be the next word.
+    /// Takes the next option with its value, which follows `=` or is the next word.
     fn option(
         &mut self,
         spec: &'static Spec,
-    ) -> Result<Option<(&'static Opt, Option<&'a str>)>, Wrong> {
+    ) -> Result<Option<(&'static Opt, Option<&'a str>)>, ParseError> {
         let Some(word) = self.peek().filter(|word| word.starts_with("--")) else { return Ok(None) };
         self.next();
         let (name, inline) = match word.split_once('=') {
@@ -148,15 +153,15 @@ impl<'a, S: AsRef<str>> Reader<'a, S> {
             None => (word, None),
         };
         let Some(option) = spec.options.iter().find(|option| option.name == name) else {
-            return Err(Wrong::Option { command: spec, option: shown(name) });
+            return Err(ParseError::UnknownOption { command: spec, option: excerpt(name) });
         };
-        let wrong =
-            || Wrong::OptionValue { command: spec, option: option.name, value: option.value };
+        let invalid =
+            || ParseError::OptionValue { command: spec, option: option.name, value: option.value };
         match (option.value, inline) {
             (Some(_), Some(value)) => Ok(Some((option, Some(value)))),
-            (Some(_), None) => Ok(Some((option, Some(self.next().ok_or_else(wrong)?)))),
+            (Some(_), None) => Ok(Some((option, Some(self.next().ok_or_else(invalid)?)))),
             (None, None) => Ok(Some((option, None))),
-            (None, Some(_)) => Err(wrong()),
+            (None, Some(_)) => Err(invalid()),
         }
     }
 }

@@ -1,45 +1,45 @@
-//! What a row of the command table is.
+//! Rows of the command table.
 
-use super::words::Taken;
-use super::{COMMANDS, Call, Wrong};
+use super::args::Args;
+use super::{COMMANDS, Call, ParseError};
 
-/// By whose rules words are read.
+/// Rules by which words are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The command line and the prompt: `-`, `@file` and `--` have a meaning, passwords are asked
-    /// for.
+    /// The command line and the prompt: `-`, `@file` and `--` have a meaning, and passwords are
+    /// prompted for.
     CommandLine,
-    /// The dialect `text`: words mean themselves, and what only a command line can do is no
-    /// command.
-    Door,
+    /// The `text` protocol: words have no special meaning, and commands for the command line alone
+    /// do not exist.
+    TextProtocol,
 }
 
-/// Where a command exists.
+/// Interfaces in which a command exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each says it")]
-pub enum Place {
+pub enum Availability {
     CommandLine,
-    Door,
+    TextProtocol,
     Both,
 }
 
 /// A word that a command takes, with the name that the help shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// Must be there.
+    /// A required word.
     Needed(&'static str),
-    /// May be there; a command's name is not taken for it.
+    /// An optional word; the name of a command is not taken for it.
     Optional(&'static str),
-    /// One, and all that follow up to a command's name.
+    /// One word, and all following ones up to the name of a command.
     Many(&'static str),
-    /// A whole get or put, which is then one of another user's store.
+    /// A whole `get` or `put`, which is then applied to another user's store.
     GetOrPut,
-    /// May be there, a command's name above all.
+    /// An optional word, usually the name of a command.
     Command(&'static str),
 }
 
 impl Word {
-    /// The word, as the help shows it.
+    /// Returns the form of the word in the help.
     pub fn form(&self) -> String {
         match self {
             Self::Needed(name) => (*name).to_owned(),
@@ -50,19 +50,19 @@ impl Word {
     }
 }
 
-/// An option of a command; it stands behind the command's words.
+/// An option of a command; options follow the command's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opt {
     /// The option with its dashes.
     pub name: &'static str,
-    /// What its value is called in the help; `None`: it has none.
+    /// Name of its value in the help; `None` if it takes no value.
     pub value: Option<&'static str>,
-    /// One line of help.
+    /// Help text of one line.
     pub help: &'static str,
 }
 
 impl Opt {
-    /// The option with its value, as the help shows it.
+    /// Returns the option with its value as shown in the help.
     pub fn form(&self) -> String {
         match self.value {
             Some(value) => format!("{} {value}", self.name),
@@ -71,57 +71,58 @@ impl Opt {
     }
 }
 
-/// A command: one row of the table.
+/// One row of the command table.
 #[derive(Debug)]
 pub struct Spec {
-    /// The command's name.
+    /// Name of the command.
     pub name: &'static str,
-    /// Where it exists.
-    pub place: Place,
-    /// The words it takes, the optional ones last.
+    /// Interfaces in which the command exists.
+    pub availability: Availability,
+    /// Words that the command takes, the optional ones last.
     pub words: &'static [Word],
-    /// The options it takes.
+    /// Options that the command takes.
     pub options: &'static [Opt],
-    /// One line of help.
+    /// Help text of one line.
     pub help: &'static str,
-    /// Whole commands as one would type them.
+    /// Complete commands as a user would type them.
     pub examples: &'static [&'static str],
-    pub(super) build: fn(&mut Taken<'_>) -> Result<Call, Wrong>,
+    pub(super) build: fn(&mut Args<'_>) -> Result<Call, ParseError>,
 }
 
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.place == other.place
+        self.name == other.name && self.availability == other.availability
     }
 }
 
 impl Eq for Spec {}
 
 impl Spec {
-    /// Whether the command exists there.
+    /// Returns true if the command exists in this mode.
     pub fn exists_in(&self, mode: Mode) -> bool {
-        match (self.place, mode) {
-            (Place::Both, _)
-            | (Place::CommandLine, Mode::CommandLine)
-            | (Place::Door, Mode::Door) => true,
-            (Place::CommandLine, Mode::Door) | (Place::Door, Mode::CommandLine) => false,
+        match (self.availability, mode) {
+            (Availability::Both, _)
+            | (Availability::CommandLine, Mode::CommandLine)
+            | (Availability::TextProtocol, Mode::TextProtocol) => true,
+            (Availability::CommandLine, Mode::TextProtocol)
+            | (Availability::TextProtocol, Mode::CommandLine) => false,
         }
     }
 
-    /// The words behind the name, as the help shows them: `KEY VALUE`.
+    /// Returns the words after the name as shown in the help: `KEY VALUE`.
     pub fn words_form(&self) -> String {
         let words: Vec<String> = self.words.iter().map(Word::form).collect();
         words.join(" ")
     }
 
-    /// The words and options behind the name: `KEY VALUE [--ttl DURATION]`.
+    /// Returns the words and options after the name: `KEY VALUE [--ttl DURATION]`.
     pub fn arguments(&self) -> String {
         let options = self.options.iter().map(|option| format!("[{}]", option.form()));
         let all: Vec<String> = self.words.iter().map(Word::form).chain(options).collect();
         all.join(" ")
     }
 
-    /// The whole form of the command.
+    /// Returns the complete form of the command.
     pub fn usage(&self) -> String {
         let arguments = self.arguments();
         if arguments.is_empty() {
@@ -132,12 +133,12 @@ impl Spec {
     }
 }
 
-/// The command of this name.
+/// Returns the command of this name.
 pub fn find(name: &str, mode: Mode) -> Option<&'static Spec> {
     COMMANDS.iter().find(|spec| spec.name == name && spec.exists_in(mode))
 }
 
-/// The names of all commands there, in the order of the table.
+/// Returns the names of all commands in this mode, in table order.
 pub fn names(mode: Mode) -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().filter(move |spec| spec.exists_in(mode)).map(|spec| spec.name)
 }

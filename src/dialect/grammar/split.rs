@@ -1,25 +1,26 @@
-//! Lines into words: with a shell's quotes for people at a prompt, at blanks alone for the door.
+//! Splitting of lines into words: with shell quotes at the prompt, at blanks alone for the `text`
+//! protocol.
 
 use std::borrow::Cow;
 
-use super::Wrong;
+use super::ParseError;
 
-/// Splits as a POSIX shell does: blanks part words, `'…'`, `"…"` and `\` keep them together, `#`
-/// before a word begins a comment.
+/// Splits a line as a POSIX shell does: blanks separate words, `'…'`, `"…"` and `\` keep them
+/// together, `#` at the start of a word begins a comment.
 ///
 /// # Errors
-/// [`Wrong::Quote`] for a quote that does not end.
-pub fn split_quoted(line: &str) -> Result<Vec<String>, Wrong> {
-    shlex::split(line).ok_or(Wrong::Quote)
+/// [`ParseError::UnclosedQuote`] for a quote that is not closed.
+pub fn split_quoted(line: &str) -> Result<Vec<String>, ParseError> {
+    shlex::split(line).ok_or(ParseError::UnclosedQuote)
 }
 
-/// Splits at ASCII blanks; quotes are characters like any other.
+/// Splits a line at ASCII blanks; quotes have no special meaning.
 pub fn split_blanks(line: &str) -> impl Iterator<Item = &str> {
     line.split_ascii_whitespace()
 }
 
-/// The word as it has to be typed for [`split_quoted`] to give it back.
+/// Returns the word quoted so that [`split_quoted`] yields it unchanged.
 pub fn quote(word: &str) -> Cow<'_, str> {
-    // The one error there is, a NUL, is allowed here.
+    // A NUL, the only possible error, is allowed here.
     shlex::Quoter::new().allow_nul(true).quote(word).unwrap_or(Cow::Borrowed(word))
 }

@@ -1,7 +1,7 @@
-//! The commands: one row each.
+//! The command table: one row per command.
 
 use super::Word::{Command, GetOrPut, Many, Needed, Optional};
-use super::{Call, Opt, Place, Spec};
+use super::{Availability, Call, Opt, Spec};
 
 const KEY: super::Word = Needed("KEY");
 const VALUE: super::Word = Needed("VALUE");
@@ -36,11 +36,11 @@ const PUT_OPTIONS: &[Opt] = &[
     REQUEST_ID,
 ];
 
-/// Every command, in the order in which the help shows them.
+/// All commands, in the order of the help.
 pub const COMMANDS: &[Spec] = &[
     Spec {
         name: "get",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[KEY],
         options: &[],
         help: "print a key's value, <blank> if there is no such key",
@@ -49,7 +49,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "put",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[KEY, VALUE],
         options: PUT_OPTIONS,
         help: "write a key",
@@ -58,7 +58,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "delete",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[KEY],
         options: &[IF_REVISION, REQUEST_ID],
         help: "remove a key",
@@ -73,7 +73,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "getother",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[USER, KEY],
         options: &[],
         help: "print a key's value of another user's store, for managers",
@@ -82,7 +82,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "putother",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[USER, KEY, VALUE],
         options: PUT_OPTIONS,
         help: "write a key of another user's store, for managers",
@@ -91,7 +91,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "manage",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[USER, GetOrPut],
         options: &[],
         help: "get or put of another user's store, for managers",
@@ -100,7 +100,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "keys",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[PREFIX],
         options: &[OF_USER],
         help: "list the keys, sorted, that begin with a prefix",
@@ -109,7 +109,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "scan",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[PREFIX],
         options: &[OF_USER, Opt { name: "--keys-only", value: None, help: "leave the values out" }],
         help: "list the keys with their values, as the server sends them",
@@ -124,7 +124,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "auth",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[USER],
         options: &[],
         help: "take an account's role; asks for the password, or see --password-file",
@@ -133,7 +133,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "auth",
-        place: Place::Door,
+        availability: Availability::TextProtocol,
         words: &[USER, Needed("PASSWORD")],
         options: &[],
         help: "take an account's role",
@@ -142,7 +142,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "upgrade",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[Optional("USER")],
         options: &[],
         help: "make a user, or yourself, a manager",
@@ -151,7 +151,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "downgrade",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[USER],
         options: &[Opt {
             name: "--end-sessions",
@@ -164,7 +164,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "whoami",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[],
         options: &[],
         help: "print your name and role",
@@ -173,7 +173,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "users",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[],
         options: &[],
         help: "list all users, for managers",
@@ -182,7 +182,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "accesses",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[],
         options: &[],
         help: "list who else used your store",
@@ -191,7 +191,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "token",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[],
         options: &[],
         help: "print the session's token, a secret",
@@ -200,7 +200,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "signout",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[],
         options: &[],
         help: "end the session; a guest's name and store go with it",
@@ -209,7 +209,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "encode",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[Needed("TEXT")],
         options: &[],
         help: "print a text as bits",
@@ -218,7 +218,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "decode",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[Many("BITS")],
         options: &[],
         help: "print bits as text",
@@ -227,7 +227,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "now",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[],
         options: &[],
         help: "print the server's date and time of day",
@@ -236,7 +236,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "calc",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[Needed("NUMBER"), Needed("OP"), Needed("NUMBER")],
         options: &[],
         help: "calculate with two numbers; OP is + - * or /",
@@ -245,7 +245,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "info",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[],
         options: &[],
         help: "print the server's version, limits and doors",
@@ -254,7 +254,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "watch",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[PREFIX],
         options: &[OF_USER],
         help: "print the changes of keys that begin with a prefix, as they are made",
@@ -263,7 +263,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "chat",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[ROOM],
         options: &[],
         help: "talk in a room, by default `lobby`; /help there tells more",
@@ -272,7 +272,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "rooms",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[],
         options: &[],
         help: "list the rooms",
@@ -281,7 +281,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "members",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[ROOM],
         options: &[],
         help: "list who is in a room, by default `lobby`",
@@ -290,7 +290,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "export",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[PREFIX],
         options: &[OF_USER],
         help: "print the entries as lines of JSON",
@@ -299,7 +299,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "import",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[Optional("FILE")],
         options: &[],
         help: "put the entries of an export, by default from the standard input",
@@ -308,7 +308,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "bench",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[Needed("MODE")],
         options: super::bench::OPTIONS,
         help: "put a load on the server and print its latency: unary, batch, pipeline, text, pickle, ws-text, chat; or compare",
@@ -317,7 +317,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "doctor",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[],
         options: &[],
         help: "check address, connection, server, session and clock step by step",
@@ -326,7 +326,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "completions",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[Needed("SHELL")],
         options: &[],
         help: "print the completions for bash, zsh or fish",
@@ -335,7 +335,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "man",
-        place: Place::CommandLine,
+        availability: Availability::CommandLine,
         words: &[],
         options: &[],
         help: "print the manual page",
@@ -344,7 +344,7 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "help",
-        place: Place::Both,
+        availability: Availability::Both,
         words: &[Command("COMMAND")],
         options: &[],
         help: "list the commands, or tell about one",

@@ -1,4 +1,4 @@
-//! What the grammar takes and refuses, in tables and by properties.
+//! Accepted and rejected lines, in tables and by properties.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test fails on every other")]
 
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    COMMANDS, Call, Mode, PutCall, Shell, Source, find, parse, quote, split_blanks, split_quoted,
+    COMMANDS, Call, InputSource, Mode, PutCall, Shell, find, parse, quote, split_blanks,
+    split_quoted,
 };
 use crate::model::{Expiry, Key, Prefix, RequestId, UserName};
 
@@ -23,7 +24,7 @@ fn get(text: &str) -> Call {
 }
 
 fn put(text: &str, value: &str) -> Call {
-    let value = Source::Text(value.to_owned());
+    let value = InputSource::Text(value.to_owned());
     Call::Put(PutCall { key: key(text), value, expiry: None, if_revision: None, request_id: None })
 }
 
@@ -33,16 +34,16 @@ fn keys(prefix: &str, user: Option<&str>) -> Call {
 
 fn calls(line: &str, mode: Mode) -> Result<Vec<Call>, String> {
     let words = match mode {
-        Mode::CommandLine => split_quoted(line).map_err(|wrong| wrong.to_string())?,
-        Mode::Door => split_blanks(line).map(str::to_owned).collect(),
+        Mode::CommandLine => split_quoted(line).map_err(|error| error.to_string())?,
+        Mode::TextProtocol => split_blanks(line).map(str::to_owned).collect(),
     };
     match parse(&words, mode) {
         Ok(chain) => Ok(chain.into_iter().map(|parsed| parsed.call).collect()),
-        Err(wrong) => Err(wrong.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn value(line: &str) -> Source {
+fn value(line: &str) -> InputSource {
     match calls(line, Mode::CommandLine).unwrap().remove(0) {
         Call::Put(put) => put.value,
         other => panic!("{line} is {other:?}"),
@@ -82,9 +83,9 @@ fn chains_on_the_command_line() {
             vec![Call::Decode { bits: "01101000 01101001".to_owned() }, Call::Now],
         ),
         ("auth adam", vec![Call::Auth { user: "adam".to_owned(), password: None }]),
-        ("import", vec![Call::Import { source: Source::Stdin }]),
-        ("import -", vec![Call::Import { source: Source::Stdin }]),
-        ("import ./-", vec![Call::Import { source: Source::File("./-".into()) }]),
+        ("import", vec![Call::Import { source: InputSource::Stdin }]),
+        ("import -", vec![Call::Import { source: InputSource::Stdin }]),
+        ("import ./-", vec![Call::Import { source: InputSource::File("./-".into()) }]),
         ("completions zsh", vec![Call::Completions { shell: Shell::Zsh }]),
         ("help", vec![Call::Help { command: None }]),
         ("help get", vec![Call::Help { command: find("get", Mode::CommandLine) }]),
@@ -102,11 +103,11 @@ fn chains_on_the_command_line() {
 #[test]
 fn where_values_come_from() {
     for (line, want) in [
-        ("put k -", Source::Stdin),
-        ("put k @cat.png", Source::File("cat.png".into())),
-        ("put k -- @cat.png", Source::Text("@cat.png".to_owned())),
-        ("put k @@@", Source::Text("@@".to_owned())),
-        ("put k ''", Source::Text(String::new())),
+        ("put k -", InputSource::Stdin),
+        ("put k @cat.png", InputSource::File("cat.png".into())),
+        ("put k -- @cat.png", InputSource::Text("@cat.png".to_owned())),
+        ("put k @@@", InputSource::Text("@@".to_owned())),
+        ("put k ''", InputSource::Text(String::new())),
     ] {
         assert_eq!(value(line), want, "{line}");
     }
@@ -117,12 +118,12 @@ fn options_of_a_put() {
     let line = "putother u k v --ttl 5m --if-revision 0 --request-id x";
     let put = PutCall {
         key: key("k"),
-        value: Source::Text("v".to_owned()),
+        value: InputSource::Text("v".to_owned()),
         expiry: Some(Expiry::After(Duration::from_secs(300))),
         if_revision: Some(0),
         request_id: RequestId::new("x".to_owned()).unwrap(),
     };
-    for mode in [Mode::CommandLine, Mode::Door] {
+    for mode in [Mode::CommandLine, Mode::TextProtocol] {
         assert_eq!(
             calls(line, mode),
             Ok(vec![Call::PutOther { user: name("u"), put: put.clone() }]),
@@ -141,11 +142,13 @@ fn what_is_refused_and_why() {
         ("zzz", "`zzz` is no command; `help` lists them"),
         (
             "get new delhi",
-            "`delhi` is no command; did you mean `delete`? (`get KEY` takes no more words; quote a word with spaces)",
+            "`delhi` is no command; did you mean `delete`? \
+             (`get KEY` takes no more words; quote a word with spaces)",
         ),
         (
             "put",
-            "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]`",
+            "`put` lacks its KEY; the form is `put KEY VALUE [--ttl DURATION] [--expire-time TIME] \
+             [--if-revision N] [--request-id ID]`",
         ),
         ("get", "`get` lacks its KEY; the form is `get KEY`"),
         (
@@ -165,7 +168,8 @@ fn what_is_refused_and_why() {
         ("put k v --ttl 4000d", "`put`: ttl is over 10 years; it must be 1 ms to 10 years"),
         (
             "put k v --ttl 99999999999999999999d",
-            "`put`: --ttl: `99999999999999999999d` is no duration; write a whole number and a unit: ms, s, m, h or d",
+            "`put`: --ttl: `99999999999999999999d` is no duration; \
+             write a whole number and a unit: ms, s, m, h or d",
         ),
         ("put k v --ttl 1s --ttl 2s", "`put` was given --ttl twice"),
         (
@@ -227,15 +231,15 @@ fn chains_at_the_door() {
         ("Get city", Err("`Get` is no command; did you mean `get`?")),
         (
             "put city New Delhi",
-            Err(
-                "`Delhi` is no command; did you mean `delete`? (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] [--request-id ID]` takes no more words; quote a word with spaces)",
-            ),
+            Err("`Delhi` is no command; did you mean `delete`? \
+                 (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] \
+                 [--request-id ID]` takes no more words; quote a word with spaces)"),
         ),
     ] {
-        assert_eq!(calls(line, Mode::Door), want.map_err(str::to_owned), "{line}");
+        assert_eq!(calls(line, Mode::TextProtocol), want.map_err(str::to_owned), "{line}");
     }
     let words: Vec<&str> = split_blanks("manage 9 put k v").collect();
-    let parsed = parse(&words, Mode::Door).unwrap().remove(0);
+    let parsed = parse(&words, Mode::TextProtocol).unwrap().remove(0);
     assert_eq!(parsed.spec.name, "manage");
     assert!(matches!(parsed.call.command(), Ok(Some(crate::model::Command::PutOther { .. }))));
 }
@@ -243,27 +247,28 @@ fn chains_at_the_door() {
 #[test]
 fn every_row_holds_together() {
     for spec in COMMANDS {
-        let mode = if spec.exists_in(Mode::CommandLine) { Mode::CommandLine } else { Mode::Door };
+        let mode =
+            if spec.exists_in(Mode::CommandLine) { Mode::CommandLine } else { Mode::TextProtocol };
         assert_eq!(find(spec.name, mode), Some(spec), "{} is there twice", spec.name);
         for example in spec.examples {
-            // What a shell does with the output is no part of the command.
+            // The example's redirection or pipe is the shell's, not the command's.
             let command = example.split(['>', '|']).next().unwrap_or_default();
             let words: Vec<String> = split_quoted(command).unwrap();
-            let chain = parse(&words, mode).unwrap_or_else(|wrong| panic!("{example}: {wrong}"));
+            let chain = parse(&words, mode).unwrap_or_else(|error| panic!("{example}: {error}"));
             assert_eq!(chain.len(), 1, "{example}");
             assert_eq!(chain[0].spec, spec, "{example}");
         }
     }
 }
 
-/// The words that parse to the call, on the command line.
+/// Returns words that parse to the call on the command line.
 fn print(call: &Call) -> Vec<String> {
     let mut words = Vec::new();
     let mut say = |word: &str| words.push(word.to_owned());
-    let source = |source: &Source| match source {
-        Source::Text(text) => vec!["--".to_owned(), text.clone()],
-        Source::Stdin => vec!["-".to_owned()],
-        Source::File(path) => vec![format!("@{}", path.display())],
+    let source = |source: &InputSource| match source {
+        InputSource::Text(text) => vec!["--".to_owned(), text.clone()],
+        InputSource::Stdin => vec!["-".to_owned()],
+        InputSource::File(path) => vec![format!("@{}", path.display())],
     };
     match call {
         Call::Get { key } => ["get", "--", key.as_str()].into_iter().for_each(say),
@@ -306,9 +311,9 @@ fn any_call() -> impl Strategy<Value = Call> {
     let id = prop::option::of("\\PC{1,16}")
         .prop_map(|id| id.and_then(|id| RequestId::new(id).unwrap_or_default()));
     let source = prop_oneof![
-        ".{0,12}".prop_map(Source::Text),
-        Just(Source::Stdin),
-        "[^@\\x00][^\\x00]{0,8}".prop_map(|path| Source::File(path.into())),
+        ".{0,12}".prop_map(InputSource::Text),
+        Just(InputSource::Stdin),
+        "[^@\\x00][^\\x00]{0,8}".prop_map(|path| InputSource::File(path.into())),
     ];
     let user = || {
         prop::option::of("[a-zA-Z0-9 -]{1,12}")
@@ -332,7 +337,8 @@ proptest! {
     #[test]
     fn a_printed_chain_parses_to_itself(chain in prop::collection::vec(any_call(), 0..5)) {
         let words: Vec<String> = chain.iter().flat_map(print).collect();
-        let parsed = parse(&words, Mode::CommandLine).map_err(|wrong| TestCaseError::fail(wrong.to_string()))?;
+        let parsed = parse(&words, Mode::CommandLine)
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(parsed.into_iter().map(|parsed| parsed.call).collect::<Vec<_>>(), chain);
     }
 
@@ -343,21 +349,25 @@ proptest! {
     }
 
     #[test]
-    fn nothing_typed_panics(line in any::<String>(), door in any::<bool>()) {
-        let _ = calls(&line, if door { Mode::Door } else { Mode::CommandLine });
+    fn nothing_typed_panics(line in any::<String>(), text_protocol in any::<bool>()) {
+        let _ = calls(&line, if text_protocol { Mode::TextProtocol } else { Mode::CommandLine });
     }
 
     #[test]
     fn no_words_panic(
         words in prop::collection::vec(prop_oneof![
             (0..COMMANDS.len()).prop_map(|row| COMMANDS[row].name.to_owned()),
-            prop::sample::select(vec!["--", "--ttl", "--user", "--if-revision=", "@", "-", "", "5m"]).prop_map(str::to_owned),
+            prop::sample::select(
+                vec!["--", "--ttl", "--user", "--if-revision=", "@", "-", "", "5m"]
+            )
+            .prop_map(str::to_owned),
             any::<String>(),
         ], 0..12),
-        door in any::<bool>(),
+        text_protocol in any::<bool>(),
     ) {
-        if let Err(wrong) = parse(&words, if door { Mode::Door } else { Mode::CommandLine }) {
-            prop_assert!(!wrong.to_string().is_empty());
+        let mode = if text_protocol { Mode::TextProtocol } else { Mode::CommandLine };
+        if let Err(error) = parse(&words, mode) {
+            prop_assert!(!error.to_string().is_empty());
         }
     }
 }

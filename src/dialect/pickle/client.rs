@@ -1,16 +1,17 @@
-//! The client's side: a pickled list of one request, and the strings of a pickled reply.
+//! The client side: pickled lists of one request, and the strings of a pickled reply.
 
 use bytes::BytesMut;
 
-use super::graph::Node;
+use super::graph::PickleNode;
 use super::machine::{Machine, Pickled};
 use super::write;
 use crate::dialect::codec::MAX_REPLY_BYTES;
 
-/// A reply's strings come to [`MAX_REPLY_BYTES`] and what an error for each of the rest takes.
+/// Maximum size of a reply in bytes: [`MAX_REPLY_BYTES`] of strings, and as much again for the
+/// error of each remaining request.
 const MOST: usize = 2 * MAX_REPLY_BYTES;
 
-/// One request as the list that the dialect wants.
+/// Returns a pickled list of one request.
 pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
     let mut out = BytesMut::new();
     write::begin_list(&mut out);
@@ -19,7 +20,7 @@ pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
     out
 }
 
-/// Reads replies off a stream.
+/// Decoder of replies on a stream.
 pub(crate) struct Replies(Machine);
 
 impl Replies {
@@ -27,10 +28,11 @@ impl Replies {
         Self(Machine::up_to(MOST))
     }
 
-    /// The strings of the next whole reply; `None`: more must come.
+    /// Takes the next complete reply off the input and returns its strings, or `None` if the reply
+    /// is incomplete.
     ///
     /// # Errors
-    /// Why it is no pickled list of strings.
+    /// A sentence, if the reply is not a pickled list of strings.
     pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
         match self.0.run(input) {
             Ok(Some(pickle)) => {
@@ -43,6 +45,8 @@ impl Replies {
 }
 
 fn strings(pickle: &Pickled) -> Option<Vec<String>> {
-    let Some(Node::Sequence { items, .. }) = pickle.graph.node(pickle.root) else { return None };
+    let Some(PickleNode::Sequence { items, .. }) = pickle.graph.node(pickle.root) else {
+        return None;
+    };
     items.iter().map(|id| pickle.graph.text(*id).map(|(text, _)| text.to_owned())).collect()
 }

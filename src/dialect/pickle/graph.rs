@@ -1,18 +1,18 @@
-//! What a pickle builds: nodes in one vector, which refer to each other by index. So neither
-//! walking nor dropping it recurses, whatever refers to whatever.
+//! The values of a pickle: nodes in one vector that refer to each other by index. Neither walking
+//! nor dropping them recurses, even if nodes refer to each other in a cycle.
 
 use bytes::Bytes;
 
 use super::BadPickle;
 
-/// The most containers in each other.
+/// Maximum nesting depth of containers.
 pub(super) const MAX_DEPTH: usize = 8;
 
-/// Where a node is.
+/// Index of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Id(usize);
 
-/// The fields that requests have.
+/// Fields of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the field of its name")]
 pub(super) enum Field {
@@ -22,39 +22,39 @@ pub(super) enum Field {
     Username,
 }
 
-/// A value.
+/// A value of a pickle.
 #[derive(Debug)]
-pub(super) enum Node {
-    /// Nothing that a request has a use for.
+pub(super) enum PickleNode {
+    /// A value that has no meaning in a request.
     Inert,
-    /// UTF-8. Shared, because a memo can name one string thousands of times.
+    /// UTF-8 text. Shared, because a memo can refer to one string thousands of times.
     Text(Bytes),
-    /// A list, which can still grow, or a tuple, which cannot.
+    /// A list, which can grow, or a tuple, which cannot.
     Sequence { items: Vec<Id>, grows: bool },
-    /// A dict: the fields of requests by name, and all that it holds, for its depth.
+    /// A dict: the request fields by name, and all keys and values for the depth check.
     Dict { fields: [Option<Id>; 4], held: Vec<Id> },
 }
 
 /// All nodes of a pickle.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    nodes: Vec<Node>,
+    nodes: Vec<PickleNode>,
 }
 
 impl Graph {
-    pub(super) fn add(&mut self, node: Node) -> Id {
+    pub(super) fn add(&mut self, node: PickleNode) -> Id {
         self.nodes.push(node);
         Id(self.nodes.len() - 1)
     }
 
-    pub(super) fn node(&self, id: Id) -> Option<&Node> {
+    pub(super) fn node(&self, id: Id) -> Option<&PickleNode> {
         self.nodes.get(id.0)
     }
 
-    /// The text that a node is.
+    /// Returns the text of a node.
     pub(super) fn text(&self, id: Id) -> Option<(&str, &Bytes)> {
         match self.node(id) {
-            Some(Node::Text(bytes)) => Some((std::str::from_utf8(bytes).ok()?, bytes)),
+            Some(PickleNode::Text(bytes)) => Some((std::str::from_utf8(bytes).ok()?, bytes)),
             _ => None,
         }
     }
@@ -62,14 +62,13 @@ impl Graph {
     /// Appends to a list.
     pub(super) fn append(&mut self, list: Id, added: &[Id]) -> Result<(), BadPickle> {
         match self.nodes.get_mut(list.0) {
-            Some(Node::Sequence { items, grows: true }) => items.extend_from_slice(added),
+            Some(PickleNode::Sequence { items, grows: true }) => items.extend_from_slice(added),
             _ => return Err(BadPickle::Malformed),
         }
         Ok(())
     }
 
-    /// Sets items of a dict: a key and its value, one pair after the other. Of equal keys the last
-    /// counts.
+    /// Sets items of a dict from alternating keys and values. The last of equal keys counts.
     pub(super) fn set_items(&mut self, dict: Id, pairs: &[Id]) -> Result<(), BadPickle> {
         let (pairs, rest) = pairs.as_chunks::<2>();
         if !rest.is_empty() {
@@ -77,7 +76,7 @@ impl Graph {
         }
         for [key, value] in pairs {
             let field = self.field(*key)?;
-            let Some(Node::Dict { fields, held }) = self.nodes.get_mut(dict.0) else {
+            let Some(PickleNode::Dict { fields, held }) = self.nodes.get_mut(dict.0) else {
                 return Err(BadPickle::Malformed);
             };
             held.extend([*key, *value]);
@@ -90,35 +89,37 @@ impl Graph {
 
     fn field(&self, key: Id) -> Result<Option<Field>, BadPickle> {
         match self.node(key) {
-            Some(Node::Text(name)) => Ok(match name.as_ref() {
+            Some(PickleNode::Text(name)) => Ok(match name.as_ref() {
                 b"method" => Some(Field::Method),
                 b"key" => Some(Field::Key),
                 b"value" => Some(Field::Value),
                 b"username" => Some(Field::Username),
                 _ => None,
             }),
-            Some(Node::Inert | Node::Sequence { grows: false, .. }) => Ok(None),
-            // No list and no dict is a key in Python.
-            Some(Node::Sequence { .. } | Node::Dict { .. }) | None => Err(BadPickle::Malformed),
+            Some(PickleNode::Inert | PickleNode::Sequence { grows: false, .. }) => Ok(None),
+            // Lists and dicts are not hashable in Python and cannot be keys.
+            Some(PickleNode::Sequence { .. } | PickleNode::Dict { .. }) | None => {
+                Err(BadPickle::Malformed)
+            }
         }
     }
 
     fn held(&self, id: Id) -> &[Id] {
         match self.node(id) {
-            Some(Node::Sequence { items: held, .. } | Node::Dict { held, .. }) => held,
-            Some(Node::Inert | Node::Text(_)) | None => &[],
+            Some(PickleNode::Sequence { items: held, .. } | PickleNode::Dict { held, .. }) => held,
+            Some(PickleNode::Inert | PickleNode::Text(_)) | None => &[],
         }
     }
 
     fn is_container(&self, id: Id) -> bool {
-        matches!(self.node(id), Some(Node::Sequence { .. } | Node::Dict { .. }))
+        matches!(self.node(id), Some(PickleNode::Sequence { .. } | PickleNode::Dict { .. }))
     }
 
-    /// Refuses more than [`MAX_DEPTH`] containers in each other below `root`, and so every one that
-    /// holds itself.
+    /// Rejects containers nested more than [`MAX_DEPTH`] deep below `root`, which includes every
+    /// container that holds itself.
     ///
-    /// Goes down by whole levels, each node once a level: linear, where following each path would
-    /// be exponential.
+    /// The search goes down level by level and visits each node once per level. That is linear;
+    /// following every path would be exponential.
     pub(super) fn check_depth(&self, root: Id) -> Result<(), BadPickle> {
         let mut level = vec![root];
         for _ in 0..MAX_DEPTH {

@@ -1,41 +1,41 @@
-//! The pickle machine: runs opcodes as they come, until STOP.
+//! The pickle machine: executes opcodes as they arrive, until STOP.
 
 use std::collections::HashMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::BadPickle;
-use super::graph::{Graph, Id, MAX_DEPTH, Node};
-use super::opcode::{Op, Parsed, parse};
+use super::graph::{Graph, Id, MAX_DEPTH, PickleNode};
+use super::opcode::{Op, OpcodeRead, parse};
 use crate::dialect::codec::MAX_MESSAGE_BYTES;
 
-/// The most values in a pickle, every mention of one counted.
+/// Maximum number of values in a pickle, counting every reference to a memo.
 const MAX_VALUES: usize = 10_000;
 
-/// A finished pickle.
+/// A complete pickle.
 #[derive(Debug)]
 pub(in crate::dialect) struct Pickled {
     pub(super) graph: Graph,
     pub(super) root: Id,
 }
 
-/// One pickle in the making.
+/// State of one pickle that is being read.
 pub(super) struct Machine {
-    // The longest pickle, in bytes.
+    // Maximum size of a pickle, in bytes.
     most: usize,
     graph: Graph,
     stack: Vec<Id>,
-    // Where on the stack each open mark stands.
+    // Stack positions of the open marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     values: usize,
-    // Bytes of this pickle that are done.
+    // Bytes of this pickle that have been executed.
     done: usize,
-    // Bytes that the next opcode needs at least; all but the last of them were looked at.
+    // Minimum number of bytes for the next opcode; all but the last of them have been examined.
     need: usize,
 }
 
-/// Decodes bytes that are one pickle, no more and no less.
+/// Decodes bytes that are exactly one pickle.
 pub(in crate::dialect) fn decode_whole(bytes: &[u8]) -> Result<Pickled, BadPickle> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(BadPickle::TooLong);
@@ -54,7 +54,7 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// A machine for pickles of at most so many bytes.
+    /// Creates a machine for pickles of at most `most` bytes.
     pub(super) fn up_to(most: usize) -> Self {
         Self {
             most,
@@ -68,11 +68,12 @@ impl Machine {
         }
     }
 
-    /// Takes opcodes off the input; at STOP it gives the pickle and is ready for the next.
+    /// Takes opcodes off the input and executes them. At STOP it returns the pickle and is ready
+    /// for the next; `None` means that more input is needed.
     ///
     /// # Errors
-    /// As soon as the bytes cannot be the beginning of a pickle that is allowed. The machine is of
-    /// no use afterwards.
+    /// An error as soon as the bytes cannot be the start of an allowed pickle. The machine cannot
+    /// be used afterwards.
     pub(super) fn run(&mut self, input: &mut BytesMut) -> Result<Option<Pickled>, BadPickle> {
         let mut at = 0;
         let finished = loop {
@@ -83,12 +84,12 @@ impl Machine {
             }
             let rest = rest.get(..room).unwrap_or(rest);
             let (op, length) = match parse(rest, self.need.saturating_sub(1))? {
-                Parsed::Need(bytes) if bytes > room => return Err(BadPickle::TooLong),
-                Parsed::Need(bytes) => {
+                OpcodeRead::Need(bytes) if bytes > room => return Err(BadPickle::TooLong),
+                OpcodeRead::Need(bytes) => {
                     self.need = bytes;
                     break None;
                 }
-                Parsed::Op(op, length) => (op, length),
+                OpcodeRead::Op(op, length) => (op, length),
             };
             (at, self.done, self.need) = (at + length, self.done + length, 0);
             if let Some(root) = self.execute(op)? {
@@ -102,7 +103,7 @@ impl Machine {
         Ok(Some(Pickled { graph, root }))
     }
 
-    /// Whether a pickle has begun.
+    /// Returns true if a pickle has been started and is not complete.
     pub(super) fn is_busy(&self) -> bool {
         self.done > 0
     }
@@ -114,7 +115,7 @@ impl Machine {
             Op::Mark => self.marks.push(self.stack.len()),
             Op::Stop => return self.stop().map(Some),
             Op::Pop => {
-                // As in Python, a mark on top is what goes.
+                // As in Python, POP removes a mark that is on top.
                 if self.marks.last() == Some(&self.stack.len()) {
                     self.marks.pop();
                 } else {
@@ -123,9 +124,9 @@ impl Machine {
             }
             Op::PopMark => drop(self.pop_to_mark()?),
             Op::Text(text) => {
-                self.push_node(Node::Text(Bytes::copy_from_slice(text.as_bytes())))?
+                self.push_node(PickleNode::Text(Bytes::copy_from_slice(text.as_bytes())))?
             }
-            Op::Inert => self.push_node(Node::Inert)?,
+            Op::Inert => self.push_node(PickleNode::Inert)?,
             Op::Get(index) => {
                 let id = *self.memo.get(&index).ok_or(BadPickle::Malformed)?;
                 self.push(id)?;
@@ -147,10 +148,12 @@ impl Machine {
                 let pairs = self.pop_to_mark()?;
                 self.graph.set_items(self.top()?, &pairs)?;
             }
-            Op::EmptyList => self.push_node(Node::Sequence { items: Vec::new(), grows: true })?,
+            Op::EmptyList => {
+                self.push_node(PickleNode::Sequence { items: Vec::new(), grows: true })?
+            }
             Op::List => {
                 let items = self.pop_to_mark()?;
-                self.push_node(Node::Sequence { items, grows: true })?;
+                self.push_node(PickleNode::Sequence { items, grows: true })?;
             }
             Op::Append => {
                 let item = self.pop()?;
@@ -162,13 +165,13 @@ impl Machine {
             }
             Op::Tuple => {
                 let items = self.pop_to_mark()?;
-                self.push_node(Node::Sequence { items, grows: false })?;
+                self.push_node(PickleNode::Sequence { items, grows: false })?;
             }
             Op::TupleOf(count) => {
                 let first =
                     self.stack.len().checked_sub(count).filter(|first| *first >= self.floor());
                 let items = self.stack.split_off(first.ok_or(BadPickle::Malformed)?);
-                self.push_node(Node::Sequence { items, grows: false })?;
+                self.push_node(PickleNode::Sequence { items, grows: false })?;
             }
         }
         Ok(None)
@@ -182,11 +185,11 @@ impl Machine {
     }
 
     fn push_dict(&mut self, pairs: &[Id]) -> Result<(), BadPickle> {
-        self.push_node(Node::Dict { fields: [None; 4], held: Vec::new() })?;
+        self.push_node(PickleNode::Dict { fields: [None; 4], held: Vec::new() })?;
         self.graph.set_items(self.top()?, pairs)
     }
 
-    fn push_node(&mut self, node: Node) -> Result<(), BadPickle> {
+    fn push_node(&mut self, node: PickleNode) -> Result<(), BadPickle> {
         let id = self.graph.add(node);
         self.push(id)
     }
@@ -200,7 +203,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Below this the stack belongs to what stands before the latest mark.
+    /// Returns the stack position of the latest mark: what is below it cannot be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }

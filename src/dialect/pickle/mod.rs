@@ -1,9 +1,9 @@
 //! `pickle`: the user's name, then pickled lists of requests, answered by pickled lists of strings.
 //!
-//! The decoder is the project's own, because it must be bounded: `opcode` reads one opcode of a
-//! closed set, `machine` runs it on a stack of `graph` nodes, `requests` reads the finished graph.
-//! None of them recurses, none keeps more than what 64 KiB of input and 10,000 values can make, and
-//! no opcode does anything but build lists, tuples, dicts and strings.
+//! The decoder is not a library's, because it must be bounded: `opcode` reads one opcode of a
+//! closed set, `machine` executes it on a stack of `graph` nodes, `requests` reads the finished
+//! graph. None of them recurses or keeps more than 64 KiB of input and 10,000 values can produce,
+//! and opcodes can only build lists, tuples, dicts and strings.
 
 mod client;
 mod graph;
@@ -17,22 +17,22 @@ mod write;
 
 use bytes::BytesMut;
 
-use super::codec::{Action, Answer, Decoded, Input, Next, StreamCodec};
+use super::codec::{Action, ActionResult, AfterReply, Decoded, Input, StreamCodec};
 use super::line::is_http;
 use machine::Machine;
-use name::Split;
+use name::NameSplitter;
 
 pub(crate) use client::{Replies, request};
 pub(super) use machine::decode_whole;
-pub(super) use session::Session;
+pub(super) use session::PickleSession;
 
-/// Why a pickle is refused.
+/// Reason that a pickle is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadPickle {
-    /// Cut short, an argument that is none, a stack that does not fit, or no list of requests.
+    /// Truncated, an invalid argument, an inconsistent stack, or not a list of requests.
     #[error("malformed")]
     Malformed,
-    /// An opcode outside the closed set: all that could import, call or build.
+    /// An opcode outside the closed set: every opcode that imports, calls or builds objects.
     #[error("opcode {0:#04x} is not allowed")]
     Opcode(u8),
     /// More than 64 KiB.
@@ -41,24 +41,24 @@ pub(super) enum BadPickle {
     /// More than 10,000 values.
     #[error("over 10,000 values")]
     TooMany,
-    /// More than 8 containers in each other, or one that holds itself.
+    /// Containers nested more than 8 deep, or one that holds itself.
     #[error("nested over 8 deep")]
     TooDeep,
 }
 
-/// The dialect on TCP.
+/// Codec of the protocol on TCP.
 #[derive(Default)]
-pub(super) struct Pickle {
-    split: Split,
+pub(super) struct PickleCodec {
+    name: NameSplitter,
     machine: Machine,
-    session: Session,
+    session: PickleSession,
 }
 
-impl StreamCodec for Pickle {
+impl StreamCodec for PickleCodec {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         if !self.session.is_named() {
-            return match self.split.next(input, event) {
-                // A web page gets no user.
+            return match self.name.next(input, event) {
+                // A web page must not create a user.
                 Ok(Some(name)) if is_http(&name) => Decoded::Close,
                 Ok(Some(name)) => self.session.name(&name),
                 Ok(None) => Decoded::Pending { quiet: !input.is_empty() },
@@ -66,7 +66,7 @@ impl StreamCodec for Pickle {
             };
         }
         match self.machine.run(input) {
-            // A pickle that the end of input cut short.
+            // The end of input truncated a pickle.
             Ok(None) if event == Input::End && (self.machine.is_busy() || !input.is_empty()) => {
                 input.clear();
                 self.session.refuse(BadPickle::Malformed)
@@ -84,11 +84,11 @@ impl StreamCodec for Pickle {
         self.session.next(out)
     }
 
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
+    fn answer(&mut self, answer: ActionResult, out: &mut BytesMut) {
         self.session.answer(answer, out);
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Next {
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
         self.session.finish(out)
     }
 }

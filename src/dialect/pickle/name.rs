@@ -1,14 +1,15 @@
-//! Where the user's name ends and the first pickle begins.
+//! The boundary between the user's name and the first pickle.
 
 use bytes::BytesMut;
 
 use super::BadPickle;
 use crate::dialect::codec::{Input, MAX_MESSAGE_BYTES};
 
-/// How a pickled list or tuple of dicts begins, in every protocol. All but the two empty lists hold
-/// a byte that no name holds, so a name is never cut: protocols 2 to 5 by their version; 0 and 1 by
-/// the memo's first index, which is 1 in Python 2's C pickler.
-const BEGINNINGS: &[&[u8]] = &[
+/// First bytes of a pickled list or tuple of dicts, in every pickle protocol. All but the two empty
+/// lists contain a byte that is not allowed in names, so a name is never cut. Protocols 2 to 5 are
+/// recognised by their version, 0 and 1 by the first memo index, which is 1 in the C pickler of
+/// Python 2.
+const PICKLE_STARTS: &[&[u8]] = &[
     b"\x80\x02",
     b"\x80\x03",
     b"\x80\x04",
@@ -24,17 +25,17 @@ const BEGINNINGS: &[&[u8]] = &[
     b"(}q\x00",
     b"(}q\x01",
 ];
-const LONGEST: usize = 6;
+const MAX_START_BYTES: usize = 6;
 
-/// Finds the end of the name, each byte looked at once.
+/// Search for the end of the name; each byte is examined once.
 #[derive(Default)]
-pub(super) struct Split {
+pub(super) struct NameSplitter {
     scanned: usize,
 }
 
-impl Split {
-    /// Takes the name off the input once it has ended: before a pickle, at a newline, at the end of
-    /// input or of 20 quiet ms.
+impl NameSplitter {
+    /// Takes the name off the input once it is complete: before a pickle, at a newline, at the end
+    /// of input or after a pause of 20 ms.
     pub(super) fn next(
         &mut self,
         input: &mut BytesMut,
@@ -50,26 +51,27 @@ impl Split {
             }
             return Ok(Some(name));
         }
-        // A beginning that starts at the limit is seen whole before the name is too long.
-        if found.is_some() || input.len() > MAX_MESSAGE_BYTES + LONGEST {
+        // A pickle that starts exactly at the limit is recognised before the name counts as too
+        // long.
+        if found.is_some() || input.len() > MAX_MESSAGE_BYTES + MAX_START_BYTES {
             input.clear();
             return Err(BadPickle::TooLong);
         }
         if event == Input::Bytes || input.is_empty() {
-            // A beginning may be cut: its first bytes are looked at again with the rest of it.
-            self.scanned = input.len().saturating_sub(LONGEST - 1);
+            // A pickle's first bytes may be incomplete; they are examined again with the rest.
+            self.scanned = input.len().saturating_sub(MAX_START_BYTES - 1);
             return Ok(None);
         }
         Ok(Some(input.split()))
     }
 }
 
-/// Whether the name ends before these bytes, and how many of them go with it.
+/// Returns the number of bytes to skip if the name ends before `rest`.
 fn ending(rest: &[u8]) -> Option<usize> {
     match rest.first() {
         Some(b'\n') => Some(1),
         Some(0x80 | b'(' | b']')
-            if BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning)) =>
+            if PICKLE_STARTS.iter().any(|beginning| rest.starts_with(beginning)) =>
         {
             Some(0)
         }

@@ -7,7 +7,7 @@ use super::BadPickle;
 use super::text;
 use crate::dialect::codec::MAX_MESSAGE_BYTES;
 
-/// What an opcode does.
+/// An opcode, or a family of opcodes with the same effect.
 #[derive(Debug, PartialEq)]
 #[allow(missing_docs, reason = "each is the opcode, or the family of opcodes, of its name")]
 pub(super) enum Op<'a> {
@@ -17,7 +17,7 @@ pub(super) enum Op<'a> {
     Pop,
     PopMark,
     Text(Cow<'a, str>),
-    /// A value that no request has a use for: None, a bool, a number, bytes.
+    /// A value without a meaning in a request: None, a bool, a number, bytes.
     Inert,
     Get(u32),
     Put(u32),
@@ -30,34 +30,35 @@ pub(super) enum Op<'a> {
     List,
     Append,
     Appends,
-    /// Of all down to the mark.
+    /// A tuple of all items down to the mark.
     Tuple,
-    /// Of so many.
+    /// A tuple of this many items.
     TupleOf(usize),
 }
 
-/// What reading gave: an opcode and its length, or how many bytes there must be before it is worth
-/// looking again.
-pub(super) enum Parsed<'a> {
+/// Result of reading: an opcode and its length in bytes, or the number of bytes that are needed
+/// before reading can go on.
+pub(super) enum OpcodeRead<'a> {
     Op(Op<'a>, usize),
     Need(usize),
 }
 
 enum Argument {
     Fixed(usize),
-    /// A little-endian count of so many bytes, and that many bytes.
+    /// A little-endian count of this many bytes, then as many bytes as the count says.
     Counted(usize),
-    /// All up to a newline.
+    /// All bytes up to a newline.
     Line,
 }
 
-/// Reads the opcode at the front of `bytes`, of which `scanned` bytes were there the last time.
-pub(super) fn parse(bytes: &[u8], scanned: usize) -> Result<Parsed<'_>, BadPickle> {
-    let Some((&code, rest)) = bytes.split_first() else { return Ok(Parsed::Need(1)) };
+/// Reads the opcode at the front of `bytes`. The first `scanned` bytes were present at the previous
+/// call and are not searched again.
+pub(super) fn parse(bytes: &[u8], scanned: usize) -> Result<OpcodeRead<'_>, BadPickle> {
+    let Some((&code, rest)) = bytes.split_first() else { return Ok(OpcodeRead::Need(1)) };
     let (argument, skipped, length) = match argument(code)? {
         Argument::Fixed(length) => (rest.get(..length), 0, length),
         Argument::Counted(width) => {
-            let Some(count) = rest.get(..width) else { return Ok(Parsed::Need(1 + width)) };
+            let Some(count) = rest.get(..width) else { return Ok(OpcodeRead::Need(1 + width)) };
             let length = little_endian(count);
             if length > MAX_MESSAGE_BYTES {
                 return Err(BadPickle::TooLong);
@@ -74,8 +75,8 @@ pub(super) fn parse(bytes: &[u8], scanned: usize) -> Result<Parsed<'_>, BadPickl
         }
     };
     Ok(match argument {
-        Some(argument) => Parsed::Op(op(code, argument)?, 1 + length + skipped),
-        None => Parsed::Need(1 + length),
+        Some(argument) => OpcodeRead::Op(op(code, argument)?, 1 + length + skipped),
+        None => OpcodeRead::Need(1 + length),
     })
 }
 
@@ -88,7 +89,8 @@ fn argument(code: u8) -> Result<Argument, BadPickle> {
         b'M' => Argument::Fixed(2),               // BININT2
         b'J' | b'j' | b'r' => Argument::Fixed(4), // BININT, LONG_BINGET, LONG_BINPUT
         0x95 | b'G' => Argument::Fixed(8),        // FRAME, BINFLOAT
-        0x8c | b'U' | b'C' | 0x8a => Argument::Counted(1), // SHORT_BINUNICODE, SHORT_BINSTRING, SHORT_BINBYTES, LONG1
+        // SHORT_BINUNICODE, SHORT_BINSTRING, SHORT_BINBYTES, LONG1
+        0x8c | b'U' | b'C' | 0x8a => Argument::Counted(1),
         b'X' | b'T' | b'B' | 0x8b => Argument::Counted(4), // BINUNICODE, BINSTRING, BINBYTES, LONG4
         0x8d | 0x8e | 0x96 => Argument::Counted(8),        // BINUNICODE8, BINBYTES8, BYTEARRAY8
         b'V' | b'S' | b'I' | b'L' | b'F' | b'g' | b'p' => Argument::Line,
@@ -99,7 +101,7 @@ fn argument(code: u8) -> Result<Argument, BadPickle> {
 fn op(code: u8, argument: &[u8]) -> Result<Op<'_>, BadPickle> {
     Ok(match code {
         0x80 if little_endian(argument) <= 5 => Op::Nothing,
-        // A frame only says how much to read ahead; STOP ends the pickle all the same.
+        // A frame only announces how much to read ahead; STOP ends the pickle regardless.
         0x95 if little_endian(argument) <= MAX_MESSAGE_BYTES => Op::Nothing,
         0x80 => return Err(BadPickle::Malformed),
         0x95 => return Err(BadPickle::TooLong),
@@ -127,7 +129,7 @@ fn op(code: u8, argument: &[u8]) -> Result<Op<'_>, BadPickle> {
         b'V' => text::raw_unicode_escape(argument)?.map_or(Op::Inert, Op::Text),
         b'U' | b'T' => text::bytes(argument.into()).map_or(Op::Inert, Op::Text),
         b'S' => text::bytes(text::string_escape(argument)?.into()).map_or(Op::Inert, Op::Text),
-        // Every other code that has an argument is a number, None, a bool or bytes.
+        // Every other code with an argument is a number, None, a bool or bytes.
         _ => Op::Inert,
     })
 }

@@ -1,4 +1,4 @@
-//! What a pickle connection is in the middle of, on TCP and on WebSocket alike.
+//! State of a pickle connection, the same on TCP and on WebSocket.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -7,18 +7,18 @@ use bytes::BytesMut;
 
 use super::BadPickle;
 use super::machine::Pickled;
-use super::requests::{self, Ask};
+use super::requests::{self, PickleRequest};
 use super::write;
-use crate::dialect::codec::{Action, Answer, Decoded, MAX_REPLY_BYTES, Next};
-use crate::dialect::words;
+use crate::dialect::codec::{Action, ActionResult, AfterReply, Decoded, MAX_REPLY_BYTES};
+use crate::dialect::{commands, error_text};
 use crate::model::{Command, Error, Reason, Reply, UserName, Value};
 
 const PREFIX: &str = "Error: ";
 const ILLEGAL: &str = "Illegal request";
 const INVALID_NAME: &str = "Invalid username";
-const NAMING: &[(Reason, &str)] =
+const SIGN_IN_ERRORS: &[(Reason, &str)] =
     &[(Reason::NameInUse, INVALID_NAME), (Reason::InvalidName, INVALID_NAME)];
-const WORDS: &[(Reason, &str)] = &[
+const ERRORS: &[(Reason, &str)] = &[
     (Reason::KeyNotFound, "Invalid key"),
     (Reason::UserNotFound, INVALID_NAME),
     (Reason::InvalidName, INVALID_NAME),
@@ -27,163 +27,163 @@ const WORDS: &[(Reason, &str)] = &[
 ];
 
 #[derive(Default)]
-enum State {
+enum Login {
     #[default]
     Unnamed,
     SigningIn,
     Open,
-    /// Without a user: what the first request is answered.
+    /// No user: the text is the answer to the first request.
     Refused(Cow<'static, str>),
 }
 
-/// One part of the request in hand.
-enum Slot {
-    /// One string of the reply, as it is.
-    Words(Cow<'static, str>),
-    /// One string of the reply, when the answer comes.
+/// Part of the current request.
+enum Step {
+    /// A string of the reply that is already known.
+    Item(Cow<'static, str>),
+    /// A command whose result is a string of the reply.
     Run(Command),
-    /// Nothing of the reply.
+    /// An action without a string in the reply.
     Silent(Action),
 }
 
-/// A connection's user, and the reply in hand.
+/// A connection's user, and the reply to the current request.
 #[derive(Default)]
-pub(in crate::dialect) struct Session {
-    state: State,
-    slots: VecDeque<Slot>,
-    // Whether the request in hand is answered by a list; a name and a line for the log are not.
+pub(in crate::dialect) struct PickleSession {
+    login: Login,
+    steps: VecDeque<Step>,
+    // True if the current request is answered with a list; names and log lines are not.
     list: bool,
-    // Whether the reply in hand has come to its limit.
+    // True once the current reply has reached its limit.
     full: bool,
-    // How long it is so far.
-    said: usize,
-    next: Next,
+    // Length of the current reply so far, in bytes.
+    length: usize,
+    next: AfterReply,
 }
 
-impl Session {
-    /// Whether the client has said who it is, well or badly.
+impl PickleSession {
+    /// Returns true once the client has sent a name, valid or not.
     pub(in crate::dialect) fn is_named(&self) -> bool {
-        !matches!(self.state, State::Unnamed)
+        !matches!(self.login, Login::Unnamed)
     }
 
-    /// Takes the user's name.
+    /// Handles the user's name.
     pub(in crate::dialect) fn name(&mut self, name: &[u8]) -> Decoded {
         self.list = false;
         match std::str::from_utf8(name).ok().and_then(|name| UserName::new(name).ok()) {
             Some(name) => {
-                self.state = State::SigningIn;
-                self.slots.push_back(Slot::Silent(Action::SignIn(name)));
+                self.login = Login::SigningIn;
+                self.steps.push_back(Step::Silent(Action::SignIn(name)));
             }
-            None => self.state = State::Refused(INVALID_NAME.into()),
+            None => self.login = Login::Refused(INVALID_NAME.into()),
         }
         Decoded::Request
     }
 
-    /// Takes a pickle.
+    /// Handles a pickle.
     pub(in crate::dialect) fn request(&mut self, pickle: &Pickled) -> Decoded {
-        if let State::Refused(words) = &self.state {
+        if let Login::Refused(words) = &self.login {
             let words = words.clone();
             return self.close(words);
         }
-        let asks = match requests::read(pickle) {
-            Ok(asks) => asks,
+        let requests = match requests::read(pickle) {
+            Ok(requests) => requests,
             Err(bad) => return self.refuse(bad),
         };
         (self.list, self.full) = (true, false);
-        self.slots.extend(asks.into_iter().map(|ask| match ask {
-            Ask::Run(command) => Slot::Run(command),
-            Ask::Illegal => Slot::Words(ILLEGAL.into()),
-            Ask::Refuse(error) => Slot::Words(error_words(&error)),
+        self.steps.extend(requests.into_iter().map(|request| match request {
+            PickleRequest::Run(command) => Step::Run(command),
+            PickleRequest::Illegal => Step::Item(ILLEGAL.into()),
+            PickleRequest::Refuse(error) => Step::Item(error_reply(&error)),
         }));
         Decoded::Request
     }
 
-    /// Answers what is no pickle of requests, and closes.
+    /// Answers input that is not a pickle of requests, and closes.
     pub(in crate::dialect) fn refuse(&mut self, bad: BadPickle) -> Decoded {
-        self.slots.push_back(Slot::Silent(Action::Log(format!("refused a pickle: {bad}").into())));
+        self.steps.push_back(Step::Silent(Action::Log(format!("refused a pickle: {bad}").into())));
         self.close(ILLEGAL.into())
     }
 
-    /// Answers the first message, which is no name, and closes.
+    /// Answers a first message that is not a name, and closes.
     pub(in crate::dialect) fn refuse_name(&mut self) -> Decoded {
         self.close(INVALID_NAME.into())
     }
 
     fn close(&mut self, words: Cow<'static, str>) -> Decoded {
-        (self.list, self.next) = (true, Next::Close);
-        self.slots.push_back(Slot::Words(words));
+        (self.list, self.next) = (true, AfterReply::Close);
+        self.steps.push_back(Step::Item(words));
         Decoded::Request
     }
 
-    /// The next action, after what is said without one.
+    /// Returns the next action, after writing the strings that come before it.
     pub(in crate::dialect) fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
         loop {
-            match self.slots.pop_front()? {
-                Slot::Words(words) => self.say(&words, out),
-                Slot::Run(command) if self.full && words::is_read(&command) => {
-                    self.say_too_long(out)
+            match self.steps.pop_front()? {
+                Step::Item(words) => self.push(&words, out),
+                Step::Run(command) if self.full && commands::is_read(&command) => {
+                    self.push_too_long(out)
                 }
-                Slot::Run(command) => return Some(Action::Run(command)),
-                Slot::Silent(action) => return Some(action),
+                Step::Run(command) => return Some(Action::Run(command)),
+                Step::Silent(action) => return Some(action),
             }
         }
     }
 
-    /// Takes the answer to the action that was last given.
-    pub(in crate::dialect) fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
-        match (&self.state, answer) {
-            (State::SigningIn, Ok(_)) => self.state = State::Open,
-            (State::SigningIn, Err(error)) => {
-                self.state = State::Refused(words::for_error(&error, NAMING, PREFIX));
+    /// Takes the result of the latest action.
+    pub(in crate::dialect) fn answer(&mut self, answer: ActionResult, out: &mut BytesMut) {
+        match (&self.login, answer) {
+            (Login::SigningIn, Ok(_)) => self.login = Login::Open,
+            (Login::SigningIn, Err(error)) => {
+                self.login = Login::Refused(error_text::for_error(&error, SIGN_IN_ERRORS, PREFIX));
             }
-            // Of a line for the log.
+            // The result of a log line.
             (_, Ok(None)) => {}
             (_, Ok(Some(Reply::Get(entry) | Reply::GetOther(entry)))) => {
-                self.say_value(&entry.value, out)
+                self.push_value(&entry.value, out)
             }
-            (_, Ok(Some(reply))) => self.say(reply_words(&reply), out),
-            (_, Err(error)) => self.say(&error_words(&error), out),
+            (_, Ok(Some(reply))) => self.push(reply_text(&reply), out),
+            (_, Err(error)) => self.push(&error_reply(&error), out),
         }
     }
 
     /// Completes the reply.
-    pub(in crate::dialect) fn finish(&mut self, out: &mut BytesMut) -> Next {
-        // An idle connection keeps no room for thousands of requests.
-        self.slots = VecDeque::new();
+    pub(in crate::dialect) fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
+        // An idle connection must not keep the memory of thousands of requests.
+        self.steps = VecDeque::new();
         if self.list {
             self.begin(out);
             write::end_list(out);
         }
-        self.said = 0;
+        self.length = 0;
         self.next
     }
 
-    /// Adds a value to the list, unless that would make the reply too long.
-    fn say_value(&mut self, value: &Value, out: &mut BytesMut) {
+    /// Appends a value to the list, or an error if that would exceed the limit.
+    fn push_value(&mut self, value: &Value, out: &mut BytesMut) {
         let text = String::from_utf8_lossy(value.as_bytes());
-        if self.said + text.len() > MAX_REPLY_BYTES {
+        if self.length + text.len() > MAX_REPLY_BYTES {
             self.full = true;
-            return self.say_too_long(out);
+            return self.push_too_long(out);
         }
-        self.say(&text, out);
+        self.push(&text, out);
     }
 
-    fn say_too_long(&mut self, out: &mut BytesMut) {
-        self.say(&format!("{PREFIX}{}", words::REPLY_TOO_LONG), out);
+    fn push_too_long(&mut self, out: &mut BytesMut) {
+        self.push(&format!("{PREFIX}{}", error_text::REPLY_TOO_LONG), out);
     }
 
-    /// Adds a string to the list.
-    fn say(&mut self, words: &str, out: &mut BytesMut) {
+    /// Appends a string to the list.
+    fn push(&mut self, words: &str, out: &mut BytesMut) {
         self.begin(out);
-        self.said += words.len();
+        self.length += words.len();
         write::string(words, out);
     }
 
     fn begin(&mut self, out: &mut BytesMut) {
-        if self.said == 0 {
+        if self.length == 0 {
             let before = out.len();
             write::begin_list(out);
-            self.said = out.len() - before;
+            self.length = out.len() - before;
         }
     }
 }
@@ -192,7 +192,7 @@ impl Session {
     clippy::wildcard_enum_match_arm,
     reason = "the other replies answer commands that this dialect does not have"
 )]
-fn reply_words(reply: &Reply) -> &'static str {
+fn reply_text(reply: &Reply) -> &'static str {
     match reply {
         Reply::Put(_) => "Successful",
         Reply::Upgrade(_) => "mode change successfull",
@@ -200,6 +200,6 @@ fn reply_words(reply: &Reply) -> &'static str {
     }
 }
 
-fn error_words(error: &Error) -> Cow<'static, str> {
-    words::for_error(error, WORDS, PREFIX)
+fn error_reply(error: &Error) -> Cow<'static, str> {
+    error_text::for_error(error, ERRORS, PREFIX)
 }

@@ -1,14 +1,14 @@
-//! The strings of a pickle, as each protocol writes them. `None`: a string that is no text of ours,
-//! since Python's may hold lone surrogates and Python 2's any bytes.
+//! The string types of pickles, by protocol. `None` stands for a string that is not valid text:
+//! Python's may contain lone surrogates, Python 2's any bytes.
 
 use std::borrow::Cow;
 
 use super::BadPickle;
 
-type Text<'a> = Option<Cow<'a, str>>;
+type PickleText<'a> = Option<Cow<'a, str>>;
 
-/// BINUNICODE and its kin: UTF-8, where Python passes lone surrogates.
-pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
+/// BINUNICODE and its variants: UTF-8 in which Python allows lone surrogates.
+pub(super) fn unicode(bytes: &[u8]) -> Result<PickleText<'_>, BadPickle> {
     let mut rest = bytes;
     while let Err(error) = std::str::from_utf8(rest) {
         rest = match rest.get(error.valid_up_to()..) {
@@ -16,7 +16,7 @@ pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
             _ => return Err(BadPickle::Malformed),
         };
     }
-    // What is left is all of it, unless there was a surrogate.
+    // The rest is everything unless a surrogate was skipped.
     Ok(if rest.len() == bytes.len() {
         std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
     } else {
@@ -25,22 +25,22 @@ pub(super) fn unicode(bytes: &[u8]) -> Result<Text<'_>, BadPickle> {
 }
 
 /// The bytes of a Python 2 `str`: text if they are UTF-8.
-pub(super) fn bytes(bytes: Cow<'_, [u8]>) -> Text<'_> {
+pub(super) fn bytes(bytes: Cow<'_, [u8]>) -> PickleText<'_> {
     match bytes {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
         Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
     }
 }
 
-/// UNICODE: Latin-1, with `\uXXXX` and `\UXXXXXXXX` for the rest, a backslash among it.
-pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<Text<'_>, BadPickle> {
+/// UNICODE: Latin-1, with `\uXXXX` and `\UXXXXXXXX` for other characters and for backslashes.
+pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<PickleText<'_>, BadPickle> {
     let mut units = Vec::with_capacity(line.len());
     let mut rest = line;
     while let Some((&byte, after)) = rest.split_first() {
         let (code, after) = match (byte, after.split_first()) {
             (b'\\', Some((b'u', after))) => hex(after, 4)?,
             (b'\\', Some((b'U', after))) => hex(after, 8)?,
-            // Two backslashes are two, and the second begins no escape.
+            // Two backslashes stand for two, and the second does not begin an escape.
             (b'\\', Some((b'\\', after))) => {
                 units.push(u16::from(byte));
                 (u32::from(byte), after)
@@ -53,7 +53,7 @@ pub(super) fn raw_unicode_escape(line: &[u8]) -> Result<Text<'_>, BadPickle> {
     Ok(String::from_utf16(&units).ok().map(Cow::Owned))
 }
 
-// UTF-16, because Python 2 may write one character as two surrogates.
+// Collected as UTF-16, because Python 2 may write one character as two surrogates.
 fn push_utf16(code: u32, units: &mut Vec<u16>) -> Result<(), BadPickle> {
     match (u16::try_from(code), char::from_u32(code)) {
         (Ok(unit), _) => units.push(unit),
@@ -63,7 +63,7 @@ fn push_utf16(code: u32, units: &mut Vec<u16>) -> Result<(), BadPickle> {
     Ok(())
 }
 
-/// STRING: what Python 2's `repr` writes, in its quotes.
+/// STRING: the output of Python 2's `repr`, in its quotes.
 pub(super) fn string_escape(line: &[u8]) -> Result<Vec<u8>, BadPickle> {
     let (Some((open @ (b'\'' | b'"'), rest)), Some(close)) = (line.split_first(), line.last())
     else {
@@ -92,7 +92,7 @@ fn escaped(rest: &[u8]) -> Result<(u8, &[u8]), BadPickle> {
             let (code, after) = hex(after, 2)?;
             return Ok((u8::try_from(code).map_err(|_| BadPickle::Malformed)?, after));
         }
-        // Python's `repr` writes no other.
+        // Python's `repr` writes no other escape.
         _ => return Err(BadPickle::Malformed),
     };
     Ok((byte, after))

@@ -1,4 +1,4 @@
-//! Writing pickles: lists of strings or dicts in protocol 2, which every Python reads.
+//! The pickle writer: lists of strings or dicts in protocol 2, which every Python version reads.
 
 use bytes::{BufMut, BytesMut};
 
@@ -20,14 +20,14 @@ pub(super) fn end_list(out: &mut BytesMut) {
     out.put_slice(APPENDS_AND_STOP);
 }
 
-/// Adds a string of less than 4 GiB, which all that come here are.
+/// Appends a string. All callers pass less than 4 GiB, the limit of BINUNICODE.
 pub(super) fn string(text: &str, out: &mut BytesMut) {
     out.put_u8(BINUNICODE);
     out.put_u32_le(u32::try_from(text.len()).unwrap_or(u32::MAX));
     out.put_slice(text.as_bytes());
 }
 
-/// Adds a dict of strings.
+/// Appends a dict of strings.
 pub(super) fn dict(fields: &[(&str, &str)], out: &mut BytesMut) {
     out.put_slice(EMPTY_DICT_AND_MARK);
     for (key, value) in fields {

@@ -1,4 +1,4 @@
-//! What the server tells of itself, as the command line prints it.
+//! Server information in the form in which the command line prints it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::{
     MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, ServerInfo,
 };
 
-/// A name and a value a line.
+/// Returns one line per field: its name and value.
 pub(super) fn print(info: &ServerInfo) -> String {
     let durability = match info.durability {
         crate::model::Durability::Local => "local",

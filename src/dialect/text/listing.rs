@@ -1,24 +1,23 @@
-//! Listings of several pages, gathered into one reply.
+//! Listings of several pages, collected into one reply.
 
-use comfy_table::{Table, presets};
-
-use super::{PREFIX, print};
+use super::{PREFIX, format};
 use crate::dialect::codec::MAX_REPLY_BYTES;
-use crate::dialect::words;
+use crate::dialect::error_text;
+pub(super) use crate::dialect::render::aligned;
 use crate::model::{Access, Command, EntryPage, KeyPage, Listing, Reply, User};
 
-/// The rows so far.
+/// Rows collected so far.
 #[derive(Default)]
-pub(super) struct Gathered {
-    // What the rows are; `None` before the first page.
-    kind: Option<Kind>,
+pub(super) struct ListingReply {
+    // Form of the rows; `None` before the first page.
+    layout: Option<Layout>,
     rows: Vec<Vec<String>>,
     bytes: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
-    /// Pages do not come in order.
+enum Layout {
+    /// Rows are sorted at the end, since pages are not in order.
     Sorted,
     AsTheyCome,
     Table(&'static [&'static str]),
@@ -28,29 +27,30 @@ const USERS: &[&str] = &["USER", "ROLE"];
 const ACCESSES: &[&str] =
     &["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
 
-impl Gathered {
-    /// Adds a page of what `command` asked for, and gives the command for the next; `None` when it
-    /// was the last, the listing has become too long, or the reply is none of a listing.
+impl ListingReply {
+    /// Adds a page of the listing that `command` requested, and returns the command for the next
+    /// page. Returns `None` after the last page, when the listing has exceeded its limit, or if the
+    /// reply is not a page of a listing.
     pub(super) fn add(&mut self, reply: &Reply, command: Option<&Command>) -> Option<Command> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
         let next = match reply {
             Reply::ListKeys(KeyPage { keys, next_page_token, .. }) => {
-                self.extend(Kind::Sorted, keys.iter().map(|key| vec![key.as_str().to_owned()]));
+                self.extend(Layout::Sorted, keys.iter().map(|key| vec![key.as_str().to_owned()]));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             Reply::Scan(EntryPage { entries, cursor, .. }) => {
                 let line = |(key, value, ..): &(_, Option<_>, _, _)| {
-                    vec![print::in_line(key, value.as_ref())]
+                    vec![format::entry_line(key, value.as_ref())]
                 };
-                self.extend(Kind::AsTheyCome, entries.iter().map(line));
+                self.extend(Layout::AsTheyCome, entries.iter().map(line));
                 cursor.clone()
             }
             Reply::ListUsers(Listing { rows, next_page_token }) => {
-                self.extend(Kind::Table(USERS), rows.iter().map(user));
+                self.extend(Layout::Table(USERS), rows.iter().map(user));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             Reply::ListAccesses(Listing { rows, next_page_token }) => {
-                self.extend(Kind::Table(ACCESSES), rows.iter().map(access));
+                self.extend(Layout::Table(ACCESSES), rows.iter().map(access));
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             _ => return None,
@@ -58,32 +58,32 @@ impl Gathered {
         if self.bytes > MAX_REPLY_BYTES { None } else { after(command?, next?) }
     }
 
-    fn extend(&mut self, kind: Kind, rows: impl Iterator<Item = Vec<String>>) {
-        self.kind = Some(kind);
+    fn extend(&mut self, layout: Layout, rows: impl Iterator<Item = Vec<String>>) {
+        self.layout = Some(layout);
         for row in rows {
             self.bytes += row.iter().map(String::len).sum::<usize>();
             self.rows.push(row);
         }
     }
 
-    /// The whole listing; `None` if there was no page.
+    /// Returns the whole listing, or `None` if there was no page.
     pub(super) fn print(mut self) -> Option<String> {
-        let kind = self.kind?;
+        let layout = self.layout?;
         if self.bytes > MAX_REPLY_BYTES {
-            return Some(format!("{PREFIX}{}", words::REPLY_TOO_LONG));
+            return Some(format!("{PREFIX}{}", error_text::REPLY_TOO_LONG));
         }
-        Some(match kind {
-            Kind::Sorted => {
+        Some(match layout {
+            Layout::Sorted => {
                 self.rows.sort_unstable();
                 self.rows.concat().join("\n")
             }
-            Kind::AsTheyCome => self.rows.concat().join("\n"),
-            Kind::Table(heads) => aligned(heads, self.rows),
+            Layout::AsTheyCome => self.rows.concat().join("\n"),
+            Layout::Table(heads) => aligned(heads, self.rows),
         })
     }
 }
 
-/// The same command, for what comes after the page that gave `token`.
+/// Returns the command for the page after the one that returned `token`.
 fn after(command: &Command, token: String) -> Option<Command> {
     let mut command = command.clone();
     #[allow(clippy::wildcard_enum_match_arm, reason = "only listings have pages")]
@@ -95,20 +95,6 @@ fn after(command: &Command, token: String) -> Option<Command> {
         _ => return None,
     }
     Some(command)
-}
-
-/// Columns under their heads, as the command line aligns them.
-pub(super) fn aligned(heads: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if !heads.is_empty() {
-        table.set_header(heads.iter().copied());
-    }
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt()
 }
 
 fn user(user: &User) -> Vec<String> {
@@ -124,7 +110,7 @@ fn access(access: &Access) -> Vec<String> {
         access.method.to_owned(),
         access.key.clone(),
         access.count.to_string(),
-        print::seconds(access.first_time),
-        print::seconds(access.last_time),
+        format::seconds(access.first_time),
+        format::seconds(access.last_time),
     ]
 }

@@ -1,129 +1,131 @@
-//! `text`: lines of the command grammar, answered in the words of the original, and else as the
-//! command line prints.
+//! `text`: lines of the command grammar, answered in the original server's wording where it has
+//! one, and otherwise in the form in which the command line prints replies.
 
+mod format;
 mod info;
 mod listing;
-mod print;
-mod slot;
+mod reply_part;
 
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use super::codec::{Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Next, StreamCodec};
-use super::grammar::{Mode, Wrong, parse, split_blanks};
+use super::codec::{
+    Action, ActionResult, AfterReply, Decoded, Input, MAX_REPLY_BYTES, StreamCodec,
+};
+use super::grammar::{Mode, ParseError, parse, split_blanks};
 use super::line::{Line, Lines, is_http};
-use super::words;
+use super::{commands, error_text};
 use crate::model::{Error, Reply};
-use listing::Gathered;
-use slot::{Slot, Wording};
+use listing::ListingReply;
+use reply_part::{ReplyPart, ReplyWording};
 
 const PREFIX: &str = "Error: ";
 const ILLEGAL: &str = "Illegal command";
 
-/// One client.
+/// Codec of one client.
 #[derive(Default)]
-pub(super) struct Text {
+pub(super) struct TextCodec {
     lines: Lines,
-    // What is left of the line, and how the command that runs is answered.
-    slots: VecDeque<Slot>,
-    running: Option<Wording>,
-    listing: Gathered,
-    // Whether the reply in hand has begun: the first command's part may be empty.
-    begun: bool,
-    // How long it is so far.
-    said: usize,
-    // Whether it has come to its limit.
+    // Parts of the reply that are still to come, and the wording for the running command.
+    parts: VecDeque<ReplyPart>,
+    running: Option<ReplyWording>,
+    listing: ListingReply,
+    // True once the current reply has its first part, which may be empty.
+    started: bool,
+    // Length of the current reply so far, in bytes.
+    length: usize,
+    // True once the current reply has reached its limit.
     full: bool,
-    next: Next,
+    next: AfterReply,
 }
 
-impl Text {
+impl TextCodec {
     fn line(&mut self, line: &[u8]) -> Decoded {
         if is_http(line) {
             return Decoded::Close;
         }
         let Ok(line) = std::str::from_utf8(line) else {
-            return self.words(format!("{PREFIX}{}", words::NOT_UTF8));
+            return self.answer_with(format!("{PREFIX}{}", error_text::NOT_UTF8));
         };
         let split: Vec<&str> = split_blanks(line).collect();
-        let calls = match parse(&split, Mode::Door) {
-            Ok(calls) if calls.is_empty() => return self.words(ILLEGAL.to_owned()),
+        let calls = match parse(&split, Mode::TextProtocol) {
+            Ok(calls) if calls.is_empty() => return self.answer_with(ILLEGAL.to_owned()),
             Ok(calls) => calls,
-            Err(wrong) => return self.words(wrong_words(&wrong)),
+            Err(error) => return self.answer_with(parse_error_text(&error)),
         };
-        match calls.into_iter().map(slot::of).collect() {
-            Ok(slots) => self.slots = slots,
-            Err(error) => return self.words(error_words(&error)),
+        match calls.into_iter().map(reply_part::of).collect() {
+            Ok(parts) => self.parts = parts,
+            Err(error) => return self.answer_with(error_reply(&error)),
         }
         Decoded::Request
     }
 
-    fn words(&mut self, words: String) -> Decoded {
-        self.slots.push_back(Slot::Words(words));
+    fn answer_with(&mut self, text: String) -> Decoded {
+        self.parts.push_back(ReplyPart::Text(text));
         Decoded::Request
     }
 
-    /// Adds what a command read to the reply, unless that would make it too long.
-    fn say_read(&mut self, part: &[u8], out: &mut BytesMut) {
-        if self.said + part.len() > MAX_REPLY_BYTES {
+    /// Appends the result of a read to the reply, or an error if that would exceed the limit.
+    fn push_read(&mut self, part: &[u8], out: &mut BytesMut) {
+        if self.length + part.len() > MAX_REPLY_BYTES {
             self.full = true;
-            return self.say_too_long(out);
+            return self.push_too_long(out);
         }
-        self.say(part, out);
+        self.push(part, out);
     }
 
-    fn say_too_long(&mut self, out: &mut BytesMut) {
-        self.say(format!("{PREFIX}{}", words::REPLY_TOO_LONG).as_bytes(), out);
+    fn push_too_long(&mut self, out: &mut BytesMut) {
+        self.push(format!("{PREFIX}{}", error_text::REPLY_TOO_LONG).as_bytes(), out);
     }
 
-    /// Adds one command's part to the reply. All that comes here together is not much longer than
-    /// the line.
-    fn say(&mut self, part: &[u8], out: &mut BytesMut) {
-        if self.begun {
+    /// Appends one command's part to the reply. Parts that bypass [`push_read`](Self::push_read)
+    /// are together not much longer than the request line.
+    fn push(&mut self, part: &[u8], out: &mut BytesMut) {
+        if self.started {
             out.extend_from_slice(b"\n");
-            self.said += 1;
+            self.length += 1;
         }
-        self.begun = true;
-        self.said += part.len();
+        self.started = true;
+        self.length += part.len();
         out.extend_from_slice(part);
     }
 
-    fn reply(&mut self, reply: Reply, wording: Wording, out: &mut BytesMut) {
+    fn reply(&mut self, reply: Reply, wording: ReplyWording, out: &mut BytesMut) {
         if let Some(done) = &wording.done {
-            return self.say(done.as_bytes(), out);
+            return self.push(done.as_bytes(), out);
         }
         if let Some(next) = self.listing.add(&reply, wording.listing.as_deref()) {
-            self.slots.push_front(Slot::Run(next, wording));
+            self.parts.push_front(ReplyPart::Run(next, wording));
             return;
         }
         match std::mem::take(&mut self.listing).print() {
-            Some(rows) => self.say_read(rows.as_bytes(), out),
-            None => self.say_read(&print::reply(reply), out),
+            Some(rows) => self.push_read(rows.as_bytes(), out),
+            None => self.push_read(&format::reply(reply), out),
         }
     }
 }
 
-impl StreamCodec for Text {
+impl StreamCodec for TextCodec {
     fn decode(&mut self, input: &mut BytesMut, event: Input) -> Decoded {
         match self.lines.next(input, event) {
             Line::Pending { quiet } => Decoded::Pending { quiet },
             Line::Whole(line) => self.line(&line),
             Line::TooLong => {
-                self.next = Next::Close;
-                self.words(format!("{PREFIX}{}", words::TOO_LONG))
+                self.next = AfterReply::Close;
+                self.answer_with(format!("{PREFIX}{}", error_text::TOO_LONG))
             }
         }
     }
 
     fn next(&mut self, out: &mut BytesMut) -> Option<Action> {
         loop {
-            match self.slots.pop_front()? {
-                Slot::Words(words) => self.say(words.as_bytes(), out),
-                Slot::Run(command, _) if self.full && words::is_read(&command) => {
-                    self.say_too_long(out)
+            match self.parts.pop_front()? {
+                ReplyPart::Text(text) => self.push(text.as_bytes(), out),
+                ReplyPart::Run(command, _) if self.full && commands::is_read(&command) => {
+                    self.push_too_long(out)
                 }
-                Slot::Run(command, wording) => {
+                ReplyPart::Run(command, wording) => {
                     self.running = Some(wording);
                     return Some(Action::Run(command));
                 }
@@ -131,47 +133,50 @@ impl StreamCodec for Text {
         }
     }
 
-    fn answer(&mut self, answer: Answer, out: &mut BytesMut) {
+    fn answer(&mut self, answer: ActionResult, out: &mut BytesMut) {
         let Some(wording) = self.running.take() else { return };
         match answer {
             Ok(Some(reply)) => self.reply(reply, wording, out),
-            Ok(None) => self.say(b"", out),
+            Ok(None) => self.push(b"", out),
             Err(error) => {
-                self.listing = Gathered::default();
-                self.say(words::for_error(&error, wording.errors, PREFIX).as_bytes(), out);
+                self.listing = ListingReply::default();
+                self.push(error_text::for_error(&error, wording.errors, PREFIX).as_bytes(), out);
             }
         }
     }
 
-    fn finish(&mut self, out: &mut BytesMut) -> Next {
-        let said = std::mem::take(&mut self.said);
-        (self.begun, self.full) = (false, false);
-        // A line may have had ten thousand commands: an idle connection keeps no room for them.
-        self.slots = VecDeque::new();
+    fn finish(&mut self, out: &mut BytesMut) -> AfterReply {
+        let length = std::mem::take(&mut self.length);
+        (self.started, self.full) = (false, false);
+        // A line may have had ten thousand commands; an idle connection must not keep their memory.
+        self.parts = VecDeque::new();
         self.lines.end(out);
-        // A client that sent no newline waits for a reply all the same.
-        if said == 0 && out.is_empty() {
+        // A client that sent no newline still waits for a reply.
+        if length == 0 && out.is_empty() {
             out.extend_from_slice(b"\n");
         }
         self.next
     }
 }
 
-/// The original knew unknown commands and wrong numbers of words; the rest is told in full.
-fn wrong_words(wrong: &Wrong) -> String {
-    match wrong {
-        Wrong::Unknown { .. }
-        | Wrong::Missing { .. }
-        | Wrong::Dashes { .. }
-        | Wrong::Option { .. }
-        | Wrong::Quote => ILLEGAL.to_owned(),
-        Wrong::Refused { error, .. } => error_words(error),
-        Wrong::Twice { .. } | Wrong::OptionValue { .. } | Wrong::Word { .. } => {
-            format!("{PREFIX}{wrong}")
+/// Returns the reply to a line that does not parse. The original server reported unknown commands
+/// and wrong numbers of words as `Illegal command`; all other errors have their own sentence.
+fn parse_error_text(error: &ParseError) -> String {
+    match error {
+        ParseError::UnknownCommand { .. }
+        | ParseError::MissingWord { .. }
+        | ParseError::UnexpectedOption { .. }
+        | ParseError::UnknownOption { .. }
+        | ParseError::UnclosedQuote => ILLEGAL.to_owned(),
+        ParseError::Rejected { error, .. } => error_reply(error),
+        ParseError::DuplicateOption { .. }
+        | ParseError::OptionValue { .. }
+        | ParseError::InvalidWord { .. } => {
+            format!("{PREFIX}{error}")
         }
     }
 }
 
-fn error_words(error: &Error) -> String {
+fn error_reply(error: &Error) -> String {
     format!("{PREFIX}{}", error.message())
 }

@@ -19,7 +19,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::fast_path::poll::poll_once;
-use crate::listen::unsent::{Account, Held, Level};
+use crate::listen::unsent::{Gauge, MemoryBudget, Reservation};
 
 /// Frames below it are not worth the count.
 const SMALL: usize = 1 << 10;
@@ -34,21 +34,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One connection's part of the account.
 pub(super) struct Ledger {
-    account: Arc<Account>,
+    account: Arc<MemoryBudget>,
     pub(super) evicted: CancellationToken,
-    level: Level,
+    level: Gauge,
 }
 
 /// Bytes on the account: HTTP/2 drops them when they are written.
 struct OnAccount {
     data: Bytes,
     ledger: Arc<Ledger>,
-    _held: Held,
+    _held: Reservation,
 }
 
 impl Drop for OnAccount {
     fn drop(&mut self) {
-        self.ledger.level.fall(self.data.len());
+        self.ledger.level.sub(self.data.len());
     }
 }
 
@@ -59,9 +59,9 @@ impl AsRef<[u8]> for OnAccount {
 }
 
 impl Ledger {
-    pub(super) fn of(account: &Arc<Account>) -> Arc<Self> {
+    pub(super) fn of(account: &Arc<MemoryBudget>) -> Arc<Self> {
         let evicted = CancellationToken::new();
-        Arc::new(Self { account: Arc::clone(account), evicted, level: Level::default() })
+        Arc::new(Self { account: Arc::clone(account), evicted, level: Gauge::default() })
     }
 
     /// Whether no more is to be made for the client before it has taken some.
@@ -85,8 +85,8 @@ impl Ledger {
         if data.len() < SMALL {
             return data;
         }
-        self.level.rise(data.len());
-        let held = self.account.hold(data.len(), &self.evicted);
+        self.level.add(data.len());
+        let held = self.account.reserve(data.len(), &self.evicted);
         Bytes::from_owner(OnAccount { data, ledger: Arc::clone(self), _held: held })
     }
 }
@@ -237,7 +237,7 @@ impl<B: Body> Counted<B> {
         let least = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
         let made = if least < SMALL { 0 } else { least };
         if made > 0 {
-            ledger.level.rise(made);
+            ledger.level.add(made);
         }
         Self { inner, made, ledger: Arc::clone(ledger) }
     }
@@ -246,7 +246,7 @@ impl<B: Body> Counted<B> {
 impl<B> Counted<B> {
     fn settle(&mut self) {
         if self.made > 0 {
-            self.ledger.level.fall(std::mem::take(&mut self.made));
+            self.ledger.level.sub(std::mem::take(&mut self.made));
         }
     }
 }

@@ -1,24 +1,24 @@
-//! What a peer speaks, told from its first bytes.
+//! Detection of a peer's protocol by its first bytes.
 
 use std::io;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What every HTTP/2 client sends first (RFC 9113, section 3.4).
+/// Connection preface of HTTP/2 (RFC 9113, section 3.4).
 const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A TLS record with a handshake in it (RFC 8446, section 5.1).
+/// Content type of a TLS record with a handshake message (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The first bytes of a connection: the whole HTTP/2 preface, or as many as it takes to tell that
-/// it is none.
+/// First bytes of a connection: the whole HTTP/2 preface, or the bytes up to the first that
+/// differs.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct FirstBytes {
     bytes: [u8; HTTP2.len()],
     length: usize,
 }
 
-impl Opening {
+impl FirstBytes {
     fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
@@ -31,7 +31,7 @@ impl Opening {
         is_tls(self.as_slice())
     }
 
-    /// Whether it may be an HTTP/1 request: those begin with a method in capitals.
+    /// Returns true if the bytes may start an HTTP/1 request, whose method is in capitals.
     pub(super) fn may_be_http1(&self) -> bool {
         self.as_slice().first().is_some_and(u8::is_ascii_uppercase)
     }
@@ -45,20 +45,20 @@ pub(super) fn is_tls(bytes: &[u8]) -> bool {
     bytes.first() == Some(&TLS_HANDSHAKE)
 }
 
-/// Reads until the bytes differ from the HTTP/2 preface or are all of it; `None` if the input ends
-/// before.
-pub(super) async fn read_opening<IO: AsyncRead + Unpin>(
+/// Reads until the bytes differ from the HTTP/2 preface or are complete. Returns `None` if the
+/// input ends before.
+pub(super) async fn read_first_bytes<IO: AsyncRead + Unpin>(
     stream: &mut IO,
-) -> io::Result<Option<Opening>> {
-    let mut opening = Opening { bytes: [0; HTTP2.len()], length: 0 };
-    while opening.length < HTTP2.len() && HTTP2.starts_with(opening.as_slice()) {
-        let Some(rest) = opening.bytes.get_mut(opening.length..) else { break };
+) -> io::Result<Option<FirstBytes>> {
+    let mut first = FirstBytes { bytes: [0; HTTP2.len()], length: 0 };
+    while first.length < HTTP2.len() && HTTP2.starts_with(first.as_slice()) {
+        let Some(rest) = first.bytes.get_mut(first.length..) else { break };
         match stream.read(rest).await? {
             0 => return Ok(None),
-            read => opening.length += read,
+            read => first.length += read,
         }
     }
-    Ok(Some(opening))
+    Ok(Some(first))
 }
 
 #[cfg(test)]
@@ -86,14 +86,14 @@ mod tests {
             ("half a preface", b"PRI * HT", None),
             ("nothing", b"", None),
         ] {
-            let got = read_opening(&mut &bytes[..]).await.unwrap().map(|opening| {
-                let kind = match &opening {
+            let got = read_first_bytes(&mut &bytes[..]).await.unwrap().map(|first| {
+                let kind = match &first {
                     o if o.is_http2() => "http2",
                     o if o.is_tls() => "tls",
                     o if o.may_be_http1() => "http1",
                     _ => "neither",
                 };
-                (opening.into_bytes().len(), kind)
+                (first.into_bytes().len(), kind)
             });
             assert_eq!(got, wanted, "{name}");
         }

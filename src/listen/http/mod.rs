@@ -1,4 +1,4 @@
-//! Serving HTTP on a connection: TLS if the door has it, the first bytes, then HTTP/2 or HTTP/1,
+//! HTTP on a connection: TLS if configured, detection by the first bytes, then HTTP/2 or HTTP/1,
 //! each with its deadlines.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use self::drive::Begun;
-use self::first_bytes::{Opening, read_opening};
+use self::first_bytes::{FirstBytes, read_first_bytes};
 use self::rewind::Rewind;
-use super::unsent::{Account, bound_in_system};
-use super::{Closing, ConnInfo, Connection, Door};
+use super::unsent::{MemoryBudget, bound_in_system};
+use super::{AcceptedConnection, Closing, ConnInfo, Door};
 
 mod counted;
 mod drive;
@@ -29,62 +29,64 @@ mod service;
 
 pub use service::{HttpService, Tower};
 
-/// What all responses of a door that are made and not yet on the wire may come to. Beyond it, the
-/// connection of the one that waits longest is closed.
+/// Maximum size of all responses of a protocol that are produced and not yet sent, in bytes. Beyond
+/// it, the connection with the longest-waiting response is closed.
 const MAX_UNSENT_BYTES: usize = 256 << 20;
-/// What the system keeps of it for one connection, beyond the client's window.
+/// Maximum number of unsent bytes that the system keeps for one connection beyond the client's
+/// window.
 const MAX_NOT_SENT: u32 = 64 << 10;
 
-/// What the connections of an HTTP door may take, and how long.
+/// Limits of HTTP connections.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// From the end of the handshakes to the first 24 bytes, or to the first that tell it is no
-    /// HTTP/2.
+    /// Time from the end of the handshakes to the 24 bytes of the HTTP/2 preface, or to the first
+    /// byte that differs from it.
     pub first_bytes: Duration,
-    /// The TLS handshake. Also how long an HTTP/1 connection may take over a request's header, or
-    /// idle between two.
+    /// Time for the TLS handshake. For HTTP/1, also the time for a request's header and the idle
+    /// time between two requests.
     pub handshake: Duration,
     /// Silence after which an HTTP/2 peer is sent a PING.
     pub keepalive_interval: Duration,
-    /// What it has to answer that.
+    /// Time that the peer has to answer a PING.
     pub keepalive_timeout: Duration,
-    /// HTTP/2 streams open at once.
+    /// Maximum number of concurrent HTTP/2 streams.
     pub streams: u32,
-    /// Bytes of a request's header list.
+    /// Maximum size of a request's header list, in bytes.
     pub header_bytes: u32,
-    /// A connection this old (± 10 %, so that not all come back at once) is told to go elsewhere
-    /// (GOAWAY).
+    /// Age (± 10 %, so that clients do not all reconnect at once) at which a connection's client is
+    /// asked to open another (GOAWAY).
     pub age: Duration,
-    /// What its streams get from then until they are told to end; one second later it is cut.
+    /// Time from the GOAWAY until the connection's streams are told to end; it is cut one second
+    /// later.
     pub closing_notice: Duration,
 }
 
-/// The TLS configuration that the next connection gets; whoever holds it may put in a newer one.
+/// TLS configuration of new connections; holders of a clone can replace it.
 pub type SharedTls = Arc<ArcSwap<ServerConfig>>;
 
-/// A door that speaks HTTP/2 and HTTP/1, with TLS or without.
+/// Protocol handler for HTTP/2 and HTTP/1, with or without TLS.
 pub struct HttpDoor<S> {
     service: S,
     tls: Option<SharedTls>,
     bounds: Arc<Bounds>,
 }
 
-/// What the connections of a door are held to.
+/// Limits shared by the connections of a protocol.
 struct Bounds {
     limits: HttpLimits,
-    unsent: Arc<Account>,
+    unsent: Arc<MemoryBudget>,
 }
 
 impl<S: HttpService> HttpDoor<S> {
-    /// A door that answers with `service`.
+    /// Creates a handler that answers with `service`.
     pub fn new(service: S, tls: Option<SharedTls>, limits: HttpLimits) -> Self {
-        let bounds = Bounds { limits, unsent: Account::new(MAX_UNSENT_BYTES) };
+        let bounds = Bounds { limits, unsent: MemoryBudget::new(MAX_UNSENT_BYTES) };
         Self { service, tls, bounds: Arc::new(bounds) }
     }
 }
 
 impl<S: HttpService> Door for HttpDoor<S> {
-    fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
+    fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()> {
         let service = self.service.clone();
         let bounds = Arc::clone(&self.bounds);
         if let Err(error) = bound_in_system(&connection.stream, MAX_NOT_SENT) {
@@ -99,29 +101,37 @@ impl<S: HttpService> Door for HttpDoor<S> {
     }
 }
 
-async fn serve_plain<S: HttpService>(connection: Connection, service: S, bounds: Arc<Bounds>) {
-    // Boxed, as what it gives: the connection keeps only what it is woken for.
+async fn serve_plain<S: HttpService>(
+    connection: AcceptedConnection,
+    service: S,
+    bounds: Arc<Bounds>,
+) {
+    // Both futures are boxed, so that the connection's task keeps only the state of the current
+    // phase.
     if let Some(opened) = Box::pin(open_plain(connection, bounds)).await {
         serve_opened(opened, &service).await;
     }
 }
 
-async fn open_plain(connection: Connection, bounds: Arc<Bounds>) -> Option<Opened<TcpStream>> {
-    let Connection { mut stream, peer, local, permit, draining } = connection;
+async fn open_plain(
+    connection: AcceptedConnection,
+    bounds: Arc<Bounds>,
+) -> Option<Opened<TcpStream>> {
+    let AcceptedConnection { mut stream, peer, local, permit, draining } = connection;
     let info =
         ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.first_bytes;
-    let opening = opening(&mut stream, deadline, &info, &draining).await?;
-    if opening.is_tls() {
+    let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
+    if first.is_tls() {
         tracing::debug!(%peer, "closed: it speaks TLS, and this port does not");
         refuse::tls_on_plain_port(stream).await;
         return None;
     }
-    Some(Opened { stream, opening, begun: Begun { info, permit, bounds, draining } })
+    Some(Opened { stream, first, begun: Begun { info, permit, bounds, draining } })
 }
 
 async fn serve_tls<S: HttpService>(
-    connection: Connection,
+    connection: AcceptedConnection,
     acceptor: TlsAcceptor,
     service: S,
     bounds: Arc<Bounds>,
@@ -132,25 +142,25 @@ async fn serve_tls<S: HttpService>(
 }
 
 async fn open_tls(
-    connection: Connection,
+    connection: AcceptedConnection,
     acceptor: TlsAcceptor,
     bounds: Arc<Bounds>,
 ) -> Option<Opened<Box<TlsStream<TcpStream>>>> {
-    let Connection { mut stream, peer, local, permit, draining } = connection;
+    let AcceptedConnection { mut stream, peer, local, permit, draining } = connection;
     let mut info =
         ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
     let deadline = Instant::now() + bounds.limits.handshake;
     if !speaks_tls(&stream, deadline, &info, &bounds.limits, &draining).await? {
         tracing::debug!(%peer, "closed: no TLS on a TLS port");
-        let opening = opening(&mut stream, deadline, &info, &draining).await?;
-        refuse::plain_on_tls_port(stream, &opening).await;
+        let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
+        refuse::plain_on_tls_port(stream, &first).await;
         return None;
     }
     let stream = tokio::select! {
         shaken = timeout_at(deadline, Box::pin(acceptor.accept(stream))) => shaken,
         () = draining.cancelled() => return None,
     };
-    // The stream is large: boxed, it is not moved about with the future.
+    // The stream is large; boxed, it is not moved with the future.
     let mut stream = match stream {
         Ok(Ok(stream)) => Box::new(stream),
         Ok(Err(error)) => {
@@ -168,11 +178,11 @@ async fn open_tls(
         .peer_certificates()
         .map(|chain| Arc::new(chain.iter().map(|c| c.clone().into_owned()).collect()));
     let deadline = Instant::now() + bounds.limits.first_bytes;
-    let opening = opening(&mut stream, deadline, &info, &draining).await?;
-    Some(Opened { stream, opening, begun: Begun { info, permit, bounds, draining } })
+    let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
+    Some(Opened { stream, first, begun: Begun { info, permit, bounds, draining } })
 }
 
-/// Whether the first byte is one of TLS; `None`: none came.
+/// Peeks at the first byte and returns whether it is TLS, or `None` if no byte arrived.
 async fn speaks_tls(
     stream: &TcpStream,
     deadline: Instant,
@@ -194,17 +204,17 @@ async fn speaks_tls(
     None
 }
 
-/// The first bytes, if they come in time and the server is not about to stop.
-async fn opening<IO: AsyncRead + Unpin>(
+/// Returns the first bytes, or `None` if they are late or the server stops.
+async fn first_bytes_of<IO: AsyncRead + Unpin>(
     stream: &mut IO,
     deadline: Instant,
     info: &ConnInfo,
     draining: &CancellationToken,
-) -> Option<Opening> {
+) -> Option<FirstBytes> {
     let peer = info.peer;
     tokio::select! {
-        read = timeout_at(deadline, read_opening(stream)) => match read {
-            Ok(Ok(Some(opening))) => Some(opening),
+        read = timeout_at(deadline, read_first_bytes(stream)) => match read {
+            Ok(Ok(Some(first))) => Some(first),
             Ok(Ok(None)) => {
                 tracing::debug!(%peer, "closed before it said what it speaks");
                 None
@@ -222,10 +232,10 @@ async fn opening<IO: AsyncRead + Unpin>(
     }
 }
 
-/// A connection whose first bytes are there.
+/// A connection whose first bytes have been read.
 struct Opened<IO> {
     stream: IO,
-    opening: Opening,
+    first: FirstBytes,
     begun: Begun,
 }
 
@@ -234,10 +244,10 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let Opened { stream, opening, begun } = opened;
-    begun.permit.spoke();
-    let http2 = opening.is_http2();
-    let stream = Rewind::new(stream, opening.into_bytes());
+    let Opened { stream, first, begun } = opened;
+    begun.permit.mark_active();
+    let http2 = first.is_http2();
+    let stream = Rewind::new(stream, first.into_bytes());
     if http2 {
         Box::pin(drive::http2(stream, service, begun))
     } else {

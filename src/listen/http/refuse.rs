@@ -1,4 +1,4 @@
-//! Telling a peer that it speaks the wrong thing, in its own words.
+//! Replies to peers that speak TLS on a plain port or the reverse, in the peer's own protocol.
 
 use std::time::Duration;
 
@@ -6,46 +6,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::first_bytes::Opening;
+use super::first_bytes::FirstBytes;
 
 const SENTENCE: &str = "this port speaks TLS; use https://";
-/// A fatal alert, `protocol_version`, in the record format that every version reads (RFC 8446,
+/// A fatal alert, `protocol_version`, in the record format that every TLS version reads (RFC 8446,
 /// section 6).
 const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46];
 /// HTTP/2's INADEQUATE_SECURITY (RFC 9113, section 7).
 const INADEQUATE_SECURITY: u32 = 0x0c;
-/// How long a refused peer is read from, and how much of it: closing with bytes unread would reset
-/// the connection, and the reason with it.
+/// Time and number of bytes for which a refused peer is still read from. Closing with unread bytes
+/// would reset the connection, and the reply would be lost.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 << 10;
 
-/// Answers a TLS client on a port without TLS.
+/// Answers a TLS client on a plain port.
 pub(super) async fn tls_on_plain_port(stream: TcpStream) {
     close_with(stream, TLS_ALERT).await;
 }
 
-/// Answers a client without TLS on a TLS port; one that speaks neither version of HTTP gets no
-/// answer.
-pub(super) async fn plain_on_tls_port(stream: TcpStream, opening: &Opening) {
-    if opening.is_http2() {
+/// Answers a plain client on a TLS port; a client that speaks no version of HTTP gets no answer.
+pub(super) async fn plain_on_tls_port(stream: TcpStream, first: &FirstBytes) {
+    if first.is_http2() {
         close_with(stream, &goaway()).await;
-    } else if opening.may_be_http1() {
+    } else if first.may_be_http1() {
         let answer = format!(
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{SENTENCE}\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{SENTENCE}\n",
             SENTENCE.len() + 1
         );
         close_with(stream, answer.as_bytes()).await;
     }
 }
 
-/// An empty SETTINGS frame, which has to come first, and a GOAWAY with the sentence as its debug
-/// data (RFC 9113, 6.5 and 6.8).
+/// Returns an empty SETTINGS frame, which must come first, and a GOAWAY with the sentence as its
+/// debug data (RFC 9113, sections 6.5 and 6.8).
 fn goaway() -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 0x04, 0, 0, 0, 0, 0];
     const LAST_STREAM: [u8; 4] = [0; 4];
     let length = LAST_STREAM.len() + size_of_val(&INADEQUATE_SECURITY) + SENTENCE.len();
     let mut frames = SETTINGS.to_vec();
-    // The length has 24 bits, and the sentence is far from them.
+    // The length is a 24-bit field, far larger than the sentence needs.
     frames
         .extend_from_slice(&(u32::try_from(length).unwrap_or_default() << 8 | 0x07).to_be_bytes());
     frames.extend_from_slice(&[0; 5]);
@@ -61,7 +61,7 @@ async fn close_with(mut stream: TcpStream, answer: &[u8]) {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
-    // Whether it was heard is the peer's affair.
+    // Errors are ignored: the connection ends anyway.
     let _ = timeout(LINGER, goodbye).await;
 }
 

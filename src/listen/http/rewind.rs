@@ -1,4 +1,4 @@
-//! A stream whose first bytes were read already and are read once more.
+//! A stream that returns bytes which were read before.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Gives `first` to its reader before what `stream` has.
+/// Stream that yields `first` and then the bytes of `stream`.
 pub(super) struct Rewind<IO> {
     first: Bytes,
     stream: IO,

@@ -1,4 +1,4 @@
-//! What answers the requests of a door.
+//! The interface between HTTP connections and the services that answer their requests.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -12,15 +12,15 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::listen::ConnInfo;
 
-/// Answers the requests of all connections of a door.
+/// Answers the requests of all connections of a listener.
 pub trait HttpService: Clone + Send + Sync + 'static {
-    /// The body of its responses.
+    /// Body of the responses.
     type ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>
         + Send
         + Unpin
         + 'static;
 
-    /// Answers those of one connection, so that what is known of a connection is found out once.
+    /// Service of one connection, which can keep what it derives from the connection.
     type Connection: Service<
             Request<Incoming>,
             Response = Response<Self::ResponseBody>,
@@ -30,11 +30,11 @@ pub trait HttpService: Clone + Send + Sync + 'static {
         + Sync
         + 'static;
 
-    /// What answers the requests of a new connection.
+    /// Creates the service of a new connection.
     fn connection(&self, info: ConnInfo) -> Self::Connection;
 }
 
-/// Any tower service whose errors are responses, as axum's router. Each request has its
+/// Adapter for a tower service that cannot fail, such as axum's router. Each request has its
 /// [`ConnInfo`] in its extensions.
 #[derive(Clone, Debug)]
 pub struct Tower<S>(pub S);
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// Puts the connection's [`ConnInfo`] into each request.
+/// Service that adds the connection's [`ConnInfo`] to each request.
 #[derive(Clone, Debug)]
 pub struct WithInfo<S> {
     service: TowerToHyperService<S>,

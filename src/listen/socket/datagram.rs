@@ -1,7 +1,7 @@
-//! A dialect of datagrams.
+//! Protocols on UDP.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::Member;
+use super::SocketSession;
 use crate::dialect::codec::{DatagramCodec, Decoded, MAX_DATAGRAM_BYTES};
 use crate::dialect::{Dialect, Transport};
 use crate::listen::BoundDatagrams;
+use crate::model::source::network;
 use crate::service::Service;
 
-/// Answers to one source in a second, and at once.
+/// Maximum number of answers to one source per second, and in one burst.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
-/// Sources that are remembered. While so many are active, new ones get no answer: their addresses
-/// may be made up.
+/// Maximum number of sources that are tracked. While they are all active, new sources get no
+/// answer: their addresses may be forged.
 const MAX_SOURCES: usize = 10_000;
-/// How often those at rest are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
-/// The wait after an error that is of no single datagram.
-const BACK_OFF: Duration = Duration::from_millis(50);
+/// Minimum interval between removals of inactive sources.
+const PURGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Wait after a receive error that is not tied to one datagram.
+const RECEIVE_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Answers datagrams until it is dropped.
+/// Answers datagrams until the future is dropped.
 ///
 /// # Errors
-/// The socket cannot be registered with the runtime, or the dialect is none of datagrams.
+/// The socket cannot be registered with the runtime, or the protocol is not one on datagrams.
 pub async fn serve(
     bound: BoundDatagrams,
     service: Arc<Service>,
@@ -39,25 +40,28 @@ pub async fn serve(
         return Err(io::ErrorKind::Unsupported.into());
     };
     let socket = UdpSocket::from_std(bound.socket)?;
-    let (mut codec, mut sources) = (open(), Sources::new());
+    let (mut codec, mut sources) = (open(), SourceLimits::new());
     let calls = Arc::new(service.metrics().door(dialect.name));
-    let member = |peer| Member::new(Arc::clone(&service), Arc::clone(&calls), dialect, peer);
-    // One byte more than is answered: what fills it was longer.
+    let session =
+        |peer| SocketSession::new(Arc::clone(&service), Arc::clone(&calls), dialect, peer);
+    // One byte more than the maximum: a datagram that fills it was too long.
     let mut buffer = [0; MAX_DATAGRAM_BYTES + 1];
     loop {
         let (length, peer) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
                 tracing::debug!(door = dialect.name, %error, "a datagram could not be received");
-                sleep(BACK_OFF).await;
+                sleep(RECEIVE_BACKOFF).await;
                 continue;
             }
         };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let Some(reply) = answer(codec.as_mut(), datagram, peer, member, &mut sources).await else {
+        let Some(reply) = answer(codec.as_mut(), datagram, peer, session, &mut sources).await
+        else {
             continue;
         };
-        // What does not fit the system's buffer now is lost, as any datagram may be.
+        // An answer that does not fit into the system's buffer is dropped; UDP allows any datagram
+        // to be lost.
         if let Err(error) = socket.try_send_to(reply.as_bytes(), peer) {
             tracing::debug!(door = dialect.name, %peer, %error, "an answer could not be sent");
         }
@@ -68,38 +72,41 @@ async fn answer(
     codec: &mut dyn DatagramCodec,
     datagram: &[u8],
     peer: SocketAddr,
-    member: impl Fn(SocketAddr) -> Member,
-    sources: &mut Sources,
+    session: impl Fn(SocketAddr) -> SocketSession,
+    sources: &mut SourceLimits,
 ) -> Option<String> {
     if codec.decode(datagram, peer.port()) == Decoded::Close || !sources.admit(peer.ip()) {
         return None;
     }
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut member = member(peer);
+    let mut session = session(peer);
     while let Some(action) = codec.next() {
-        let answer = member.run(action).await;
+        let answer = session.run(action).await;
         codec.answer(answer);
     }
     codec.finish()
 }
 
-/// How much each source may ask.
-struct Sources {
+/// Rate limiter of the sources.
+struct SourceLimits {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
-    forgot: Instant,
+    last_purge: Instant,
 }
 
-impl Sources {
+impl SourceLimits {
     fn new() -> Self {
-        Self { limiter: RateLimiter::keyed(Quota::per_second(PER_SECOND)), forgot: Instant::now() }
+        Self {
+            limiter: RateLimiter::keyed(Quota::per_second(PER_SECOND)),
+            last_purge: Instant::now(),
+        }
     }
 
     fn admit(&mut self, source: IpAddr) -> bool {
         if self.limiter.len() >= MAX_SOURCES {
-            if self.forgot.elapsed() >= FORGET_EVERY {
+            if self.last_purge.elapsed() >= PURGE_INTERVAL {
                 self.limiter.retain_recent();
                 self.limiter.shrink_to_fit();
-                self.forgot = Instant::now();
+                self.last_purge = Instant::now();
             }
             if self.limiter.len() >= MAX_SOURCES {
                 return false;
@@ -109,23 +116,13 @@ impl Sources {
     }
 }
 
-/// One host has a whole /64 of IPv6 addresses (RFC 4291, section 2.5.4).
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_source_gets_its_share_and_no_source_takes_anothers() {
-        let mut sources = Sources::new();
+        let mut sources = SourceLimits::new();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let admitted = (0..1_000).filter(|_| sources.admit(greedy)).count();
         assert!((100..200).contains(&admitted), "{admitted}");
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn made_up_sources_take_no_memory_beyond_the_bound() {
-        let mut sources = Sources::new();
+        let mut sources = SourceLimits::new();
         for made_up in 0..=u32::try_from(2 * MAX_SOURCES).unwrap() {
             sources.admit(IpAddr::from(made_up.to_be_bytes()));
         }

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-/// The request's most bytes, which is also the least that hyper takes.
+/// Maximum size of the request in bytes, which is also hyper's minimum.
 const MAX_REQUEST_BYTES: usize = 8 << 10;
 
 const METHOD: &str = "only GET opens a WebSocket";
@@ -30,24 +30,24 @@ const VERSION: &str = "only version 13 of the WebSocket protocol is spoken here 
 const KEY: &str = "Sec-WebSocket-Key must be 16 bytes in base64";
 const FOREIGN: &str = "pages of this origin may not connect; see --allow-origin";
 
-type Answer = Response<Full<Bytes>>;
+type HandshakeResponse = Response<Full<Bytes>>;
 
-/// How a handshake went.
-pub(super) enum Shaken {
-    /// What follows is WebSocket.
-    Open(Box<WebSocketStream<TcpStream>>),
-    /// The client was told why not, if it spoke HTTP.
+/// Outcome of a handshake.
+pub(super) enum Handshake {
+    /// The connection is a WebSocket.
+    Accepted(Box<WebSocketStream<TcpStream>>),
+    /// The handshake failed; an HTTP client was told the reason.
     Refused(TcpStream),
 }
 
-/// Answers one request. Who opens a WebSocket is a client that sends no origin, which browsers
-/// always do, or a page of one of these origins: a page of any other site could drive the door of
-/// its visitor's machine.
-pub(super) async fn shake(
+/// Answers one request. A WebSocket is opened for clients that send no Origin header, which
+/// browsers always send, and for pages of the origins in `origins`. A page of any other site could
+/// drive a server on its visitor's machine.
+pub(super) async fn accept(
     stream: TcpStream,
     origins: &[HeaderValue],
     config: WebSocketConfig,
-) -> Shaken {
+) -> Handshake {
     let open = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let answer = answer(&request, origins);
@@ -61,15 +61,15 @@ pub(super) async fn shake(
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
     if served.is_err() || !open.load(Ordering::Relaxed) {
-        return Shaken::Refused(stream);
+        return Handshake::Refused(stream);
     }
     let read = parts.read_buf.to_vec();
     let socket =
         WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
-    Shaken::Open(Box::new(socket))
+    Handshake::Accepted(Box::new(socket))
 }
 
-fn answer(request: &Request<Incoming>, origins: &[HeaderValue]) -> Answer {
+fn answer(request: &Request<Incoming>, origins: &[HeaderValue]) -> HandshakeResponse {
     let headers = request.headers();
     if !headers.contains_key(HOST) {
         return refusal(StatusCode::BAD_REQUEST, NO_HOST, &[]);
@@ -105,7 +105,11 @@ fn answer(request: &Request<Incoming>, origins: &[HeaderValue]) -> Answer {
     }
 }
 
-fn refusal(status: StatusCode, sentence: &str, headers: &[(HeaderName, &'static str)]) -> Answer {
+fn refusal(
+    status: StatusCode,
+    sentence: &str,
+    headers: &[(HeaderName, &'static str)],
+) -> HandshakeResponse {
     let mut answer = Response::new(Full::from(format!("{sentence}\n")));
     *answer.status_mut() = status;
     let fixed = [(CONNECTION, "close"), (CONTENT_TYPE, "text/plain; charset=utf-8")];

@@ -1,16 +1,16 @@
-//! The doors of the older socket protocols: a dialect's codec on a connection, its actions run by
+//! The socket layer of the legacy protocols: a protocol's codec on a connection, its actions run by
 //! the service.
 //!
-//! `member` is who a connection acts as, and runs its actions; `stream` carries bare TCP,
-//! `websocket` messages, which a `handshake` comes before, `datagram` UDP; `share` is what keeps a
-//! few greedy clients from taking the threads or the memory of the rest. None of them knows a
-//! dialect: that is the codec's.
+//! `session` is the identity of a connection and runs its actions; `stream` carries bare TCP,
+//! `websocket` messages after a `handshake`, `datagram` UDP; `fair` keeps a few greedy clients from
+//! taking the threads or the memory of the others. None of them knows a protocol's bytes: those are
+//! the codec's.
 
 mod datagram;
+mod fair;
 mod handshake;
-mod member;
 mod room;
-mod share;
+mod session;
 mod stream;
 mod websocket;
 
@@ -26,93 +26,98 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use self::member::Member;
-use self::share::Pace;
+use self::fair::WorkBudget;
+use self::session::SocketSession;
 use super::unsent::bound_in_system;
-use super::{Connection, Door};
-use crate::dialect::codec::{Action, Answer};
+use super::{AcceptedConnection, Door};
+use crate::dialect::codec::{Action, ActionResult};
 use crate::dialect::{Dialect, Transport};
 use crate::service::Service;
 use crate::service::metrics::DoorCalls;
 
 pub use datagram::serve as serve_datagrams;
-pub use share::Share;
+pub use fair::FairScheduler;
 
-/// What a client gets to take a reply from the system's buffers: one that reads nothing must not
-/// hold the reply for ever.
+/// Time that a client has to take a reply from the system's buffers; one that does not read must
+/// not hold the reply's memory for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection is read from after the last reply: closing with bytes unread would reset
-/// it, and lose the reply.
+/// Time for which a connection is still read from after the last reply. Closing with unread bytes
+/// would reset it and lose the reply.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What the system keeps of replies for a client that does not read: without a bound, up to 4 MiB a
-/// connection.
+/// Size of the system's send buffer in bytes; by default it can grow to 4 MiB per connection.
 const SEND_BUFFER: usize = 128 << 10;
-/// What of it may be beyond the client's window: these clients ask for little, and who asks for
-/// much and reads nothing is to stop soon.
+/// Maximum number of bytes in the send buffer beyond the client's window. These clients ask for
+/// little; one that asks for much and does not read is stopped soon.
 const MAX_NOT_SENT: u32 = 16 << 10;
 
-/// What the connections of a dialect's door may take, and how long.
+/// Limits of a protocol's connections.
 #[derive(Clone, Debug)]
 pub struct SocketLimits {
-    /// How long a connection may stay without a request; `None`: for ever.
+    /// Longest time that a connection may stay open without a request; `None` is no limit.
     pub idle: Option<Duration>,
-    /// The opening handshake of a WebSocket.
+    /// Time for the opening handshake of a WebSocket.
     pub handshake: Duration,
     /// Silence after which a WebSocket's peer is sent a ping.
     pub ping_after: Duration,
-    /// What it has to answer that.
+    /// Time that the peer has to answer a ping.
     pub pong_within: Duration,
-    /// Origins whose pages may open a WebSocket; a client that is no browser sends none, and is
-    /// served.
+    /// Origins whose pages may open a WebSocket. Clients other than browsers send no origin and are
+    /// always served.
     pub allow_origins: Vec<HeaderValue>,
 }
 
-/// The door of one dialect on TCP, bare or as a WebSocket.
+/// Handler of one protocol on TCP, bare or as a WebSocket.
 pub struct SocketDoor {
     service: Arc<Service>,
     calls: Arc<DoorCalls>,
     dialect: &'static Dialect,
     limits: Arc<SocketLimits>,
-    share: Arc<Share>,
+    scheduler: Arc<FairScheduler>,
 }
 
 impl SocketDoor {
-    /// A door to `service`. A dialect of datagrams has none: its connections are closed at once.
+    /// Creates a handler that runs commands on `service`. For a protocol on datagrams, connections
+    /// are closed at once.
     pub fn new(
         service: Arc<Service>,
         dialect: &'static Dialect,
         limits: SocketLimits,
-        share: Arc<Share>,
+        scheduler: Arc<FairScheduler>,
     ) -> Self {
         let calls = Arc::new(service.metrics().door(dialect.name));
-        Self { service, calls, dialect, limits: Arc::new(limits), share }
+        Self { service, calls, dialect, limits: Arc::new(limits), scheduler }
     }
 }
 
 impl Door for SocketDoor {
-    fn serve(&self, connection: Connection) -> BoxFuture<'static, ()> {
+    fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) =
             (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
         if let Err(error) = bound_buffers(&connection.stream) {
-            tracing::debug!(door = self.dialect.name, %peer, %error, "the send buffer keeps its size");
+            let door = self.dialect.name;
+            tracing::debug!(door, %peer, %error, "the send buffer keeps its size");
         }
-        let pace = Pace::new(Arc::clone(&self.share));
-        let mut member =
-            Member::new(Arc::clone(&self.service), Arc::clone(&self.calls), self.dialect, peer);
+        let budget = WorkBudget::new(Arc::clone(&self.scheduler));
+        let mut session = SocketSession::new(
+            Arc::clone(&self.service),
+            Arc::clone(&self.calls),
+            self.dialect,
+            peer,
+        );
         let serving: BoxFuture<'static, ()> = match self.dialect.transport {
             Transport::Tcp(open) => {
                 let codec = open();
                 Box::pin(async move {
-                    begin(&mut member).await;
-                    stream::serve(connection, codec, member, limits, pace).await;
+                    begin(&mut session).await;
+                    stream::serve(connection, codec, session, limits, budget).await;
                 })
             }
             Transport::WebSocket(open) => {
                 let codec = open();
                 Box::pin(async move {
-                    begin(&mut member).await;
-                    websocket::serve(connection, codec, member, limits, pace).await;
+                    begin(&mut session).await;
+                    websocket::serve(connection, codec, session, limits, budget).await;
                 })
             }
             Transport::Udp(_) => Box::pin(std::future::ready(())),
@@ -127,10 +132,10 @@ impl Door for SocketDoor {
     }
 }
 
-/// Opens the session of a client that its port names. Boxed: opening one may take a server's help,
-/// for which an idle connection keeps no room.
-fn begin(member: &mut Member) -> BoxFuture<'_, ()> {
-    Box::pin(member.begin())
+/// Opens the session of a client that is named by its port. Boxed: this may wait for the store's
+/// engine, and an idle connection should not keep the memory of that future.
+fn begin(session: &mut SocketSession) -> BoxFuture<'_, ()> {
+    Box::pin(session.begin())
 }
 
 fn bound_buffers(stream: &TcpStream) -> std::io::Result<()> {
@@ -138,28 +143,28 @@ fn bound_buffers(stream: &TcpStream) -> std::io::Result<()> {
     SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)
 }
 
-/// Runs one action; while it waits for somebody else, the connection's turn is another's.
-async fn run(member: &mut Member, action: Action, pace: &mut Pace) -> Answer {
-    // Boxed: it is large, and an idle connection has no room for it in its own future.
-    let mut running = Box::pin(member.run(action));
+/// Runs one action; the connection's permit is released if the action has to wait.
+async fn run(session: &mut SocketSession, action: Action, budget: &mut WorkBudget) -> ActionResult {
+    // Boxed, so that an idle connection's future has no room for this large one.
+    let mut running = Box::pin(session.run(action));
     match running.as_mut().now_or_never() {
         Some(answer) => answer,
         None => {
-            pace.pause();
+            budget.release();
             running.await
         }
     }
 }
 
-/// Says that nothing more comes, and waits until the client has closed too, or for [`LINGER`].
+/// Shuts down writing and waits until the client has closed too, for at most [`LINGER`].
 async fn close(mut stream: TcpStream) {
     let goodbye = async {
         stream.shutdown().await?;
-        // Not in the future, of which every connection keeps one.
+        // On the heap, since every connection's future would contain the buffer.
         let mut dropped = vec![0; 4 << 10];
         while stream.read(&mut dropped).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Whether it was heard is the client's affair.
+    // Errors are ignored: the connection ends anyway.
     let _ = timeout(LINGER, goodbye).await;
 }

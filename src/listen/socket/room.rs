@@ -1,20 +1,22 @@
-//! The room that a connection of `chat` is in.
+//! The room that a `chat` connection has joined.
 
 use std::future::poll_fn;
 
-use crate::dialect::codec::RoomEvent;
+use crate::dialect::codec::ChatEvent;
 use crate::model::request::Chat;
 use crate::model::{Error, Result, RoomName, Saying};
 use crate::service::{self, Caller, Conversation, Next, Service};
 
-/// What happens in the room, without what its own user does and what was before.
-pub(super) struct Room {
+/// Events of the room, except those that the connection's own user causes and those from before it
+/// joined.
+pub(super) struct JoinedRoom {
     conversation: Conversation,
-    /// Up to here, it is history: this protocol has none.
+    /// Sequence of the last event before the join. Earlier events are not shown: the protocol has
+    /// no history.
     joined_at: u64,
 }
 
-impl Room {
+impl JoinedRoom {
     /// Joins `lobby`.
     pub(super) async fn join(service: &Service, caller: &Caller) -> Result<Self> {
         let conversation =
@@ -23,18 +25,18 @@ impl Room {
         Ok(Self { conversation, joined_at })
     }
 
-    /// Says a line; waits while its user is over the rate.
-    pub(super) async fn say(&self, service: &Service, text: String) -> Result<()> {
+    /// Posts a line; waits while the user is over the rate limit.
+    pub(super) async fn post(&self, service: &Service, text: String) -> Result<()> {
         let saying = Saying::new(text, "")?;
-        // One turn is enough but for another stream of the same user, and this protocol's users
-        // have one each.
+        // One wait is usually enough. Only another stream of the same user can use up the rate
+        // meanwhile, and users of this protocol have one stream each.
         while let Err(wait) = service.may_say(&self.conversation.session.user) {
             tokio::time::sleep(wait).await;
         }
         self.conversation.membership.say(&saying).known().await.map(|_| ())
     }
 
-    /// What happens next that the client is to be told.
+    /// Returns the next event to show to the client.
     pub(super) async fn next(&mut self) -> Next<service::RoomEvent> {
         let own = self.conversation.session.user.id;
         loop {
@@ -52,24 +54,24 @@ impl Room {
     }
 }
 
-/// A happening in the words of the codecs.
-pub(super) fn told(next: &Next<service::RoomEvent>) -> RoomEvent<'_> {
+/// Converts an event to the codec's form.
+pub(super) fn to_chat_event(next: &Next<service::RoomEvent>) -> ChatEvent<'_> {
     let event = match next {
         Next::Gap { .. } => {
-            return RoomEvent::Notice("this connection reads too slowly; messages were left out");
+            return ChatEvent::Notice("this connection reads too slowly; messages were left out");
         }
         Next::Event(event) => &event.body,
     };
     match event {
-        service::RoomEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
-        service::RoomEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
+        service::RoomEvent::Joined(someone) => ChatEvent::Joined(&someone.user.name),
+        service::RoomEvent::Left(someone) => ChatEvent::Left(&someone.user.name),
         service::RoomEvent::Message { sender, text, .. } => {
-            RoomEvent::Message { user: &sender.user.name, text }
+            ChatEvent::Message { user: &sender.user.name, text }
         }
     }
 }
 
-/// The answer to a line of a connection that is in no room.
-pub(super) fn nowhere() -> Error {
+/// Returns the error for a message of a connection that has joined no room.
+pub(super) fn not_in_a_room() -> Error {
     Error::new(crate::model::Reason::RoomNotFound, "log in first")
 }

@@ -1,4 +1,4 @@
-//! A dialect on bare TCP.
+//! Protocols on bare TCP.
 
 use std::io;
 use std::sync::Arc;
@@ -10,141 +10,142 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::room::told;
-use super::share::Pace;
-use super::{Member, SocketLimits, close, run};
-use crate::dialect::codec::{Decoded, Input, Next, PIECE_BYTES, QUIET, StreamCodec};
-use crate::listen::Connection;
+use super::fair::WorkBudget;
+use super::room::to_chat_event;
+use super::{SocketLimits, SocketSession, close, run};
+use crate::dialect::codec::{AfterReply, Decoded, Input, PIECE_BYTES, QUIET, StreamCodec};
+use crate::listen::AcceptedConnection;
 
-/// The most that is read at a time.
+/// Maximum number of bytes per read.
 const READ_BYTES: usize = 8 << 10;
 
-/// How the work on what has come ended.
-enum After {
-    /// More must come; a pause may complete a request if `quiet`.
+/// Result of working on the input.
+enum WorkEnd {
+    /// More input is needed; a pause may complete a request if `quiet`.
     Wait { quiet: bool },
-    /// The client is told nothing more.
+    /// Close without a further reply.
     Drop,
-    /// The client has got its last reply.
+    /// Close after the last reply, which was sent.
     Close,
 }
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
-    connection: Connection,
+    connection: AcceptedConnection,
     codec: Box<dyn StreamCodec>,
-    member: Member,
+    session: SocketSession,
     limits: Arc<SocketLimits>,
-    pace: Pace,
+    budget: WorkBudget,
 ) {
     let now = Instant::now();
-    let mut talk = Talk {
+    let mut client = StreamConnection {
         connection,
         codec,
-        member,
-        pace,
+        session,
+        budget,
         input: BytesMut::new(),
         last_request: now,
         last_read: now,
     };
-    let (door, peer) = (talk.member.door(), talk.member.peer());
-    match talk.run(limits.idle).await {
-        // The session is over before the client can see that the connection is.
-        Ok(After::Close) => {
-            let Talk { connection, member, .. } = talk;
-            drop(member);
+    let (door, peer) = (client.session.door(), client.session.peer());
+    match client.run(limits.idle).await {
+        // The session ends before the client can see that the connection has ended.
+        Ok(WorkEnd::Close) => {
+            let StreamConnection { connection, session, .. } = client;
+            drop(session);
             close(connection.stream).await;
         }
-        Ok(After::Drop | After::Wait { .. }) => {}
+        Ok(WorkEnd::Drop | WorkEnd::Wait { .. }) => {}
         Err(error) => tracing::debug!(door, %peer, %error, "the connection failed"),
     }
 }
 
-struct Talk {
-    connection: Connection,
+struct StreamConnection {
+    connection: AcceptedConnection,
     codec: Box<dyn StreamCodec>,
-    member: Member,
-    pace: Pace,
-    /// Empty, it owns no memory: an idle connection holds no buffer.
+    session: SocketSession,
+    budget: WorkBudget,
+    /// Without memory when empty: an idle connection holds no buffer.
     input: BytesMut,
     last_request: Instant,
     last_read: Instant,
 }
 
-impl Talk {
-    async fn run(&mut self, idle: Option<Duration>) -> io::Result<After> {
+impl StreamConnection {
+    async fn run(&mut self, idle: Option<Duration>) -> io::Result<WorkEnd> {
         let mut event = Input::Bytes;
         loop {
             let quiet = match self.work(event).await? {
-                After::Wait { .. } if event == Input::End => return Ok(After::Close),
-                // A pause that completed nothing completes nothing when it goes on.
-                After::Wait { quiet } => quiet && event == Input::Bytes,
-                end @ (After::Drop | After::Close) => return Ok(end),
+                WorkEnd::Wait { .. } if event == Input::End => return Ok(WorkEnd::Close),
+                // A pause that completed no request completes none by lasting longer.
+                WorkEnd::Wait { quiet } => quiet && event == Input::Bytes,
+                end @ (WorkEnd::Drop | WorkEnd::Close) => return Ok(end),
             };
             if self.input.is_empty() {
                 self.input = BytesMut::new();
             }
             let end = idle.map(|idle| self.last_request + idle);
-            let over = self.member.end_of_session();
+            let over = self.session.end_of_session();
             event = tokio::select! {
                 biased;
-                () = self.connection.draining.cancelled() => return Ok(After::Close),
-                () = over => return Ok(After::Close),
-                read = read(&self.connection.stream, &mut self.input, &mut self.pace) => match read? {
-                    0 => Input::End,
-                    _ => Input::Bytes,
-                },
-                // From the last byte on: what others say in the room is no reason to wait longer.
+                () = self.connection.draining.cancelled() => return Ok(WorkEnd::Close),
+                () = over => return Ok(WorkEnd::Close),
+                read = read(&self.connection.stream, &mut self.input, &mut self.budget) => {
+                    if read? == 0 { Input::End } else { Input::Bytes }
+                }
+                // Counted from the last byte, so that events in the room do not extend the wait.
                 () = sleep_until(self.last_read + QUIET), if quiet => Input::Quiet,
-                next = self.member.next_event() => {
+                next = self.session.next_event() => {
                     let mut out = BytesMut::new();
-                    self.codec.event(told(&next), &mut out);
+                    self.codec.event(to_chat_event(&next), &mut out);
                     self.write(&out).await?;
                     continue;
                 }
-                () = until(end) => {
-                    tracing::debug!(door = self.member.door(), peer = %self.member.peer(), "closed: no request for too long");
-                    return Ok(After::Close);
+                () = sleep_until_some(end) => {
+                    let (door, peer) = (self.session.door(), self.session.peer());
+                    tracing::debug!(door, %peer, "closed: no request for too long");
+                    return Ok(WorkEnd::Close);
                 }
             };
             if event == Input::Bytes {
                 self.last_read = Instant::now();
-                self.connection.permit.spoke();
+                self.connection.permit.mark_active();
             }
         }
     }
 
-    /// Answers every request that is complete.
-    async fn work(&mut self, event: Input) -> io::Result<After> {
+    /// Answers all complete requests.
+    async fn work(&mut self, event: Input) -> io::Result<WorkEnd> {
         loop {
-            self.pace.before(self.input.len()).await?;
+            self.budget.before_decode(self.input.len()).await?;
             match self.codec.decode(&mut self.input, event) {
-                Decoded::Pending { quiet } => return Ok(After::Wait { quiet }),
-                Decoded::Close => return Ok(After::Drop),
+                Decoded::Pending { quiet } => return Ok(WorkEnd::Wait { quiet }),
+                Decoded::Close => return Ok(WorkEnd::Drop),
                 Decoded::Request => {}
             }
             let next = self.answer().await?;
             self.last_request = Instant::now();
-            if next == Next::Close
-                || self.member.is_over()
+            if next == AfterReply::Close
+                || self.session.is_over()
                 || self.connection.draining.is_cancelled()
             {
-                return Ok(After::Close);
+                return Ok(WorkEnd::Close);
             }
-            // Many requests in one segment leave the thread to others in between.
-            self.pace.end().await?;
+            // Lets other connections run between the many requests of one segment.
+            self.budget.end_request().await?;
         }
     }
 
-    async fn answer(&mut self) -> io::Result<Next> {
+    async fn answer(&mut self) -> io::Result<AfterReply> {
         let mut out = BytesMut::new();
         while let Some(action) = self.codec.next(&mut out) {
             let before = out.len();
-            let answer = run(&mut self.member, action, &mut self.pace).await;
+            let answer = run(&mut self.session, action, &mut self.budget).await;
             self.codec.answer(answer, &mut out);
-            self.pace.step(out.len().saturating_sub(before)).await?;
+            self.budget.step(out.len().saturating_sub(before)).await?;
             if out.len() >= PIECE_BYTES {
-                // Who does not read what it asked for gets no more made.
+                // Waits for the client: no more of the reply is produced for one that does not
+                // read.
                 self.write(&out).await?;
                 out.clear();
             }
@@ -158,19 +159,23 @@ impl Talk {
         if out.is_empty() {
             return Ok(());
         }
-        let share = self.pace.share();
-        share.send(out.len(), &mut self.pace, self.connection.stream.write_all(out)).await
+        let scheduler = self.budget.scheduler();
+        scheduler.send(out.len(), &mut self.budget, self.connection.stream.write_all(out)).await
     }
 }
 
-/// Reads what has come; 0 is the end. Takes memory only when there is something, and rests when
-/// there is nothing.
-async fn read(stream: &TcpStream, input: &mut BytesMut, pace: &mut Pace) -> io::Result<usize> {
+/// Reads available bytes; 0 is the end of input. The buffer is allocated only when there are bytes
+/// to read.
+async fn read(
+    stream: &TcpStream,
+    input: &mut BytesMut,
+    budget: &mut WorkBudget,
+) -> io::Result<usize> {
     loop {
         match stream.readable().now_or_never() {
             Some(ready) => ready?,
             None => {
-                pace.rest();
+                budget.reset();
                 stream.readable().await?;
             }
         }
@@ -182,7 +187,7 @@ async fn read(stream: &TcpStream, input: &mut BytesMut, pace: &mut Pace) -> io::
     }
 }
 
-async fn until(end: Option<Instant>) {
+async fn sleep_until_some(end: Option<Instant>) {
     match end {
         Some(end) => sleep_until(end).await,
         None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! A dialect on a WebSocket.
+//! Protocols on WebSocket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,58 +13,60 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::handshake::{Shaken, shake};
-use super::share::Pace;
-use super::{LINGER, Member, SocketLimits, close, run};
+use super::fair::WorkBudget;
+use super::handshake::{Handshake, accept};
+use super::{LINGER, SocketLimits, SocketSession, close, run};
 use crate::dialect::codec::{
-    self, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Next, Payload,
+    self, AfterReply, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Payload,
 };
-use crate::listen::Connection;
+use crate::listen::AcceptedConnection;
 use crate::model::Reply;
 
-/// Above what a codec takes, so that the codec answers what is too long; beyond this the connection
-/// is closed unread.
-const MOST_RECEIVED: usize = 4 * MAX_MESSAGE_BYTES;
-/// One reply, which may be a little longer than its limit, and the control messages beside it.
-const MOST_UNSENT: usize = 2 * MAX_REPLY_BYTES;
-/// Beside the close code for it.
+/// Maximum size of a received message in bytes. Larger than the codecs' limit, so that the codec
+/// can answer a message over it; beyond this the connection is closed.
+const MAX_RECEIVED_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
+/// Size of the write buffer in bytes: one reply, which may be slightly over its limit, and control
+/// messages.
+const MAX_WRITE_BUFFER: usize = 2 * MAX_REPLY_BYTES;
+/// Reason sent with the close code for messages over the limit.
 const TOO_LONG: &str = "the message is too long";
-/// An idle connection's buffer.
+/// Read buffer of an idle connection, in bytes.
 const READ_BUFFER: usize = 4 << 10;
-
-type Socket = WebSocketStream<TcpStream>;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
-    connection: Connection,
+    connection: AcceptedConnection,
     codec: Box<dyn MessageCodec>,
-    member: Member,
+    session: SocketSession,
     limits: Arc<SocketLimits>,
-    pace: Pace,
+    budget: WorkBudget,
 ) {
-    let Connection { stream, peer, permit, draining, .. } = connection;
-    let door = member.door();
-    let shaking = timeout(limits.handshake, shake(stream, &limits.allow_origins, config()));
+    let AcceptedConnection { stream, peer, permit, draining, .. } = connection;
+    let door = session.door();
+    let handshake = timeout(limits.handshake, accept(stream, &limits.allow_origins, config()));
     let socket = tokio::select! {
-        shaken = shaking => match shaken {
-            Ok(Shaken::Open(socket)) => *socket,
-            Ok(Shaken::Refused(stream)) => {
+        outcome = handshake => match outcome {
+            Ok(Handshake::Accepted(socket)) => *socket,
+            Ok(Handshake::Refused(stream)) => {
                 tracing::debug!(door, %peer, "the WebSocket handshake failed");
                 return close(stream).await;
             }
-            Err(_) => return tracing::debug!(door, %peer, "closed: no handshake within {:?}", limits.handshake),
+            Err(_) => {
+                let within = limits.handshake;
+                return tracing::debug!(door, %peer, "closed: no handshake within {within:?}");
+            }
         },
         () = draining.cancelled() => return,
     };
-    permit.spoke();
-    let mut talk = Talk { socket, codec, member, pace };
-    let close_with = match talk.run(&limits, &draining).await {
+    permit.mark_active();
+    let mut client = WebSocketConnection { socket, codec, session, budget };
+    let close_with = match client.run(&limits, &draining).await {
         Ok(close_with) => Some(close_with),
         Err(error) => {
             tracing::debug!(door, %peer, %error, "the connection ended");
             #[allow(clippy::wildcard_enum_match_arm, reason = "all others leave nobody to tell")]
             match error {
-                // The client said so first, and was answered.
+                // The client closed first, and was answered.
                 Error::ConnectionClosed => None,
                 Error::Capacity(_) => Some((CloseCode::Size, TOO_LONG)),
                 Error::Utf8(_) => Some((CloseCode::Invalid, "a text message must be UTF-8")),
@@ -73,18 +75,18 @@ pub(super) async fn serve(
             }
         }
     };
-    let Talk { mut socket, member, .. } = talk;
-    drop(member);
+    let WebSocketConnection { mut socket, session, .. } = client;
+    drop(session);
     if let Some((code, reason)) = close_with {
         let goodbye = async {
             socket.close(Some(CloseFrame { code, reason: reason.into() })).await?;
-            // Until the client has said the same, and closed.
+            // Until the client has sent its close frame and closed.
             while let Some(message) = socket.next().await {
                 message?;
             }
             Ok::<_, Error>(())
         };
-        // Whether it was heard is the client's affair.
+        // Errors are ignored: the connection ends anyway.
         let _ = timeout(LINGER, goodbye).await;
     }
     close(socket.into_inner()).await;
@@ -94,48 +96,53 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(MOST_UNSENT)
-        .max_message_size(Some(MOST_RECEIVED))
-        .max_frame_size(Some(MOST_RECEIVED))
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(Some(MAX_RECEIVED_BYTES))
+        .max_frame_size(Some(MAX_RECEIVED_BYTES))
 }
 
-struct Talk {
-    socket: Socket,
+struct WebSocketConnection {
+    socket: WebSocketStream<TcpStream>,
     codec: Box<dyn MessageCodec>,
-    member: Member,
-    pace: Pace,
+    session: SocketSession,
+    budget: WorkBudget,
 }
 
-impl Talk {
-    /// Until one side ends it: what to close it with.
+impl WebSocketConnection {
+    /// Runs the connection until one side ends it, and returns the close code and reason to send.
     async fn run(
         &mut self,
         limits: &SocketLimits,
         draining: &CancellationToken,
     ) -> Result<(CloseCode, &'static str), Error> {
         let mut last_request = Instant::now();
-        let mut silence = Silence::new(limits);
+        let mut ping_timer = PingTimer::new(limits);
         loop {
-            let idle = limits.idle.map_or_else(far_away, |idle| last_request + idle);
+            let idle = limits.idle.map_or_else(far_future, |idle| last_request + idle);
             let message = tokio::select! {
                 biased;
-                () = draining.cancelled() => return Ok((CloseCode::Away, "the server is shutting down")),
-                message = next_message(&mut self.socket, &mut self.pace) => message.ok_or(Error::ConnectionClosed)??,
-                () = sleep_until(silence.end) => {
-                    if silence.pinged {
+                () = draining.cancelled() => {
+                    return Ok((CloseCode::Away, "the server is shutting down"));
+                }
+                message = next_message(&mut self.socket, &mut self.budget) => {
+                    message.ok_or(Error::ConnectionClosed)??
+                }
+                () = sleep_until(ping_timer.end) => {
+                    if ping_timer.pinged {
                         return Ok((CloseCode::Away, "no answer to a ping"));
                     }
-                    silence.ping();
+                    ping_timer.ping();
                     self.send(Message::Ping(Bytes::new())).await?;
                     continue;
                 }
                 () = sleep_until(idle) => return Ok((CloseCode::Normal, "no request for too long")),
             };
-            silence = Silence::new(limits);
+            ping_timer = PingTimer::new(limits);
             let next = match &message {
                 Message::Text(text) => self.answer(Payload::Text(text.as_str())).await?,
                 Message::Binary(bytes) => self.answer(Payload::Binary(bytes)).await?,
-                // The library answers both; the end of the stream comes behind a close.
+                // The library answers pings and close frames; the end of the stream follows a close
+                // frame.
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
                     continue;
                 }
@@ -144,20 +151,20 @@ impl Talk {
             if message.len() > MAX_MESSAGE_BYTES {
                 return Ok((CloseCode::Size, TOO_LONG));
             }
-            if next == Next::Close || self.member.is_over() {
+            if next == AfterReply::Close || self.session.is_over() {
                 return Ok((CloseCode::Normal, ""));
             }
-            self.pace.end().await?;
+            self.budget.end_request().await?;
         }
     }
 
-    async fn answer(&mut self, message: Payload<'_>) -> Result<Next, Error> {
-        self.pace.before(message.as_bytes().len()).await?;
+    async fn answer(&mut self, message: Payload<'_>) -> Result<AfterReply, Error> {
+        self.budget.before_decode(message.as_bytes().len()).await?;
         if self.codec.decode(message) == Decoded::Close {
-            return Ok(Next::Close);
+            return Ok(AfterReply::Close);
         }
         while let Some(action) = self.codec.next() {
-            let answer = run(&mut self.member, action, &mut self.pace).await;
+            let answer = run(&mut self.session, action, &mut self.budget).await;
             let grown = match &answer {
                 Ok(Some(Reply::Get(entry) | Reply::GetOther(entry))) => {
                     entry.value.as_bytes().len()
@@ -165,7 +172,7 @@ impl Talk {
                 Ok(_) | Err(_) => 0,
             };
             self.codec.answer(answer);
-            self.pace.step(grown).await?;
+            self.budget.step(grown).await?;
         }
         let (reply, next) = self.codec.finish();
         match reply {
@@ -179,29 +186,32 @@ impl Talk {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
-        let share = self.pace.share();
-        share.send(message.len(), &mut self.pace, self.socket.send(message)).await
+        let scheduler = self.budget.scheduler();
+        scheduler.send(message.len(), &mut self.budget, self.socket.send(message)).await
     }
 }
 
-/// The next message; a connection whose client has said nothing yet rests.
-async fn next_message(socket: &mut Socket, pace: &mut Pace) -> Option<Result<Message, Error>> {
+/// Returns the next message; the budget is reset if the client has sent none yet.
+async fn next_message(
+    socket: &mut WebSocketStream<TcpStream>,
+    budget: &mut WorkBudget,
+) -> Option<Result<Message, Error>> {
     let mut next = socket.next();
     if let Some(message) = (&mut next).now_or_never() {
         return message;
     }
-    pace.rest();
+    budget.reset();
     next.await
 }
 
-/// How long the client may say nothing.
-struct Silence {
+/// Deadline for the client's next message.
+struct PingTimer {
     end: Instant,
     pinged: bool,
     pong_within: Duration,
 }
 
-impl Silence {
+impl PingTimer {
     fn new(limits: &SocketLimits) -> Self {
         Self {
             end: Instant::now() + limits.ping_after,
@@ -215,7 +225,7 @@ impl Silence {
     }
 }
 
-/// An instant that does not come in a connection's life.
-fn far_away() -> Instant {
+/// Returns an instant beyond the life of any connection.
+fn far_future() -> Instant {
     Instant::now() + Duration::from_secs(365 * 86_400)
 }

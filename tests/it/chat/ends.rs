@@ -1,4 +1,4 @@
-//! How streams end.
+//! The ends of streams.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn an_open_stream_keeps_its_session() {
     let ann = sign_in(people.client(Who::Nobody), "ann").await;
     let mut talk = Talk::join(&ann, "r", None).await;
     talk.hear_all(2).await;
-    // Ten heartbeats take five times as long as the session lives without use.
+    // Ten heartbeats take five times as long as an unused session lives.
     for _ in 0..10 {
         assert_eq!(in_words(&talk.next().await), "heartbeat");
     }
@@ -85,7 +85,7 @@ async fn an_old_connection_ends_its_streams_and_the_next_one_goes_on() {
                     if let Some(v1::chat_response::Event::Message(message)) = response.event {
                         heard.push(message.text.parse::<u32>().unwrap());
                     }
-                    // One more for each response: some fall between two streams.
+                    // One more for each response, so that some fall between two streams.
                     let number = sent.to_string();
                     if send(other, "r", &number, &number).await.is_ok() {
                         sent += 1;

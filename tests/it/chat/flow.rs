@@ -1,4 +1,4 @@
-//! History, resuming, slow readers, and those who talk too much.
+//! History, resuming, slow readers, and users over the rate limit.
 
 use kvrpc::model::Reason;
 use kvrpc::pb::v1::chat_response::Event;
@@ -25,7 +25,7 @@ async fn who_joins_gets_the_history_and_who_comes_back_what_it_missed() {
     let welcome = ann.try_next().await.unwrap().unwrap();
     assert_eq!(welcome.position, after, "a stream stands where it goes on");
     let mut heard = ann.hear_all(3).await;
-    // Whether the stream that was dropped had left before the message is the network's affair.
+    // The dropped stream's leave may come before or after the message.
     heard.sort();
     assert_eq!(heard, ["+guest", "-guest", "other: 5"]);
     for text in ["6", "7", "8", "9"] {
@@ -39,13 +39,13 @@ async fn who_joins_gets_the_history_and_who_comes_back_what_it_missed() {
     assert_eq!(ann.hear_all(3).await[1..], ["gap", "other: 7"]);
 }
 
-/// A stream that nobody reads gets a gap, and nobody else notices: the server keeps what the room
-/// keeps, and one buffer of that stream.
+/// A stream that is not read gets a gap and does not affect the others: the server keeps the room's
+/// history and one buffer for that stream.
 #[tokio::test]
 async fn a_slow_reader_is_told_and_delays_nobody() {
     const MESSAGES: usize = 900;
     let people = People::with("[limits]\nroom-history = 20\n").await;
-    // A connection of its own, whose windows are small.
+    // A separate connection with small windows.
     let endpoint = Endpoint::from_shared(format!("http://{}", people.server.grpc())).unwrap();
     let endpoint =
         endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
@@ -91,7 +91,7 @@ async fn who_talks_too_much_is_not_read() {
     for number in 0..8 {
         assert_eq!(ann.hear_all(2).await, ["guest: text".to_owned(), format!("ack {number}")]);
     }
-    // Five more than the three at once, 50 ms each; and nothing was refused.
+    // Five more than the burst of three, 50 ms each; none was refused.
     assert!(started.elapsed().as_millis() >= 200, "{:?}", started.elapsed());
     let refused = loop {
         if let Err(refused) = send(guest, "", "text", "").await {

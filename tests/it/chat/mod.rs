@@ -43,7 +43,7 @@ async fn those_in_a_room_hear_each_other() {
         (ann.hear().await, bob.hear().await),
         ("adam: from outside".to_owned(), "adam: from outside".to_owned())
     );
-    // Its side ended, it has left; the others hear it.
+    // Bob has left once his side ended, and the others are told.
     bob.say("bye", "2").await;
     bob.finish();
     assert_eq!(bob.hear_all(2).await, ["other: bye", "ack 2"]);

@@ -1,4 +1,4 @@
-//! A client of the chat.
+//! A chat client.
 
 use kvrpc::pb::v1::chat_service_client::ChatServiceClient;
 use kvrpc::pb::v1::{self, chat_request::Request, chat_response::Event};
@@ -11,10 +11,10 @@ use crate::harness::within;
 
 /// An open Chat stream.
 pub(crate) struct Talk {
-    /// Dropped, the client has ended its side.
+    /// Dropping it ends the client's side.
     requests: Option<mpsc::Sender<v1::ChatRequest>>,
     responses: Streaming<v1::ChatResponse>,
-    /// The highest position seen.
+    /// Highest position seen.
     pub(crate) position: Option<v1::Position>,
 }
 
@@ -53,7 +53,7 @@ impl Talk {
         self.requests = None;
     }
 
-    /// The next response; `None`: the stream has ended well.
+    /// Returns the next response, or `None` once the stream has ended without an error.
     pub(crate) async fn try_next(&mut self) -> Result<Option<v1::ChatResponse>, Status> {
         let response = within("a response comes", self.responses.message()).await?;
         if let Some(position) = response.as_ref().and_then(|response| response.position)
@@ -66,12 +66,12 @@ impl Talk {
         Ok(response)
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) async fn next(&mut self) -> Event {
         self.try_next().await.unwrap().expect("the stream has ended").event.unwrap()
     }
 
-    /// The next event in words, heartbeats left out.
+    /// Returns the next event as text, skipping heartbeats.
     pub(crate) async fn hear(&mut self) -> String {
         loop {
             let event = self.next().await;
@@ -81,7 +81,7 @@ impl Talk {
         }
     }
 
-    /// The next events in words.
+    /// Returns the next events as text.
     pub(crate) async fn hear_all(&mut self, count: usize) -> Vec<String> {
         let mut heard = Vec::new();
         for _ in 0..count {
@@ -90,7 +90,7 @@ impl Talk {
         heard
     }
 
-    /// How the stream ends, after what last event.
+    /// Returns the last event before the end of the stream, and its final status.
     pub(crate) async fn end(&mut self) -> (Option<Event>, Result<(), Failure>) {
         let mut last = None;
         loop {
@@ -103,7 +103,7 @@ impl Talk {
     }
 }
 
-/// An event in words.
+/// Returns an event as text.
 pub(crate) fn in_words(event: &Event) -> String {
     let name = |user: &Option<v1::User>| user.as_ref().unwrap().name.clone();
     match event {

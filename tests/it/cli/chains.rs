@@ -1,4 +1,4 @@
-//! Chains of commands, and what they print.
+//! Chains of commands and their output.
 
 use std::io::{BufRead, BufReader};
 
@@ -23,7 +23,7 @@ async fn the_transcript_of_the_first_clients() {
 async fn one_after_another() {
     let server = Server::start().await;
     let cli = Cli::new(&server, "anuran");
-    // On one store, in this order.
+    // All on one store, in this order.
     for (line, code, stdout, stderr) in [
         ("put city Kolkata", 0, "", ""),
         ("get city", 0, "Kolkata\n", ""),
@@ -106,7 +106,7 @@ async fn values_come_from_where_they_are_said_to_be() {
         let error = cli.run(line).error(code);
         assert!(error.starts_with(want), "{line}: {error}");
     }
-    // Nothing of a chain runs when a value cannot be had.
+    // Nothing of a chain runs when a value cannot be read.
     cli.run("put first 1 put second @nowhere").error(2);
     assert_eq!(cli.run("get first").text(), "<blank>\n");
 }
@@ -198,7 +198,7 @@ async fn a_listing_is_whole_and_sorted_and_its_reader_may_leave() {
     let want: Vec<String> = (0..2_500).map(|n| format!("{n:05}{padding}")).collect();
     assert_eq!(keys.lines().collect::<Vec<_>>(), want);
 
-    // More than a pipe holds: the writer learns that nobody reads any more.
+    // More than a pipe holds, so the writer notices that the reader is gone.
     let mut child = cli.command(["keys"]).spawn().unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();

@@ -10,7 +10,7 @@ use expectrl::{ControlCode, Expect as _};
 use super::{ADAM, Cli};
 use crate::harness::{PATIENCE, Server};
 
-/// A program that goes on until it is told to end. Dropped, it is killed.
+/// A program that runs until it is told to end; killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -20,7 +20,7 @@ impl Drop for Running {
     }
 }
 
-/// What a program writes, line by line, as it comes.
+/// Returns the lines that a program writes, as they arrive.
 fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (line, lines) = channel();
     thread::spawn(move || {
@@ -40,7 +40,7 @@ async fn a_script_talks_line_by_line() {
     let text = ann.run_with_input("chat tea", b"hello\n\n//join me\nlast, without an end").ok();
     assert_eq!(text, "ann: hello\nann: /join me\nann: last, without an end\n");
     let bob = Cli::new(&server, "bob");
-    // The history, then what bob says; nothing of it is an order, to a pipe neither.
+    // The history, then bob's message; none of it contains control characters, not even on a pipe.
     let text = bob.run_with_input("chat tea", b"\x1b[2Jhi\n/quit\nnever\n").ok();
     assert_eq!(text, "ann: hello\nann: /join me\nann: last, without an end\nbob: \\u{1b}[2Jhi\n");
     let json = bob.run_with_input("-o jsonl chat tea", b"").ok();
@@ -71,7 +71,7 @@ async fn people_talk_at_their_terminals() {
     two.expect(": good morning").unwrap();
     one.send_line("/who").unwrap();
     one.expect("here: ann, bob").unwrap();
-    // Orders from another do not reach the terminal.
+    // Another user's control sequences do not reach the terminal.
     bob.run_with_input("chat", b"\x1b]0;owned\x07\n").ok();
     one.expect(": \\u{1b}]0;owned\\u{7}").unwrap();
     two.send_line("/join tea").unwrap();
@@ -98,14 +98,14 @@ async fn a_lost_connection_is_taken_up_where_it_was() {
     let lines = lines_of(chat.0.stdout.take().unwrap());
     let notices = lines_of(chat.0.stderr.take().unwrap());
     let mut stdin = chat.0.stdin.take().unwrap();
-    // A message before and after each of two connections' ends.
+    // A message before and after the end of each of two connections.
     for number in 0..3 {
         writeln!(stdin, "message {number}").unwrap();
         assert_eq!(next(&lines), format!("ann: message {number}"));
         assert!(next(&notices).ends_with("connecting again -"));
     }
     drop(stdin);
-    // Its end closes the output.
+    // The end of the program closes its output.
     assert!(lines.recv_timeout(PATIENCE).is_err(), "nothing comes twice");
     assert!(chat.0.wait().unwrap().success());
 }
@@ -117,7 +117,7 @@ async fn a_watch_prints_changes_as_they_are_made() {
     ann.run("put before 1").ok();
     let mut watch = Running(ann.command(["-o", "jsonl", "watch", "c"]).spawn().unwrap());
     let lines = lines_of(watch.0.stdout.take().unwrap());
-    // Until the watch has begun, changes are not its own: so one is made again and again.
+    // Changes before the watch has started are not shown, so one is made repeatedly.
     let started = std::time::Instant::now();
     let first = loop {
         ann.run("put city Kolkata").ok();

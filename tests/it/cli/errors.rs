@@ -1,4 +1,4 @@
-//! What goes wrong on the way to a server, and which step comes next.
+//! Errors on the way to a server, and the next step that each message suggests.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Runs it beside what the test does meanwhile.
+/// Runs the command line while the test goes on.
 async fn beside(cli: Cli, line: &'static str) -> (Cli, Ran) {
     within(
         "the command ends",
@@ -170,8 +170,8 @@ async fn a_healthy_server_passes_every_check() {
     }
 }
 
-/// The connection is lost after the server wrote, and before the client learned of it: the same
-/// request goes out again, and is answered as the first one was.
+/// The connection is lost after the server's write and before the client learns of it. The same
+/// request is sent again and gets the first answer.
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_done_once() {
     let server = Server::start().await;
@@ -193,7 +193,7 @@ async fn a_write_whose_answer_was_lost_is_done_once() {
     });
     eventually("the server has written", || async { direct.run("get city").text() == "Kolkata\n" })
         .await;
-    // Both connections end here; nothing of the answer has reached the client.
+    // Both connections end here, and no part of the answer has reached the client.
     forwarding.abort();
     drop((_to_client, _from_server));
 

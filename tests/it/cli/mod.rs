@@ -23,14 +23,14 @@ const ADAM: &str = "[users.adam]\n\
     password = \"$argon2id$v=19$m=19456,t=2,p=1$dFazkA1LQH/Dw+uIgwJRvQ$fWLXQpd3RDujd6zzF+hj+0iiGdMXiBnPS1cUHpotHWU\"\n\
     role = \"manager\"\n";
 
-/// A person with a command line: a name, a home, and a server.
+/// A user with a command line: a name, a home directory and a server.
 pub(crate) struct Cli {
     home: TempDir,
     server: String,
     user: String,
 }
 
-/// How a command ended, and what it printed.
+/// Exit code and output of a command.
 pub(crate) struct Ran {
     code: Option<i32>,
     stdout: Vec<u8>,
@@ -46,7 +46,7 @@ impl Cli {
         Self { home: TempDir::new().unwrap(), server: server.into(), user: user.to_owned() }
     }
 
-    /// The program, with nothing of the environment that the tests happen to run in.
+    /// Returns the program's command with an empty environment.
     fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-cli"));
         command.env_clear().current_dir(&self.home);
@@ -58,7 +58,7 @@ impl Cli {
         command
     }
 
-    /// Runs words that blanks part.
+    /// Runs the words of a line, split at blanks.
     pub(crate) fn run(&self, line: &str) -> Ran {
         finish(self.command(line.split_whitespace()).spawn().unwrap(), b"")
     }
@@ -86,14 +86,14 @@ impl Ran {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// The output of a command that must have gone well.
+    /// Returns the output of a command that must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.text());
         String::from_utf8(self.stdout).unwrap()
     }
 
-    /// The error of a command that must have failed with this code, without the word before it.
+    /// Returns the error of a command that must have failed with this code, without its first word.
     #[track_caller]
     fn error(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.text(), self.stderr);
@@ -101,7 +101,7 @@ impl Ran {
     }
 }
 
-/// Feeds a program and waits for its end, reading both outputs meanwhile.
+/// Writes to a program's input and waits for its end, reading both outputs meanwhile.
 fn finish(mut child: Child, stdin: &[u8]) -> Ran {
     let mut stderr = child.stderr.take().unwrap();
     let errors = thread::spawn(move || {
@@ -110,7 +110,7 @@ fn finish(mut child: Child, stdin: &[u8]) -> Ran {
         text
     });
     if let Some(mut pipe) = child.stdin.take() {
-        // A program that reads nothing may be gone by now.
+        // A program that does not read may have ended already.
         let _ = pipe.write_all(stdin);
     }
     let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! Sessions: opened by themselves, kept, renewed, given, ended.
+//! Sessions: opened automatically, kept, renewed, passed on, ended.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ impl Cli {
 async fn a_session_is_kept_privately_and_used_again() {
     let server = Server::start().await;
     let cli = Cli::new(&server, "anuran");
-    // What needs no session opens none.
+    // Commands without a need for a session open none.
     cli.run("now info calc 1 + 1").ok();
     assert_eq!(cli.cached(), Vec::<PathBuf>::new());
     let token = cli.token();
@@ -38,7 +38,7 @@ async fn a_session_is_kept_privately_and_used_again() {
     cli.run("put city Kolkata signout").ok();
     assert_eq!(cli.cached(), Vec::<PathBuf>::new());
     assert_ne!(cli.token(), token);
-    // The store went with the session.
+    // The store was removed with the session.
     assert_eq!(cli.run("get city").text(), "<blank>\n");
 }
 

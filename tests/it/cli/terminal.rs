@@ -1,4 +1,4 @@
-//! The command line at a terminal: the prompt, the password, and what may be shown there.
+//! The command line on a terminal: the prompt, the password, and safe output.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::{ADAM, Cli};
 use crate::harness::{PATIENCE, Server};
 
 impl Cli {
-    /// Runs it with a terminal in place of all three of its streams.
+    /// Runs the program with a terminal for all three of its streams.
     pub(super) fn at_terminal(&self, line: &str) -> OsSession {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kvrpc-cli"));
         command
@@ -28,7 +28,7 @@ impl Cli {
     }
 }
 
-/// Waits for the end; returns what was shown until then, and the exit code.
+/// Waits for the end; returns the remaining output and the exit code.
 pub(super) fn rest(mut session: OsSession) -> (String, i32) {
     let shown = session.expect(Eof).unwrap();
     let shown = String::from_utf8_lossy(shown.as_bytes()).into_owned();
@@ -46,24 +46,24 @@ async fn the_prompt_edits_completes_and_remembers() {
     session.send_line("put capital 'New Delhi' get capital").unwrap();
     session.expect("\r\nNew Delhi\r\n").unwrap();
     session.expect("kvrpc> ").unwrap();
-    // A command, completed.
+    // Completion of a command.
     session.send("whoa\t").unwrap();
     session.expect("whoami").unwrap();
     session.send_line("").unwrap();
     session.expect("anuran (guest)").unwrap();
     session.expect("kvrpc> ").unwrap();
-    // A key that lives on the server, completed.
+    // Completion of a key that exists on the server.
     session.send("get cap\t").unwrap();
     session.expect("get capital").unwrap();
     session.send_line("").unwrap();
     session.expect("\r\nNew Delhi\r\n").unwrap();
     session.expect("kvrpc> ").unwrap();
-    // An error ends its line, Ctrl-C clears one.
+    // An error ends its line, and Ctrl-C clears one.
     session.send_line("gett capital").unwrap();
     session.expect("error: `gett` is no command; did you mean `get`?").unwrap();
     session.expect("kvrpc> ").unwrap();
     session.send("put lost 1").unwrap();
-    // Shown to its end: the prompt that comes next is a new one.
+    // Shown to its end, so that the next prompt is a new one.
     session.expect("put lost 1").unwrap();
     session.send(ControlCode::EndOfText).unwrap();
     session.expect("kvrpc> ").unwrap();

@@ -1,4 +1,4 @@
-//! The command line at the doors of the older protocols.
+//! The command line over the legacy protocols.
 
 use std::net::SocketAddr;
 
@@ -119,7 +119,7 @@ async fn a_value_that_is_no_word_goes_where_the_dialect_can_carry_it() {
 #[tokio::test]
 async fn refusals_end_as_they_do_over_grpc() {
     let server = server("managers").await;
-    // A user that is there, and stays.
+    // A user that stays signed in.
     let eve = Cli::new(&server, "eve");
     assert_eq!(eve.run("put city Delhi").ok(), "");
     for (dialect, line, code, part) in [
@@ -164,7 +164,7 @@ async fn refusals_end_as_they_do_over_grpc() {
         let error = cli.run(&format!("--via {dialect} {line}")).error(code);
         assert!(error.contains(part), "{dialect}: {line}: {error}");
     }
-    // What was refused left no trace.
+    // Refused commands have changed nothing.
     assert_eq!(eve.run("get city").ok(), "Delhi\n");
 }
 
@@ -255,7 +255,7 @@ async fn both_sides_are_shown_and_no_password() {
         "{}",
         ran.stderr
     );
-    // What others stored goes to no terminal as it is.
+    // Values stored by others are escaped on a terminal.
     let eve = Cli::new(&server, "eve");
     assert_eq!(eve.run_words(&["put", "bad", "\x1b[2J\n\u{202e}x"]).ok(), "");
     let ran = cli.run("-v --via text --password-file password auth adam getother eve bad");
@@ -279,7 +279,7 @@ async fn the_form_of_the_first_clients_finds_out_what_is_spoken() {
         let ran = cli.run(&format!("127.0.0.1 {} {line}", address.port()));
         assert_eq!((ran.text(), ran.code, ran.stderr.as_str()), (out, Some(code), ""), "{door}");
     }
-    // Nothing of what finds out runs there: the door knows no user that was not one of the two
+    // Detection of the protocol signs no user in: the server has no guests except those of the
     // connections above.
     let port = server.addresses.of("text").unwrap().port();
     cli.write("password", "bill\n");
@@ -336,7 +336,7 @@ async fn people_talk_by_the_chat_door() {
     assert_eq!(heard, "rwitick has joined the chat.\nrwitick: hello\nrwitick has left the chat.\n");
 }
 
-/// A peer that answers each connection so, and then says nothing more.
+/// Starts a peer that sends `answer` on each connection and then stays silent.
 async fn peer(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A backup of every node, and a new cluster from it: by the steps of docs/cluster.md.
+//! A backup of every node and a new cluster from it, by the steps of docs/cluster.md.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +20,7 @@ async fn front(url: &str) -> Server {
     Server::builder().flag("--store", url).toml(&accounts()).start().await
 }
 
-/// All that a user has: its entries with their revisions, and where its store stands.
+/// Returns a user's entries with their revisions, and the position of its store.
 async fn all_of(user: &Raw) -> (Vec<v1::Entry>, Option<v1::Position>) {
     let request = prost::Message::encode_to_vec(&v1::ScanRequest::default());
     let (mut entries, mut position) = (Vec::new(), None);
@@ -39,7 +39,7 @@ fn redis_cli(arguments: &[&str]) -> String {
     told
 }
 
-/// A new cluster of as many masters as there are files, each with a replica.
+/// Starts a new cluster with a master for each file, each with a replica.
 fn restore(files: &[PathBuf]) -> RedisCluster {
     let start =
         || RedisProcess::start(&[&RedisCluster::SETTINGS[..], &["--appendonly", "no"]].concat());
@@ -123,7 +123,7 @@ async fn a_cluster_comes_back_from_its_backup() {
     let exported = exported.run("export").ok();
 
     let files = tempfile::TempDir::new().unwrap();
-    // Then the slots are no longer where a new cluster has them.
+    // After this, the slots are not where a new cluster has them.
     let masters = old.role("master");
     let id = |at: usize| masters[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
     let address = format!("127.0.0.1:{}", masters[0].port);

@@ -1,4 +1,4 @@
-//! Writers whose every write is made until it is acknowledged, and what came of that.
+//! Writers that repeat each write until it is acknowledged, and the check of the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tonic::transport::Channel;
 use crate::grpc::raw::Raw;
 use crate::harness::within;
 
-/// Large: small values reach the replicas before anything can go wrong.
+/// Large, because small values reach the replicas before a fault can matter.
 const VALUE_BYTES: usize = 8 << 10;
-/// How many keys each writer has.
+/// Number of keys per writer.
 const KEYS: u64 = 20;
-/// What one try may take.
+/// Maximum duration of one attempt.
 const TRY: Duration = Duration::from_secs(5);
 
-/// What the writers saw so far.
+/// Observations of the writers.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) acknowledged: AtomicU64,
-    /// Tries that failed, by code and reason.
+    /// Failed attempts, by code and reason.
     pub(super) failures: Mutex<BTreeMap<String, u64>>,
-    /// The most tries that a write took, since that was last asked.
+    /// Maximum number of attempts for one write since the last query.
     tries: AtomicU64,
-    /// The longest that a writer waited for an acknowledgement, since that was last asked.
+    /// Longest wait for an acknowledgement since the last query.
     longest: Mutex<Duration>,
     stop: AtomicBool,
 }
@@ -36,7 +36,7 @@ pub(super) struct Seen {
 /// The writers.
 pub(super) struct Load {
     pub(super) seen: Arc<Seen>,
-    /// The first writer, at each front end.
+    /// The first writer's client at each server.
     pub(super) first: Vec<Raw>,
     running: Vec<tokio::task::JoinHandle<Writer>>,
 }
@@ -44,13 +44,13 @@ pub(super) struct Load {
 struct Writer {
     clients: Vec<Raw>,
     name: String,
-    /// How many writes were acknowledged: the next has this number.
+    /// Number of acknowledged writes, which is also the number of the next one.
     done: u64,
-    /// How many of those were sure to be a change.
+    /// Observations shared by all writers.
     seen: Arc<Seen>,
 }
 
-/// What is wrong in the end.
+/// Errors found at the end.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) lost: u64,
@@ -58,7 +58,7 @@ pub(super) struct Verdict {
 }
 
 impl Load {
-    /// Starts so many writers, each a user of its own, that go to the front ends in turn.
+    /// Starts writers, each as a user of its own, distributed over the servers in turn.
     pub(super) async fn start(writers: usize, fronts: &[Channel]) -> Self {
         let seen = Arc::<Seen>::default();
         let (mut running, mut first) = (Vec::new(), Vec::new());
@@ -80,7 +80,7 @@ impl Load {
         Self { seen, first, running }
     }
 
-    /// Waits until every writer has had so many more acknowledged, about.
+    /// Waits until each writer has had about `each` more writes acknowledged.
     pub(super) async fn go_on(&self, each: u64) {
         let wanted =
             self.seen.acknowledged.load(Ordering::Relaxed) + each * self.running.len() as u64;
@@ -94,7 +94,7 @@ impl Load {
         assert!(all.is_ok(), "the writers do not go on: {:?}", self.seen.failures.lock());
     }
 
-    /// The failures and the longest wait since the last time.
+    /// Returns the failures and the longest wait since the last call.
     pub(super) fn take(&self) -> (BTreeMap<String, u64>, Duration) {
         (
             std::mem::take(&mut *self.seen.failures.lock()),
@@ -102,12 +102,12 @@ impl Load {
         )
     }
 
-    /// The most tries that a write took since the last time.
+    /// Returns the maximum number of attempts for one write since the last call.
     pub(super) fn take_tries(&self) -> u64 {
         self.seen.tries.swap(0, Ordering::Relaxed)
     }
 
-    /// Stops the writers, and compares what they were told with what is there.
+    /// Stops the writers, and compares the acknowledged writes with the stored entries.
     pub(super) async fn end(self) -> Verdict {
         self.seen.stop.store(true, Ordering::Relaxed);
         let mut verdict = Verdict::default();
@@ -164,13 +164,14 @@ impl Writer {
                 Err(_) => "no answer".to_owned(),
             };
             *self.seen.failures.lock().entry(failure).or_default() += 1;
-            // Another server may know better.
+            // Another server may be able to answer.
             self.clients.rotate_left(1);
             pause.tick().await;
         }
     }
 
-    /// Every acknowledged write counts once in the revision, and the latest of each key is there.
+    /// Checks that every acknowledged write counts once in the revision, and that the latest of
+    /// each key is stored.
     async fn check(&self) -> Verdict {
         let request = v1::ScanRequest::default();
         let [client, ..] = &self.clients[..] else { panic!("no front end") };

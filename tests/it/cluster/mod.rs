@@ -1,5 +1,5 @@
-//! What goes wrong in a cluster, under load: nothing that was acknowledged is lost, nothing is done
-//! twice, and it goes on by itself.
+//! Faults in a cluster under load: acknowledged writes are not lost, no write is done twice, and
+//! service resumes without intervention.
 //!
 //! `cargo test --test it cluster -- --ignored --nocapture` prints a row for each fault.
 
@@ -31,7 +31,7 @@ impl Town {
         Self::with(&[]).await
     }
 
-    /// With more settings for the nodes.
+    /// Starts the cluster with further settings for its nodes.
     async fn with(settings: &[&str]) -> Self {
         let cluster = RedisCluster::with(1, settings);
         let url = cluster.url();
@@ -44,7 +44,7 @@ impl Town {
         Self { cluster, fronts, load }
     }
 
-    /// Goes on for a while after a fault, and prints what it came to.
+    /// Continues for a while after a fault, and prints the outcome.
     async fn after(&self, fault: &str) {
         self.load.go_on(20).await;
         let (failures, longest) = self.load.take();
@@ -66,7 +66,7 @@ impl Town {
     }
 }
 
-/// Whether the server says that it serves.
+/// Returns true if the server's health service reports that it serves.
 async fn serves(front: Channel) -> bool {
     let asked = HealthClient::new(front).check(HealthCheckRequest { service: String::new() }).await;
     asked.unwrap().into_inner().status() == ServingStatus::Serving

@@ -1,5 +1,5 @@
-//! Restarts one after another, of front ends and of nodes, under load: nobody who does as the
-//! documents say sees a failure.
+//! Rolling restarts of servers and of nodes under load: clients that follow the documents see no
+//! failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ use crate::grpc::raw::Raw;
 use crate::harness::{ServerProcess, eventually, within};
 use crate::watch::Watch;
 
-/// As many tries as the `retryPolicy` of a gRPC service config may allow.
+/// Maximum number of attempts that the `retryPolicy` of a gRPC service config may allow.
 const TRIES: u64 = 5;
 
-/// Watches a store over all restarts: at another front end from the last position on when a stream
-/// ends.
+/// Watches a store over all restarts: when a stream ends, it goes on at another server from its
+/// last position.
 struct Follower {
     seen: Arc<Mutex<Vec<u64>>>,
     streams: Arc<Mutex<u64>>,
@@ -73,8 +73,8 @@ impl Follower {
         Self { seen, streams, stop, task }
     }
 
-    /// Waits until it has seen this revision; gives how many changes it saw, each once and in
-    /// order, on how many streams.
+    /// Waits until this revision was seen. Returns the number of changes, each seen once and in
+    /// order, and the number of streams.
     async fn end(self, revision: u64) -> (usize, u64) {
         eventually("the last change is seen", || async {
             self.seen.lock().last() == Some(&revision)
@@ -96,8 +96,8 @@ async fn revision(raw: &Raw) -> u64 {
 }
 
 impl Town {
-    /// The figures since the last time: every failure of a try was one that is tried again, and few
-    /// tries were enough.
+    /// Checks that all failed attempts since the last call were retryable, and that few attempts
+    /// were enough.
     async fn tried(&self, what: &str, again: &[&str]) {
         self.load.go_on(20).await;
         let (failures, longest) = self.load.take();
@@ -110,7 +110,8 @@ impl Town {
         assert!(tries <= TRIES, "{tries} tries");
     }
 
-    /// Nothing was lost or done twice, and the watch saw all; gives how many streams that took.
+    /// Checks that no write was lost or done twice and that the watch saw all of them. Returns the
+    /// number of streams that this took.
     async fn end(self, follower: Follower) -> u64 {
         let (seen, first) = (Arc::clone(&self.load.seen), self.load.first.clone());
         let verdict = self.load.end().await;

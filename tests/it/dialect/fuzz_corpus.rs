@@ -1,4 +1,4 @@
-//! The seeds of the fuzz targets, through the targets' own entry.
+//! The seeds of the fuzz targets, run through the targets' entry.
 
 use std::fs;
 use std::path::Path;

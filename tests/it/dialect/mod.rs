@@ -1,4 +1,4 @@
-//! The codecs of the socket dialects: bytes in, bytes out, by the contract.
+//! The codecs of the legacy protocols, byte for byte.
 
 mod fuzz_corpus;
 #[allow(unreachable_pub, reason = "the fuzz targets' package includes this file too")]

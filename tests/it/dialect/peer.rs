@@ -1,12 +1,13 @@
-//! A service of a few lines, and doors without sockets: what the tests and the fuzz targets drive
-//! the codecs with.
+//! A small service and connection loops without sockets, with which the tests and the fuzz targets
+//! drive the codecs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use kvrpc::dialect::codec::{
-    Action, Answer, Decoded, Input, MAX_REPLY_BYTES, Message, Next, Payload, StreamCodec,
+    Action, ActionResult, AfterReply, Decoded, Input, MAX_REPLY_BYTES, Message, Payload,
+    StreamCodec,
 };
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::request::{Auth, GetOther, ListKeys, ListUsers, PutOther, Scan, Upgrade};
@@ -18,9 +19,9 @@ use kvrpc::model::{
 
 type Store = BTreeMap<String, Value>;
 
-/// Answers actions as the service would: `anuran` is there and has a `city`; the name `taken` is in
-/// use; everyone has a `blob`; a `put` to `full` is over the quota; posting `flood` is over the
-/// rate; `adam`'s password is `bill`.
+/// Runs actions as the service would. The user `anuran` exists and has a `city`; the name `taken`
+/// is in use; every user has a `blob`; a `put` to `full` is over the quota; posting `flood` is over
+/// the rate; the password of `adam` is `bill`.
 pub struct Peer {
     pub actions: Vec<String>,
     stores: BTreeMap<String, Store>,
@@ -54,7 +55,7 @@ impl Peer {
         self.stores.entry(user.to_owned()).or_default()
     }
 
-    pub fn run(&mut self, action: Action) -> Answer {
+    pub fn run(&mut self, action: Action) -> ActionResult {
         self.actions.push(match &action {
             Action::Run(command) => format!("{command:?}"),
             Action::SignIn(_) | Action::Join(_) | Action::Post(_) | Action::Log(_) => {
@@ -71,7 +72,7 @@ impl Peer {
         }
     }
 
-    fn sign_in(&mut self, name: &UserName) -> Answer {
+    fn sign_in(&mut self, name: &UserName) -> ActionResult {
         match name.as_str() {
             "taken" => Err(error(Reason::NameInUse)),
             "late" => Err(error(Reason::ServerFull)),
@@ -129,7 +130,7 @@ impl Peer {
                     position: POSITION,
                 }))
             }
-            // Pages of two, backwards, since no order of pages is promised.
+            // Pages of two in reverse order, since the order of pages is not specified.
             Command::ListKeys(ListKeys { prefix, page, .. }) => {
                 let keys =
                     self.store(&me).keys().rev().filter(|key| key.starts_with(prefix.as_str()));
@@ -215,7 +216,7 @@ impl Peer {
 
 const POSITION: Position = Position { epoch: 1, sequence: 1 };
 
-/// The next two, and the token for what comes then.
+/// Returns the next two items, and the token of the page after them.
 fn after<T: Clone>(token: &str, all: &[T]) -> (Vec<T>, String) {
     let start = token.parse().unwrap_or(0);
     let end = (start + 2).min(all.len());
@@ -257,7 +258,7 @@ fn error(reason: Reason) -> Error {
     Error::new(reason, format!("no: {}", reason.as_str()))
 }
 
-/// What comes from a client.
+/// Input from a client.
 #[derive(Clone, Copy, Debug)]
 pub enum Feed<'a> {
     Bytes(&'a [u8]),
@@ -265,7 +266,7 @@ pub enum Feed<'a> {
     End,
 }
 
-/// What a client got: one write for each request that was answered, and whether the door closed.
+/// Output to a client: one write for each answered request, and whether the connection was closed.
 #[derive(Debug, Default, PartialEq)]
 pub struct Heard {
     pub actions: Vec<String>,
@@ -280,12 +281,12 @@ pub fn stream_codec(name: &str) -> Box<dyn StreamCodec> {
     }
 }
 
-/// A TCP door.
+/// Runs a TCP connection.
 pub fn stream(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -> Heard {
     heard(name, policy, feeds, false)
 }
 
-/// A TCP door that sends what is there of a reply before it has the rest.
+/// Runs a TCP connection that sends the available part of a reply before the rest is produced.
 pub fn stream_in_pieces(name: &str, policy: UpgradePolicy, feeds: &[Feed<'_>]) -> Heard {
     heard(name, policy, feeds, true)
 }
@@ -340,13 +341,13 @@ fn drain(
         if !reply.is_empty() {
             writes.push(reply);
         }
-        if next == Next::Close {
+        if next == AfterReply::Close {
             return true;
         }
     }
 }
 
-/// A WebSocket door; messages that are UTF-8 come as text, unless `binary`.
+/// Runs a WebSocket connection; UTF-8 messages are sent as text, unless `binary`.
 pub fn messages(
     name: &str,
     policy: UpgradePolicy,
@@ -364,7 +365,7 @@ pub fn messages(
         }
         let (reply, next) = codec.finish();
         replies.extend(reply);
-        heard.closed = next == Next::Close;
+        heard.closed = next == AfterReply::Close;
         if heard.closed {
             break;
         }
@@ -373,7 +374,7 @@ pub fn messages(
     (heard, replies)
 }
 
-/// A UDP door.
+/// Runs a UDP exchange.
 pub fn datagram(name: &str, datagram: &[u8], source_port: u16) -> Option<String> {
     let Transport::Udp(open) = find(name).unwrap().transport else {
         panic!("{name} is no UDP dialect")
@@ -388,7 +389,7 @@ pub fn datagram(name: &str, datagram: &[u8], source_port: u16) -> Option<String>
     codec.finish()
 }
 
-/// Any bytes at all, to any dialect: the first says how they are cut. This is the entry of the fuzz
+/// Feeds any bytes to any protocol; the first byte selects how they are cut. Entry of the fuzz
 /// targets.
 pub fn any(name: &str, data: &[u8]) {
     let (cut, data) = data.split_first().map_or((0, data), |(cut, data)| (usize::from(*cut), data));

@@ -1,4 +1,4 @@
-//! `pickle`: what Python's own picklers write, in every protocol, is understood and answered.
+//! `pickle`: the output of Python's picklers in every protocol is decoded and answered.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::peer::{Feed, Heard, stream};
 
 use Feed::{Bytes, End, Quiet};
 
-/// A list of strings as the dialect writes it: protocol 2, no memo.
+/// Returns a list of strings as the server writes it: protocol 2, no memo.
 pub(super) fn strings(words: &[&str]) -> Vec<u8> {
     let mut pickle = b"\x80\x02](".to_vec();
     for word in words {
@@ -20,7 +20,7 @@ pub(super) fn strings(words: &[&str]) -> Vec<u8> {
     pickle
 }
 
-/// What is answered to bytes that are no requests.
+/// Returns the answer to bytes that are not requests.
 pub(super) fn illegal() -> Vec<u8> {
     strings(&["Illegal request"])
 }
@@ -30,7 +30,7 @@ pub(super) fn unhex(hex: &str) -> Vec<u8> {
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// Case, protocol, pickler, bytes.
+/// Returns case, protocol, pickler and bytes.
 pub(super) fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'static str, Vec<u8>)>
 {
     include_str!("corpus/pickles.txt").lines().map(|line| {
@@ -40,7 +40,7 @@ pub(super) fn corpus() -> impl Iterator<Item = (&'static str, &'static str, &'st
     })
 }
 
-/// A client that sends its name, waits, and sends these.
+/// Runs a client that sends its name, waits, and sends `feeds`.
 pub(super) fn after_name(feeds: &[Feed<'_>]) -> Heard {
     let all: Vec<_> = [Bytes(b"bob"), Quiet].iter().chain(feeds).copied().collect();
     stream("pickle", UpgradePolicy::Managers, &all)
@@ -66,7 +66,7 @@ fn wanted() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("latin-1", vec![DONE, "é"]),
         ("bmp", vec![DONE, "€"]),
         ("astral", vec![DONE, "a😀b"]),
-        // The Python 2 rendering of the same value.
+        // The Python 2 form of the same value.
         ("escapes", vec![DONE, "a\nb\\n\\u0041'\"\r\t\x1a\0\\"]),
         ("long-value", vec![DONE, v]),
         ("shared-strings", vec![DONE, "shared", DONE, "shared"]),
@@ -121,7 +121,7 @@ fn a_pickle_ends_where_it_says() {
     assert_eq!(whole.writes.len(), all.len());
     let bytewise: Vec<_> = joined.iter().map(|byte| Bytes(std::slice::from_ref(byte))).collect();
     assert_eq!(after_name(&bytewise), whole);
-    // A pause in a pickle means nothing.
+    // A pause in a pickle has no meaning.
     let paused: Vec<_> = joined.chunks(100).flat_map(|piece| [Bytes(piece), Quiet]).collect();
     assert_eq!(after_name(&paused), whole);
 }
@@ -129,7 +129,7 @@ fn a_pickle_ends_where_it_says() {
 #[test]
 fn the_name_ends_before_the_first_pickle() {
     for (case, protocol, pickler, bytes) in corpus() {
-        // What protocols 0 and 1 write without memo opcodes could be the end of a name.
+        // Without memo opcodes, the output of protocols 0 and 1 could be the end of a name.
         if ["0", "1"].contains(&protocol) && (pickler == "optimized" || case == "empty-tuple") {
             continue;
         }
@@ -237,7 +237,7 @@ fn a_reply_stops_at_4_mib() {
         heard.writes[1],
         strings(&[vec![value.as_str(); n_whole], vec![over; 1_000 - n_whole]].concat())
     );
-    // What would read more was not even run: the name, a put, the gets that fit, the one that did
-    // not.
+    // Further reads were not run: there were the name, a put, the gets that fit, and the one that
+    // did not.
     assert_eq!((heard.actions.len(), heard.closed), (2 + n_whole + 1, false));
 }

@@ -1,12 +1,12 @@
-//! Pickles that would run code, nest without end, or grow: refused, at once, and nothing of them
-//! runs.
+//! Pickles that would run code, nest without end or grow: refused at once, with nothing of them
+//! run.
 
 use super::peer::Feed;
 use super::pickle::{after_name, corpus, illegal, unhex};
 
 use Feed::{Bytes, End};
 
-/// Case, why it is refused, bytes. The hex has runs as `,unit*count,`.
+/// Returns case, reason and bytes. The hex has runs as `,unit*count,`.
 pub(super) fn hostile() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
     include_str!("corpus/hostile.txt").lines().map(|line| {
         let words: Vec<_> = line.split(' ').collect();

@@ -1,4 +1,4 @@
-//! What holds for any bytes at all.
+//! Properties for arbitrary bytes.
 
 use kvrpc::dialect::codec::Payload;
 use kvrpc::dialect::{ALL, Transport};
@@ -16,7 +16,7 @@ fn stream_dialect() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(names.collect::<Vec<_>>())
 }
 
-/// Bytes that get further than noise: words of the dialects, and whole pickles, among noise.
+/// Bytes that get further than noise: commands of the protocols and whole pickles among noise.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: &[&[u8]] = &[
         b"bob",
@@ -51,7 +51,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// `bytes` cut at these places.
+/// Returns `bytes` cut at these positions.
 fn cut<'a>(bytes: &'a [u8], cuts: &[proptest::sample::Index]) -> Vec<Feed<'a>> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     places.sort_unstable();

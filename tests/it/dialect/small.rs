@@ -1,14 +1,14 @@
 //! `hello`, `calc`, `chat`, `encode`, `decode` and `clock`.
 
 use bytes::BytesMut;
-use kvrpc::dialect::codec::{Decoded, Input, RoomEvent};
+use kvrpc::dialect::codec::{ChatEvent, Decoded, Input};
 use kvrpc::model::{UpgradePolicy, encode_bits};
 
 use super::peer::{Feed, Peer, datagram, stream, stream_codec};
 
 use Feed::{Bytes, End, Quiet};
 
-/// Name of the case, dialect, what comes, what is written, whether the door closes.
+/// Name of the case, protocol, input, writes, and whether the connection is closed.
 type Case = (&'static str, &'static str, Vec<Feed<'static>>, Vec<&'static str>, bool);
 
 fn check(cases: Vec<Case>) {
@@ -171,14 +171,14 @@ fn chat_logs_in_and_talks() {
 #[test]
 fn chat_tells_what_happens_as_its_client_writes() {
     let events = [
-        (RoomEvent::Joined("eve"), "eve has joined the chat."),
-        (RoomEvent::Message { user: "eve", text: "hi" }, "eve: hi"),
+        (ChatEvent::Joined("eve"), "eve has joined the chat."),
+        (ChatEvent::Message { user: "eve", text: "hi" }, "eve: hi"),
         (
-            RoomEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." },
+            ChatEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." },
             "eve: hi  bob has left the chat.",
         ),
-        (RoomEvent::Left("eve"), "eve has left the chat."),
-        (RoomEvent::Notice("messages were missed"), "error: messages were missed"),
+        (ChatEvent::Left("eve"), "eve has left the chat."),
+        (ChatEvent::Notice("messages were missed"), "error: messages were missed"),
     ];
     for (login, event, end) in [(&b"bob\n"[..], Input::Bytes, "\n"), (b"bob", Input::Quiet, "")] {
         let (mut codec, mut peer) =

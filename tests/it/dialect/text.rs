@@ -1,4 +1,4 @@
-//! `text`: the words of the original, and the commands that came later.
+//! `text`: the wording of the original server, and the commands that were added since.
 
 use kvrpc::model::UpgradePolicy;
 
@@ -10,7 +10,7 @@ fn heard(feeds: &[Feed<'_>]) -> Heard {
     stream("text", UpgradePolicy::Managers, feeds)
 }
 
-/// What is answered to a line, its newline taken off.
+/// Returns the lines that answer a line.
 fn lines(line: &str) -> Vec<String> {
     let heard = heard(&[Bytes(line.as_bytes())]);
     assert!(!heard.closed, "{line} closes");
@@ -76,7 +76,7 @@ fn lines_are_whole_or_nothing() {
     ] {
         assert_eq!(lines(line), [want], "{line}");
     }
-    // Nothing of a line that is wrong was run.
+    // Nothing of an invalid line was run.
     assert_eq!(lines("put city New Delhi\nget city\n"), ["Illegal command", "<blank>"]);
     assert_eq!(heard(&[Bytes(b"put a b put c\n")]).actions, Vec::<String>::new());
     let long = format!("get {}\n", "k".repeat(1_025));
@@ -185,7 +185,8 @@ fn replies_have_a_limit() {
     let parts: Vec<_> = reply.lines().collect();
     let n_whole = (4 << 20) / 60_001;
     assert_eq!((parts.len(), parts[1_000]), (1_001, "Successfully set b as c"));
-    // What would read more was not even run: a put, the gets that fit, the one that did not, a put.
+    // Further reads were not run: there were a put, the gets that fit, the one that did not, and a
+    // put.
     assert_eq!(heard.actions.len(), 1 + n_whole + 1 + 1);
     assert!(parts[..n_whole].iter().all(|part| *part == value));
     assert!(

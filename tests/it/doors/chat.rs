@@ -1,4 +1,4 @@
-//! `chat`: old clients and gRPC's Chat are in one room.
+//! `chat`: legacy clients and gRPC's Chat share one room.
 
 use super::client::{OldClient, manager, server};
 use crate::chat::talker::Talk;
@@ -14,8 +14,8 @@ async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
     rwitick.say("before anybody came", "1").await;
     assert_eq!(rwitick.hear_all(2).await, ["rwitick: before anybody came", "ack 1"]);
 
-    // This one sends without a newline, the other with one: each is told in its own way, and
-    // nothing of what was before.
+    // One client sends without a newline, the other with one: each is answered in its own form.
+    // Neither gets history.
     let mut anuran = OldClient::connect(&server, "chat").await;
     anuran.send("anuran").await;
     assert_eq!(rwitick.hear().await, "+anuran");
@@ -38,7 +38,7 @@ async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
     amartya.send("quit\n").await;
     assert_eq!(amartya.receive().await, b"");
     assert_eq!(anuran.receive().await, b"amartya has left the chat.");
-    // A lost connection is told as one that was closed.
+    // A lost connection is reported like a closed one.
     drop(anuran);
     assert_eq!(rwitick.hear_all(2).await, ["-amartya", "-anuran"]);
 }
@@ -58,7 +58,8 @@ async fn a_manager_ends_an_old_clients_session_while_it_only_listens() {
     let mut anuran = OldClient::connect(&server, "chat").await;
     anuran.send("anuran\n").await;
     assert_eq!(other.receive().await, b"anuran has joined the chat.\n");
-    // Others learn of it a moment before its login is done: what it hears itself tells that it is.
+    // The others are told shortly before its login is complete; its own first event shows that it
+    // is.
     listener.say("hello", "1").await;
     assert_eq!(anuran.receive().await, b"adam: hello\n");
     assert_eq!(other.receive().await, b"adam: hello\n");

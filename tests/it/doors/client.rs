@@ -1,4 +1,4 @@
-//! An old client: it connects, sends without a newline, and waits in one `recv(1024)`.
+//! A legacy client: it connects, sends without a newline, and waits in one `recv(1024)`.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,8 @@ use crate::grpc::people::accounts;
 use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{Server, connect, within};
 
-/// A server with the accounts `adam` (password `bill`, a manager) and `bob`, and these doors.
+/// Starts a server with the accounts `adam` (password `bill`, a manager) and `bob`, and these
+/// protocols.
 pub(crate) async fn server(dialects: &[&str], toml: &str) -> Server {
     let mut builder = Server::builder().toml(toml).toml(&accounts());
     for dialect in dialects {
@@ -39,7 +40,7 @@ impl OldClient {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// What one `recv(1024)` gives; empty when the server has closed.
+    /// Returns the result of one `recv(1024)`; empty if the server has closed.
     pub(crate) async fn receive(&mut self) -> Vec<u8> {
         let mut buffer = [0; 1024];
         let length = within("an answer", self.0.read(&mut buffer)).await.unwrap();
@@ -52,7 +53,7 @@ impl OldClient {
     }
 }
 
-/// A manager over gRPC.
+/// Returns a manager's gRPC client.
 pub(crate) async fn manager(server: &Server) -> Raw {
     crate::grpc::people::auth(&Raw::new(server.channel()), "adam", "bill").await.unwrap()
 }
@@ -73,7 +74,7 @@ pub(crate) fn value(got: v1::GetOtherResponse) -> String {
     }
 }
 
-/// A list of strings as Python's `pickle.dumps(…, protocol=2)` would give it to the door, and back.
+/// Returns requests as Python's `pickle.dumps(…, protocol=2)` writes them.
 pub(crate) fn pickled(requests: &[&[(&str, &str)]]) -> Vec<u8> {
     let mut bytes = b"\x80\x02](".to_vec();
     let text = |bytes: &mut Vec<u8>, text: &str| {
@@ -93,7 +94,7 @@ pub(crate) fn pickled(requests: &[&[(&str, &str)]]) -> Vec<u8> {
     bytes
 }
 
-/// The strings of a reply of the pickle dialects.
+/// Returns the strings of a reply of the pickle protocols.
 pub(crate) fn unpickled(reply: &[u8]) -> Vec<String> {
     let mut rest = reply.strip_prefix(b"\x80\x02](").unwrap().strip_suffix(b"e.").unwrap();
     let mut strings = Vec::new();

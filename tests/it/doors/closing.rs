@@ -1,4 +1,4 @@
-//! How connections end: by the client's fault, by silence, with the server.
+//! The end of connections: by the client's fault, by silence, with the server.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
         b"amartya has joined the chat.\n",
         "the first that it hears of anyone"
     );
-    // To say so is nothing but talk.
+    // In the room, this line is an ordinary message.
     other.send("GET / HTTP/1.1\n").await;
     assert_eq!(member.receive().await, b"amartya: GET / HTTP/1.1\n");
 }

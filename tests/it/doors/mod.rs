@@ -1,4 +1,4 @@
-//! The doors of the older protocols, over real sockets, as their clients use them.
+//! The legacy protocols over real sockets, as their clients use them.
 
 mod chat;
 pub(crate) mod client;

@@ -1,4 +1,4 @@
-//! One directory: who came by one door is known at every other.
+//! One directory: a user of one protocol is known in all others.
 
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
@@ -20,7 +20,7 @@ async fn a_manager_over_grpc_reads_the_store_of_a_text_client_which_learns_of_it
     assert!(users.users.iter().any(|user| user.name == name), "{users:?}");
     let accesses = client.ask("accesses").await;
     assert!(accesses.contains("adam") && accesses.contains("city"), "{accesses}");
-    // With the connection, name and store are gone.
+    // Name and store end with the connection.
     drop(client);
     eventually("the name is free", || async {
         get_other(&adam, &name, "city")

@@ -1,4 +1,4 @@
-//! The WebSocket protocol at both of its doors: RFC 6455, by the section that asks for it.
+//! The WebSocket protocol on both of its listeners: RFC 6455, by section.
 
 use futures_util::future::join_all;
 
@@ -13,8 +13,8 @@ const PROTOCOL: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const TOO_LONG: u16 = 1009;
 
-/// What a client sends, and all that it gets until the connection ends; a Close from the server is
-/// answered.
+/// Bytes of a client, and everything that it receives until the connection ends; a Close from the
+/// server is answered.
 struct Case {
     name: String,
     sent: Vec<u8>,
@@ -25,12 +25,12 @@ fn case(name: impl Into<String>, sent: &[&[u8]], wanted: &[Seen]) -> Case {
     Case { name: name.into(), sent: sent.concat(), wanted: wanted.to_vec() }
 }
 
-/// The server fails the connection with this code, whatever else is sent.
+/// A case in which the server fails the connection with this code, whatever follows.
 fn fails(name: impl Into<String>, sent: &[&[u8]], code: u16) -> Case {
     case(name, sent, &[Seen::Close(Some(code))])
 }
 
-/// The client closes behind it.
+/// A case in which the client closes after the exchange.
 fn serves(name: impl Into<String>, sent: &[&[u8]], wanted: &[Seen]) -> Case {
     let end = frame(FIN | CLOSE, &closing(1000, b""));
     case(name, &[sent, &[&end]].concat(), &[wanted, &[Seen::Close(Some(1000))]].concat())
@@ -65,7 +65,7 @@ async fn run(dialect: &str, cases: Vec<Case>) {
     assert!(wrong.is_empty(), "{dialect}:\n{}", wrong.join("\n"));
 }
 
-/// Of frames that no dialect sees.
+/// Cases of frames that are handled below the codecs.
 fn of_the_protocol() -> Vec<Case> {
     let ping = |payload: &[u8]| frame(FIN | PING, payload);
     let close = |payload: &[u8]| frame(FIN | CLOSE, payload);
@@ -114,7 +114,7 @@ fn of_the_protocol() -> Vec<Case> {
         ),
         fails("7.1.5 a code of one byte", &[&close(&[3])], PROTOCOL),
         fails("8.1 a reason that is no text", &[&close(&closing(1000, b"\xff"))], NOT_UTF8),
-        // What was sent behind the fault must not cost the client the answer.
+        // Bytes after the fault must not cost the client the answer.
         fails(
             "7.1.7 a fault with a flood behind it",
             &[&frame(FIN | 3, b""), &vec![0x55; 4 << 20]],

@@ -10,7 +10,7 @@ use crate::harness::{connect, exchange, read_all};
 
 const ORIGIN: &str = "https://app.example";
 
-/// The usual headers with one in place of another of its name, or without it.
+/// Returns the usual headers with one replaced or removed.
 fn with(name: &'static str, value: Option<&'static str>) -> Vec<(&'static str, &'static str)> {
     let mut headers: Vec<_> = HEADERS.into_iter().filter(|(other, _)| *other != name).collect();
     headers.extend(value.map(|value| (name, value)));
@@ -103,7 +103,7 @@ async fn what_opens_no_web_socket_is_told_why() {
         for dialect in ["ws-text", "ws-pickle"] {
             let answer = exchange(door(&server, dialect), request.as_bytes()).await;
             let line = format!("HTTP/1.1 {status}");
-            // hyper answers a request of HTTP/1.0 in that version.
+            // hyper answers an HTTP/1.0 request in that version.
             let line =
                 if name.ends_with("1.0") { line.replace("HTTP/1.1", "HTTP/1.0") } else { line };
             assert!(answer.starts_with(&line) && answer.contains(part), "{name}: {answer}");

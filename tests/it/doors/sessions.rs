@@ -1,4 +1,4 @@
-//! Each dialect's session as its contract shows it.
+//! One session of each protocol, as its contract shows it.
 
 use tokio::net::UdpSocket;
 
@@ -137,7 +137,7 @@ async fn clock() {
     assert!([before, today()].contains(&date), "{date}");
     let time = ask(b"SEND_TIME").await;
     assert!(time.len() == 8 && time.parse::<jiff::civil::Time>().is_ok(), "{time}");
-    // What gets no answer leaves the next answer the first.
+    // These datagrams get no answer, so the next answer is that of the next request.
     for silent in [&b"Ok"[..], b"", b"2026-11-21", &[b'x'; 1025]] {
         socket.send(silent).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Which doors there are.
+//! The choice of protocols and addresses.
 
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
@@ -27,7 +27,7 @@ fn a_named_address_that_is_taken_is_fatal_and_the_default_ones_a_warning() {
     let finished = ServerProcess::run(&["--listen", "127.0.0.1:0", "--compat", &named], &[], "");
     let wanted = format!("error: --compat text {address}: the address is in use");
     assert!(finished.code == Some(1) && finished.stderr.contains(&wanted), "{finished:?}");
-    // Taken by this test or by whoever has it already.
+    // The port is taken by this test, or was in use before.
     let _taken = std::net::TcpListener::bind("127.0.0.1:5555");
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&config, "listen = [\"127.0.0.1:0\"]\n").unwrap();

@@ -1,4 +1,4 @@
-//! The dialects on WebSockets, and the handshake before them.
+//! The protocols on WebSockets, and the handshake before them.
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -70,7 +70,7 @@ async fn ws_text() {
         assert_eq!(ask(&mut socket, request).await, reply.into(), "{request}");
     }
     assert!(matches!(within("a close", socket.next()).await, Some(Ok(Message::Close(_)))));
-    // A manager over gRPC sees who came by this door, and nobody once it has gone.
+    // A manager over gRPC sees the user of this connection, and no longer once it has ended.
     let adam = manager(&server).await;
     assert_eq!(value(get_other(&adam, "amartya2", "x").await.unwrap()), "y");
     eventually("amartya1 is gone", || async { get_other(&adam, "amartya1", "a").await.is_err() })
@@ -128,9 +128,9 @@ async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
     .await;
     let mut socket = name(&server, "living").await;
     assert!(matches!(within("a ping", socket.next()).await, Some(Ok(Message::Ping(_)))));
-    // Reading has answered it: the next thing is another ping, and no close.
+    // Reading has answered the ping: the next message is another ping and not a close.
     assert!(matches!(within("a ping", socket.next()).await, Some(Ok(Message::Ping(_)))));
-    // It reads nothing more.
+    // The client no longer reads.
     let adam = manager(&server).await;
     eventually("its name is free", || async {
         get_other(&adam, "living", "a")

@@ -1,4 +1,4 @@
-//! A WebSocket client that sends any bytes, and tells the frames that come back.
+//! A WebSocket client that sends any bytes and reports the frames that it receives.
 
 use std::io::ErrorKind;
 
@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 use super::client::door;
 use crate::harness::{Server, connect, within};
 
-/// The key of RFC 6455's example, and what it has to be answered with (section 1.3).
+/// The key of RFC 6455's example, and its accept value (section 1.3).
 pub(super) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(super) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The headers that open a WebSocket.
+/// Headers that open a WebSocket.
 pub(super) const HEADERS: [(&str, &str); 5] = [
     ("Host", "localhost"),
     ("Upgrade", "websocket"),
@@ -27,7 +27,7 @@ pub(super) fn request(line: &str, headers: &[(&str, &str)]) -> String {
     format!("{line}\r\n{headers}\r\n")
 }
 
-/// The bits before the opcode: this is the message's last frame.
+/// FIN bit: this is the message's last frame.
 pub(super) const FIN: u8 = 0x80;
 pub(super) const CONTINUE: u8 = 0;
 pub(super) const TEXT: u8 = 1;
@@ -36,7 +36,7 @@ pub(super) const CLOSE: u8 = 8;
 pub(super) const PING: u8 = 9;
 pub(super) const PONG: u8 = 10;
 
-/// A frame with its length in as few bytes as can be, masked.
+/// Returns a masked frame with its length in as few bytes as possible.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = header(first, payload.len() as u64);
@@ -46,7 +46,7 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame's header, unmasked.
+/// Returns the header of an unmasked frame.
 pub(super) fn header(first: u8, length: u64) -> Vec<u8> {
     let mut bytes = vec![first];
     match (u8::try_from(length), u16::try_from(length)) {
@@ -57,22 +57,22 @@ pub(super) fn header(first: u8, length: u64) -> Vec<u8> {
     bytes
 }
 
-/// The payload of a Close.
+/// Returns the payload of a Close frame.
 pub(super) fn closing(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes()[..], reason].concat()
 }
 
-/// What comes from the server.
+/// Received from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
-    /// With its code, if there is one.
+    /// A Close frame with its code, if there is one.
     Close(Option<u16>),
-    /// The end of the connection.
+    /// End of the connection.
     End,
-    /// An end that may have cost the client what was sent before it.
+    /// A reset, which may have cost the client earlier bytes.
     Reset,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn text(words: &str) -> Seen {
     Seen::Text(words.to_owned())
 }
 
-/// One connection, its handshake done.
+/// A connection after its handshake.
 pub(super) struct Wire(TcpStream);
 
 impl Wire {
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
-        // The server may have closed already: what it said before is what counts.
+        // The server may have closed already; its earlier bytes are checked.
         let _ = within("the server reads", self.0.write_all(bytes)).await;
     }
 
@@ -115,7 +115,7 @@ impl Wire {
         let length = match self.0.read_u8().await? {
             126 => usize::from(self.0.read_u16().await?),
             127 => usize::try_from(self.0.read_u64().await?).unwrap(),
-            // No bit for a mask: a server must not mask (section 5.1).
+            // The mask bit is not masked out: a server must not mask (section 5.1).
             length => usize::from(length),
         };
         let mut payload = vec![0; length];

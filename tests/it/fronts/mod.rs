@@ -1,4 +1,4 @@
-//! Several servers on one engine: any of them answers for any user.
+//! Several servers on one engine: each of them answers for every user.
 
 mod rooms;
 mod rooms_faults;
@@ -17,7 +17,7 @@ use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{RedisProcess, Server, eventually, exchange};
 use crate::watch::Watch;
 
-/// What an end or a change of role takes at most to hold everywhere.
+/// Maximum delay until an end or a change of role holds at all servers.
 const EVERYWHERE: Duration = Duration::from_secs(5);
 
 struct Fronts {
@@ -49,7 +49,7 @@ impl Fronts {
         Raw::new(self.servers[at].channel())
     }
 
-    /// The same client at another server.
+    /// Returns the same client at another server.
     fn at(&self, client: &Raw, at: usize) -> Raw {
         Raw { channel: self.servers[at].channel(), authorization: client.authorization.clone() }
     }
@@ -140,7 +140,7 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
         [("adam", 2), ("bob", 1), ("eve", 1), ("rwitick", 2)].map(|(n, r)| (n.to_owned(), r))
     );
 
-    // Who used whose store is on record for the owner, wherever it was.
+    // Accesses to a store are listed for its owner, whatever server they were made at.
     let listed: v1::ListAccessesResponse = fronts
         .at(&eve, 1)
         .call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default())
@@ -240,7 +240,7 @@ async fn a_guest_outlives_its_server_and_a_socket_its_lease() {
     eventually("the socket's guest is there", || async { has(users(&adam).await, &port) }).await;
     drop(fronts.servers.remove(0));
     let there = fronts.at(&here, 0);
-    // Used, it lives on: longer than it would unused.
+    // Used, it lives longer than it would unused.
     let used = Instant::now();
     while used.elapsed() < Duration::from_secs(5) {
         assert_eq!(get(&there, "k").await.unwrap(), "v");

@@ -1,4 +1,4 @@
-//! Rooms that several servers share.
+//! Rooms shared by several servers.
 
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
@@ -45,7 +45,7 @@ async fn those_at_two_servers_are_in_one_room_of_a_cluster() {
     talk_to_each_other(&ann, &tom).await;
 }
 
-/// Ann and tom at different servers; ann stays.
+/// Ann and Tom talk at different servers; Ann stays.
 async fn talk_to_each_other(ann: &Raw, tom: &Raw) {
     let mut one = Talk::join(ann, "Lobby", None).await;
     assert_eq!(one.hear_all(2).await, ["Lobby: ann", "+ann"]);
@@ -92,8 +92,8 @@ async fn a_user_is_one_member_wherever_its_streams_are() {
     let mut there = Talk::join(&fronts.at(&ann, 1), "r", None).await;
     there.hear().await;
     drop(here);
-    // The server learns of the lost stream some time; what is said meanwhile comes before nothing
-    // else.
+    // The server notices the lost stream at some time. No leave is reported, since ann has another
+    // stream.
     send(&ann, "r", "still here", "").await.unwrap();
     assert_eq!(listens.hear().await, "ann: still here");
     drop(there);
@@ -121,7 +121,7 @@ async fn who_goes_on_at_another_server_misses_nothing_and_doubles_nothing() {
     while heard.len() < 2 * MESSAGES {
         let mut talk = Talk::join(&fronts.at(&reader, streams % 2), "r", after).await;
         assert!(talk.hear().await.starts_with("r: "));
-        // Some events, each time a few more.
+        // Reads some events, each time a few more.
         for _ in 0..10 + 3 * streams {
             let response = talk.try_next().await.unwrap().unwrap();
             let event = response.event.unwrap();
@@ -166,7 +166,7 @@ async fn a_message_that_is_sent_at_two_servers_is_said_once() {
     talk.hear_all(4).await;
     talk.say("hello", "id").await;
     assert_eq!(talk.hear().await, "ack id");
-    // Of many at once, one is said.
+    // Of many at once, one is posted.
     let sends = (0..20).map(|number| {
         let raw = fronts.at(&here, number % 2);
         async move { send(&raw, "r", "at once", "many").await.unwrap() }
@@ -211,7 +211,7 @@ async fn limits_hold_at_all_servers_together() {
         "three rooms"
     );
     assert_eq!(rooms(&eve).await, ["a 2", "b 1", "c 0"], "a refusal changes nothing");
-    // Who leaves one may be in another.
+    // A user that leaves one room may join another.
     drop(streams.remove(1));
     eventually("it has left", || async { members(&tom, "b").await.unwrap().is_empty() }).await;
     let mut talk = Talk::join(&there, "c", None).await;
@@ -246,7 +246,7 @@ async fn a_room_ends_everywhere_some_time_after_its_last_use() {
     };
     eventually("it ends", || gone(&tom)).await;
     assert!(gone(&ann).await && rooms(&ann).await.is_empty());
-    // Another of that name is another; and ann made none of those that are there, so that it may
+    // A new room of the same name is another room. Ann made none of the existing ones, so she may
     // make one.
     let mut other = Talk::join(&tom, "r", Some(before)).await;
     assert_eq!(other.hear_all(3).await, ["r: tom", "gap", "+tom"]);

@@ -1,4 +1,4 @@
-//! Rooms that several servers share, when servers or the engine fail.
+//! Rooms shared by several servers, when servers or the engine fail.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::grpc::people::sign_in;
 use crate::grpc::raw::Raw;
 use crate::harness::{RedisProcess, ServerProcess, eventually, within};
 
-/// What a server that died keeps its members in a room.
+/// Time for which the members of a dead server stay in a room.
 const LEASE: Duration = Duration::from_secs(15);
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn those_at_a_server_that_is_killed_leave_with_its_lease() {
     let took = killed.elapsed();
     assert!(took > LEASE - Duration::from_secs(4) && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(members(&ann, "r").await.unwrap(), ["ann"]);
-    // Where nobody is left to look, some server does.
+    // In a room without other members, one of the servers removes them.
     eventually("it has left the other room", || async { rooms(&ann).await == ["r 1", "empty 0"] })
         .await;
 }
@@ -89,8 +89,8 @@ async fn eventually_refused(raw: &Raw) -> Option<Reason> {
     }
 }
 
-/// A message of each reaches the other, sent again until it is taken; whatever else is heard
-/// before.
+/// Waits until a message of each reaches the other; it is sent again until it is accepted, and
+/// other events are skipped.
 async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
     for (from, to) in [(0, 1), (1, 0)] {
         let both = [&mut *one, &mut *two];
@@ -119,7 +119,7 @@ async fn hear_each_other(one: &mut Talk, two: &mut Talk, text: &str) {
     }
 }
 
-/// Whatever else is heard before.
+/// Skips events until this one.
 async fn until(talk: &mut Talk, wanted: &str) {
     within(wanted, async { while talk.hear().await != wanted {} }).await;
 }
@@ -154,8 +154,7 @@ async fn a_room_that_the_engine_lost_goes_on_after_a_gap() {
     assert_ne!(one.position.unwrap().epoch, epoch);
     assert_eq!(rooms(&tom).await, ["r 2"]);
 
-    // Some of its events: what a node with less than another comes to, when it takes that one's
-    // place.
+    // Uses some of its events: the state of a node with fewer of them that takes over.
     let before = one.position.unwrap();
     let keys = ["room", "events"]
         .map(|key| (format!("kvrpc:{{r:72}}:{key}"), format!("kvrpc:{{r:72}}:old-{key}")));
@@ -202,7 +201,7 @@ async fn what_too_few_replicas_have_is_not_known_until_it_is_sent_again() {
     assert_eq!(failure.reason, Some(Reason::OutcomeUnknown), "{failure:?}");
     assert!(failure.message.contains("client_message_id"), "{failure:?}");
     talk.say("mine", "3").await;
-    // The message may come first: it was said, and may be lost.
+    // The message may come first: it was posted, and may be lost.
     let heard = talk.hear_all(3).await;
     assert!(heard.contains(&"rejected 3 OUTCOME_UNKNOWN".to_owned()), "{heard:?}");
     let again = send(&fronts.at(&ann, 1), "r", "held by one", "2").await.unwrap_err();

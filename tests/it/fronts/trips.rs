@@ -1,4 +1,4 @@
-//! Writes to another's store: on record, done once, and in two round trips.
+//! Writes to another user's store: listed, done once, and in two round trips.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::grpc::people::{accounts, auth, sign_in};
 use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{RedisProcess, Server};
 
-/// What a relay adds to each way to the engine.
+/// Delay that a relay adds to each request to the engine.
 const FAR: Duration = Duration::from_millis(250);
 
-/// Passes connections on, what is sent to the engine as late as is set; any number of chunks are on
-/// their way.
+/// Forwards connections; the bytes to the engine are delayed as set, with any number of chunks in
+/// flight.
 async fn relay(to: SocketAddr) -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, delay) = (listener.local_addr().unwrap(), Arc::<AtomicU64>::default());
@@ -72,7 +72,7 @@ async fn put_other(
     Ok(done.revision)
 }
 
-/// How often each access of the owner's list was.
+/// Returns the count of each access in the owner's list.
 async fn accesses(owner: &Raw) -> Vec<(String, u64)> {
     let listed: v1::ListAccessesResponse =
         owner.call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default()).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_write_to_another_is_two_round_trips_with_a_request_id_or_without() {
     put(&eve, "k", "0").await.unwrap();
     put_other(&adam, "eve", "1", None, "").await.unwrap();
     for (id, want) in [("", 3), ("first", 4), ("second", 5)] {
-        // What is known of the session is new.
+        // This read refreshes the cached session.
         get(&adam, "none").await.unwrap_err();
         delay.store(u64::try_from(FAR.as_millis()).unwrap(), Ordering::Relaxed);
         let begun = Instant::now();
@@ -124,7 +124,7 @@ async fn a_write_to_another_is_on_record_and_done_once() {
         Some(Reason::RequestIdReused)
     );
     assert_eq!(accesses(&eve).await, [("PutOther".to_owned(), 2)]);
-    // What failed is not remembered, and is on record where there was an owner.
+    // Failures are not stored under their id, and are listed if there was an owner.
     assert_eq!(
         reason(put_other(&adam, "eve", "2", Some(9), "b").await),
         Some(Reason::RevisionMismatch)

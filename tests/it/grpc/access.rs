@@ -1,4 +1,4 @@
-//! Every RPC, called by nobody, with a dead token, by a guest and by a manager.
+//! Every RPC, called without a token, with an expired token, by a guest and by a manager.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::people::{People, Who};
 
-/// One call and how it ends: `Err` with the reason of its failure.
+/// A call and its expected outcome: `Err` with the reason of its failure.
 pub(super) struct Row {
     pub(super) method: Method,
     pub(super) who: Who,
@@ -26,7 +26,7 @@ pub(super) fn row(
     Row { method, who, message: message.encode_to_vec(), want }
 }
 
-/// A request that succeeds for whoever may make it, in the order in which they may be made.
+/// Returns a request that succeeds for all permitted callers, if called in table order.
 fn good(method: Method, who: Who) -> Vec<u8> {
     use v1::*;
 
@@ -102,7 +102,7 @@ pub(super) fn operation_put(put: v1::PutOperation) -> v1::Operation {
     v1::Operation { operation: Some(v1::operation::Operation::Put(put)) }
 }
 
-/// What becomes of a good request, by who makes it.
+/// Returns the expected outcome of a valid request by its caller.
 fn want(method: Method, who: Who) -> Result<(), Reason> {
     match (method.permission(), who) {
         (Permission::Open, _) | (Permission::OptionalSession, Who::Nobody) => Ok(()),
@@ -118,7 +118,7 @@ fn want(method: Method, who: Who) -> Result<(), Reason> {
 
 fn access_rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    // SignOut last: it takes the session away.
+    // SignOut comes last, since it ends the session.
     let last = |method: &&Method| **method == Method::SignOut;
     let methods =
         Method::ALL.iter().filter(|method| !last(method)).chain(Method::ALL.iter().filter(last));

@@ -1,4 +1,4 @@
-//! What happens to calls that are not as they should be, and to those that take too long.
+//! Malformed calls, and calls that take too long.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn what_is_no_message_of_the_call_is_refused_with_a_reason() {
         (nonsense.code, nonsense.reason),
         (Code::InvalidArgument, Some(Reason::InvalidMessage))
     );
-    // Field 1 with a string that is no UTF-8.
+    // Field 1 with a string that is not UTF-8.
     let latin1 = people.call(Who::Guest, Method::Get, vec![0x0a, 1, 0xe9]).await.unwrap_err();
     assert_eq!(latin1.reason, Some(Reason::InvalidMessage));
     let large = people.call(Who::Guest, Method::Get, vec![0; 5 << 20]).await.unwrap_err();
@@ -34,8 +34,8 @@ async fn what_is_no_message_of_the_call_is_refused_with_a_reason() {
     assert_eq!(unknown.code(), Code::Unimplemented);
 }
 
-/// A message that says it is compressed: this client cannot compress, so the flag and the encoding
-/// are set by hand.
+/// A message that is marked as compressed. This client cannot compress, so flag and encoding are
+/// set by hand.
 #[tokio::test]
 async fn compressed_messages_are_refused() {
     let server = crate::harness::Server::start().await;
@@ -64,7 +64,8 @@ async fn a_deadline_holds_and_a_malformed_one_is_refused() {
         let failure = Failure::from(client.now(request).await.unwrap_err());
         assert_eq!(failure.reason, Some(want), "{timeout}");
     }
-    // A password takes longer than a nanosecond. By hand, since the client would give up by itself.
+    // Checking a password takes longer than a nanosecond. The timeout is set by hand, since the
+    // client would give up by itself.
     let account =
         format!("[users.adam]\npassword = {:?}\nrole = \"manager\"\n", hash("bill", 64 * 1_024));
     let server = crate::harness::Server::builder().toml(&account).start().await;
@@ -121,7 +122,7 @@ async fn errors_carry_the_details_that_help() {
     assert!(over.get_details_quota_failure().is_some(), "{over:?}");
 }
 
-/// A retry is answered as the first call was, also when the time that it names has passed
+/// A retry gets the answer of the first call, even if the expire time that it names has passed
 /// meanwhile.
 #[tokio::test]
 async fn a_retry_gets_the_first_answer_though_its_expire_time_has_passed() {

@@ -1,4 +1,4 @@
-//! The table of RPCs beside the descriptors, and the contract's comments beside the reasons.
+//! The table of RPCs against the descriptors, and the contract's comments against the reasons.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use kvrpc::model::{Method, Permission, Reason};
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-/// Each RPC of the contract by its path: whether it streams, and its comment.
+/// Returns each RPC of the contract by its path: whether it streams, and its comment.
 pub(crate) fn described() -> BTreeMap<String, (bool, String)> {
     let set = FileDescriptorSet::decode(kvrpc::pb::DESCRIPTORS).unwrap();
     set.file.iter().filter(|file| file.package() == "kvrpc.v1").flat_map(of_file).collect()
@@ -33,7 +33,7 @@ fn of_file(file: &FileDescriptorProto) -> Vec<(String, (bool, String))> {
     found
 }
 
-/// The reasons that an RPC's comment names.
+/// Returns the reasons that an RPC's comment names.
 pub(crate) fn documented(comment: &str) -> Vec<Reason> {
     let words = comment.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
     words.filter_map(Reason::parse).collect()
@@ -64,7 +64,7 @@ fn open_rpcs_are_those_of_the_design() {
 #[test]
 fn every_comment_of_a_call_names_reasons_that_exist() {
     for (path, (_, comment)) in described() {
-        // In parentheses behind a code stand reasons, and words in capitals elsewhere are codes.
+        // Reasons stand in parentheses after a code; other words in capitals are codes.
         for group in comment.split('(').skip(1).filter_map(|rest| rest.split(')').next()) {
             for word in group.split([',', ';', ' ']).filter(|word| {
                 word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')

@@ -167,7 +167,7 @@ fn name_rows() -> Vec<Row> {
     rows
 }
 
-/// A name that can be no room's.
+/// Rows with an invalid room name.
 fn room_name_rows(room: &str) -> Vec<Row> {
     let name = || room.to_owned();
     let subscribe = v1::SubscribeRequest { room: name(), after: None };
@@ -181,7 +181,7 @@ fn room_name_rows(room: &str) -> Vec<Row> {
     ]
 }
 
-/// Rooms and what is said there; a user may make one.
+/// Rows for rooms and their messages; a user may make one room.
 fn room_rows() -> Vec<Row> {
     use Reason::{InvalidMessage, InvalidPageToken, QuotaExceeded, RequestIdReused, RoomNotFound};
     use Who::Guest;
@@ -268,7 +268,7 @@ fn other_rows() -> Vec<Row> {
         row(Method::ListKeys, Guest, list("guest"), Ok(())),
         row(Method::Scan, Guest, scan("guest"), Ok(())),
     ];
-    // A guest learns nothing of whether the other exists.
+    // A guest cannot find out whether another user exists.
     for user in ["other", "nobody", "adam"] {
         rows.push(row(Method::GetOther, Guest, get(user, "key"), Err(ManagerRequired)));
         rows.push(row(Method::PutOther, Guest, put_other(user, |_| {}), Err(ManagerRequired)));
@@ -288,7 +288,7 @@ fn other_rows() -> Vec<Row> {
     rows
 }
 
-/// What a put may have wrong, as changes of three kinds of put.
+/// Rows for invalid puts, as changes of three kinds of put.
 fn put_rows() -> Vec<Row> {
     use Reason::{InvalidRequestId, InvalidTtl, InvalidValue, QuotaExceeded, RevisionMismatch};
     use Who::{Guest, Manager};
@@ -375,7 +375,7 @@ fn put_rows() -> Vec<Row> {
     rows
 }
 
-/// A request id that was used before, with another payload.
+/// Rows for a request id that was used before with another payload.
 fn request_id_rows() -> Vec<Row> {
     use Reason::RequestIdReused;
     use Who::{Guest, Manager};
@@ -471,8 +471,7 @@ fn rest_rows() -> Vec<Row> {
     rows
 }
 
-/// What only another server, another moment or another engine answers; the tests that show it stand
-/// elsewhere.
+/// Reasons that only another server, moment or engine returns; other tests show them.
 const ELSEWHERE: [Reason; 1] = [Reason::OutcomeUnknown];
 
 #[tokio::test]
@@ -489,9 +488,9 @@ async fn every_error_that_a_comment_names_is_given() {
         rest_rows(),
     ];
     let mut seen: BTreeMap<&str, BTreeSet<Reason>> = BTreeMap::new();
-    // Of `who_may_call_what`.
+    // Tested by `who_may_call_what`.
     seen.entry(Method::Auth.path()).or_default().insert(Reason::SessionExpired);
-    // Of `chat::who_is_in_too_many_rooms_may_not_subscribe`.
+    // Tested by `chat::who_is_in_too_many_rooms_may_not_subscribe`.
     seen.entry(Method::Subscribe.path()).or_default().insert(Reason::QuotaExceeded);
     for Row { method, who, message, want } in rows.into_iter().flatten() {
         let before = people.state().await;
@@ -520,7 +519,7 @@ async fn every_error_that_a_comment_names_is_given() {
     }
 }
 
-/// Code and reason belong together, and the sentence is one.
+/// Checks that code and reason belong together, and that the message is a sentence.
 fn check_details(method: Method, failure: &Failure) {
     let reason = failure.reason.unwrap_or_else(|| panic!("{}: {failure:?}", method.path()));
     assert_eq!(failure.code, kvrpc::pb::code(reason), "{}: {failure:?}", method.path());

@@ -1,4 +1,4 @@
-//! The gRPC door.
+//! The gRPC protocol.
 
 mod access;
 mod calls;

@@ -9,12 +9,12 @@ use prost::Message as _;
 use super::raw::{Failure, Raw};
 use crate::harness::Server;
 
-/// Who makes a call.
+/// Caller of an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     /// Without a token.
     Nobody,
-    /// With what can be no token.
+    /// With a malformed token.
     Malformed,
     /// With a token whose session has ended.
     Expired,
@@ -22,13 +22,13 @@ pub(crate) enum Who {
     Stranger,
     /// The user `guest`.
     Guest,
-    /// The user `other`, a guest too.
+    /// The user `other`, also a guest.
     Other,
     /// The account `adam`, whose password is `bill`.
     Manager,
 }
 
-/// The accounts, with cheap hashes: the tests check many passwords.
+/// Returns the accounts, with cheap hashes: the tests check many passwords.
 pub(crate) fn accounts() -> String {
     format!(
         "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
@@ -37,17 +37,17 @@ pub(crate) fn accounts() -> String {
     )
 }
 
-/// KiB of memory for a hash that takes no time to speak of.
+/// Memory in KiB of a hash that takes almost no time.
 const CHEAP: u32 = 64;
 
-/// A hash that takes as long as so many KiB of memory do.
+/// Returns a hash with this memory in KiB, which determines its time.
 pub(crate) fn hash(password: &str, memory: u32) -> String {
     use argon2::password_hash::PasswordHasher as _;
     let params = argon2::Params::new(memory, 2, 1, None).unwrap();
     argon2::Argon2::from(params).hash_password(password.as_bytes()).unwrap().to_string()
 }
 
-/// The server and a client for each.
+/// The server, and a client for each caller.
 pub(crate) struct People {
     pub(crate) server: Server,
     clients: HashMap<Who, Raw>,
@@ -58,7 +58,7 @@ impl People {
         Self::with("[limits]\nbytes-per-user = \"2MiB\"\nrooms-per-user = 1\n").await
     }
 
-    /// `config` goes before the accounts.
+    /// Starts the server; `config` is placed before the accounts.
     pub(crate) async fn with(config: &str) -> Self {
         let server = Server::builder().toml(&format!("{config}{}", accounts())).start().await;
         let nobody = Raw::new(server.channel());
@@ -91,7 +91,7 @@ impl People {
         Ok(self.client(who).some_bytes(method.path(), message, most).await?)
     }
 
-    /// Leaves room for less than one large value in their stores.
+    /// Fills the stores until less than one large value fits.
     pub(crate) async fn fill_up(&self, all: &[Who]) {
         for &who in all {
             let data = Some(v1::put_request::Data::Blob(vec![7; 1 << 20].into()));
@@ -100,7 +100,7 @@ impl People {
         }
     }
 
-    /// What the stores of both guests hold, with their revisions, and who there is.
+    /// Returns the content of both guests' stores with revisions, and the list of users.
     pub(crate) async fn state(&self) -> Vec<bytes::Bytes> {
         let mut state = Vec::new();
         for who in [Who::Guest, Who::Other] {

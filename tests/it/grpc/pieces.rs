@@ -1,5 +1,4 @@
-//! Messages that come in pieces, as the network or a client cuts them: how they are cut makes no
-//! difference to the answer.
+//! Messages in pieces, as cut by the network or a client: the answer does not depend on the cuts.
 
 use std::convert::Infallible;
 
@@ -16,7 +15,7 @@ use super::people::sign_in;
 use super::raw::Raw;
 use crate::harness::{Server, connect, within};
 
-/// A message with its prefix (gRPC over HTTP/2, Length-Prefixed-Message).
+/// Returns a message with its prefix (gRPC over HTTP/2, Length-Prefixed-Message).
 fn framed(message: &impl Message) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
@@ -25,7 +24,7 @@ fn framed(message: &impl Message) -> Bytes {
     bytes.freeze()
 }
 
-/// Sends a body in these pieces; the answer's bytes and its `grpc-status`.
+/// Sends a body in these pieces; returns the answer's bytes and its `grpc-status`.
 async fn send(
     server: &Server,
     authorization: &str,

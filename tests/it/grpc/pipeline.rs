@@ -1,4 +1,4 @@
-//! Pipeline: batches one after another on one stream.
+//! Pipeline: consecutive batches on one stream.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Pipe {
         within("an answer comes", self.responses.message()).await
     }
 
-    /// The next answer in words.
+    /// Returns the next answer as text.
     async fn hear(&mut self) -> String {
         let response = self.next().await.unwrap().expect("the stream has ended");
         let words = match response.rejected {
@@ -130,8 +130,8 @@ async fn a_pipeline_ends_with_its_session_and_with_what_is_no_request() {
     assert_eq!(nonsense.reason, Some(Reason::InvalidMessage));
 }
 
-/// HTTP/2's windows fill up, and then the server reads no more: whoever does not take answers gets
-/// no more work done.
+/// HTTP/2's windows fill up, and then the server reads no more: a client that does not take answers
+/// gets no more work done.
 #[tokio::test]
 async fn a_client_that_takes_no_answers_is_not_read_from() {
     let people = People::start().await;
@@ -142,7 +142,7 @@ async fn a_client_that_takes_no_answers_is_not_read_from() {
     assert_eq!(pipe.hear().await, "0: @1");
     let requests = pipe.requests.take().unwrap();
     let flood = async {
-        // Each asks for 1 MiB: far more than all windows together hold.
+        // Each asks for 1 MiB: far more than all windows hold.
         for id in 1..=10_000 {
             let mut operations: Vec<_> = (0..16).map(|_| get("large")).collect();
             operations.push(put("count", &id.to_string(), None));
@@ -157,7 +157,7 @@ async fn a_client_that_takes_no_answers_is_not_read_from() {
     let read: v1::GetResponse =
         client.call(Method::Get.path(), &v1::GetRequest { key: "count".to_owned() }).await.unwrap();
     assert!(read.revision < 100, "{} batches were done for nobody", read.revision);
-    // The stream is as it was: all that was done is told, in order.
+    // The stream still works: the answers to everything that was done arrive in order.
     for id in 1..read.revision {
         assert_eq!(pipe.next().await.unwrap().unwrap().id, id);
     }

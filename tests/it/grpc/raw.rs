@@ -1,4 +1,4 @@
-//! A client that sends any bytes to any path, and tells a failure by code and reason.
+//! A client that sends any bytes to any path, and reports failures by code and reason.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use kvrpc::model::Reason;
@@ -9,11 +9,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-/// Why a call failed.
+/// Failure of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
-    /// Of the ErrorInfo, whose domain is checked; `None`: there is none.
+    /// Reason in the ErrorInfo, whose domain is checked; `None` without an ErrorInfo.
     pub(crate) reason: Option<Reason>,
     pub(crate) message: String,
 }
@@ -35,8 +35,8 @@ impl From<Status> for Failure {
 }
 
 impl Failure {
-    /// Whether this client's own library gave the call up before it was sent, the connection having
-    /// just been told to go.
+    /// Returns true if the client library gave up before sending the call, since the connection was
+    /// just told to go away.
     pub(crate) fn was_not_sent(&self) -> bool {
         let causes =
             ["operation was canceled", "connection error received: not a result of an error"];
@@ -44,7 +44,7 @@ impl Failure {
     }
 }
 
-/// Calls as one user, or as nobody.
+/// Client of one user, or without a token.
 #[derive(Clone)]
 pub(crate) struct Raw {
     pub(crate) channel: Channel,
@@ -60,7 +60,7 @@ impl Raw {
         Self { channel: self.channel.clone(), authorization: Some(format!("Bearer {token}")) }
     }
 
-    /// A request as this user.
+    /// Returns a request of this user.
     pub(crate) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         if let Some(authorization) = &self.authorization {
@@ -69,12 +69,12 @@ impl Raw {
         request
     }
 
-    /// The messages of the answer, of which a unary call has one.
+    /// Returns the messages of the answer; a unary call has one.
     pub(crate) async fn bytes(&self, path: &str, message: Vec<u8>) -> Result<Vec<Bytes>, Status> {
         self.some_bytes(path, message, usize::MAX).await
     }
 
-    /// The first messages of the answer, of which some have no end.
+    /// Returns the first messages of an answer that may have no end.
     pub(crate) async fn some_bytes(
         &self,
         path: &str,
@@ -95,7 +95,7 @@ impl Raw {
         Ok(messages)
     }
 
-    /// A unary call by its path.
+    /// Makes a unary call by its path.
     pub(crate) async fn call<M: Message, R: Message + Default>(
         &self,
         path: &str,
@@ -109,7 +109,7 @@ impl Raw {
     }
 }
 
-/// Bytes as they are.
+/// Codec that passes bytes through.
 #[derive(Clone, Copy, Default)]
 struct BytesCodec;
 

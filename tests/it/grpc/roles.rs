@@ -1,4 +1,4 @@
-//! How roles are given, held and taken, and what an owner learns of who used its store.
+//! Roles: given, kept and taken, and the owner's list of accesses.
 
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
@@ -62,10 +62,10 @@ async fn a_password_in_a_session_gives_the_role_and_keeps_name_store_and_token()
     assert_eq!((me.name.as_str(), me.role), ("guest", MANAGER));
     assert_eq!(get(guest, "city").await.unwrap(), "Kolkata");
     get_other(guest, "other", "city").await.unwrap_err();
-    // Never a lower one: bob is a guest.
+    // Auth never lowers a role: bob is a guest.
     auth(guest, "bob", "bob's").await.unwrap();
     assert_eq!(who_am_i(guest).await.unwrap().user.unwrap().role, MANAGER);
-    // The account's role is used as long as the account has it.
+    // The account's role holds as long as the account has it.
     downgrade(people.client(Who::Manager), "adam", false).await.unwrap();
     assert_eq!(who_am_i(guest).await.unwrap().user.unwrap().role, GUEST);
     assert_eq!(get_other(guest, "other", "city").await, Err(Reason::ManagerRequired));
@@ -81,7 +81,7 @@ async fn a_role_that_is_taken_back_is_gone_with_the_reply() {
     put_other(guest, "adam").await.unwrap();
     assert_eq!(downgrade(adam, "guest", false).await.unwrap().role, GUEST);
     assert_eq!(get_other(guest, "other", "city").await, Err(Reason::ManagerRequired));
-    // A password given in the session is taken back too.
+    // A role from a password given in the session is revoked too.
     auth(guest, "adam", "bill").await.unwrap();
     downgrade(adam, "guest", false).await.unwrap();
     assert_eq!(get_other(guest, "other", "city").await, Err(Reason::ManagerRequired));
@@ -104,7 +104,7 @@ async fn who_promotes_itself_reads_the_stores_of_guests_and_nothing_more() {
     assert_eq!(put_other(&selfish, "other").await, Err(Reason::ManagerRequired));
     assert_eq!(upgrade(&selfish, "other").await, Err(Reason::ManagerRequired));
     assert_eq!(downgrade(&selfish, "selfish", false).await, Err(Reason::ManagerRequired));
-    // With a password, or a manager's word, it is a manager like any.
+    // With a password or a manager's decision it is a manager like any other.
     let adam = auth(&nobody, "adam", "bill").await.unwrap();
     upgrade(&adam, "selfish").await.unwrap();
     put_other(&selfish, "other").await.unwrap();
@@ -129,7 +129,7 @@ async fn the_owner_sees_who_used_its_store() {
         ..Default::default()
     };
     let _: v1::ListKeysResponse = guest.call(Method::ListKeys.path(), &list).await.unwrap();
-    // One's own reads, and those that were denied, are no accesses.
+    // A user's own reads and denied ones are not listed.
     get_other(other, "other", "city").await.unwrap();
     assert_eq!(
         get_other(people.client(Who::Other), "adam", "city").await,

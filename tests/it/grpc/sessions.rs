@@ -1,4 +1,4 @@
-//! How sessions begin, last and end, and what goes with them.
+//! Sessions: begin, life and end, and the data that ends with them.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ async fn a_guest_session_slides_with_use_and_ends_when_idle() {
     put(&idle, "city", "Kolkata").await;
     let used = sign_in(&nobody, "used").await;
     let first = who_am_i(&used).await.unwrap();
-    // The one in use outlives the one that is not, whose name is free then.
+    // The used session outlives the unused one, whose name is then free.
     eventually("the idle name is free", || async {
         who_am_i(&used).await.unwrap();
         let request = v1::SignInRequest { user: "idle".to_owned() };
@@ -125,7 +125,7 @@ async fn too_many_sign_ins_a_second_wait() {
 
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_time() {
-    // Dear enough to be measured, cheap enough for a test.
+    // Slow enough to be measured, fast enough for a test.
     let config = "[limits]\nauth-failure-burst = 1000\n";
     let accounts = format!(
         "{config}[users.adam]\npassword = {:?}\nrole = \"manager\"\n",
@@ -144,10 +144,10 @@ async fn a_wrong_password_and_an_unknown_user_are_told_in_the_same_words_and_tim
     }
     words.dedup();
     assert_eq!(words.len(), 1, "{words:?}");
-    // The shortest of each: whatever else the machine does only adds to it.
+    // The minimum of each: other load on the machine only adds to it.
     let [known, unknown] = times.map(|times| times.into_iter().min().unwrap().as_secs_f64());
-    // Without the decoy the unknown user is answered some forty times faster; a busy machine makes
-    // a difference of three.
+    // Without the decoy, an unknown user is answered about forty times faster; a busy machine makes
+    // a difference of a factor of three.
     assert!((0.125..8.0).contains(&(known / unknown)), "known {known}, unknown {unknown}");
 }
 

@@ -1,4 +1,4 @@
-//! gRPC-Web: browsers of the origins that are allowed, and nobody else's.
+//! gRPC-Web: only for browsers of the allowed origins.
 
 use base64::Engine as _;
 use kvrpc::model::Method;
@@ -78,7 +78,7 @@ async fn whoever_comes_by_mistake_is_told_what_is_spoken_here() {
     assert!(page.starts_with("HTTP/1.1 404") && page.contains("grpcurl"), "{page}");
 }
 
-/// Browsers have no streams of requests: Subscribe and Send are their chat.
+/// Browsers have no request streams; they chat by Subscribe and Send.
 #[tokio::test]
 async fn a_browser_hears_what_is_said_in_a_room() {
     let server = Server::builder().flag("--allow-origin", "https://app.example").start().await;

@@ -1,4 +1,4 @@
-//! Certificates that are made for a test and live in its directory.
+//! Certificates made for a test, in a temporary directory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
-/// An authority of its own, and the directory with what it signed.
+/// A certificate authority, and the directory of its files.
 pub(crate) struct Authority {
     directory: TempDir,
     root: String,
@@ -32,7 +32,7 @@ impl Authority {
         Self { directory: TempDir::new().unwrap(), root, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate for `localhost` whose holder is `name`.
+    /// Returns a certificate for `localhost` with the holder `name`.
     pub(crate) fn sign(&self, name: &str) -> Signed {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -41,7 +41,7 @@ impl Authority {
         Signed { cert: cert.pem(), key: key.serialize_pem() }
     }
 
-    /// Writes a file, in one step, and returns its path.
+    /// Writes a file atomically and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         let draft = path.with_extension("draft");
@@ -50,7 +50,7 @@ impl Authority {
         path.display().to_string()
     }
 
-    /// Writes a signed certificate and its key; returns the paths.
+    /// Writes a certificate and its key; returns the paths.
     pub(crate) fn write_pair(&self, signed: &Signed) -> [String; 2] {
         [self.write("cert.pem", &signed.cert), self.write("key.pem", &signed.key)]
     }
@@ -64,8 +64,8 @@ impl Authority {
         self.directory.path().join(name)
     }
 
-    /// A client that trusts the authority, offers `protocols`, and shows `identity` if it is asked
-    /// who it is.
+    /// Returns a client configuration that trusts the authority, offers `protocols`, and presents
+    /// `identity` on request.
     pub(crate) fn client(
         &self,
         protocols: &[&[u8]],

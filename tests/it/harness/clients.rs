@@ -1,4 +1,4 @@
-//! Clients that speak what a test wants to have said, byte for byte if need be.
+//! Clients that send exactly the bytes of a test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     within("the server accepts", TcpStream::connect(address)).await.unwrap()
 }
 
-/// A TLS connection to `localhost` at that address; the error is the handshake's.
+/// Opens a TLS connection to `localhost` at that address; the error is the handshake's.
 pub(crate) async fn tls_connect(
     address: SocketAddr,
     config: Arc<ClientConfig>,
@@ -34,21 +34,21 @@ pub(crate) async fn tls_connect(
     .await
 }
 
-/// All that the peer sends until it closes; a reset is a close too.
+/// Returns all bytes until the peer closes or resets the connection.
 pub(crate) async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = within("the server closes", stream.read_to_end(&mut all)).await;
     all
 }
 
-/// Sends bytes on a new connection; returns all that comes back until it is closed.
+/// Sends bytes on a new connection; returns all bytes until it is closed.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = connect(address).await;
     stream.write_all(bytes).await.unwrap();
     String::from_utf8_lossy(&read_all(&mut stream).await).into_owned()
 }
 
-/// An HTTP/2 connection; its driver ends when the connection does.
+/// Opens an HTTP/2 connection; its driver ends with the connection.
 pub(crate) async fn http2<IO>(
     stream: IO,
 ) -> (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>)
@@ -59,7 +59,7 @@ where
     (sender, tokio::spawn(driver))
 }
 
-/// The same, for requests with a body.
+/// Opens an HTTP/2 connection for requests with a body.
 pub(crate) async fn http2_full(
     stream: TcpStream,
 ) -> (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {

@@ -1,4 +1,4 @@
-//! What the tests share: servers inside this process and outside, clients, certificates, waiting.
+//! The test harness: servers inside this process and outside, clients, certificates, waiting.
 
 mod certificates;
 mod clients;
@@ -17,10 +17,10 @@ pub(crate) use process::ServerProcess;
 pub(crate) use redis::{RedisCluster, RedisProcess, new_namespace, shared_cluster, shared_redis};
 pub(crate) use server::{Builder, Server};
 
-/// How long a test waits for what must happen. Long: a busy machine is no failure.
+/// Maximum wait for an expected event. Long, because a busy machine is not a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for what must happen; fails the test if it does not.
+/// Waits for `work`; fails the test after [`PATIENCE`].
 pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(value) => value,
@@ -28,7 +28,7 @@ pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks again and again until the answer is yes; fails the test if it never is.
+/// Repeats a check until it returns true; fails the test after [`PATIENCE`].
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let mut turns = tokio::time::interval(Duration::from_millis(5));
     within(what, async {

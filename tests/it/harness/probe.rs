@@ -18,35 +18,39 @@ use kvrpc::server::compose::Parts;
 use tokio::sync::watch;
 use tonic::body::Body;
 
-/// Answers `/who` with what it knows of the connection, `/until-closing` when the connection is
-/// about to end, and anything else never.
+/// Answers `/who` with the properties of the connection, `/until-closing` when the connection is
+/// about to end, and other paths never.
 #[derive(Clone)]
 pub(crate) struct Probe {
-    /// How many requests each thread has taken.
+    /// Number of requests that each thread has taken.
     taken: Arc<watch::Sender<HashMap<ThreadId, usize>>>,
 }
 
 impl Probe {
-    /// Waits until so many requests have arrived in all.
+    /// Waits until `count` requests have arrived in all.
     pub(crate) async fn arrived(&self, count: usize) {
         let mut watched = self.taken.subscribe();
         let all = |taken: &HashMap<ThreadId, usize>| taken.values().sum::<usize>() >= count;
         super::within("the requests arrive", watched.wait_for(all)).await.unwrap();
     }
 
-    /// How many requests each thread has taken.
+    /// Returns the number of requests of each thread.
     pub(crate) fn by_thread(&self) -> Vec<usize> {
         self.taken.borrow().values().copied().collect()
     }
 }
 
-/// A probe, and the parts of a server that answers with it.
+/// Returns a probe, and the parts of a server that answers with it.
 pub(crate) fn probe() -> (Probe, impl FnOnce(Hooks) -> Parts<Tower<Probe>>) {
     let probe = Probe { taken: Arc::default() };
     let grpc = Tower(probe.clone());
     let metrics = |hooks: Hooks| {
         Arc::new(move || {
-            hooks.gates.iter().map(|gate| format!("{} {:?}\n", gate.name(), gate.stats())).collect()
+            hooks
+                .limiters
+                .iter()
+                .map(|limiter| format!("{} {:?}\n", limiter.name(), limiter.stats()))
+                .collect()
         })
     };
     (probe, move |hooks| Parts { grpc, service: None, metrics: metrics(hooks), tasks: Vec::new() })

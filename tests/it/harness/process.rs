@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-/// A running server process. Dropped, it is killed.
+/// A running server process; killed on drop.
 pub(crate) struct ServerProcess {
     child: Child,
     lines: Receiver<String>,
@@ -18,7 +18,7 @@ pub(crate) struct ServerProcess {
     addresses: Vec<(String, SocketAddr)>,
 }
 
-/// How a process ended, and what it wrote.
+/// Exit status and output of a process.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
@@ -27,7 +27,7 @@ pub(crate) struct Finished {
 }
 
 impl ServerProcess {
-    /// Starts a server with these flags, and waits for its line that says where it is.
+    /// Starts a server with these flags, and waits for the line with its addresses.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Self::spawn(arguments, &[]);
         let ready = process.wait_for_line("ready: ");
@@ -44,16 +44,16 @@ impl ServerProcess {
     /// Runs the program to its end.
     pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)], stdin: &str) -> Finished {
         let mut process = Self::spawn(arguments, variables);
-        // A program that reads nothing may be gone by now.
+        // A program that does not read may have ended already.
         let _ = process.child.stdin.take().unwrap().write_all(stdin.as_bytes());
         process.wait()
     }
 
     fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
-        // Nothing of the environment that the tests happen to run in.
+        // The environment of the test run is not passed on.
         command.env_clear().envs(variables.iter().copied()).args(arguments);
-        // Tests that run at the same time must not all want the text door's usual port.
+        // Concurrent tests must not all bind the usual port of the `text` protocol.
         if arguments.contains(&"--listen") && !arguments.contains(&"--compat") {
             command.env("KVRPC_NO_COMPAT", "true");
         }
@@ -67,7 +67,7 @@ impl ServerProcess {
         Self { child, lines, log: Vec::new(), addresses: Vec::new() }
     }
 
-    /// Waits for a line of the log with `part` in it.
+    /// Waits for a line of the log that contains `part`.
     pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -84,7 +84,7 @@ impl ServerProcess {
         }
     }
 
-    /// The first address of a door.
+    /// Returns the first address of a protocol.
     pub(crate) fn address(&self, door: &str) -> SocketAddr {
         self.addresses.iter().find(|(name, _)| name == door).unwrap().1
     }
@@ -95,9 +95,9 @@ impl ServerProcess {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for the end, and tells how it was.
+    /// Waits for the end of the process.
     pub(crate) fn wait(mut self) -> Finished {
-        // Its end closes the log.
+        // The end of the process closes the log.
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.log.push(line),

@@ -1,5 +1,4 @@
-//! Redis servers of the tests' own, on ports that are free, with their files in a folder of their
-//! own.
+//! Redis servers for tests, on free ports, with their files in temporary folders.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,9 +12,9 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
-/// A server that ends when this is dropped, or the tests end, whichever is first.
+/// A server that ends on drop or with the test process, whichever is first.
 pub(crate) struct RedisProcess {
-    /// A shell that waits for the end of its input: static servers are never dropped, but a pipe is
+    /// A shell that waits for the end of its input: statics are never dropped, but the pipe is
     /// closed in any case.
     keeper: Child,
     pub(crate) port: u16,
@@ -24,7 +23,7 @@ pub(crate) struct RedisProcess {
 }
 
 impl RedisProcess {
-    /// Starts a server with these settings beside the port.
+    /// Starts a server with these settings and a free port.
     pub(crate) fn start(settings: &[&str]) -> Self {
         for _ in 0..10 {
             if let Some(started) = Self::try_start(settings) {
@@ -49,13 +48,13 @@ impl RedisProcess {
         started.answers().then_some(started)
     }
 
-    /// Sends it a signal.
+    /// Sends the server a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
         kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), signal).unwrap();
     }
 
-    /// Has it end as a service manager does, and starts it again.
+    /// Stops the server like a service manager, and starts it again.
     pub(crate) fn restart(&mut self) {
         self.signal(Signal::TERM);
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -66,12 +65,12 @@ impl RedisProcess {
         self.revive();
     }
 
-    /// Where its files are.
+    /// Returns the folder of its files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts it again where it was, after it was killed.
+    /// Starts the server again at its address after it was killed.
     pub(crate) fn revive(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
@@ -79,7 +78,7 @@ impl RedisProcess {
         assert!(self.answers(), "it is not back in time");
     }
 
-    /// Waits until it answers; false if it has ended, the port being taken.
+    /// Waits until the server answers; returns false if it has ended because the port was taken.
     fn answers(&self) -> bool {
         let deadline = std::time::Instant::now() + PATIENCE;
         while std::time::Instant::now() < deadline {
@@ -91,14 +90,14 @@ impl RedisProcess {
         false
     }
 
-    /// What redis-cli prints for a command.
+    /// Returns the output of redis-cli for a command.
     pub(crate) fn cli(&self, command: &[&str]) -> String {
         let port = self.port.to_string();
         let done = Command::new("redis-cli").args(["-p", &port]).args(command).output().unwrap();
         String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
-    /// Its URL for one server.
+    /// Returns the URL of this server.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -128,13 +127,13 @@ fn keep(arguments: &[String], folder: &Path) -> Child {
     keeper
 }
 
-/// Three masters, each with so many replicas.
+/// Three masters with replicas.
 pub(crate) struct RedisCluster {
     pub(crate) nodes: Vec<RedisProcess>,
 }
 
 impl RedisCluster {
-    /// What every node is started with.
+    /// Settings of every node.
     pub(crate) const SETTINGS: [&str; 6] = [
         "--cluster-enabled",
         "yes",
@@ -144,12 +143,12 @@ impl RedisCluster {
         "0",
     ];
 
-    /// Starts one, and waits until it takes commands.
+    /// Starts a cluster, and waits until it takes commands.
     pub(crate) fn start(replicas: usize) -> Self {
         Self::with(replicas, &[])
     }
 
-    /// The same, with more settings.
+    /// Starts a cluster with further settings.
     pub(crate) fn with(replicas: usize, settings: &[&str]) -> Self {
         let settings = [&Self::SETTINGS[..], settings].concat();
         let nodes: Vec<_> =
@@ -175,12 +174,12 @@ impl RedisCluster {
         cluster
     }
 
-    /// The masters, or the replicas.
+    /// Returns the masters, or the replicas.
     pub(crate) fn role(&self, role: &str) -> Vec<&RedisProcess> {
         self.nodes.iter().filter(|node| node.cli(&["ROLE"]).starts_with(role)).collect()
     }
 
-    /// Its URL, of all nodes.
+    /// Returns the URL with all nodes.
     pub(crate) fn url(&self) -> String {
         let nodes: Vec<_> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
@@ -188,19 +187,19 @@ impl RedisCluster {
     }
 }
 
-/// One server that all tests share which only need one of it.
+/// Returns the server that tests share if they need no other.
 pub(crate) fn shared_redis() -> &'static RedisProcess {
     static SHARED: OnceLock<RedisProcess> = OnceLock::new();
     SHARED.get_or_init(|| RedisProcess::start(&[]))
 }
 
-/// One cluster of three masters that all tests share which only need one of it.
+/// Returns the cluster of three masters that tests share if they need no other.
 pub(crate) fn shared_cluster() -> &'static RedisCluster {
     static SHARED: OnceLock<RedisCluster> = OnceLock::new();
     SHARED.get_or_init(|| RedisCluster::start(0))
 }
 
-/// What the keys of one test begin with: no other's do.
+/// Returns a key prefix that no other test uses.
 pub(crate) fn new_namespace() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))

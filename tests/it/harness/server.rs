@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use kvrpc::listen::Drained;
 use kvrpc::listen::http::HttpService;
-use kvrpc::server::app::{Addresses, App, Hooks, StartError};
+use kvrpc::server::app::{Addresses, App, Hooks, ServerStartError};
 use kvrpc::server::compose::Parts;
 use kvrpc::server::config::{Config, Invocation, invocation};
 use tempfile::NamedTempFile;
@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{new_namespace, shared_redis, within};
 
-/// A running server. Dropped, it ends at once, and its threads with it.
+/// A running server. It ends at once on drop, with its threads.
 pub(crate) struct Server {
     pub(crate) addresses: Addresses,
     stop: Option<oneshot::Sender<()>>,
@@ -23,7 +23,7 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How a server is to be.
+/// Configuration of a server to start.
 pub(crate) struct Builder {
     arguments: Vec<String>,
     file: String,
@@ -43,12 +43,12 @@ impl Builder {
         self
     }
 
-    /// The checked configuration.
+    /// Returns the checked configuration.
     pub(crate) fn config(&self) -> Config {
         let file = NamedTempFile::new().unwrap();
         let mut arguments = self.arguments.clone();
         let mut lines = self.file.clone();
-        // The same tests on the other engine; each server has it for itself.
+        // Runs the same tests on the Redis engine; each server has a namespace of its own.
         if std::env::var_os("KVRPC_TEST_STORE").is_some_and(|store| store == "redis")
             && !arguments.contains(&"--store".to_owned())
         {
@@ -59,7 +59,7 @@ impl Builder {
             ));
         }
         std::fs::write(&file, &lines).unwrap();
-        // Tests that run at the same time must not all want the text door's usual port.
+        // Concurrent tests must not all bind the usual port of the `text` protocol.
         if !arguments.iter().any(|argument| argument.ends_with("compat"))
             && !self.file.contains("compat")
         {
@@ -89,12 +89,12 @@ impl Builder {
 }
 
 impl Server {
-    /// A server with the default configuration, but for its ports, and an admin listener.
+    /// Starts a server with the default configuration except for its ports, and an admin listener.
     pub(crate) async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// The same, to be changed before it starts.
+    /// Returns the same configuration, to be changed before the start.
     pub(crate) fn builder() -> Builder {
         let builder = Builder { arguments: vec!["kvrpc-server".to_owned()], file: String::new() };
         builder
@@ -103,7 +103,7 @@ impl Server {
             .flag("--threads", 2)
     }
 
-    async fn run(app: Result<App, StartError>) -> Self {
+    async fn run(app: Result<App, ServerStartError>) -> Self {
         let app = app.unwrap();
         let (started, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
@@ -122,10 +122,9 @@ impl Server {
                     }
                 };
                 tokio::select! {
-                    // Nobody may be left to hear how it went.
+                    // The receiver may be gone.
                     drained = drain => drop(finished.send(drained)),
-                    // Dropped, the server ends at once: the test's clients may not be there to
-                    // answer any more.
+                    // On drop the server ends at once: the test's clients may no longer answer.
                     _ = aborted => {}
                 }
             });
@@ -134,17 +133,17 @@ impl Server {
         Self { addresses, stop: Some(stop), abort: Some(abort), drained, thread: Some(thread) }
     }
 
-    /// Where gRPC is served.
+    /// Returns the address of gRPC.
     pub(crate) fn grpc(&self) -> SocketAddr {
         self.addresses.of("grpc").unwrap()
     }
 
-    /// Where the admin pages are.
+    /// Returns the address of the admin pages.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.addresses.of("admin").unwrap()
     }
 
-    /// A gRPC channel, plaintext; connected when it is first used.
+    /// Returns a plaintext gRPC channel, connected on first use.
     pub(crate) fn channel(&self) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.grpc())).unwrap().connect_lazy()
     }
@@ -156,7 +155,7 @@ impl Server {
         }
     }
 
-    /// Stops the server, and tells how that went.
+    /// Stops the server and returns the outcome.
     pub(crate) async fn drain(mut self) -> Drained {
         self.begin_drain();
         within("the server stops", &mut self.drained).await.unwrap()

@@ -1,4 +1,5 @@
-//! A user at a door: commands in the door's words, its answers as outcomes.
+//! A user of a protocol: sends commands in the protocol's words and converts its answers to
+//! outcomes.
 
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
@@ -23,7 +24,7 @@ pub(super) enum At {
 }
 
 impl At {
-    /// A new user; its name, which at the text door is not its own to choose.
+    /// Returns a new user with its name, which a client of `text` cannot choose.
     pub(super) async fn enter(server: &Server, door: &str, name: &str) -> (String, Self) {
         let at = match door {
             "grpc" => Self::Grpc(sign_in(&Raw::new(server.channel()), name).await),
@@ -55,7 +56,7 @@ impl At {
         (name.to_owned(), at)
     }
 
-    /// What comes of a command; `None` if the door does not have it.
+    /// Returns the outcome of a command, or `None` if the protocol lacks it.
     pub(super) async fn ask(&mut self, ask: &Ask<String>) -> Option<Outcome> {
         Some(match self {
             Self::Grpc(raw) => grpc(raw, ask).await.unwrap_or_else(failed),
@@ -218,7 +219,7 @@ fn of_ws_text(ask: &Ask<String>, answer: &Message) -> Outcome {
     }
 }
 
-/// The sentence behind a dialect's prefix.
+/// Removes the protocol's prefix from an error sentence.
 fn refused(words: &str) -> Outcome {
     Outcome::Refused(words.split_once(": ").unwrap().1.to_owned())
 }

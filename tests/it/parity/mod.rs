@@ -1,5 +1,5 @@
-//! Parity: the same commands at every door have the same outcomes, and leave the same users, roles
-//! and stores.
+//! Parity: the same commands have the same outcomes over every protocol, and leave the same users,
+//! roles and stores.
 
 mod at;
 mod people;
@@ -19,16 +19,17 @@ use at::{At, DOORS};
 use plan::{ACCOUNT, Ask, NOBODY, Outcome, Plan, Step, USERS};
 
 const STEPS: usize = 120;
-/// Beside a random one, which a failure names: put it here to run it again.
+/// Fixed seeds. A random one is used too; a failure names it, and it can be added here to run
+/// again.
 const SEEDS: &[u64] = &[1, 2];
 const LIMITS: &str = "[limits]\nauth-failure-burst = 10000\n";
 
-/// Everybody's entries (value and revision by key) and role, in the order of the plan's users, the
+/// All users' entries (value and revision by key) and roles, in the order of the plan's users, the
 /// account last.
 type State = Vec<(String, BTreeMap<String, (String, u64)>)>;
 
-/// A user at a door, and a gRPC session of the same role that does what the door has no command
-/// for.
+/// A user of a protocol, and a gRPC session with the same role for commands that the protocol
+/// lacks.
 struct User {
     name: String,
     at: At,
@@ -43,7 +44,7 @@ impl User {
         Self { name, at, stand_in }
     }
 
-    /// What comes of it; both roles stay the same.
+    /// Returns the outcome of a command; both roles stay equal.
     async fn ask(&mut self, ask: &Ask<String>, adam: &Raw) -> Outcome {
         let Some(outcome) = self.at.ask(ask).await else {
             let outcome = self.stand_in.ask(ask).await.unwrap();
@@ -69,7 +70,7 @@ async fn upgrade(manager: &Raw, user: &str) {
     let _: v1::UpgradeResponse = manager.call(Method::Upgrade.path(), &request).await.unwrap();
 }
 
-/// Runs a plan with all its users at one door.
+/// Runs a plan with all its users over one protocol.
 async fn run(plan: &Plan, door: &str, policy: &str) -> (Vec<Outcome>, State) {
     let dialects: &[&str] = if door == "grpc" { &[] } else { &[door] };
     let server = server(dialects, &format!("upgrade-policy = {policy:?}\n{LIMITS}")).await;
@@ -137,7 +138,7 @@ async fn every_door_does_the_same() {
             }
         }
     }
-    // Nothing that can come of a command was left out by the plans that are always the same.
+    // The fixed plans cover every possible outcome.
     let missing: Vec<_> = ["managers", "open"]
         .into_iter()
         .flat_map(|policy| Outcome::KINDS.iter().map(move |kind| (policy, *kind)))

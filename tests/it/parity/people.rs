@@ -1,4 +1,4 @@
-//! One directory: who came by one door is there at every other, in the role that any door gave.
+//! One directory: users of one protocol exist in every other, with the role that any protocol gave.
 
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
@@ -14,7 +14,7 @@ async fn every_door() -> Server {
     server(&["text", "pickle", "ws-pickle", "ws-text"], "").await
 }
 
-/// Owners, one at each door, with `door` set to its door's name.
+/// Returns owners, one for each protocol, with the protocol's name as the value of `door`.
 async fn owners(server: &Server) -> Vec<(String, At)> {
     let mut owners = Vec::new();
     for door in DOORS {
@@ -26,7 +26,7 @@ async fn owners(server: &Server) -> Vec<(String, At)> {
     owners
 }
 
-/// What a reader gets of each owner's value.
+/// Returns the outcomes of reading each owner's value.
 async fn read(reader: &mut At, owners: &[(String, At)]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (name, _) in owners {
@@ -42,7 +42,7 @@ enum Role {
     Manager,
 }
 
-/// Gives a role at one of the two doors that can.
+/// Gives a role over one of the two protocols that can.
 async fn give(role: Role, name: &str, adam: &Raw, giver: &mut At) {
     match (role, giver) {
         (Role::Manager, At::Grpc(_)) => upgrade(adam, name).await,

@@ -1,18 +1,18 @@
-//! Random commands, and what can come of one at whichever door.
+//! Random commands, and their possible outcomes over any protocol.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How many users there are; after them come an account that is no manager, and a name that nobody
-/// has.
+/// Number of users; after them come an account that is not a manager, and a name that does not
+/// exist.
 pub(super) const USERS: usize = 3;
 pub(super) const ACCOUNT: &str = "bob";
 pub(super) const NOBODY: &str = "nobody";
 
 const KEYS: &[&str] = &["city", "role", "get", "\u{995}\u{9b2}", "a.b:c/d"];
 
-/// A command; `U` is how it names a user.
+/// A command; `U` is the type of user names.
 #[derive(Clone, Debug)]
 pub(super) enum Ask<U> {
     Get { key: String },
@@ -38,7 +38,7 @@ impl Ask<usize> {
     }
 }
 
-/// What came of a command.
+/// Outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Value(String),
@@ -49,7 +49,7 @@ pub(super) enum Outcome {
     Upgraded,
     Authenticated,
     BadCredentials,
-    /// What no dialect has words of its own for, by its sentence.
+    /// An error for which no protocol has its own wording, by its sentence.
     Refused(String),
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The roles change late and seldom: most commands come before or between.
+    /// Roles change late and rarely, so that most commands come before or between the changes.
     pub(super) fn new(seed: u64, steps: usize) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let steps = (0..steps).map(|number| {
@@ -111,7 +111,8 @@ fn ask(random: &mut StdRng, user: usize, number: usize, steps: usize) -> Ask<usi
     };
     let value = format!("v{number}");
     let whom = random.random_range(0..USERS + 2);
-    // A door that cannot write to others has it done by a stand-in, who is somebody else.
+    // A put to another user is never to the user itself: where the protocol lacks the command, a
+    // substitute user sends it.
     let other = if whom == user { USERS } else { whom };
     match random.random_range(0..40) {
         0..10 => Ask::Put { key, value },

@@ -1,4 +1,4 @@
-//! One operation after another, at the edges.
+//! Single operations, at the edges.
 
 use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
 use kvrpc::store::{Limits, Usage};
@@ -106,7 +106,8 @@ fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
         put(&store, write_until(&format!("key {number}"), "v", START + 1 + number)).unwrap();
     }
     clock.advance(10_000);
-    // The last to be taken out: each operation takes out a few of the oldest, and what it asks for.
+    // The last of the expired keys: each operation removes a few of the oldest, and the one that it
+    // asks for.
     assert_eq!(get(&store, "key 9999"), None);
     assert_eq!(reason(put(&store, write_if("key 9998", "v", 9_999))), Reason::RevisionMismatch);
     let mut condition = removal("key 9997");
@@ -143,8 +144,7 @@ fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
             assert!(put(&store, write("large", &large)).is_err(), "{name}");
         }
         clock.advance(1);
-        // As much as 2,700 of the expired keys count: many more than an operation takes out
-        // otherwise.
+        // 2,700 of the expired keys count as much: many more than an operation usually removes.
         batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))])
             .unwrap();
         assert_eq!(get_text(&store, "large"), Some(large), "{name}");

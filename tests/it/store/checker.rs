@@ -1,4 +1,4 @@
-//! Whether a history of concurrent operations on one key could have happened one after another.
+//! Check of a history of concurrent operations on one key for linearizability.
 //!
 //! After Wing & Gong, "Testing and Verifying Concurrent Objects" (1993), with the memory of visited
 //! configurations of Lowe, "Testing for Linearizability" (2017).
@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-/// What a history shows that a store must not do.
+/// Violation that a history shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Violation(pub(super) String);
 
@@ -16,19 +16,20 @@ impl fmt::Display for Violation {
     }
 }
 
-/// An operation on a key with what it answered. Values are numbers here.
+/// An operation on a key with its answer. Values are numbers here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
-    /// Found this value, of this revision.
+    /// Found this value with this revision.
     Get { found: Option<(u64, u64)> },
-    /// Wrote the value, if the condition held; `done` is the revision, `None`: `REVISION_MISMATCH`.
+    /// Wrote the value if the condition held; `done` is the revision, or `None` for
+    /// `REVISION_MISMATCH`.
     Put { value: u64, if_revision: Option<u64>, done: Option<u64> },
-    /// Removed the key, if the condition held: whether there was one, and the store's revision
-    /// afterwards.
+    /// Removed the key if the condition held; `done` is whether it existed, and the store's
+    /// revision afterwards.
     Delete { if_revision: Option<u64>, done: Option<(bool, u64)> },
 }
 
-/// An operation, and the time between whose ends it happened.
+/// An operation, and the times between which it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) invoked: u64,
@@ -36,7 +37,7 @@ pub(super) struct Event {
     pub(super) op: Op,
 }
 
-/// A key: what it holds, and the last revision that is known of its store.
+/// State of a key: its value, and the last known revision of its store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Register {
     held: Option<(u64, u64)>,
@@ -44,7 +45,7 @@ struct Register {
 }
 
 impl Register {
-    /// The key after the operation; `None`: it cannot have answered so.
+    /// Returns the state after the operation, or `None` if its answer is impossible.
     fn step(self, op: Op) -> Option<Self> {
         let holds = |if_revision: Option<u64>| {
             if_revision.is_none_or(|wanted| self.held.map_or(0, |(_, revision)| revision) == wanted)
@@ -68,7 +69,7 @@ impl Register {
     }
 }
 
-/// Checks the history of one key, which was not there at first.
+/// Checks the history of one key, which did not exist at first.
 pub(super) fn linearizable(history: &[Event]) -> Result<(), Violation> {
     let mut events = history.to_vec();
     events.sort_by_key(|event| event.invoked);
@@ -94,12 +95,12 @@ struct Search {
     events: Vec<Event>,
     done: Vec<u64>,
     seen: HashSet<(Vec<u64>, Register)>,
-    /// The most operations that could be put in an order.
+    /// Maximum number of operations that could be put in an order.
     longest: usize,
 }
 
 impl Search {
-    /// Whether the operations that are not done can follow; all before `first` are done.
+    /// Returns true if the remaining operations can follow; all before `first` are done.
     fn run(&mut self, register: Register, mut first: usize, done: usize) -> bool {
         self.longest = self.longest.max(done);
         while first < self.events.len() && self.is_done(first) {
@@ -108,7 +109,7 @@ impl Search {
         if first == self.events.len() {
             return true;
         }
-        // Whatever comes next was invoked before any of those left had returned.
+        // The next operation was invoked before any of the remaining ones returned.
         let left = |at: &usize| !self.is_done(*at);
         let horizon = (first..self.events.len())
             .filter(left)
@@ -264,8 +265,8 @@ fn the_checker_tells_good_histories_from_bad_ones() {
 
 #[test]
 fn the_checker_copes_with_many_operations_at_once() {
-    // Ten writes that all overlap: an order fits only if the search tries the revisions' own;
-    // without a memory, 10! orders.
+    // Ten writes that all overlap: an order fits only if the search follows the revisions. Without
+    // a memory it would try 10! orders.
     let writes = (0..10).map(|n| Event {
         invoked: n,
         returned: 100,

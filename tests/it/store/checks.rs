@@ -1,6 +1,6 @@
-//! Checks that let threads race and then look at what they saw. Each gives the first violation that
-//! it finds, so that the same ones that must find none in the engine must find the bugs that are
-//! seeded into it.
+//! Checks that let threads race and examine their observations. Each returns the first violation
+//! that it finds, so that the checks that must find none in the engine must also find the bugs that
+//! are seeded into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
@@ -21,10 +21,10 @@ use super::{
 
 type Checked = Result<(), Violation>;
 
-/// A check: one round with the seed's random choices.
+/// A check: one round with random choices by seed.
 pub(super) type Check = fn(u64) -> Checked;
 
-/// Every check.
+/// All checks.
 pub(super) fn all<E: Engine>() -> [(&'static str, Check); 7] {
     [
         ("keys are linearizable, revisions unique, quotas exact", registers::<E>),
@@ -43,7 +43,7 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Violation(otherwise())) }
 }
 
-/// Runs a few threads at once, and gathers what they give.
+/// Runs threads concurrently and returns their results.
 fn race<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
@@ -63,7 +63,7 @@ fn rng(seed: u64, thread: usize) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(thread as u64))
 }
 
-/// What the entries of a store count in quotas, by its own listing.
+/// Returns the keys and bytes of a store by its own listing, as quotas count them.
 fn listed_bytes(store: &impl Tested) -> (u64, u64) {
     let rows: Vec<_> = list(store, "", 1_000, usize::MAX).into_iter().flatten().collect();
     let bytes = rows.iter().map(|(key, value, ..)| {
@@ -104,8 +104,8 @@ fn registers<E: Engine>(seed: u64) -> Checked {
         for step in 0..30_u64 {
             let at = rng.random_range(0..KEYS);
             let name = format!("key {at}");
-            // Of the same length, so that values are overwritten in place, and different for each
-            // write.
+            // All of the same length, so that values are overwritten in place, and different for
+            // each write.
             let value = 10_000 + (thread as u64) * 1_000 + step;
             let if_revision = rng.random_bool(0.6).then_some(known[at]);
             let choice = rng.random_range(0..10);
@@ -153,8 +153,8 @@ fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> kvrpc::store::W
     write
 }
 
-/// Every change has a revision of its own, one more than the change before; a change that began
-/// after another had ended has a higher one.
+/// Checks that every change has its own revision, one more than the change before, and that a
+/// change that began after another had ended has a higher one.
 fn revisions_grow(events: &[Event], last: u64) -> Checked {
     let changes = events.iter().filter_map(|event| match event.op {
         Op::Put { done: Some(revision), .. } | Op::Delete { done: Some((true, revision)), .. } => {
@@ -179,7 +179,7 @@ fn revisions_grow(events: &[Event], last: u64) -> Checked {
     Ok(())
 }
 
-/// Writers change four keys together, or fail to at the last; readers look at all four together.
+/// Writers change four keys together, or fail at the last; readers read all four together.
 fn batches<E: Engine>(seed: u64) -> Checked {
     const KEYS: [&str; 4] = ["a", "b", "c", "d"];
     let (engine, _) = E::make(NO_LIMITS);
@@ -220,7 +220,7 @@ fn value_of(outcome: &Outcome) -> String {
     }
 }
 
-/// Threads send the same writes with the same ids at the same time, to another's store.
+/// Threads send the same writes with the same ids at the same time, to another user's store.
 fn request_ids<E: Engine>(_seed: u64) -> Checked {
     const REQUESTS: u64 = 20;
     let (engine, _) = E::make(NO_LIMITS);
@@ -244,7 +244,7 @@ fn request_ids<E: Engine>(_seed: u64) -> Checked {
     ensure(revision(&caller) == 0, || "the caller's own store changed".to_owned())
 }
 
-/// A retry after other writes: of the request and of nothing else.
+/// A retry after other writes returns the first answer and changes nothing.
 fn retries<E: Engine>(_seed: u64) -> Checked {
     let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
@@ -325,8 +325,8 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
     ensure(missing.is_empty(), || format!("not listed: {missing:?}, ..."))
 }
 
-/// Writers put keys that expire soon, one thread moves the clock, and readers look whether any
-/// outlives its time.
+/// Writers put keys that expire soon, one thread moves the clock, and readers check that no key
+/// outlives its expiry.
 fn expiries<E: Engine>(seed: u64) -> Checked {
     let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();

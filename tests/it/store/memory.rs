@@ -1,5 +1,4 @@
-//! What only the memory engine does: it gives back what is taken, by deletes, by expiry, and when a
-//! store is dropped.
+//! Memory engine only: memory is returned by deletes, by expiry, and when a store is dropped.
 
 use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage, Write};
 
@@ -21,7 +20,7 @@ fn fill(store: &MemoryStore, keys: usize, expire_time: Option<u64>) {
     }
 }
 
-/// Sweeps until there is nothing to do; at most so many times.
+/// Sweeps until nothing is left to do, at most `most` times.
 fn sweep(engine: &MemoryEngine, most: usize) -> usize {
     (1..=most).find(|_| !engine.sweep()).expect("the sweep comes to an end")
 }
@@ -90,7 +89,7 @@ fn a_sweep_takes_out_what_expired_in_any_store_a_part_at_a_time() {
         let number = number as u64;
         put(store, write_until("k", "v", START + 10 + number % 2)).unwrap();
         put(store, write("stays", "v")).unwrap();
-        // A later time must not make it forget the earlier one.
+        // A later expiry must not replace the earlier one.
         put(store, write_until("later", "v", START + 1_000)).unwrap();
     }
     assert!(!engine.sweep(), "nothing is due");
@@ -122,7 +121,7 @@ fn an_earlier_expiry_is_swept_in_time() {
     for after in [50, 40, 60, 30] {
         put(&store, write_until(&format!("{after}"), "v", START + after)).unwrap();
     }
-    // The one that the visit was arranged for goes, and comes back without expiry.
+    // The key for which the next expiry was scheduled is replaced by one without expiry.
     put(&store, write("30", "v")).unwrap();
     for (advance, left) in [(30, 4), (10, 3), (10, 2), (10, 1)] {
         clock.advance(advance);

@@ -32,31 +32,30 @@ use kvrpc::store::{
     Once, Row, Store, Usage, Write, Written,
 };
 
-/// Where the manual clocks of the tests begin.
+/// Start of the tests' manual clocks.
 const START: u64 = 1_000_000;
 
 const NO_LIMITS: Limits =
     Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
 
-/// An engine under test: whatever holds for one must hold for the other.
+/// An engine under test; the same properties hold for all of them.
 trait Engine: Sized + Send + Sync {
-    /// A store of it.
+    /// Type of its stores.
     type Own: Tested;
-    /// Whether it counts what all stores have together, and refuses more than `max_bytes_total`.
+    /// True if it counts the total of all stores, and refuses more than `max_bytes_total`.
     const COUNTS_ALL: bool;
-    /// How many rounds of races, and how many random cases it takes: fewer where each operation
-    /// takes longer.
+    /// Number of rounds of races, and of random cases; lower for slower engines.
     const ROUNDS: u64;
     const CASES: u32;
 
-    /// An engine with a clock that stands still.
+    /// Creates an engine with a clock that stands still.
     fn make(limits: Limits) -> (Self, Clock);
     fn open(&self) -> Self::Own;
-    /// What is in all stores together.
+    /// Returns the total of all stores.
     fn usage(&self) -> Usage;
-    /// Takes out some of what has expired; whether there is more.
+    /// Removes some expired keys; returns true if there are more.
     fn sweep(&self) -> bool;
-    /// The stores are needed no more.
+    /// Releases the stores.
     fn close<const N: usize>(&self, stores: [Self::Own; N]);
 }
 
@@ -64,7 +63,7 @@ trait Engine: Sized + Send + Sync {
 trait Tested: Store + Clone + Sync + 'static {
     /// Runs an operation to its end.
     fn now<T>(future: impl Future<Output = T>) -> T;
-    /// Runs what may have to wait for a change.
+    /// Runs an operation that may have to wait for a change.
     fn waiting<T>(future: impl Future<Output = T>) -> T {
         redis::on_runtime(future)
     }
@@ -171,7 +170,7 @@ fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
     S::now(store.delete(delete, None)).map(|deleted| (deleted.deleted, deleted.revision))
 }
 
-/// An operation of a batch, whose expiry is a point in time.
+/// An operation of a batch, with an absolute expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Get { key: Key },
@@ -214,17 +213,17 @@ fn revision<S: Tested>(store: &S) -> u64 {
     S::now(store.position()).unwrap().sequence
 }
 
-/// Why it failed.
+/// Returns the reason of a failure.
 fn reason<T: std::fmt::Debug>(result: Result<T>) -> Reason {
     result.unwrap_err().reason()
 }
 
-/// What a key counts in quotas.
+/// Returns the bytes that a key counts in quotas.
 fn entry_bytes(key: &str, value: &str) -> u64 {
     (key.len() + value.len()) as u64 + u64::from(ENTRY_OVERHEAD_BYTES)
 }
 
-/// All rows with the prefix, in pages of at most so many rows and bytes.
+/// Returns all rows with the prefix, in pages of at most `max_rows` rows and `max_bytes` bytes.
 fn list<S: Tested>(store: &S, prefix: &str, max_rows: usize, max_bytes: usize) -> Vec<Vec<Row>> {
     let prefix = Prefix::new(prefix).unwrap();
     let mut pages = Vec::new();

@@ -1,5 +1,5 @@
-//! Random commands of two users on the engine and on a simple model: the same answers, revisions
-//! and quotas after each step.
+//! Random commands of two users on the engine and on a simple model: answers, revisions and quotas
+//! agree after each step.
 
 use std::collections::BTreeMap;
 use std::mem::size_of;
@@ -16,14 +16,14 @@ use super::{
     Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write,
 };
 
-/// A condition, to be filled in with what the model knows.
+/// A condition, to be filled in from the model's state.
 #[derive(Clone, Copy, Debug)]
 enum Condition {
     None,
     Absent,
-    /// The key's revision.
+    /// The key's current revision.
     Holds,
-    /// The store's next revision so far ahead.
+    /// The store's next revision plus this number.
     Guess(u64),
 }
 
@@ -120,7 +120,7 @@ struct Request {
     id: Option<u8>,
 }
 
-/// Any answer.
+/// Answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 enum Answer {
     Entry(Option<Entry>),
@@ -134,7 +134,7 @@ enum Answer {
 struct ModelStore {
     entries: BTreeMap<String, Entry>,
     revision: u64,
-    /// The requests that were answered: request, answer, time, bytes.
+    /// Answered requests: request, answer, time, bytes.
     answered: Vec<(Request, Answer, u64, u64)>,
 }
 
@@ -142,7 +142,7 @@ struct Model {
     stores: [ModelStore; 2],
     now: u64,
     limits: Limits,
-    /// What a record of a request id takes, beside the id and what a batch's answer holds.
+    /// Size of a record of a request id, without the id and the content of a batch's answer.
     record_bytes: u64,
 }
 
@@ -184,7 +184,7 @@ impl Model {
         self.stores.iter().map(|store| store.usage().bytes + store.usage().request_id_bytes).sum()
     }
 
-    /// Runs the request on a copy of the stores, and keeps that if all of it succeeds.
+    /// Runs the request on a copy of the stores, and keeps the copy if the whole request succeeds.
     fn run(&mut self, request: &Request) -> Answer {
         let before = self.stores.clone();
         if let Some((first, answer, ..)) = self.stores[request.caller]
@@ -210,7 +210,7 @@ impl Model {
     fn attempt(&mut self, request: &Request) -> std::result::Result<Answer, Reason> {
         let began_at = if request.batch { self.stores[request.target].revision } else { u64::MAX };
         let elsewhere = self.used() - self.stores[request.target].usage().bytes;
-        // Bytes that a batch frees are its own until it is done.
+        // Bytes that a batch frees are reserved for it until it is done.
         let mut most = self.stores[request.target].usage().bytes;
         let mut outcomes = Vec::new();
         for step in &request.steps {
@@ -311,7 +311,7 @@ impl Model {
             }),
         };
         let steps: Vec<Step> = changes.iter().map(step).collect();
-        // A get alone takes no id.
+        // A single get takes no id.
         let id = if batch || !matches!(steps.as_slice(), [Step::Get { .. }]) { id } else { None };
         Request { caller, target, steps, batch, id }
     }
@@ -324,7 +324,7 @@ fn read_bytes(outcome: &Outcome) -> u64 {
     }
 }
 
-/// Sends the request to the engine; two that differ have different fingerprints.
+/// Sends the request to the engine; different requests have different fingerprints.
 fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answer {
     let number = sent.iter().position(|sent| sent == request).unwrap_or(sent.len()) as u64;
     let mut fingerprint = [0; 16];
@@ -353,7 +353,7 @@ fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answ
     }
 }
 
-/// What a record of a request id takes.
+/// Returns the size of a record of a request id.
 fn record_bytes<E: Engine>() -> u64 {
     let (engine, _) = E::make(super::NO_LIMITS);
     let store = engine.open();
@@ -390,8 +390,7 @@ fn run<E: Engine>(actions: Vec<Action>) {
             Action::Advance { millis } => {
                 clock.advance(millis);
                 model.now += millis;
-                // Until it is swept or asked for something, a store need not know what expired;
-                // here each is asked at once.
+                // A store removes expired keys when it is swept or used; here each is used at once.
                 for (store, model_store) in stores.iter().zip(&mut model.stores) {
                     model_store.expire(model.now);
                     assert_eq!(revision(store), model_store.revision);

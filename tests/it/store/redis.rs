@@ -20,7 +20,7 @@ pub(super) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// An engine and the stores that were opened.
+/// An engine and its open stores.
 struct Opened {
     engine: RedisEngine,
     stores: Mutex<Vec<RedisStore>>,

@@ -1,4 +1,4 @@
-//! Request ids: the first answer again, and how long.
+//! Request ids: retries get the first answer, for a limited time.
 
 use kvrpc::model::Reason;
 use kvrpc::store::{Limits, Store, Usage};

@@ -6,8 +6,8 @@ use kvrpc::store::seeded::{Bug, switch};
 
 use super::checks;
 
-/// Rounds of all checks until a bug must have shown; those that need a race usually show in the
-/// first few.
+/// Rounds of all checks in which a bug must show; those that need a race usually show in the first
+/// few.
 const ROUNDS: u64 = 300;
 
 #[test]

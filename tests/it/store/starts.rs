@@ -1,4 +1,4 @@
-//! What a Redis engine says when it cannot be used: one line, and nothing is written.
+//! Redis engines that cannot be used: one line of error, and nothing is written.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ fn refused(url: &str, part: &str) {
     }
 }
 
-/// A server that says it is an old Redis.
+/// Starts a server that identifies itself as an old Redis.
 fn old_redis() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

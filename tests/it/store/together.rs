@@ -1,4 +1,4 @@
-//! Puts to one store that come at the same time: each is as if it were alone.
+//! Concurrent puts to one store: each has the same effect as alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{
     write, write_if,
 };
 
-/// Puts all at once; the revision or the reason of each.
+/// Runs all puts at once; returns the revision or the reason of each.
 fn all_at_once<S: Tested>(store: &S, writes: &[Write]) -> Vec<Result<u64, Reason>> {
     let done = S::now(join_all(writes.iter().map(|write| store.put(write.clone(), None))));
     done.into_iter()
@@ -83,7 +83,7 @@ fn a_quota_holds_for_what_comes_together<E: Engine>() {
     let done = all_at_once(&store, &writes);
     assert_eq!(count(&done, Reason::QuotaExceeded), 5, "{done:?}");
     assert!(store.usage().bytes <= 5 * each && store.usage().keys >= 5);
-    // What makes room counts too.
+    // Writes that free memory count too.
     let done = all_at_once(
         &store,
         &writes.iter().map(|each| write(each.key.as_str(), "")).collect::<Vec<_>>(),

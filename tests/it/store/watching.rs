@@ -1,4 +1,4 @@
-//! Watching a store, whatever keeps it.
+//! Watches of a store, with every engine.
 
 use std::future::poll_fn;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::harness::within;
 
-/// The next changes, in words.
+/// Returns the next changes as text.
 async fn seen(watched: &mut Watched, count: usize) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! What the memory engine keeps of its changes, with a clock that the test moves.
+//! The change history of the memory engine, with a manual clock.
 
 use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, Value};

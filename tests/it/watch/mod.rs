@@ -1,4 +1,4 @@
-//! Watching the changes of a store.
+//! Watches of a store's changes.
 
 mod library;
 mod random;
@@ -18,7 +18,7 @@ use crate::harness::within;
 
 pub(crate) struct Watch {
     responses: Streaming<v1::WatchResponse>,
-    /// The highest position seen.
+    /// Highest position seen.
     pub(crate) position: Option<v1::Position>,
 }
 
@@ -43,7 +43,7 @@ impl Watch {
         Ok(response.event.unwrap())
     }
 
-    /// The next events in words, each with its sequence.
+    /// Returns the next events as text, each with its sequence.
     pub(crate) async fn see(&mut self, count: usize) -> Vec<String> {
         let mut seen = Vec::new();
         for _ in 0..count {
@@ -53,7 +53,7 @@ impl Watch {
         seen
     }
 
-    /// How it ends, after what last event.
+    /// Returns the last event before the end of the stream, and its failure.
     async fn end(&mut self) -> (Option<String>, Failure) {
         let started = std::time::Instant::now();
         let mut last = None;
@@ -201,7 +201,7 @@ async fn a_manager_may_watch_others_as_long_as_it_is_one() {
         .call::<_, v1::SignOutResponse>(Method::SignOut.path(), &v1::SignOutRequest {})
         .await
         .unwrap();
-    // The name taken again is another user, with another store.
+    // A user that takes the name again is another user, with another store.
     crate::grpc::people::sign_in(nobody, "other").await;
     let (last, failure) = stays.end().await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Random writers, and watchers that come and go: what they rebuild is what the store holds.
+//! Random writers, and watchers that come and go: the state that they rebuild is the store's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const WRITERS: u64 = 3;
 const WRITES: usize = 150;
 const WATCHERS: u64 = 3;
 
-/// The store as a scan shows it, and the scan's position.
+/// Returns the store by a scan, and the scan's position.
 async fn scanned(raw: &Raw) -> (BTreeMap<String, String>, v1::Position) {
     let mut state = BTreeMap::new();
     let mut position = v1::Position::default();
@@ -50,7 +50,7 @@ async fn batch(raw: &Raw, random: &mut StdRng, number: usize) {
     let operations = (0..random.random_range(1..5)).map(|index| {
         let key = format!("key {}", random.random_range(0..20));
         let data = Some(v1::put_operation::Data::Value(format!("batch {number} {index}")));
-        // One that fails undoes those before it.
+        // A batch that fails undoes its earlier changes.
         let if_revision = random.random_bool(0.2).then_some(1_000_000);
         let put = v1::PutOperation { key, data, if_revision, ..Default::default() };
         v1::Operation { operation: Some(v1::operation::Operation::Put(put)) }
@@ -59,8 +59,8 @@ async fn batch(raw: &Raw, random: &mut StdRng, number: usize) {
     let _ = raw.call::<_, v1::BatchResponse>(Method::Batch.path(), &request).await;
 }
 
-/// Follows until the store has come to rest at `end`, leaving and coming back at random; tells what
-/// it rebuilt.
+/// Follows the store until `done` is set and it has caught up, disconnecting and resuming at
+/// random; returns the rebuilt state.
 async fn follow(raw: Raw, seed: u64, done: Arc<AtomicBool>) -> BTreeMap<String, String> {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut state, mut position) = scanned(&raw).await;
@@ -106,7 +106,7 @@ async fn watchers_that_come_and_go_miss_and_double_nothing() {
     for writer in writers {
         writer.await.unwrap();
     }
-    // What is about to expire would go between a watcher's end and the comparison.
+    // A key about to expire could vanish between a watcher's end and the comparison.
     crate::harness::eventually("the short-lived keys expire", || async {
         !scanned(guest).await.0.values().any(|value| value == "short")
     })

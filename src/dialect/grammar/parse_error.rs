@@ -1,60 +1,60 @@
-//! Why words are no commands.
+//! Errors of the parser, with their sentences.
 
 use std::fmt;
 
 use super::{Mode, Spec, names};
 use crate::model;
 
-/// The longest part of a word that a message repeats, in characters.
-const MAX_SHOWN: usize = 40;
+/// Maximum length of a word that is quoted in a message, in characters.
+const MAX_EXCERPT: usize = 40;
 
-/// Why words are no commands. Nothing ran.
+/// Reason that a line of words was rejected. None of its commands has run.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what the sentence names")]
-pub enum Wrong {
+pub enum ParseError {
     /// No command has this name.
-    Unknown { word: String, nearest: Option<&'static str>, before: Option<&'static Spec> },
-    /// A command lacks a word.
-    Missing { command: &'static Spec, word: &'static str },
-    /// A word that begins with `--` where a plain one is needed.
-    Dashes { command: &'static Spec, word: String, place: &'static str },
+    UnknownCommand { word: String, nearest: Option<&'static str>, before: Option<&'static Spec> },
+    /// A word of the command is missing.
+    MissingWord { command: &'static Spec, word: &'static str },
+    /// A word that begins with `--` in the place of a plain one.
+    UnexpectedOption { command: &'static Spec, word: String, place: &'static str },
     /// The command has no such option.
-    Option { command: &'static Spec, option: String },
-    /// The option was given before.
-    Twice { command: &'static Spec, option: &'static str },
+    UnknownOption { command: &'static Spec, option: String },
+    /// The option was given twice.
+    DuplicateOption { command: &'static Spec, option: &'static str },
     /// The option needs a value, or takes none.
     OptionValue { command: &'static Spec, option: &'static str, value: Option<&'static str> },
-    /// A word or value that is not of its kind.
-    Word { command: &'static Spec, place: &'static str, why: String },
-    /// A word that the model refuses, with the error that a server would give.
-    Refused { command: &'static Spec, error: model::Error },
-    /// A quote does not end.
-    Quote,
+    /// A word or option value that has the wrong form.
+    InvalidWord { command: &'static Spec, place: &'static str, why: String },
+    /// A word that the model rejects, with the error that a server would return.
+    Rejected { command: &'static Spec, error: model::Error },
+    /// A quote is not closed.
+    UnclosedQuote,
 }
 
-impl Wrong {
+impl ParseError {
     pub(super) fn unknown(word: &str, mode: Mode, before: Option<&'static Spec>) -> Self {
         let nearest = names(mode)
             .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), name), name))
             .filter(|(likeness, _)| *likeness > 0.75)
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, name)| name);
-        Self::Unknown { word: shown(word), nearest, before }
+        Self::UnknownCommand { word: excerpt(word), nearest, before }
     }
 }
 
-/// The beginning of a word, for a message.
-pub(super) fn shown(word: &str) -> String {
-    match word.char_indices().nth(MAX_SHOWN) {
+/// Returns the start of a word, for a message.
+pub(super) fn excerpt(word: &str) -> String {
+    match word.char_indices().nth(MAX_EXCERPT) {
         Some((end, _)) => format!("{}...", word.get(..end).unwrap_or_default()),
         None => word.to_owned(),
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { word, nearest, before } => {
+            Self::UnknownCommand { word, nearest, before } => {
                 write!(f, "`{word}` is no command")?;
                 match nearest {
                     Some(name) => write!(f, "; did you mean `{name}`?")?,
@@ -69,22 +69,23 @@ impl fmt::Display for Wrong {
                     None => Ok(()),
                 }
             }
-            Self::Missing { command, word } => {
+            Self::MissingWord { command, word } => {
                 write!(f, "`{}` lacks its {word}; the form is `{}`", command.name, command.usage())
             }
-            Self::Dashes { command, word, place } => write!(
+            Self::UnexpectedOption { command, word, place } => write!(
                 f,
-                "`{word}` stands where `{}` needs its {place}; write `-- {word}` if that is what you mean",
+                "`{word}` stands where `{}` needs its {place}; \
+                 write `-- {word}` if that is what you mean",
                 command.name
             ),
-            Self::Option { command, option } if command.options.is_empty() => {
+            Self::UnknownOption { command, option } if command.options.is_empty() => {
                 write!(f, "`{}` has no option `{option}`; it has none", command.name)
             }
-            Self::Option { command, option } => {
+            Self::UnknownOption { command, option } => {
                 let all: Vec<&str> = command.options.iter().map(|option| option.name).collect();
                 write!(f, "`{}` has no option `{option}`; it has {}", command.name, all.join(", "))
             }
-            Self::Twice { command, option } => {
+            Self::DuplicateOption { command, option } => {
                 write!(f, "`{}` was given {option} twice", command.name)
             }
             Self::OptionValue { command, option, value: Some(value) } => {
@@ -97,11 +98,13 @@ impl fmt::Display for Wrong {
             Self::OptionValue { command, option, value: None } => {
                 write!(f, "`{}` takes no value for {option}", command.name)
             }
-            Self::Word { command, place, why } => write!(f, "`{}`: {place}: {why}", command.name),
-            Self::Refused { command, error } => write!(f, "`{}`: {error}", command.name),
-            Self::Quote => f.write_str("a quote does not end"),
+            Self::InvalidWord { command, place, why } => {
+                write!(f, "`{}`: {place}: {why}", command.name)
+            }
+            Self::Rejected { command, error } => write!(f, "`{}`: {error}", command.name),
+            Self::UnclosedQuote => f.write_str("a quote does not end"),
         }
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for ParseError {}

@@ -1,4 +1,4 @@
-//! Who gets in, and who goes.
+//! Admission and eviction of connections.
 
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -19,37 +19,37 @@ fn a_quarter_is_the_share_of_a_source() {
         ("loopback has no share", "127.0.0.1", "127.0.0.1", false),
         ("IPv6 loopback has none either", "::1", "::1", false),
     ] {
-        let gate = Gate::new("test", 4);
-        let held = gate.admit(peer(first)).unwrap();
-        let refused = gate.admit(peer(second)).err();
-        assert_eq!(refused, shared.then_some(Refusal::Source), "{name}");
+        let limiter = ConnectionLimiter::new("test", 4);
+        let held = limiter.admit(peer(first)).unwrap();
+        let refused = limiter.admit(peer(second)).err();
+        assert_eq!(refused, shared.then_some(AdmissionError::Source), "{name}");
         drop(held);
-        assert!(gate.admit(peer(second)).is_ok(), "{name}: a place that was given back is free");
+        assert!(limiter.admit(peer(second)).is_ok(), "{name}: a place that was given back is free");
     }
 }
 
 #[test]
 fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
-    let gate = Gate::new("test", 3);
+    let limiter = ConnectionLimiter::new("test", 3);
     let [mut spoke, mut silent, mut later] =
-        [(); 3].map(|()| gate.admit(peer("127.0.0.1")).unwrap());
-    spoke.spoke();
-    let mut newcomer = gate.admit(peer("127.0.0.1")).unwrap();
+        [(); 3].map(|()| limiter.admit(peer("127.0.0.1")).unwrap());
+    spoke.mark_active();
+    let mut newcomer = limiter.admit(peer("127.0.0.1")).unwrap();
     let told = |permit: &mut Permit| permit.evicted().unwrap().try_recv();
     let (safe, not_yet) = (Err(TryRecvError::Closed), Err(TryRecvError::Empty));
     let all = [&mut spoke, &mut silent, &mut later, &mut newcomer].map(told);
     assert_eq!(all, [safe, Ok(()), not_yet.clone(), not_yet]);
-    assert_eq!(gate.stats(), Stats { open: 4, admitted: 4, refused: 0, evicted: 1 });
+    assert_eq!(limiter.stats(), Stats { open: 4, admitted: 4, refused: 0, evicted: 1 });
 
-    later.spoke();
-    newcomer.spoke();
+    later.mark_active();
+    newcomer.mark_active();
     drop(silent);
-    assert_eq!(gate.admit(peer("127.0.0.1")).err(), Some(Refusal::Full));
+    assert_eq!(limiter.admit(peer("127.0.0.1")).err(), Some(AdmissionError::Full));
     drop(spoke);
-    let next = gate.admit(peer("127.0.0.1")).unwrap();
-    assert_eq!(gate.stats(), Stats { open: 3, admitted: 5, refused: 1, evicted: 1 });
+    let next = limiter.admit(peer("127.0.0.1")).unwrap();
+    assert_eq!(limiter.stats(), Stats { open: 3, admitted: 5, refused: 1, evicted: 1 });
     drop((later, newcomer, next));
-    let state = gate.state.lock();
+    let state = limiter.state.lock();
     assert!(
         state.open == 0
             && state.leaving.is_empty()
@@ -60,10 +60,10 @@ fn the_longest_silent_goes_first_and_those_that_spoke_stay() {
 
 #[test]
 fn those_told_to_go_are_bounded() {
-    let gate = Gate::new("test", 1);
-    let mut held = vec![gate.admit(peer("::1")).unwrap()];
-    held.extend((0..LEAVING).map(|_| gate.admit(peer("::1")).unwrap()));
-    assert_eq!(gate.admit(peer("::1")).err(), Some(Refusal::Full));
+    let limiter = ConnectionLimiter::new("test", 1);
+    let mut held = vec![limiter.admit(peer("::1")).unwrap()];
+    held.extend((0..MAX_LEAVING).map(|_| limiter.admit(peer("::1")).unwrap()));
+    assert_eq!(limiter.admit(peer("::1")).err(), Some(AdmissionError::Full));
     held.remove(0);
-    assert!(gate.admit(peer("::1")).is_ok());
+    assert!(limiter.admit(peer("::1")).is_ok());
 }

@@ -1,4 +1,4 @@
-//! Who a connection acts as, and what it does.
+//! The session of one socket connection: its identity and the actions that it runs.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
-use super::room::{self, Room};
+use super::room::{self, JoinedRoom};
 
-use crate::dialect::codec::{Action, Answer};
-use crate::dialect::{Caller as Named, Dialect};
+use crate::dialect::codec::{Action, ActionResult};
+use crate::dialect::{ClientIdentity, Dialect};
 use crate::model::{Command, Error, Method, Reason, Result, UserName};
 use crate::service::metrics::DoorCalls;
 use crate::service::{Caller, ConnectionSession, Next, RoomEvent, Service};
 
-/// The client of one connection. Dropped, its session ends.
-pub(super) struct Member {
+/// Identity of one connection. Its service session ends on drop.
+pub(super) struct SocketSession {
     service: Arc<Service>,
     calls: Arc<DoorCalls>,
     dialect: &'static Dialect,
     peer: SocketAddr,
     session: Option<ConnectionSession>,
-    /// Of `chat`, once it has logged in.
-    room: Option<Room>,
+    /// Room of a `chat` connection that has signed in.
+    room: Option<JoinedRoom>,
 }
 
-impl Member {
-    /// A client that has said nothing yet.
+impl SocketSession {
+    /// Creates the session of a client that has sent nothing yet.
     pub(super) fn new(
         service: Arc<Service>,
         calls: Arc<DoorCalls>,
@@ -36,34 +36,35 @@ impl Member {
         Self { service, calls, dialect, peer, session: None, room: None }
     }
 
-    /// Opens the session of a client that its port names, before it says anything.
+    /// Opens the service session of a client that is named by its port, before its first request.
     pub(super) async fn begin(&mut self) {
-        if self.dialect.caller == Named::Port
+        if self.dialect.identity == ClientIdentity::Port
             && let Err(error) = self.open_by_port().await
         {
-            // It is tried again with the first request, which is told if that fails too.
-            tracing::debug!(door = self.dialect.name, peer = %self.peer, %error, "a connection has no session yet");
+            // The first request tries again, and reports the error if that fails too.
+            let (door, peer) = (self.dialect.name, self.peer);
+            tracing::debug!(door, %peer, %error, "a connection has no session yet");
         }
     }
 
-    /// The dialect's name.
+    /// Returns the protocol's name.
     pub(super) const fn door(&self) -> &'static str {
         self.dialect.name
     }
 
-    /// The client's address.
+    /// Returns the client's address.
     pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Whether it had a session that was ended: signed out, or by a manager. Nothing can come of
-    /// the connection then.
+    /// Returns true if the service session was ended by a sign-out or by a manager; the connection
+    /// is then of no further use.
     pub(super) fn is_over(&self) -> bool {
         self.session.as_ref().is_some_and(|held| held.session().has_ended())
     }
 
-    /// Runs one action, and counts it as the call that it is.
-    pub(super) async fn run(&mut self, action: Action) -> Answer {
+    /// Runs one action and records it in the metrics of the RPC that it corresponds to.
+    pub(super) async fn run(&mut self, action: Action) -> ActionResult {
         let method = match &action {
             Action::Run(command) => Some(command.method()),
             Action::SignIn(_) | Action::Join(_) => Some(Method::SignIn),
@@ -81,7 +82,7 @@ impl Member {
         answer
     }
 
-    async fn perform(&mut self, action: Action) -> Answer {
+    async fn perform(&mut self, action: Action) -> ActionResult {
         let answer = match action {
             Action::Run(command) => self.execute(command).await,
             Action::SignIn(name) => self.sign_in(name).await.map(|()| None),
@@ -100,8 +101,8 @@ impl Member {
         answer
     }
 
-    async fn execute(&mut self, command: Command) -> Answer {
-        if self.dialect.caller == Named::Port && self.session.is_none() {
+    async fn execute(&mut self, command: Command) -> ActionResult {
+        if self.dialect.identity == ClientIdentity::Port && self.session.is_none() {
             self.open_by_port().await?;
         }
         let caller = self.caller();
@@ -116,7 +117,7 @@ impl Member {
     }
 
     async fn sign_in(&mut self, name: UserName) -> Result<()> {
-        // The name that it had is free then, also for itself.
+        // This releases the connection's previous name, which may be the requested one.
         if let Some(held) = self.session.take() {
             held.end().await;
         }
@@ -126,10 +127,10 @@ impl Member {
 
     async fn join(&mut self, name: UserName) -> Result<()> {
         self.sign_in(name).await?;
-        match Room::join(&self.service, &self.caller()).await {
+        match JoinedRoom::join(&self.service, &self.caller()).await {
             Ok(room) => self.room = Some(room),
             Err(error) => {
-                // Who is in no room has no name either: the client may try again.
+                // A client that is in no room has no name either, and may try again.
                 self.session = None;
                 return Err(error);
             }
@@ -139,12 +140,12 @@ impl Member {
 
     async fn post(&self, text: String) -> Result<()> {
         match &self.room {
-            Some(room) => room.say(&self.service, text).await,
-            None => Err(room::nowhere()),
+            Some(room) => room.post(&self.service, text).await,
+            None => Err(room::not_in_a_room()),
         }
     }
 
-    /// What happens next in its room, for ever nothing if it is in none.
+    /// Returns the next event of the room; pending for ever if the connection is in no room.
     pub(super) async fn next_event(&mut self) -> Next<RoomEvent> {
         match &mut self.room {
             Some(room) => room.next().await,
@@ -152,7 +153,7 @@ impl Member {
         }
     }
 
-    /// Waits for the end of its session, for ever if it has none.
+    /// Waits for the end of the service session; pending for ever if there is none.
     pub(super) fn end_of_session(&self) -> impl Future<Output = ()> + Send + use<> {
         let ended = self.session.as_ref().map(|held| held.session().end_signal());
         async move {

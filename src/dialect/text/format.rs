@@ -1,10 +1,10 @@
-//! Replies as the command line prints them.
+//! Replies in the form in which the command line prints them.
 
 use super::info;
-use super::slot::BLANK;
+use crate::dialect::render::{BLANK, in_line};
 use crate::model::{Key, Millis, Reply, User, Value};
 
-/// A reply that is no listing.
+/// Returns the text of a reply that is not a listing.
 #[allow(clippy::wildcard_enum_match_arm, reason = "all other replies print nothing")]
 pub(super) fn reply(reply: Reply) -> Vec<u8> {
     match reply {
@@ -16,8 +16,8 @@ pub(super) fn reply(reply: Reply) -> Vec<u8> {
         Reply::Calculate(calculated) => calculated.text,
         Reply::Now(time) => format!("{} {}", time.date, time.time_of_day),
         Reply::GetServerInfo(server) => info::print(&server),
-        // Writes and Auth have words of their own, listings their rows; the rest answers no command
-        // of this protocol.
+        // Writes and Auth have their own wording (`reply_part`), listings their rows (`listing`);
+        // the other replies belong to commands that this protocol lacks.
         _ => String::new(),
     }
     .into_bytes()
@@ -27,17 +27,15 @@ fn named(user: &User) -> String {
     format!("{} ({})", user.name, user.role.as_str())
 }
 
-/// An entry in a line among others.
-pub(super) fn in_line(key: &Key, value: Option<&Value>) -> String {
-    let key = key.as_str();
-    match value.map(|value| value.as_text().ok_or(value)) {
-        Some(Ok(text)) => format!("{key}  {text}"),
-        Some(Err(blob)) => format!("{key}  <blob of {} bytes>", blob.as_bytes().len()),
-        None => key.to_owned(),
+/// Returns an entry as a line of a listing; without a value it is the key alone.
+pub(super) fn entry_line(key: &Key, value: Option<&Value>) -> String {
+    match value {
+        Some(value) => format!("{}  {}", key.as_str(), in_line(value)),
+        None => key.as_str().to_owned(),
     }
 }
 
-/// A time as `2026-11-21T18:00:00Z`, without the parts of a second.
+/// Returns a time in UTC as `2026-11-21T18:00:00Z`, without fractions of a second.
 pub(super) fn seconds(time: Millis) -> String {
     let time = i64::try_from(time / 1_000)
         .ok()

@@ -1,12 +1,10 @@
-//! What is said to one command: its words when it is done, and for which errors it has words of its
-//! own.
+//! Parts of a reply: one for each command of a line, with the command's own wording of its result
+//! and errors.
 
 use super::ILLEGAL;
-use crate::dialect::grammar::{COMMANDS, Call, Mode, Parsed, Source, Spec};
+use crate::dialect::grammar::{COMMANDS, Call, InputSource, Mode, ParsedCommand, Spec};
+use crate::dialect::render::BLANK;
 use crate::model::{Command, Reason, Result};
-
-/// A key that is not there, as the command line prints it too.
-pub(super) const BLANK: &str = "<blank>";
 
 type Errors = &'static [(Reason, &'static str)];
 
@@ -18,29 +16,29 @@ const OF_MANAGE: Errors = &[
     (Reason::UserNotFound, "No such client"),
 ];
 
-/// One command of a line.
-pub(super) enum Slot {
-    /// To be said as it is.
-    Words(String),
-    /// To be run, and said so.
-    Run(Command, Wording),
+/// Part of a reply.
+pub(super) enum ReplyPart {
+    /// A text that is already known.
+    Text(String),
+    /// A command to run, and the wording of its result.
+    Run(Command, ReplyWording),
 }
 
-/// How a command is answered.
-pub(super) struct Wording {
-    /// What is said when it was done; `None`: what the reply holds.
+/// Wording of a command's result.
+pub(super) struct ReplyWording {
+    /// Text on success; `None` prints the content of the reply.
     pub(super) done: Option<String>,
-    /// What is said for some errors.
+    /// Texts for some errors.
     pub(super) errors: Errors,
-    /// The command, if it may have to be asked again for the next page.
+    /// The command, if further pages may have to be requested with it.
     pub(super) listing: Option<Box<Command>>,
 }
 
-/// The slot of a call.
+/// Returns the reply part of a parsed command.
 ///
 /// # Errors
 /// Those of [`Call::command`].
-pub(super) fn of(parsed: Parsed) -> Result<Slot> {
+pub(super) fn of(parsed: ParsedCommand) -> Result<ReplyPart> {
     let done = done(&parsed.call);
     let errors = match parsed.spec.name {
         "manage" => OF_MANAGE,
@@ -49,22 +47,24 @@ pub(super) fn of(parsed: Parsed) -> Result<Slot> {
         _ => &[],
     };
     if let Call::Help { command } = parsed.call {
-        return Ok(Slot::Words(help(command)));
+        return Ok(ReplyPart::Text(help(command)));
     }
-    let Some(command) = parsed.call.command()? else { return Ok(Slot::Words(ILLEGAL.to_owned())) };
+    let Some(command) = parsed.call.command()? else {
+        return Ok(ReplyPart::Text(ILLEGAL.to_owned()));
+    };
     let paged = matches!(
         command,
         Command::ListKeys(_) | Command::Scan(_) | Command::ListUsers(_) | Command::ListAccesses(_)
     );
     let listing = paged.then(|| Box::new(command.clone()));
-    Ok(Slot::Run(command, Wording { done, errors, listing }))
+    Ok(ReplyPart::Run(command, ReplyWording { done, errors, listing }))
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "all others print their reply")]
 fn done(call: &Call) -> Option<String> {
     match call {
         Call::Put(put) | Call::PutOther { put, .. } => {
-            let Source::Text(value) = &put.value else { return None };
+            let InputSource::Text(value) = &put.value else { return None };
             Some(format!("Successfully set {} as {value}", put.key.as_str()))
         }
         Call::Auth { .. } => Some("Authentication success".to_owned()),
@@ -72,14 +72,14 @@ fn done(call: &Call) -> Option<String> {
     }
 }
 
-/// The help on one command, or a line for each.
+/// Returns the help for one command, or one line for each command.
 fn help(command: Option<&Spec>) -> String {
     let line = |spec: &Spec| format!("{}: {}", spec.usage(), spec.help);
     match command {
         Some(spec) => line(spec),
         None => COMMANDS
             .iter()
-            .filter(|spec| spec.exists_in(Mode::Door))
+            .filter(|spec| spec.exists_in(Mode::TextProtocol))
             .map(line)
             .collect::<Vec<_>>()
             .join("\n"),

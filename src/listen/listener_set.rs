@@ -1,4 +1,4 @@
-//! Doors that are open, and the order in which they close.
+//! Open listeners, and the order in which they close.
 
 use std::io;
 use std::sync::Arc;
@@ -10,70 +10,72 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
-use super::workers::{Beside, Finished, Workers};
-use super::{Bound, Door, Gate};
+use super::workers::{BackgroundTask, Finished, Workers};
+use super::{Bound, ConnectionLimiter, Door};
 
-/// What the threads get to end, after everything on them was told to end at once.
+/// Time for the worker threads to end after they were told to end at once.
 const ABORT: Duration = Duration::from_secs(1);
 
-/// A door that is about to open: its listeners, who serves them, and who gets in.
-pub struct Opening {
-    /// Bound, and not yet accepting.
+/// A protocol's bound sockets, with the handler and the limiter of their connections.
+pub struct Endpoint {
+    /// Bound sockets that do not accept yet.
     pub bound: Vec<Bound>,
     /// Serves the connections.
     pub door: Arc<dyn Door>,
-    /// Counts them.
-    pub gate: Arc<Gate>,
+    /// Limits the connections.
+    pub limiter: Arc<ConnectionLimiter>,
 }
 
-/// Doors that share one set of threads. Dropped, they end at once.
-pub struct Listening {
+/// Listeners that share one set of worker threads. All of them end at once on drop.
+pub struct ListenerSet {
     stop: CancellationToken,
     draining: CancellationToken,
     abort: CancellationToken,
     acceptors: TaskTracker,
     workers: Vec<Finished>,
-    gates: Vec<Arc<Gate>>,
+    limiters: Vec<Arc<ConnectionLimiter>>,
 }
 
-/// How a drain ended.
+/// Outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every connection came to its end.
+    /// All connections ended by themselves.
     Clean,
-    /// The grace period did, with so many connections left, which were cut.
+    /// The grace period ended first, and the remaining connections were cut.
     Forced {
-        /// How many connections were cut.
+        /// Number of connections that were cut.
         left: usize,
     },
 }
 
-impl Listening {
-    /// Starts `threads` workers with `beside` on each, and accepts on the current runtime.
+impl ListenerSet {
+    /// Starts `threads` workers, each with `background` as a further task, and accepts connections
+    /// on the current runtime.
     ///
     /// # Errors
-    /// The system has no thread or no descriptor for a worker.
+    /// The system has no thread or descriptor left for a worker.
     pub fn start(
         name: &str,
         threads: usize,
-        beside: Beside,
-        doors: Vec<Opening>,
+        background: BackgroundTask,
+        doors: Vec<Endpoint>,
     ) -> io::Result<Self> {
         let (stop, draining, abort) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let (workers, finished) = Workers::start(name, threads.max(1), beside, &draining, &abort)?;
+        let (workers, finished) =
+            Workers::start(name, threads.max(1), background, &draining, &abort)?;
         let acceptors = TaskTracker::new();
-        let mut gates = Vec::with_capacity(doors.len());
-        for Opening { bound, door, gate } in doors {
+        let mut limiters = Vec::with_capacity(doors.len());
+        for Endpoint { bound, door, limiter } in doors {
             for bound in bound {
                 let acceptor =
-                    Acceptor::new(bound, Arc::clone(&door), Arc::clone(&gate), workers.clone())?;
+                    Acceptor::new(bound, Arc::clone(&door), Arc::clone(&limiter), workers.clone())?;
                 acceptors.spawn(acceptor.run(stop.clone()));
             }
-            gates.push(gate);
+            limiters.push(limiter);
         }
         acceptors.close();
-        Ok(Self { stop, draining, abort, acceptors, workers: finished, gates })
+        Ok(Self { stop, draining, abort, acceptors, workers: finished, limiters })
     }
 
     /// Stops accepting, lets the connections finish for at most `grace`, then cuts the rest.
@@ -86,7 +88,7 @@ impl Listening {
         if timeout(grace, &mut all).await.is_ok() {
             return Drained::Clean;
         }
-        let left = self.gates.iter().map(|gate| gate.stats().open).sum();
+        let left = self.limiters.iter().map(|limiter| limiter.stats().open).sum();
         self.abort.cancel();
         if timeout(ABORT, all).await.is_err() {
             tracing::warn!("a worker did not stop when told to; its thread ends with the process");
@@ -95,7 +97,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for ListenerSet {
     fn drop(&mut self) {
         self.stop.cancel();
         self.abort.cancel();
