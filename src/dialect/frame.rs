@@ -41,8 +41,8 @@ impl Frames {
     }
 }
 
-/// What stands at the front of a stream of frames.
-pub(crate) enum Frame {
+/// The next frame of a stream.
+pub enum Frame {
     /// No whole frame yet.
     Part,
     /// The length 0.
@@ -54,7 +54,7 @@ pub(crate) enum Frame {
 }
 
 /// Takes a frame of at most `most` bytes off the input.
-pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
+pub fn take(input: &mut BytesMut, most: usize) -> Frame {
     let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Frame::Part };
     // A negative length is over the limit too.
     let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
@@ -72,7 +72,7 @@ pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
 }
 
 /// Adds a frame; the longest there is, a reply, has 576 KiB of bits.
-pub(crate) fn put(bytes: &[u8], out: &mut BytesMut) {
+pub fn put(bytes: &[u8], out: &mut BytesMut) {
     out.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     out.put_slice(bytes);
 }

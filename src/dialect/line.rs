@@ -67,7 +67,7 @@ impl Lines {
 
 /// Whether a line is the first of an HTTP request. A web page can make a browser send one to a door
 /// on its own machine, with lines of its own in the body.
-pub(crate) fn is_http(line: &[u8]) -> bool {
+pub fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
     matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())

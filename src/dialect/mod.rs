@@ -6,15 +6,15 @@
 //! text in `line`.
 
 pub mod codec;
+pub mod frame;
 pub mod grammar;
+pub mod line;
+pub mod pickle;
 
 mod calc;
 mod chat;
 mod clock;
-pub(crate) mod frame;
 mod hello;
-pub(crate) mod line;
-pub(crate) mod pickle;
 mod text;
 mod words;
 mod ws_pickle;

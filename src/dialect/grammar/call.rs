@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{BenchCall, Spec};
+use super::Spec;
 use crate::model::{
     Command, Delete, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, Put, RequestId, Result, RoomName,
     UserName, Value,
@@ -84,7 +84,6 @@ pub enum Call {
     Import {
         source: Source,
     },
-    Bench(Box<BenchCall>),
     Doctor,
     Completions {
         shell: Shell,
@@ -174,7 +173,6 @@ impl Call {
             | Self::Members { .. }
             | Self::Export { .. }
             | Self::Import { .. }
-            | Self::Bench(_)
             | Self::Doctor
             | Self::Completions { .. }
             | Self::Man

@@ -6,7 +6,6 @@
 //! into words stands apart from parsing, since a shell's quotes mean nothing at the door. Absent on
 //! purpose: I/O, async, sockets.
 
-mod bench;
 mod call;
 mod duration;
 mod expect;
@@ -19,7 +18,6 @@ mod tests;
 mod words;
 mod wrong;
 
-pub use bench::{BenchCall, BenchMode};
 pub use call::{Call, PutCall, Shell, Source};
 pub use duration::parse_duration;
 pub use expect::{Expect, expect};

@@ -11,7 +11,7 @@ use crate::dialect::codec::MAX_REPLY_BYTES;
 const MOST: usize = 2 * MAX_REPLY_BYTES;
 
 /// One request as the list that the dialect wants.
-pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
+pub fn request(fields: &[(&str, &str)]) -> BytesMut {
     let mut out = BytesMut::new();
     write::begin_list(&mut out);
     write::dict(fields, &mut out);
@@ -20,10 +20,12 @@ pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
 }
 
 /// Reads replies off a stream.
-pub(crate) struct Replies(Machine);
+pub struct Replies(Machine);
 
 impl Replies {
-    pub(crate) fn new() -> Self {
+    /// A reader at the start of a stream.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Machine::up_to(MOST))
     }
 
@@ -31,7 +33,7 @@ impl Replies {
     ///
     /// # Errors
     /// Why it is no pickled list of strings.
-    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
+    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
         match self.0.run(input) {
             Ok(Some(pickle)) => {
                 strings(&pickle).map(Some).ok_or_else(|| "it is no list of strings".to_owned())
