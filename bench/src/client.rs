@@ -120,10 +120,10 @@ impl Client {
             Some(reason) => format!("{} ({})", status.message(), reason.as_str()),
             None => status.message().to_owned(),
         };
-        match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded => Failure::unavailable(message),
-            _ => Failure::failed(message),
+        if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) {
+            return Failure::unavailable(message);
         }
+        Failure::failed(message)
     }
 }
 

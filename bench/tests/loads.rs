@@ -1,5 +1,7 @@
 //! Short loads on a real server, and what must end a load.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod server;
 
 use std::io::{BufRead, BufReader, Write};

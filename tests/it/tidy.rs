@@ -113,7 +113,7 @@ fn no_part_knows_what_it_must_not() {
 
 #[test]
 fn tests_wait_for_conditions_not_for_time() {
-    for (path, text) in files("tests", "rs") {
+    for (path, text) in files("tests", "rs").into_iter().chain(files("bench/tests", "rs")) {
         let sleeps = ["sleep", "("].concat();
         assert!(!text.contains(&sleeps), "{path}: wait for the condition with a deadline instead");
     }

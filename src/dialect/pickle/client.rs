@@ -22,13 +22,14 @@ pub fn request(fields: &[(&str, &str)]) -> BytesMut {
 /// Reads replies off a stream.
 pub struct Replies(Machine);
 
-impl Replies {
+impl Default for Replies {
     /// A reader at the start of a stream.
-    #[must_use]
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(Machine::up_to(MOST))
     }
+}
 
+impl Replies {
     /// The strings of the next whole reply; `None`: more must come.
     ///
     /// # Errors

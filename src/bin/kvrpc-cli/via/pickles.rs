@@ -20,7 +20,7 @@ pub(super) struct Pickles {
 
 impl Pickles {
     pub(super) fn on_tcp() -> Self {
-        Self { name: "pickle", user: String::new(), replies: Replies::new() }
+        Self { name: "pickle", user: String::new(), replies: Replies::default() }
     }
 
     pub(super) fn on_websocket() -> Self {
