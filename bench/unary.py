@@ -4,7 +4,7 @@
 Runs kvrpc-server and the example bare_echo in turn under h2load (Debian: nghttp2-client), and prints a table of medians
 with ratios, and the rounds. CPU is the server process's own (/proc/PID/task/*/schedstat), taken around each run.
 
-    cargo build --release --locked --bins && cargo build --release --locked --example bare_echo
+    cargo build --release --locked --bins && cargo build --release --locked -p kvrpc-bench --example bare_echo
     python3 bench/unary.py [--rounds 7] [--calls 200000]
 """
 

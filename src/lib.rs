@@ -23,7 +23,9 @@
 //!   above HTTP.
 //! - [`server`]: configuration, composition, TLS, stopping. The only place where the parts are put
 //!   together (`compose.rs`).
-//! - [`client`]: the command line.
+//!
+//! The command line `kvrpc-cli` is a program of its own (`src/bin/kvrpc-cli`) on this library, and
+//! the load generator `kvrpc-bench` a package of its own (`bench`): the server contains neither.
 //!
 //! One Put, at any door: bytes → codec → `Command::Put` → [`service::Service::execute`] →
 //! `authorize` → `Store::put` → `Reply` → the same codec → bytes.
@@ -35,7 +37,6 @@
 //! Absent on purpose: `unsafe`, global state, a door that can do what the service does not know of,
 //! a type of the wire behind the doors.
 
-pub mod client;
 pub mod dialect;
 mod fast_path;
 pub mod grpc;

@@ -49,7 +49,7 @@ impl FrameCodec {
 }
 
 /// State of the front of a stream of frames.
-pub(crate) enum Frame {
+pub enum Frame {
     /// The next frame is not complete.
     Incomplete,
     /// A frame of length 0, which ends the stream.
@@ -61,7 +61,7 @@ pub(crate) enum Frame {
 }
 
 /// Takes a frame of at most `most` bytes off the input.
-pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
+pub fn take(input: &mut BytesMut, most: usize) -> Frame {
     let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Frame::Incomplete };
     // A length that is negative as an `i32` is over the limit too.
     let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
@@ -79,7 +79,7 @@ pub(crate) fn take(input: &mut BytesMut, most: usize) -> Frame {
 }
 
 /// Appends a frame. The longest one is a reply with 576 KiB of bits.
-pub(crate) fn put(bytes: &[u8], out: &mut BytesMut) {
+pub fn put(bytes: &[u8], out: &mut BytesMut) {
     out.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     out.put_slice(bytes);
 }

@@ -66,7 +66,7 @@ impl Lines {
 
 /// Returns true for the first line of an HTTP request. A web page can make a browser send one to a
 /// port of its own machine, with commands of the page's choice in the body.
-pub(crate) fn is_http(line: &[u8]) -> bool {
+pub fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
     let Some([major, b'.', minor]) = version else { return false };

@@ -6,18 +6,18 @@
 //! drives, `line` the framing of bare text.
 
 pub mod codec;
+pub mod frame;
 pub mod grammar;
+pub mod line;
+pub mod pickle;
+pub mod render;
 
 mod calc;
 mod chat;
 mod clock;
 mod commands;
 mod error_text;
-pub(crate) mod frame;
 mod hello;
-pub(crate) mod line;
-pub(crate) mod pickle;
-pub mod render;
 mod text;
 mod ws_pickle;
 mod ws_text;

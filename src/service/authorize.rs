@@ -248,3 +248,72 @@ fn others_store(session: &Session, method: Method) -> Result<bool> {
         Standing::Guest => Err(manager_required("only a manager may read another user's store")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::model::request::{Calculate, SignIn};
+    use crate::model::{Command, Page, Prefix, RoomName, request};
+    use crate::service::{Limits, Options};
+    use crate::store::{Clock, Engine, MemoryEngine};
+
+    fn service() -> Service {
+        let limits = Limits::default();
+        let clock = Clock::system();
+        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
+        let upgrade_policy = UpgradePolicy::Managers;
+        Service::new(Options { accounts: Vec::new(), upgrade_policy, limits, clock, engine })
+            .unwrap()
+    }
+
+    fn nobody() -> Caller {
+        Caller { session: None, door: "grpc", source: IpAddr::from([127, 0, 0, 1]) }
+    }
+
+    async fn guest(service: &Service) -> Caller {
+        let user = UserName::new("guest").unwrap();
+        let token = service.execute(&nobody(), SignIn { user }).await.unwrap().token;
+        let session = service.authenticate(Method::Get, Some(&token)).unwrap();
+        Caller { session, ..nobody() }
+    }
+
+    /// A command that a guest may run, of each RPC on the caller itself.
+    fn commands() -> Vec<Command> {
+        let (key, page) = (crate::model::Key::new("k").unwrap(), Page::default());
+        let (prefix, room) = (Prefix::new("").unwrap(), RoomName::new("").unwrap());
+        vec![
+            request::Get { key: key.clone() }.into(),
+            request::Delete { key, if_revision: None, request_id: None }.into(),
+            request::ListKeys { user: None, prefix, page: page.clone() }.into(),
+            request::WhoAmI.into(),
+            request::ListAccesses { page: page.clone() }.into(),
+            request::ListMembers { room, page: page.clone() }.into(),
+            request::ListRooms { page }.into(),
+            request::GetServerInfo.into(),
+            request::Now.into(),
+            Calculate { expression: "1 + 1".to_owned() }.into(),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_changed_row_of_the_table_changes_who_may_call() {
+        let mut service = service();
+        let guest = guest(&service).await;
+        for command in commands() {
+            let method = command.method();
+            let reason = |result: Result<_>| result.err().map(|error| error.reason());
+            let before = reason(service.execute_command(&guest, command.clone()).await);
+            assert_ne!(before, Some(Reason::ManagerRequired), "{method:?}");
+
+            service.permissions.set(method, Permission::Manager);
+            let denied = service.execute_command(&guest, command.clone()).await;
+            assert_eq!(reason(denied), Some(Reason::ManagerRequired), "{method:?}");
+
+            service.permissions.set(method, Permission::Session);
+            let unknown = service.execute_command(&nobody(), command).await;
+            assert_eq!(reason(unknown), Some(Reason::SessionRequired), "{method:?}");
+        }
+    }
+}

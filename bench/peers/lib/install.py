@@ -47,8 +47,8 @@ def everything():
         run("apt-get", "update", env=quiet)
         run("apt-get", "install", "-y", *missing, env=quiet)
     print("building", flush=True)
-    # Apart: together with examples, the server would be built with the features that only they need.
-    for what in (["--bins"], ["--example=bare_echo", "--example=bare_hyper_echo"]):
+    # Separately: together, the server would be built with the features that only the load generator needs.
+    for what in (["--bins"], ["-p=kvrpc-bench", "--example=bare_echo", "--example=bare_hyper_echo"]):
         run("cargo", "build", "--release", "--locked", *what, cwd=ROOT)
     python()
     go()

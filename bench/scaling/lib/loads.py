@@ -94,7 +94,7 @@ class Load:
 
 
 class Bench(Load):
-    """`kvrpc-cli bench`. It checks each answer, and one that is wrong ends it: as long as it runs, all were right."""
+    """`kvrpc-bench`. It checks each answer, and one that is wrong ends it: as long as it runs, all were right."""
 
     def __init__(self, server, arguments):
         options = dict(zip(arguments[1::2], map(int, arguments[2::2])))
@@ -103,7 +103,7 @@ class Bench(Load):
         self.batch = options.get("--batch", 1)
         # Batches of 1,000 fill the store, and are none of the load.
         self.methods, self.filling = ("Get|Put", 0) if self.batch == 1 else ("Batch", math.ceil(options["--keys"] / 1_000))
-        super().__init__(server, cli(server, "bench", *arguments, "--duration", "1h"))
+        super().__init__(server, [RELEASE / "kvrpc-bench", *arguments, "--server", server.address, "--duration", "1h"])
 
     def operations(self):
         with urllib.request.urlopen(self.metrics, timeout=PATIENCE) as page:

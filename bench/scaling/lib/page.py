@@ -59,7 +59,7 @@ def text(results, memory, options):
                 rate = statistics.median(point["rate"])
                 lines.append(f"| {name} | {point['size']:,} | {middle:.2f} | {low:.2f} to {high:.2f} | {rate:,.0f} | {growth(points[0], point):+.0f} % |")
         lines += ["", f"![CPU of an operation by {dimension}](scaling-{dimension}.svg)", ""]
-    lines += ["## The machine", "", "What grows is misses of the processor's caches. A read of a line of memory that nobody could foresee costs here, by how much memory is in use (`examples/memory_latency.rs`, before the series and after). It jumps where what the other programs left of the caches ends.", ""]
+    lines += ["## The machine", "", "What grows is misses of the processor's caches. A read of a line of memory that nobody could foresee costs here, by how much memory is in use (`bench/examples/memory_latency.rs`, before the series and after). It jumps where what the other programs left of the caches ends.", ""]
     lines += ["| in use | " + " | ".join(size(count) for count, _ in memory[0]) + " |", "|---|" + "--:|" * len(memory[0])]
     lines += [f"| {when}, ns | " + " | ".join(f"{nanoseconds:.0f}" for _, nanoseconds in found) + " |" for when, found in zip(("before", "after"), memory)]
     return "\n".join([*lines, ""])

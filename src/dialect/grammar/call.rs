@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{BenchCall, Spec};
+use super::Spec;
 use crate::model::{
     Command, Expiry, Key, MAX_PAGE_SIZE, Page, Prefix, RequestId, Result, RoomName, UserName,
     Value, request,
@@ -84,7 +84,6 @@ pub enum Call {
     Import {
         source: InputSource,
     },
-    Bench(Box<BenchCall>),
     Doctor,
     Completions {
         shell: Shell,
@@ -178,7 +177,6 @@ impl Call {
             | Self::Members { .. }
             | Self::Export { .. }
             | Self::Import { .. }
-            | Self::Bench(_)
             | Self::Doctor
             | Self::Completions { .. }
             | Self::Man

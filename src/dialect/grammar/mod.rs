@@ -6,7 +6,6 @@
 //! quotes. Absent on purpose: I/O, async, sockets.
 
 mod args;
-mod bench;
 mod call;
 mod duration;
 mod expect;
@@ -18,7 +17,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use bench::{BenchCall, BenchMode};
 pub use call::{Call, InputSource, PutCall, Shell};
 pub use duration::parse_duration;
 pub use expect::{Expect, expect};

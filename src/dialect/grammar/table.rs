@@ -307,15 +307,6 @@ pub const COMMANDS: &[Spec] = &[
         build: |w| Ok(Call::Import { source: w.file() }),
     },
     Spec {
-        name: "bench",
-        availability: Availability::CommandLine,
-        words: &[Needed("MODE")],
-        options: super::bench::OPTIONS,
-        help: "put a load on the server and print its latency: unary, batch, pipeline, text, pickle, ws-text, chat; or compare",
-        examples: &["bench unary --rate 5000", "bench batch --connections 1 --plot batch.svg"],
-        build: |w| w.bench(),
-    },
-    Spec {
         name: "doctor",
         availability: Availability::CommandLine,
         words: &[],

@@ -92,7 +92,7 @@ fn chains_on_the_command_line() {
         ("get --help", vec![Call::Help { command: find("get", Mode::CommandLine) }]),
         ("put k --help", vec![Call::Help { command: find("put", Mode::CommandLine) }]),
         ("put k v --ttl 5m --help", vec![Call::Help { command: find("put", Mode::CommandLine) }]),
-        ("bench batch --help", vec![Call::Help { command: find("bench", Mode::CommandLine) }]),
+        ("import - --help", vec![Call::Help { command: find("import", Mode::CommandLine) }]),
         ("manage 48106 put k --help", vec![Call::Help { command: find("put", Mode::CommandLine) }]),
         ("put k -- --help", vec![put("k", "--help")]),
     ] {

@@ -12,7 +12,7 @@ use crate::dialect::codec::MAX_REPLY_BYTES;
 const MOST: usize = 2 * MAX_REPLY_BYTES;
 
 /// Returns a pickled list of one request.
-pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
+pub fn request(fields: &[(&str, &str)]) -> BytesMut {
     let mut out = BytesMut::new();
     write::begin_list(&mut out);
     write::dict(fields, &mut out);
@@ -21,19 +21,22 @@ pub(crate) fn request(fields: &[(&str, &str)]) -> BytesMut {
 }
 
 /// Decoder of replies on a stream.
-pub(crate) struct Replies(Machine);
+pub struct Replies(Machine);
 
-impl Replies {
-    pub(crate) fn new() -> Self {
+impl Default for Replies {
+    /// A reader at the start of a stream.
+    fn default() -> Self {
         Self(Machine::up_to(MOST))
     }
+}
 
+impl Replies {
     /// Takes the next complete reply off the input and returns its strings, or `None` if the reply
     /// is incomplete.
     ///
     /// # Errors
     /// A sentence, if the reply is not a pickled list of strings.
-    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
+    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<String>>, String> {
         match self.0.run(input) {
             Ok(Some(pickle)) => {
                 strings(&pickle).map(Some).ok_or_else(|| "it is no list of strings".to_owned())

@@ -22,7 +22,7 @@ use super::line::is_http;
 use machine::Machine;
 use name::NameSplitter;
 
-pub(crate) use client::{Replies, request};
+pub use client::{Replies, request};
 pub(super) use machine::decode_whole;
 pub(super) use session::PickleSession;
 

@@ -1,6 +1,5 @@
 //! The built command line against a real server.
 
-mod bench;
 mod chains;
 mod chat;
 mod errors;

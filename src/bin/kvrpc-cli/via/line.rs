@@ -1,0 +1,44 @@
+//! Lines: how the bare text dialects are spoken to.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::speaker::{Taken, heard};
+use kvrpc::dialect::codec::Input;
+
+/// How long a reply of several lines must be quiet after a newline to be complete.
+const AFTER_LINE: Duration = Duration::from_millis(50);
+/// The same without one: some servers end no reply so.
+const WITHIN_LINE: Duration = Duration::from_millis(500);
+
+/// Takes a reply of one line.
+pub(super) fn one(input: &mut BytesMut, event: Input) -> Taken {
+    match input.iter().position(|byte| *byte == b'\n') {
+        Some(end) => {
+            let line = input.split_to(end + 1);
+            Taken::Reply(heard(without_end(line)))
+        }
+        None => whole(input, event, WITHIN_LINE),
+    }
+}
+
+/// Takes a reply of any number of lines.
+pub(super) fn many(input: &mut BytesMut, event: Input) -> Taken {
+    let wait = if input.ends_with(b"\n") { AFTER_LINE } else { WITHIN_LINE };
+    whole(input, event, wait)
+}
+
+fn whole(input: &mut BytesMut, event: Input, wait: Duration) -> Taken {
+    match event {
+        Input::Bytes => Taken::More { quiet: Some(wait) },
+        Input::Quiet | Input::End => Taken::Reply(heard(without_end(input.split()))),
+    }
+}
+
+fn without_end(mut line: BytesMut) -> BytesMut {
+    if line.last() == Some(&b'\n') {
+        line.truncate(line.len() - 1);
+    }
+    line
+}

@@ -1,0 +1,223 @@
+//! Runs commands by a door.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Via;
+use super::chat;
+use super::link::Link;
+use super::speaker::{Answer, Request, Speaker};
+use crate::args::Settings;
+use crate::failure::{Failure, Result};
+use crate::input::{Input as Given, Stdin, Step, prepare};
+use crate::interrupt::interruptible;
+use crate::output::{BLANK, Output, Row};
+use crate::run::Gets;
+use crate::script::Lines;
+use crate::{Exit, completions, help, man};
+use kvrpc::dialect::codec::Message;
+use kvrpc::dialect::grammar::{Call, Mode, ParsedCommand, parse, split_quoted};
+use kvrpc::model::Value;
+
+/// A dialect, its connection once there is one, and what the gets found.
+pub(super) struct Runner {
+    via: &'static Via,
+    settings: Arc<Settings>,
+    speaker: Box<dyn Speaker>,
+    link: Option<Link>,
+    output: Output,
+    gets: Gets,
+}
+
+impl Runner {
+    pub(super) fn new(via: &'static Via, settings: Settings) -> Result<Self> {
+        if settings.server.tls {
+            return Err(Failure::usage(
+                "the older dialects have no TLS; use http:// or no scheme at all",
+            ));
+        }
+        let output = Output::stdout(settings.output);
+        let settings = Arc::new(settings);
+        Ok(Self { via, settings, speaker: (via.open)(), link: None, output, gets: Gets::default() })
+    }
+
+    /// The exit code of what has run without a failure.
+    pub(super) fn exit(&self) -> Exit {
+        self.gets.exit(self.settings.strict)
+    }
+
+    /// Runs the words, or without any the lines of the standard input. At a terminal, an error ends
+    /// only its line.
+    pub(super) async fn all(&mut self, words: &[String]) -> Result<()> {
+        if !words.is_empty() {
+            return self.words(words, Stdin::Free).await;
+        }
+        if self.via.commands == ["chat"] {
+            return self.words(&["chat".to_owned()], Stdin::Free).await;
+        }
+        let mut lines = Lines::default();
+        while let Some(line) = interruptible(lines.next()).await? {
+            let ran = async { self.words(&split_quoted(line.text()?)?, Stdin::Taken).await }.await;
+            match ran.map_err(|failure| failure.at(&line.place())) {
+                Err(failure)
+                    if std::io::stdin().is_terminal() && failure.exit != Exit::Interrupted =>
+                {
+                    failure.report();
+                }
+                Err(failure) => return Err(failure),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, if anything was said.
+    pub(super) async fn close(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.close(self.speaker.farewell()).await;
+        }
+    }
+
+    async fn words(&mut self, words: &[String], stdin: Stdin) -> Result<()> {
+        if words.is_empty() {
+            return Ok(());
+        }
+        let steps = if self.via.commands.is_empty() {
+            vec![Step { call: Call::Encode { text: words.join(" ") }, input: Given::Nothing }]
+        } else {
+            let chain = parse(words, Mode::CommandLine)?;
+            self.check(&chain)?;
+            prepare(chain, &self.settings, stdin).await?
+        };
+        // All that the dialect cannot say is found before any of it is said.
+        let mut ready = Vec::with_capacity(steps.len());
+        for Step { call, input } in steps {
+            let requests = if let Call::Chat { room } = &call {
+                chat::check(room)?
+            } else if is_local(&call) {
+                Vec::new()
+            } else {
+                self.speaker.ask(&call, &input)?
+            };
+            ready.push((call, requests));
+        }
+        for (call, requests) in ready {
+            let ran = interruptible(self.one(&call, &requests)).await;
+            if ran.is_err() {
+                // Nobody knows what the next words of that connection would answer.
+                self.link = None;
+                self.speaker = (self.via.open)();
+            }
+            ran?;
+        }
+        Ok(())
+    }
+
+    /// Refuses commands that the dialect lacks.
+    fn check(&self, chain: &[ParsedCommand]) -> Result<()> {
+        let Via { name, commands, .. } = self.via;
+        match chain
+            .iter()
+            .find(|parsed| !commands.contains(&parsed.spec.name) && !is_local(&parsed.call))
+        {
+            Some(parsed) => Err(Failure::usage(format!(
+                "the dialect `{name}` has no `{}`; it has {}",
+                parsed.spec.name,
+                commands.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn one(&mut self, call: &Call, requests: &[Request]) -> Result<()> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "all others are the dialect's")]
+        match call {
+            Call::Help { command: Some(spec) } => {
+                return Ok(self.output.own_text(&help::command(spec))?);
+            }
+            Call::Help { command: None } => return Ok(self.output.own_text(&help::commands())?),
+            Call::Completions { shell } => {
+                return Ok(self.output.own_text(&completions::script(*shell))?);
+            }
+            Call::Man => return Ok(self.output.own_text(&man::page()?)?),
+            _ => {}
+        }
+        self.open().await?;
+        let Some(link) = &mut self.link else {
+            return Err(Failure::failed("there is no connection"));
+        };
+        if let Call::Chat { .. } = call {
+            return chat::talk(link, &mut self.output).await;
+        }
+        let mut replies = Vec::with_capacity(requests.len());
+        for request in requests {
+            link.send(request).await?;
+            replies.push(link.reply(self.speaker.as_mut(), Some(call), request).await?);
+        }
+        let answer = self.speaker.read(call, &replies);
+        self.show(call, answer)
+    }
+
+    /// Connects and greets, unless that is done.
+    async fn open(&mut self) -> Result<()> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        let mut link = Link::open(self.via, Arc::clone(&self.settings)).await?;
+        if let Some(greeting) = self.speaker.greeting(&self.settings.user) {
+            let request = Request { message: greeting.message, shown: None };
+            link.send(&request).await?;
+            if greeting.answered {
+                let reply = link.reply(self.speaker.as_mut(), None, &request).await?;
+                self.speaker.greeted(&reply, &self.settings.user)?;
+            }
+        }
+        self.link = Some(link);
+        Ok(())
+    }
+
+    fn show(&mut self, call: &Call, answer: Answer) -> Result<()> {
+        match answer {
+            Answer::Value(message) => {
+                self.gets.note(true);
+                let value = match message {
+                    Message::Text(text) => Value::stored(text.into(), true),
+                    Message::Binary(bytes) => Value::stored(bytes.freeze(), false),
+                };
+                let json =
+                    json!({ "key": key(call), "value": String::from_utf8_lossy(value.as_bytes()) });
+                Ok(self.output.value(&value, &json)?)
+            }
+            Answer::Missing => {
+                self.gets.note(false);
+                let json = json!({ "key": key(call), "value": null });
+                Ok(self.output.result(&Row { text: BLANK.to_owned(), json })?)
+            }
+            Answer::Done => Ok(self.output.silent(&json!({ "key": key(call) }))?),
+            Answer::Text(text) => {
+                for line in text.lines() {
+                    self.output
+                        .result(&Row { text: line.to_owned(), json: json!({ "text": line }) })?;
+                }
+                Ok(())
+            }
+            Answer::Failed(failure) => Err(failure),
+        }
+    }
+}
+
+/// Whether a command is this program's own affair.
+fn is_local(call: &Call) -> bool {
+    matches!(call, Call::Help { .. } | Call::Completions { .. } | Call::Man)
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others have no key")]
+fn key(call: &Call) -> &str {
+    match call {
+        Call::Get { key } | Call::GetOther { key, .. } => key.as_str(),
+        Call::Put(put) | Call::PutOther { put, .. } => put.key.as_str(),
+        _ => "",
+    }
+}

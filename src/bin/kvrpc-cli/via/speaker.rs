@@ -1,0 +1,153 @@
+//! What a dialect is to a client: commands into messages, replies into answers. No sockets, no
+//! clock.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::failure::{Failure, Result};
+use crate::input::Input as Given;
+use kvrpc::dialect::codec::{Input, MAX_REPLY_BYTES, Message};
+use kvrpc::dialect::grammar::Call;
+use kvrpc::model::UserName;
+
+/// The most that is kept of a reply that has not ended.
+pub(super) const MAX_UNREAD_BYTES: usize = 2 * MAX_REPLY_BYTES;
+
+/// Something to be sent.
+pub(super) struct Request {
+    pub(super) message: Message,
+    /// What is shown in its place where it has a password.
+    pub(super) shown: Option<Vec<u8>>,
+}
+
+/// What goes before the first request.
+pub(super) struct Greeting {
+    pub(super) message: Message,
+    /// Whether the server answers it.
+    pub(super) answered: bool,
+}
+
+/// What was taken off a stream.
+pub(super) enum Taken {
+    /// No reply is complete; a pause this long would complete one.
+    More { quiet: Option<Duration> },
+    /// A reply, without its frame.
+    Reply(Message),
+}
+
+/// What a reply means.
+pub(super) enum Answer {
+    /// A value that was found.
+    Value(Message),
+    /// There is no such key.
+    Missing,
+    /// It was done, and there is nothing to say.
+    Done,
+    /// A result to be printed, in as many lines as it has.
+    Text(String),
+    /// It was not done.
+    Failed(Failure),
+}
+
+/// A dialect in one connection.
+pub(super) trait Speaker: Send {
+    /// What the server must hear first.
+    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
+        let _ = user;
+        None
+    }
+
+    /// What the answer to the greeting means.
+    fn greeted(&self, reply: &Message, user: &UserName) -> Result<()> {
+        let _ = (reply, user);
+        Ok(())
+    }
+
+    /// The messages of a command, each of which gets one reply.
+    ///
+    /// # Errors
+    /// What the dialect cannot say.
+    fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>>;
+
+    /// Takes a reply off a stream; where messages are whole, nobody asks.
+    fn take(&mut self, call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+        let _ = (call, input, event);
+        Err(Failure::failed("this dialect has no stream"))
+    }
+
+    /// A whole message as the reply that it is.
+    fn message(&mut self, message: Message) -> Result<Message> {
+        Ok(message)
+    }
+
+    /// Whether a datagram can be the reply to this request, and is no late one to another.
+    fn fits(&self, request: &Message, reply: &[u8]) -> bool {
+        let _ = (request, reply);
+        true
+    }
+
+    /// What the replies to a command mean.
+    fn read(&self, call: &Call, replies: &[Message]) -> Answer;
+
+    /// What is said before the connection is closed.
+    fn farewell(&self) -> Option<Message> {
+        None
+    }
+}
+
+/// A message of text, with nothing to hide.
+pub(super) fn say(text: impl Into<String>) -> Request {
+    Request { message: Message::Text(text.into()), shown: None }
+}
+
+/// The bytes of a message, whatever its type.
+pub(super) fn bytes(message: &Message) -> &[u8] {
+    match message {
+        Message::Text(text) => text.as_bytes(),
+        Message::Binary(bytes) => bytes,
+    }
+}
+
+/// A reply of bytes: text if they are.
+pub(super) fn heard(bytes: BytesMut) -> Message {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Message::Text(text.to_owned()),
+        Err(_) => Message::Binary(bytes),
+    }
+}
+
+/// The reply's text; of bytes that are none, nothing.
+pub(super) fn text(reply: Option<&Message>) -> &str {
+    match reply {
+        Some(Message::Text(text)) => text,
+        Some(Message::Binary(bytes)) => std::str::from_utf8(bytes).unwrap_or_default(),
+        None => "",
+    }
+}
+
+/// What the commands that are checked before say if they come here all the same.
+pub(super) fn lacks() -> Failure {
+    Failure::usage("the dialect has no such command")
+}
+
+/// Refuses options of a put that a dialect has no words for.
+pub(super) fn plain_put(put: &kvrpc::dialect::grammar::PutCall, dialect: &str) -> Result<()> {
+    let option = match put {
+        _ if put.expiry.is_some() => "--ttl or --expire-time",
+        _ if put.if_revision.is_some() => "--if-revision",
+        _ if put.request_id.is_some() => "--request-id",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("the dialect `{dialect}` has no {option}")))
+}
+
+/// The value of a put as text.
+pub(super) fn value<'a>(given: &'a Given, dialect: &str) -> Result<&'a str> {
+    let Given::Value(value) = given else { return Err(Failure::failed("the value was not read")) };
+    std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        Failure::usage(format!(
+            "the value is no UTF-8, and the dialect `{dialect}` carries only text"
+        ))
+    })
+}
