@@ -10,11 +10,17 @@ use std::net::TcpListener;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use kvrpc::pb::v1::codec_service_server::{CodecService, CodecServiceServer};
 use kvrpc::pb::v1::{DecodeRequest, DecodeResponse, EncodeRequest, EncodeResponse};
 use tonic::body::Body;
 use tonic::{Request, Response, Status};
 use tower::ServiceExt as _;
+
+/// tonic's stock servers of the contract.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+mod generated {
+    tonic::include_proto!("kvrpc.v1");
+}
+use generated::codec_service_server::{CodecService, CodecServiceServer};
 
 /// As in kvrpc-server, so that the two differ in nothing but what they do.
 #[global_allocator]

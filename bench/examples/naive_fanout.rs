@@ -4,14 +4,11 @@
 //! `cargo run --release -p kvrpc-bench --example naive_fanout` prints its address. `fanout` measures
 //! kvrpc-server against it.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
 use kvrpc::pb::v1::subscribe_response::Event;
 use kvrpc::pb::v1::{
     Message, Position, Role, SendRequest, SendResponse, SubscribeRequest, SubscribeResponse, User,
@@ -19,12 +16,15 @@ use kvrpc::pb::v1::{
 };
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use tonic::body::Body;
 use tonic::codegen::BoxStream;
-use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
-use tower::{Service, service_fn};
+
+/// tonic's stock servers of the contract.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+mod stock {
+    tonic::include_proto!("kvrpc.v1");
+}
+use stock::chat_service_server::{ChatService, ChatServiceServer};
 
 /// As in kvrpc-server, so that the allocator makes no difference.
 #[global_allocator]
@@ -38,7 +38,8 @@ struct Naive {
     sequence: Arc<AtomicU64>,
 }
 
-impl Naive {
+#[tonic::async_trait]
+impl ChatService for Naive {
     async fn subscribe(
         &self,
         _: Request<SubscribeRequest>,
@@ -64,47 +65,6 @@ impl Naive {
     }
 }
 
-/// The two methods, as tonic's generated server calls them.
-#[derive(Clone)]
-struct ChatServer(Arc<Naive>);
-
-impl NamedService for ChatServer {
-    const NAME: &'static str = "kvrpc.v1.ChatService";
-}
-
-impl Service<http::Request<Body>> for ChatServer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let naive = Arc::clone(&self.0);
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                "/kvrpc.v1.ChatService/Subscribe" => {
-                    let method = service_fn(move |request| {
-                        let naive = Arc::clone(&naive);
-                        async move { naive.subscribe(request).await }
-                    });
-                    Grpc::new(ProstCodec::default()).server_streaming(method, request).await
-                }
-                "/kvrpc.v1.ChatService/Send" => {
-                    let method = service_fn(move |request| {
-                        let naive = Arc::clone(&naive);
-                        async move { naive.send(request).await }
-                    });
-                    Grpc::new(ProstCodec::default()).unary(method, request).await
-                }
-                _ => Status::unimplemented("Subscribe and Send are all there is").into_http(),
-            })
-        })
-    }
-}
-
 #[tokio::main]
 #[allow(clippy::print_stdout, reason = "the address is what this prints")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -118,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     tonic::transport::Server::builder()
-        .add_service(ChatServer(Arc::new(service)))
+        .add_service(ChatServiceServer::new(service))
         .serve_with_incoming(incoming)
         .await?;
     Ok(())
