@@ -2,6 +2,7 @@
 
 mod command;
 mod event;
+mod limits;
 mod reply;
 mod status;
 mod time;
@@ -9,6 +10,7 @@ pub(crate) mod wire;
 
 pub(crate) use command::user_or_caller;
 pub use event::{change, room_event, welcome};
+pub use limits::reported_limits;
 pub(crate) use reply::mismatch;
 pub use status::{DOMAIN, code, status};
 pub(crate) use time::duration;

@@ -47,7 +47,9 @@ pub use watch::Watching;
 pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
-use crate::model::{Command, DoorInfo, Error, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::model::{
+    Command, DoorInfo, Error, MAX_WAITING_PASSWORDS, Reply, Result, Role, UpgradePolicy, UserName,
+};
 use crate::store::{Clock, Engine};
 
 /// An account of the configuration.
@@ -121,7 +123,7 @@ impl Service {
         let service = Self {
             directory: directory::Directory::default(),
             sessions: sessions::Sessions::new(limits.sessions),
-            passwords: password::Passwords::new(hashes, limits.auth_queue)?,
+            passwords: password::Passwords::new(hashes, MAX_WAITING_PASSWORDS)?,
             rates: rates::Rates::new(&limits),
             page_tokens,
             engine,

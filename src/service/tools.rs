@@ -3,20 +3,17 @@
 use jiff::Zoned;
 
 use crate::model::{
-    Error, Reason, Reply, Result, calculate as calculate_expression, decode_bits, encode_bits,
+    Error, MAX_DECODE_BYTES, MAX_ENCODE_BYTES, Reason, Reply, Result,
+    calculate as calculate_expression, decode_bits, encode_bits,
 };
 
-/// The longest text to encode, in bytes; its bits are nine characters a byte.
-const MAX_TEXT_BYTES: usize = 64 << 10;
-const MAX_BITS_BYTES: usize = 9 * MAX_TEXT_BYTES;
-
 pub(super) fn encode(text: &str) -> Result<Reply> {
-    bounded("text", text, MAX_TEXT_BYTES)?;
+    bounded("text", text, MAX_ENCODE_BYTES)?;
     Ok(Reply::Encoded { bits: encode_bits(text) })
 }
 
 pub(super) fn decode(text: &str) -> Result<Reply> {
-    bounded("bits", text, MAX_BITS_BYTES)?;
+    bounded("bits", text, MAX_DECODE_BYTES)?;
     Ok(Reply::Decoded { text: decode_bits(text)? })
 }
 

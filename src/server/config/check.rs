@@ -6,20 +6,13 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Size, Switch, quoted};
+use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Switch, quoted};
 use super::sources::{RawConfig, Sources, Wrong};
-use super::{Config, Limits, Log, LogFormat, ServiceConfig, TlsFiles, accounts, doors, store};
+use super::{Config, Log, LogFormat, ServiceConfig, TlsFiles, accounts, doors, limits, store};
 use crate::listen::Address;
-use crate::listen::http::HttpLimits;
 use crate::model::UpgradePolicy;
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
-/// A pebibyte: more than any machine has, and far from where sums overflow.
-const MOST_BYTES: u64 = 1 << 50;
 
 const ADDRESS: Parsed = Parsed("`host:port` or `interface:port`");
 
@@ -39,16 +32,14 @@ impl RawConfig {
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
         let tls = tls_files(s);
         let allow_origins = s.many("allow-origin", &Origin, Vec::new());
-        let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), 10 * SECOND);
+        let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), Duration::from_secs(10));
         let threads =
             s.one("threads", &Count(1..=1_024), available_parallelism().map_or(1, NonZero::get));
         let log = Log {
             format: s.one("log", &LOG_FORMATS, LogFormat::Text),
             filter: s.one("log-level", &Filter, "info".to_owned()),
         };
-        let connections = s.one("limits.connections", &Count(1..=1_000_000), 10_000);
-        let http = http_limits(s);
-        let limits = service_limits(s);
+        let limits = limits::read(s);
         let accounts = accounts::read(s);
 
         if tls.is_none() && !insecure {
@@ -77,7 +68,6 @@ impl RawConfig {
                     .to_owned(),
             );
         }
-        let service = ServiceConfig { store, upgrade_policy, accounts, limits };
         let effective = sources.finish()?;
         Ok(Config {
             listen,
@@ -88,9 +78,9 @@ impl RawConfig {
             threads,
             grace,
             log,
-            connections,
-            http,
-            service,
+            connections: limits.connections as usize,
+            http: limits::of_http(&limits),
+            service: ServiceConfig { store, upgrade_policy, accounts, limits },
             warnings,
             effective,
         })
@@ -134,93 +124,6 @@ fn tls_files(s: &mut Sources) -> Option<TlsFiles> {
         (None, None) => {}
     }
     None
-}
-
-fn http_limits(s: &mut Sources) -> HttpLimits {
-    let short = Length(10 * MILLISECOND..=HOUR);
-    HttpLimits {
-        first_bytes: s.one("limits.first-bytes", &short, 3 * SECOND),
-        handshake: s.one("limits.handshake", &short, 5 * SECOND),
-        keepalive_interval: s.one("limits.keepalive-interval", &short, 20 * SECOND),
-        keepalive_timeout: s.one("limits.keepalive-timeout", &short, 10 * SECOND),
-        streams: s.one("limits.streams", &Count(1..=10_000), 128),
-        // h2 counts an entry 32 bytes more than it is; below 1 KiB no gRPC request fits. A header
-        // has to fit HTTP/1's buffer.
-        header_bytes: u32::try_from(s.one(
-            "limits.header-bytes",
-            &Size(1 << 10..=32 << 10),
-            8 << 10,
-        ))
-        .unwrap_or(8 << 10),
-        age: s.one("limits.connection-age", &Length(10 * MILLISECOND..=YEAR), HOUR / 2),
-        closing_notice: s.one("limits.closing-notice", &short, 10 * SECOND),
-    }
-}
-
-/// The service's own, but for what depends on the machine: 80 % of its memory for the stores.
-pub(super) fn default_limits() -> Limits {
-    Limits { store_bytes: super::parse::four_fifths_of_memory(), ..Limits::default() }
-}
-
-fn service_limits(s: &mut Sources) -> Limits {
-    let default = default_limits();
-    let length = Length(MILLISECOND..=YEAR);
-    let count = Count(1..=1_000_000);
-    Limits {
-        keys_per_user: s.one(
-            "limits.keys-per-user",
-            &Count(1..=u64::MAX >> 1),
-            default.keys_per_user,
-        ),
-        bytes_per_user: s.one(
-            "limits.bytes-per-user",
-            &Size(1..=MOST_BYTES),
-            default.bytes_per_user,
-        ),
-        store_bytes: s.one("limits.store-bytes", &Size(1..=MOST_BYTES), default.store_bytes),
-        sessions: s.one("limits.sessions", &Count(1..=100_000_000), default.sessions),
-        sign_ins_per_second: s.one(
-            "limits.sign-ins-per-second",
-            &Count(1..=1_000_000),
-            default.sign_ins_per_second,
-        ),
-        auth_failure_burst: s.one(
-            "limits.auth-failure-burst",
-            &Count(1..=1_000_000),
-            default.auth_failure_burst,
-        ),
-        auth_failure_interval: s.one(
-            "limits.auth-failure-interval",
-            &Length(MILLISECOND..=DAY),
-            default.auth_failure_interval,
-        ),
-        guest_idle: s.one("limits.guest-idle", &length, default.guest_idle),
-        account_session: s.one("limits.account-session", &length, default.account_session),
-        auth_queue: default.auth_queue,
-        call_timeout: s.one(
-            "limits.call-timeout",
-            &Length(MILLISECOND..=HOUR),
-            default.call_timeout,
-        ),
-        heartbeat: s.one("limits.heartbeat", &Length(10 * MILLISECOND..=HOUR), default.heartbeat),
-        chat_messages_per_second: s.one(
-            "limits.chat-messages-per-second",
-            &count,
-            default.chat_messages_per_second,
-        ),
-        chat_burst: s.one("limits.chat-burst", &count, default.chat_burst),
-        rooms: s.one("limits.rooms", &count, default.rooms),
-        rooms_per_user: s.one("limits.rooms-per-user", &count, default.rooms_per_user),
-        members_per_room: s.one("limits.members-per-room", &count, default.members_per_room),
-        room_history: s.one("limits.room-history", &count, default.room_history),
-        room_history_bytes: s.one(
-            "limits.room-history-bytes",
-            &Size(1..=1 << 30),
-            default.room_history_bytes,
-        ),
-        history_bytes: s.one("limits.history-bytes", &Size(1..=MOST_BYTES), default.history_bytes),
-        room_idle: s.one("limits.room-idle", &length, default.room_idle),
-    }
 }
 
 /// What is logged, in tracing's own words.

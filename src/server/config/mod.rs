@@ -9,6 +9,7 @@ mod check;
 mod doors;
 mod file;
 mod flags;
+mod limits;
 mod parse;
 mod sources;
 mod store;
@@ -20,8 +21,7 @@ use http::HeaderValue;
 
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
-use crate::model::{Role, UpgradePolicy};
-use crate::service::Limits;
+use crate::model::{Limits, Role, UpgradePolicy};
 use crate::store::redis::RedisOptions;
 
 pub use doors::{Compat, CompatDoor};

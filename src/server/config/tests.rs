@@ -225,7 +225,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.grace, Duration::from_secs(1));
     assert_eq!(
         config.service.limits,
-        Limits { guest_idle: Duration::from_secs(90), ..check::default_limits() }
+        Limits { guest_idle: Duration::from_secs(90), ..limits::defaults() }
     );
     assert_eq!(config.http.first_bytes, Duration::from_secs(3));
 }
