@@ -31,7 +31,7 @@ pub(super) struct Sockets {
 /// An address that cannot be listened on, if somebody named it. The default door's is a warning.
 pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
-    for door in &compat.doors {
+    for door in &compat.listeners {
         match sockets.bind(door.dialect, &door.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(

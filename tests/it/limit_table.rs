@@ -146,7 +146,7 @@ async fn every_field_of_the_contract_is_set_and_both_infos_print_it() {
     assert_eq!(json, wanted, "kvrpc-cli -o json info");
 }
 
-/// A value as the configuration file takes it, with separators in long counts.
+/// A value in words: counts with separators, sizes and durations as the configuration takes them.
 fn shown(amount: Amount, unit: Unit) -> String {
     match (amount, unit) {
         (Amount::Duration(duration), _) => {
@@ -171,21 +171,20 @@ fn shown(amount: Amount, unit: Unit) -> String {
     }
 }
 
-/// `docs/limits.md` as the table has it.
-fn page() -> String {
-    let mut page = "\
+/// The beginning of `docs/limits.md`.
+const HEAD: &str = "\
 # Limits
 
-A value over a limit of a single argument is answered with INVALID_ARGUMENT, an amount over a limit
-with RESOURCE_EXHAUSTED; the [error's reason](errors.md) says more.
-`GetServerInfo`, `kvrpc-cli info` and the text protocol's `info` report those that have a field of
-`kvrpc.v1.Limits`.
+A limit of a single argument is answered with INVALID_ARGUMENT, a limit of an amount with RESOURCE_EXHAUSTED;
+the [reason](errors.md) of the error says more.
+`GetServerInfo`, `kvrpc-cli info` and the text protocol's `info` report the limits in force,
+as far as they have a field in `kvrpc.v1.Limits`.
 
-This page is made from the table in `src/model/limits/table.rs`: `cargo test limit_table` writes it.
+This page is generated from `src/model/limits/table.rs` by `cargo test --test it limit_table`.
 
 ## Settings
 
-These keys stand in the configuration file, in the table `[limits]`:
+These are keys of the table `[limits]` of the [configuration file](configuration.md):
 
 ```toml
 [limits]
@@ -194,27 +193,30 @@ bytes-per-user = \"512MiB\"
 guest-idle = \"1h\"
 ```
 
-`kvrpc-server check-config` prints all of them with the values in effect and their origin.
+`kvrpc-server check-config` prints the value in effect of each and its origin.
 
-| key | default | allowed | meaning | reported as |
-|---|---|---|---|---|
-"
-    .to_owned();
-    let field = |limit: &Limit| limit.field.map_or(String::new(), |field| format!("`{field}`"));
+";
+
+/// `docs/limits.md` as the table has it.
+fn page() -> String {
+    let mut page = HEAD.to_owned();
     let (settings, fixed): (Vec<_>, Vec<_>) =
         Limits::table().into_iter().partition(|limit| limit.setting.is_some());
     for limit in settings {
         let setting = limit.setting.as_ref().unwrap();
         let shown = |amount| shown(amount, limit.unit);
+        let key = setting.key.strip_prefix("limits.").unwrap();
         let default = limit.by_default.map_or_else(|| shown(limit.default), str::to_owned);
         let (least, most) = (shown(*setting.range.start()), shown(*setting.range.end()));
-        let key = setting.key.strip_prefix("limits.").unwrap();
-        let (text, field) = (limit.text, field(&limit));
-        writeln!(page, "| `{key}` | {default} | {least} to {most} | {text} | {field} |").unwrap();
+        let field = limit.field.map_or(String::new(), |field| format!("; reported as `{field}`"));
+        writeln!(page, "- `{key}`: {default} by default, {least} to {most} allowed{field}.")
+            .unwrap();
+        writeln!(page, "  {}", limit.text).unwrap();
     }
     page.push_str("\n## Fixed limits\n\n| value | meaning | reported as |\n|---|---|---|\n");
     for limit in fixed {
-        let (value, field) = (shown(limit.default, limit.unit), field(&limit));
+        let value = shown(limit.default, limit.unit);
+        let field = limit.field.map_or(String::new(), |field| format!("`{field}`"));
         writeln!(page, "| {value} | {} | {field} |", limit.text).unwrap();
     }
     page

@@ -33,7 +33,7 @@ fixed {
     MAX_VALUE_BYTES: Bytes<usize> = 1 << 20, field max_value_bytes;
     /// Minimum time to live.
     MIN_TTL: Duration<Duration> = MILLISECOND, field min_ttl;
-    /// Maximum time to live.
+    /// Maximum time to live: ten years of 365 days.
     MAX_TTL: Duration<Duration> = Duration::from_secs(10 * 365 * 86_400), field max_ttl;
     /// Maximum length of a user's or a room's name, in characters.
     MAX_NAME_CHARACTERS: Count<usize> = 64, field max_name_characters;

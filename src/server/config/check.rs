@@ -1,4 +1,4 @@
-//! From what was given to what holds, with every mistake in one run.
+//! Checks a configuration, and collects all errors in one run.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Switch, quoted};
-use super::sources::{RawConfig, Sources, Wrong};
-use super::{Config, Log, LogFormat, ServiceConfig, TlsFiles, accounts, doors, limits, store};
+use super::sources::{ConfigError, RawConfig, Sources};
+use super::{Config, Log, LogFormat, ServiceConfig, TlsFiles, accounts, compat, limits, store};
 use crate::listen::Address;
 use crate::model::UpgradePolicy;
 
@@ -17,16 +17,16 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const ADDRESS: Parsed = Parsed("`host:port` or `interface:port`");
 
 impl RawConfig {
-    /// Checks everything.
+    /// Checks all settings.
     ///
     /// # Errors
-    /// Every mistake, each with the flag, variable or line, the value and the rule.
-    pub fn check(self) -> Result<Config, Vec<Wrong>> {
+    /// All mistakes, each with its flag, variable or line, the value and the rule.
+    pub fn check(self) -> Result<Config, Vec<ConfigError>> {
         let mut sources = Sources::read(self);
         let s = &mut sources;
         let listen = s.at_least_one("listen", &ADDRESS, default_listen());
         let admin_listen: Option<Address> = s.optional("admin-listen", &ADDRESS);
-        let compat = doors::read(s);
+        let compat = compat::read(s);
         let insecure = s.one("insecure", &Switch, false);
         let store = store::read(s);
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
@@ -57,9 +57,9 @@ impl RawConfig {
                 "gRPC is served beyond loopback without TLS: tokens and values can be read on the way".to_owned(),
             );
         }
-        for door in compat.doors.iter().filter(|door| !door.address.is_loopback()) {
+        for listener in compat.listeners.iter().filter(|l| !l.address.is_loopback()) {
             warnings.push(format!(
-                "--compat {door} is beyond loopback: what its clients send can be read on the way"
+                "--compat {listener} is beyond loopback: what its clients send can be read on the way"
             ));
         }
         if upgrade_policy == UpgradePolicy::Open {
@@ -103,7 +103,7 @@ fn refuse_plaintext(s: &mut Sources, listen: &[Address]) {
         let place = format!("{} {address}", s.place_of("listen"));
         let rule = "is beyond loopback, and there is no TLS: give --tls-cert and --tls-key, or --insecure if \
                     everybody on that network may read the tokens and values";
-        s.wrong(Wrong::new(place, rule));
+        s.report(ConfigError::new(place, rule));
     }
 }
 
@@ -113,10 +113,14 @@ fn tls_files(s: &mut Sources) -> Option<TlsFiles> {
     let client_ca = s.optional("tls-client-ca", &FileName);
     match (cert, key) {
         (Some(cert), Some(key)) => return Some(TlsFiles { cert, key, client_ca }),
-        (Some(_), None) => s.wrong(Wrong::new(s.place_of("tls-cert"), "needs --tls-key beside it")),
-        (None, Some(_)) => s.wrong(Wrong::new(s.place_of("tls-key"), "needs --tls-cert beside it")),
+        (Some(_), None) => {
+            s.report(ConfigError::new(s.place_of("tls-cert"), "needs --tls-key beside it"))
+        }
+        (None, Some(_)) => {
+            s.report(ConfigError::new(s.place_of("tls-key"), "needs --tls-cert beside it"))
+        }
         (None, None) if client_ca.is_some() => {
-            s.wrong(Wrong::new(
+            s.report(ConfigError::new(
                 s.place_of("tls-client-ca"),
                 "needs --tls-cert and --tls-key beside it",
             ));
@@ -126,7 +130,7 @@ fn tls_files(s: &mut Sources) -> Option<TlsFiles> {
     None
 }
 
-/// What is logged, in tracing's own words.
+/// A filter of the log, in the syntax of `tracing_subscriber::EnvFilter`.
 struct Filter;
 
 impl Kind<String> for Filter {
@@ -135,14 +139,14 @@ impl Kind<String> for Filter {
     }
 
     fn parse(&self, text: &str) -> Result<String, String> {
-        let wrong = |why: &str| format!("must be {}{why}", self.rule());
+        let error = |why: &str| format!("must be {}{why}", self.rule());
         if text.trim().is_empty() {
-            return Err(wrong(""));
+            return Err(error(""));
         }
         EnvFilter::builder()
             .parse(text)
             .map(|_| text.to_owned())
-            .map_err(|error| wrong(&format!(": {error}")))
+            .map_err(|cause| error(&format!(": {cause}")))
     }
 
     fn show(&self, value: &String) -> String {
