@@ -62,6 +62,7 @@ fn invalid(index: usize, group: &str) -> Error {
 #[allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 mod tests {
     use super::*;
+    use crate::model::MAX_ENCODE_BYTES;
 
     #[test]
     fn encodes_each_byte() {

@@ -175,8 +175,8 @@ fn shown(amount: Amount, unit: Unit) -> String {
 const HEAD: &str = "\
 # Limits
 
-A limit of a single argument is answered with INVALID_ARGUMENT, a limit of an amount with RESOURCE_EXHAUSTED;
-the [reason](errors.md) of the error says more.
+An argument beyond its limit is answered with INVALID_ARGUMENT,
+an amount beyond its limit with RESOURCE_EXHAUSTED; the [reason](errors.md) says more.
 `GetServerInfo`, `kvrpc-cli info` and the text protocol's `info` report the limits in force,
 as far as they have a field in `kvrpc.v1.Limits`.
 

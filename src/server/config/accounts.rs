@@ -116,7 +116,8 @@ fn check_hash(text: &str) -> Result<(), String> {
         || params.p_cost() > MAX_LANES
     {
         return Err(format!(
-            "costs too much to check: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and p={MAX_LANES} are allowed"
+            "costs too much to check: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and \
+             p={MAX_LANES} are allowed"
         ));
     }
     Ok(())

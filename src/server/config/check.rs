@@ -54,12 +54,15 @@ impl RawConfig {
         }
         if tls.is_none() && listen.iter().any(|address| !address.is_loopback()) {
             warnings.push(
-                "gRPC is served beyond loopback without TLS: tokens and values can be read on the way".to_owned(),
+                "gRPC is served beyond loopback without TLS: tokens and values can be read on \
+                 the way"
+                    .to_owned(),
             );
         }
         for listener in compat.listeners.iter().filter(|l| !l.address.is_loopback()) {
             warnings.push(format!(
-                "--compat {listener} is beyond loopback: what its clients send can be read on the way"
+                "--compat {listener} is beyond loopback: what its clients send can be read on \
+                 the way"
             ));
         }
         if upgrade_policy == UpgradePolicy::Open {
@@ -101,8 +104,8 @@ fn default_listen() -> Vec<Address> {
 fn refuse_plaintext(s: &mut Sources, listen: &[Address]) {
     for address in listen.iter().filter(|address| !address.is_loopback()) {
         let place = format!("{} {address}", s.place_of("listen"));
-        let rule = "is beyond loopback, and there is no TLS: give --tls-cert and --tls-key, or --insecure if \
-                    everybody on that network may read the tokens and values";
+        let rule = "is beyond loopback, and there is no TLS: give --tls-cert and --tls-key, or \
+            --insecure if everybody on that network may read the tokens and values";
         s.report(ConfigError::new(place, rule));
     }
 }

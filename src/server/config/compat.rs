@@ -68,8 +68,9 @@ pub(super) fn read(s: &mut Sources) -> Compat {
     }
     for listener in listeners.iter().filter(|l| !insecure && !l.address.is_loopback()) {
         let place = format!("{} {listener}", s.place_of("compat"));
-        let rule = "is beyond loopback, and this protocol has no encryption: give --insecure-compat if everybody on that \
-                    network may read and write what its clients do";
+        let rule = "is beyond loopback, and this protocol has no encryption: give \
+            --insecure-compat if everybody on that network may read and write what its clients \
+            do";
         s.report(ConfigError::new(place, rule));
     }
     let mut idle = Vec::new();

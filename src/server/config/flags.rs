@@ -50,16 +50,22 @@ const FLAGS: &[Flag] = &[
         ADDRESSES,
         "listen",
         "ADDR",
-        "Serve gRPC here: host:port or interface:port, port 0 for any. Repeatable [default: 127.0.0.1:50051]",
+        "Serve gRPC here: host:port or interface:port, port 0 for any. Repeatable \
+         [default: 127.0.0.1:50051]",
     )
     .many(),
-    Flag::new(ADDRESSES, "admin-listen", "ADDR", "Serve /metrics, /healthz and /readyz here [default: nowhere]"),
+    Flag::new(
+        ADDRESSES,
+        "admin-listen",
+        "ADDR",
+        "Serve /metrics, /healthz and /readyz here [default: nowhere]",
+    ),
     Flag::new(
         ADDRESSES,
         "compat",
         "DIALECT=ADDR",
-        "Serve an older socket protocol here, as in text=127.0.0.1:5555. Repeatable; given at all, it replaces the default \
-         [default: text=127.0.0.1:5555]",
+        "Serve an older socket protocol here, as in text=127.0.0.1:5555. Repeatable; given at \
+         all, it replaces the default [default: text=127.0.0.1:5555]",
     )
     .many(),
     Flag::new(ADDRESSES, "no-compat", "BOOL", "Serve no older protocol").switch(),
@@ -67,7 +73,8 @@ const FLAGS: &[Flag] = &[
         ADDRESSES,
         "insecure-compat",
         "BOOL",
-        "Serve older protocols beyond loopback, where everybody on the way can read and change what they carry",
+        "Serve older protocols beyond loopback, where everybody on the way can read and change \
+         what they carry",
     )
     .switch(),
     Flag::new(
@@ -81,23 +88,36 @@ const FLAGS: &[Flag] = &[
         STORES,
         "store",
         "ENGINE",
-        "What keeps the stores: memory, redis://HOST:PORT (rediss:// for TLS), or redis-cluster://HOST:PORT… [default: memory]",
+        "What keeps the stores: memory, redis://HOST:PORT (rediss:// for TLS), or \
+         redis-cluster://HOST:PORT… [default: memory]",
     ),
     Flag::new(
         STORES,
         "durability",
         "PROMISE",
-        "What a write in Redis waits for: local, replicated:N or fsynced [default: local; for a cluster replicated:1]",
+        "What a write in Redis waits for: local, replicated:N or fsynced \
+         [default: local; for a cluster replicated:1]",
     ),
     Flag::new(
         STORES,
         "upgrade-policy",
         "POLICY",
-        "Who may make a guest a manager: managers, or open for everybody itself [default: managers]",
+        "Who may make a guest a manager: managers, or open for everybody itself \
+         [default: managers]",
     ),
-    Flag::new(TLS, "tls-cert", "FILE", "The certificate chain (PEM); read again when it changes, and on SIGHUP"),
+    Flag::new(
+        TLS,
+        "tls-cert",
+        "FILE",
+        "The certificate chain (PEM); read again when it changes, and on SIGHUP",
+    ),
     Flag::new(TLS, "tls-key", "FILE", "The certificate's private key (PEM)"),
-    Flag::new(TLS, "tls-client-ca", "FILE", "Refuse clients without a certificate of these roots (PEM)"),
+    Flag::new(
+        TLS,
+        "tls-client-ca",
+        "FILE",
+        "Refuse clients without a certificate of these roots (PEM)",
+    ),
     Flag::new(
         TLS,
         "allow-origin",
@@ -105,15 +125,31 @@ const FLAGS: &[Flag] = &[
         "Let pages of this origin call from a browser, as in https://app.example. Repeatable",
     )
     .many(),
-    Flag::new(RUNNING, "config", "FILE", "Read settings from this TOML file; a flag or a variable wins over it"),
-    Flag::new(RUNNING, "grace", "DURATION", "What running calls get to finish when the server stops [default: 10s]"),
+    Flag::new(
+        RUNNING,
+        "config",
+        "FILE",
+        "Read settings from this TOML file; a flag or a variable wins over it",
+    ),
+    Flag::new(
+        RUNNING,
+        "grace",
+        "DURATION",
+        "What running calls get to finish when the server stops [default: 10s]",
+    ),
     Flag::new(RUNNING, "threads", "COUNT", "Threads that serve connections [default: one a core]"),
-    Flag::new(RUNNING, "log", "FORMAT", "How the log looks: text or json; it goes to stderr [default: text]"),
+    Flag::new(
+        RUNNING,
+        "log",
+        "FORMAT",
+        "How the log looks: text or json; it goes to stderr [default: text]",
+    ),
     Flag::new(
         RUNNING,
         "log-level",
         "FILTER",
-        "What is logged: error, warn, info, debug, trace, or as in warn,kvrpc=debug [default: info]",
+        "What is logged: error, warn, info, debug, trace, or as in warn,kvrpc=debug \
+         [default: info]",
     ),
 ];
 
