@@ -57,7 +57,7 @@ fn guest(service: &Service, user: &str) -> (Caller, String) {
 
 fn commands(criterion: &mut Criterion) {
     let (limits, clock) = (Limits::default(), Clock::system());
-    let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
+    let engine = Engine::Memory(MemoryEngine::new(clock.clone(), (&limits).into()));
     let service = Arc::new(
         Service::new(Options {
             accounts: Vec::new(),

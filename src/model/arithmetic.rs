@@ -1,9 +1,8 @@
 //! Arithmetic with two numbers, and numbers as Python writes them.
 
+use super::limits::MAX_EXPRESSION_BYTES;
 use super::{Error, Reason, Result};
 
-/// The longest expression, in bytes.
-pub const MAX_EXPRESSION_BYTES: usize = 256;
 /// The sentence of a division by zero, the one mistake that has a name of its own in older
 /// dialects.
 pub const DIVISION_BY_ZERO: &str = "Division by zero";

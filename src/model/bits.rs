@@ -1,12 +1,8 @@
 //! Text as bits, and back.
 
+use super::limits::MAX_DECODE_BYTES;
 use super::{Error, Reason, Result};
 
-/// The longest text to encode, in bytes; who takes it from a client checks it.
-pub const MAX_ENCODE_BYTES: usize = 64 << 10;
-/// The longest bits to decode, in bytes: those of [`MAX_ENCODE_BYTES`] of text, nine characters
-/// each.
-pub const MAX_DECODE_BYTES: usize = 9 * MAX_ENCODE_BYTES;
 /// How much of a group at fault an error repeats, in characters: enough to find it.
 const QUOTED: usize = 16;
 
@@ -66,6 +62,7 @@ fn invalid(index: usize, group: &str) -> Error {
 #[allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 mod tests {
     use super::*;
+    use crate::model::MAX_ENCODE_BYTES;
 
     #[test]
     fn encodes_each_byte() {

@@ -1,14 +1,11 @@
 //! What is said in rooms: their names, texts, and the ids that make a resend harmless.
 
+use super::limits::{MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES};
 use super::name::checked;
 use super::{Error, Reason, Result};
 
 /// The room that an empty name means.
 pub const LOBBY: &str = "lobby";
-/// The largest text of a message, in bytes.
-pub const MAX_TEXT_BYTES: usize = 4 << 10;
-/// The longest id of a message, in bytes.
-pub const MAX_MESSAGE_ID_BYTES: usize = 64;
 
 /// A room's name, of the same characters as a user's; two are one in the same cases.
 #[derive(Clone, Debug)]

@@ -1,9 +1,7 @@
 //! Keys and the prefixes that listings take.
 
+use super::limits::MAX_KEY_BYTES;
 use super::{Error, Reason, Result};
-
-/// The longest key, in bytes of UTF-8.
-pub const MAX_KEY_BYTES: usize = 1_024;
 
 /// A key: 1 to 1,024 bytes of UTF-8 without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ mod bits;
 mod chat;
 mod error;
 mod key;
+mod limits;
 pub(crate) mod method;
 mod name;
 mod operations;
@@ -17,29 +18,21 @@ pub mod source;
 mod time;
 mod value;
 
-pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
-pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
-pub use chat::{LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, RoomName, Saying};
+pub use arithmetic::{DIVISION_BY_ZERO, calculate};
+pub use bits::{decode_bits, encode_bits};
+pub use chat::{LOBBY, RoomName, Saying};
 pub use error::{Error, Reason, Result};
-pub use key::{Key, MAX_KEY_BYTES, Prefix};
+pub use key::{Key, Prefix};
+pub use limits::*;
 pub use method::{Method, Permission, Permissions};
-pub use name::{MAX_NAME_CHARACTERS, UserName};
+pub use name::UserName;
 pub use operations::{OperationRef, Operations, PutRef};
 pub use reply::{
     Access, Batched, Calculated, Deleted, DoorInfo, Entry, EntryPage, Identity, KeyPage, Listing,
     Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
 };
 pub use request::{Command, Delete, Operation, Page, Put, Reply, Request};
-pub use request_id::{MAX_REQUEST_ID_BYTES, RequestId};
+pub use request_id::RequestId;
 pub use role::{Durability, Role, UpgradePolicy};
-pub use time::{Expiry, MAX_TTL, MIN_TTL, Millis};
-pub use value::{MAX_VALUE_BYTES, Value};
-
-/// The most operations in a batch.
-pub const MAX_BATCH_OPERATIONS: usize = 1_000;
-/// The most bytes of keys and values in a batch, and the largest message at the gRPC door.
-pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// The most rows in a page; a request for more gets this many.
-pub const MAX_PAGE_SIZE: u32 = 1_000;
-/// The rows of a page when the request does not say.
-pub const DEFAULT_PAGE_SIZE: u32 = 100;
+pub use time::{Expiry, Millis};
+pub use value::Value;

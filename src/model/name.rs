@@ -7,10 +7,8 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
+use super::limits::MAX_NAME_CHARACTERS;
 use super::{Error, Reason, Result};
-
-/// The longest user name, in characters.
-pub const MAX_NAME_CHARACTERS: usize = 64;
 
 /// A user's name: 1 to 64 characters, none of them a control, bidi control or unassigned one.
 ///

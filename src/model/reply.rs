@@ -1,9 +1,8 @@
 //! The contents of replies.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
-use super::{Durability, Key, Millis, Role, UpgradePolicy, Value};
+use super::{Durability, Key, Limits, Millis, Role, UpgradePolicy, Value};
 
 /// What one operation of a batch did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,27 +185,7 @@ pub struct ServerInfo {
     pub store_engine: &'static str,
     pub durability: Durability,
     pub upgrade_policy: UpgradePolicy,
-    pub max_keys_per_user: u64,
-    pub max_bytes_per_user: u64,
-    pub entry_overhead_bytes: u32,
-    pub max_bytes_total: u64,
-    pub max_sessions: u64,
-    pub guest_idle_timeout: Duration,
-    pub account_session_age: Duration,
-    pub call_timeout: Duration,
-    pub request_id_window: Duration,
-    pub max_request_ids: u32,
-    pub chat_messages_per_second: u32,
-    pub chat_burst: u32,
-    pub max_rooms: u32,
-    pub max_rooms_per_user: u32,
-    pub max_members_per_room: u32,
-    pub max_room_history: u32,
-    pub max_room_history_bytes: u64,
-    pub max_history_bytes_total: u64,
-    pub max_kept_changes: u32,
-    pub max_kept_change_bytes: u64,
-    pub heartbeat_interval: Duration,
+    pub limits: Limits,
     pub doors: Vec<DoorInfo>,
 }
 

@@ -1,9 +1,7 @@
 //! The ids that make a retry safe.
 
+use super::limits::MAX_REQUEST_ID_BYTES;
 use super::{Error, Reason, Result};
-
-/// The longest request id, in bytes.
-pub const MAX_REQUEST_ID_BYTES: usize = 64;
 
 /// A request id: 1 to 64 bytes, chosen by the client, the same for a call and its retries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

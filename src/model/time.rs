@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
+use super::limits::MAX_TTL;
 use super::{Error, Reason, Result};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
-
-/// The shortest time to live.
-pub const MIN_TTL: Duration = Duration::from_millis(1);
-/// The longest time to live: ten years of 365 days.
-pub const MAX_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// When a key goes, as its writer said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
+use super::limits::MAX_VALUE_BYTES;
 use super::{Error, Reason, Result};
-
-/// The largest value, in bytes.
-pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// A value of at most 1 MiB, which remembers whether it was put as text or as bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

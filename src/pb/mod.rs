@@ -3,6 +3,7 @@
 mod batch;
 mod codec;
 mod event;
+mod limits;
 mod reply;
 mod request;
 mod status;
@@ -13,6 +14,7 @@ pub use batch::{BatchAnswer, BatchCall, PipelineCall};
 pub(crate) use codec::PREFIX;
 pub use codec::{Codec, Framed, Incoming, Malformed, Outgoing};
 pub use event::{change, room_event, welcome};
+pub use limits::reported_limits;
 pub use status::{DOMAIN, code, status};
 pub(crate) use time::duration;
 

@@ -3,9 +3,7 @@
 use super::{time, v1};
 use crate::model::{
     Access, Calculated, Deleted, Durability, Entry, EntryPage, Identity, Key, KeyPage, Listing,
-    MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE,
-    MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Position, Role, Room, ServerInfo,
-    SessionInfo, Time, UpgradePolicy, User, Value, Written,
+    Position, Role, Room, ServerInfo, SessionInfo, Time, UpgradePolicy, User, Value, Written,
 };
 use crate::store::Row;
 
@@ -175,7 +173,7 @@ fn server_info(info: ServerInfo) -> v1::GetServerInfoResponse {
         store_engine: info.store_engine.to_owned(),
         durability: durability(info.durability),
         upgrade_policy: upgrade_policy(info.upgrade_policy),
-        limits: Some(limits(&info)),
+        limits: Some((&info.limits).into()),
         doors: info
             .doors
             .into_iter()
@@ -185,40 +183,5 @@ fn server_info(info: ServerInfo) -> v1::GetServerInfoResponse {
                 tls: door.tls,
             })
             .collect(),
-    }
-}
-
-fn limits(info: &ServerInfo) -> v1::Limits {
-    v1::Limits {
-        max_key_bytes: MAX_KEY_BYTES as u32,
-        max_value_bytes: MAX_VALUE_BYTES as u32,
-        min_ttl: Some(time::duration(MIN_TTL)),
-        max_ttl: Some(time::duration(MAX_TTL)),
-        max_name_characters: MAX_NAME_CHARACTERS as u32,
-        max_batch_operations: MAX_BATCH_OPERATIONS as u32,
-        max_message_bytes: MAX_MESSAGE_BYTES as u32,
-        max_page_size: MAX_PAGE_SIZE,
-        max_keys_per_user: info.max_keys_per_user,
-        max_bytes_per_user: info.max_bytes_per_user,
-        entry_overhead_bytes: info.entry_overhead_bytes,
-        max_bytes_total: info.max_bytes_total,
-        max_sessions: info.max_sessions,
-        guest_idle_timeout: Some(time::duration(info.guest_idle_timeout)),
-        account_session_age: Some(time::duration(info.account_session_age)),
-        call_timeout: Some(time::duration(info.call_timeout)),
-        request_id_window: Some(time::duration(info.request_id_window)),
-        max_request_ids: info.max_request_ids,
-        max_text_bytes: MAX_TEXT_BYTES as u32,
-        chat_messages_per_second: info.chat_messages_per_second,
-        chat_burst: info.chat_burst,
-        max_rooms: info.max_rooms,
-        max_rooms_per_user: info.max_rooms_per_user,
-        max_members_per_room: info.max_members_per_room,
-        max_room_history: info.max_room_history,
-        max_room_history_bytes: info.max_room_history_bytes,
-        max_history_bytes_total: info.max_history_bytes_total,
-        max_kept_changes: info.max_kept_changes,
-        max_kept_change_bytes: info.max_kept_change_bytes,
-        heartbeat_interval: Some(time::duration(info.heartbeat_interval)),
     }
 }

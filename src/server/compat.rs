@@ -34,7 +34,7 @@ pub(super) struct Sockets {
 /// only a warning.
 pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
-    for door in &compat.doors {
+    for door in &compat.listeners {
         match sockets.bind(door.dialect, &door.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(

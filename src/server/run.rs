@@ -7,7 +7,7 @@ use std::process::{ExitCode, Termination};
 use tokio::runtime::Builder;
 
 use super::app::App;
-use super::config::{Config, Invocation, RawConfig, Wrong, invocation};
+use super::config::{Config, ConfigError, Invocation, RawConfig, invocation};
 use super::signals::Signals;
 use super::{hash_password, log, tls};
 use crate::listen::Drained;
@@ -62,8 +62,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ServerExit {
 }
 
 fn checked(raw: RawConfig) -> Result<Config, ServerExit> {
-    raw.check().map_err(|wrong: Vec<Wrong>| {
-        let lines: Vec<_> = wrong.iter().map(|wrong| format!("error: {wrong}")).collect();
+    raw.check().map_err(|errors: Vec<ConfigError>| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("error: {error}")).collect();
         print_error(&lines.join("\n"));
         ServerExit::Usage
     })

@@ -262,7 +262,8 @@ mod tests {
     fn service() -> Service {
         let limits = Limits::default();
         let clock = Clock::system();
-        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
+        let engine =
+            Engine::Memory(MemoryEngine::new(clock.clone(), crate::store::Limits::from(&limits)));
         let upgrade_policy = UpgradePolicy::Managers;
         Service::new(Options { accounts: Vec::new(), upgrade_policy, limits, clock, engine })
             .unwrap()

@@ -101,7 +101,7 @@ mod tests {
     fn service(sessions: u64) -> Arc<Service> {
         let limits = Limits { sessions, ..Limits::default() };
         let clock = Clock::system();
-        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), limits.of_stores()));
+        let engine = Engine::Memory(MemoryEngine::new(clock.clone(), (&limits).into()));
         Arc::new(
             Service::new(Options {
                 accounts: Vec::new(),

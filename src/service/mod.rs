@@ -44,7 +44,10 @@ pub use crate::store::feed::{Event, Next};
 pub use crate::store::{Change, ChangeKind};
 
 use crate::model::method::for_each_command;
-use crate::model::{Command, DoorInfo, Permissions, Reply, Result, Role, UpgradePolicy, UserName};
+use crate::model::{
+    Command, DoorInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role, UpgradePolicy,
+    UserName,
+};
 use crate::store::{Clock, Engine};
 
 /// An account of the configuration.
@@ -119,7 +122,7 @@ impl Service {
         let service = Self {
             directory: directory::Directory::default(),
             sessions: sessions::Sessions::new(limits.sessions),
-            passwords: password::Passwords::new(hashes, limits.auth_queue)?,
+            passwords: password::Passwords::new(hashes, MAX_WAITING_PASSWORDS)?,
             rates: rates::Rates::new(&limits),
             page_tokens,
             engine,

@@ -10,13 +10,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use tokio::sync::Semaphore;
 
-use crate::model::{Error, Reason, Result};
+use crate::model::{Error, MAX_PASSWORD_BYTES, Reason, Result};
 
 /// Each check takes a core and 19 MiB for some ten milliseconds.
 const AT_ONCE: usize = 2;
-
-/// The longest password, in bytes.
-pub(super) const MAX_PASSWORD_BYTES: usize = 1_024;
 
 /// Checks passwords on the blocking pool: two at once, a bounded number waiting.
 pub(super) struct Passwords {

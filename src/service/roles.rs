@@ -65,32 +65,11 @@ impl Service {
     }
 
     fn server_info(&self) -> ServerInfo {
-        let limits = &self.limits;
         ServerInfo {
             store_engine: self.engine.name(),
             durability: self.engine.durability(),
             upgrade_policy: self.upgrade_policy,
-            max_keys_per_user: limits.keys_per_user,
-            max_bytes_per_user: limits.bytes_per_user,
-            entry_overhead_bytes: crate::store::ENTRY_OVERHEAD_BYTES,
-            max_bytes_total: limits.store_bytes,
-            max_sessions: limits.sessions,
-            guest_idle_timeout: limits.guest_idle,
-            account_session_age: limits.account_session,
-            call_timeout: limits.call_timeout,
-            request_id_window: crate::store::REQUEST_ID_WINDOW,
-            max_request_ids: crate::store::MAX_REQUEST_IDS as u32,
-            chat_messages_per_second: limits.chat_messages_per_second,
-            chat_burst: limits.chat_burst,
-            max_rooms: limits.rooms,
-            max_rooms_per_user: limits.rooms_per_user,
-            max_members_per_room: limits.members_per_room,
-            max_room_history: limits.room_history,
-            max_room_history_bytes: limits.room_history_bytes,
-            max_history_bytes_total: limits.history_bytes,
-            max_kept_changes: crate::store::KEPT_CHANGES.events as u32,
-            max_kept_change_bytes: crate::store::KEPT_CHANGES.bytes as u64,
-            heartbeat_interval: limits.heartbeat,
+            limits: self.limits.clone(),
             doors: self.doors.get().cloned().unwrap_or_default(),
         }
     }

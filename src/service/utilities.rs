@@ -5,22 +5,21 @@ use jiff::Zoned;
 use super::Service;
 use super::authorize::{Handle, Subject};
 use crate::model::request::{Calculate, Decode, Encode, Now};
-use crate::model::{Calculated, Error, Reason, Result, Time, calculate, decode_bits, encode_bits};
-
-/// Maximum length of a text to encode, in bytes. Its bits are nine characters a byte.
-const MAX_TEXT_BYTES: usize = 64 << 10;
-const MAX_BITS_BYTES: usize = 9 * MAX_TEXT_BYTES;
+use crate::model::{
+    Calculated, Error, MAX_DECODE_BYTES, MAX_ENCODE_BYTES, Reason, Result, Time, calculate,
+    decode_bits, encode_bits,
+};
 
 impl Handle<Encode> for Service {
     async fn handle(&self, _: Subject<'_>, Encode { text }: Encode) -> Result<String> {
-        bounded("text", &text, MAX_TEXT_BYTES)?;
+        bounded("text", &text, MAX_ENCODE_BYTES)?;
         Ok(encode_bits(&text))
     }
 }
 
 impl Handle<Decode> for Service {
     async fn handle(&self, _: Subject<'_>, Decode { bits }: Decode) -> Result<String> {
-        bounded("bits", &bits, MAX_BITS_BYTES)?;
+        bounded("bits", &bits, MAX_DECODE_BYTES)?;
         decode_bits(&bits)
     }
 }

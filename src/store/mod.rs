@@ -1,7 +1,6 @@
 //! Where the stores are kept. Knows `model` alone.
 
 use std::future::Future;
-use std::time::Duration;
 
 mod backend;
 mod clock;
@@ -15,31 +14,19 @@ pub use clock::Clock;
 pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
-pub use crate::model::{Batched, Deleted, Written};
-
-use crate::model::{
-    Delete, Entry, Expiry, Key, Millis, Operations, Position, Prefix, PutRef, RequestId, Result,
-    Value,
+pub use crate::model::{
+    Batched, CHANGES_KEPT_FOR, Deleted, ENTRY_OVERHEAD_BYTES, MAX_CHANGE_BYTES,
+    MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, REQUEST_ID_WINDOW, Written,
 };
 
-/// What each key counts in quotas, in bytes, beside its own length and its value's.
-pub const ENTRY_OVERHEAD_BYTES: u32 = 64;
+use crate::model::{
+    Delete, Entry, Expiry, Key, MAX_KEPT_CHANGE_BYTES, MAX_KEPT_CHANGES, Millis, Operations,
+    Position, Prefix, PutRef, RequestId, Result, Value,
+};
 
-/// How long a request id is remembered.
-pub const REQUEST_ID_WINDOW: Duration = Duration::from_secs(5 * 60);
-/// How many request ids of a user are remembered.
-pub const MAX_REQUEST_IDS: usize = 10_000;
-/// How many bytes of answers to request ids are remembered for a user; the oldest go first. Only
-/// batches that read large values come near it.
-pub const MAX_REMEMBERED_BYTES: u64 = 16 << 20;
-
-/// What a store keeps of its changes for those who watch, from the first listing or watch on.
-pub const KEPT_CHANGES: feed::Capacity = feed::Capacity { events: 10_000, bytes: 1 << 20 };
-/// How long it keeps them after the last listing or watch.
-pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(5 * 60);
-/// How many bytes of changes all stores together keep; over that, each that has one more keeps
-/// none, and those who watch it get a gap.
-pub const MAX_CHANGE_BYTES: u64 = 256 << 20;
+/// Changes that a store keeps for watches, from its first listing or watch on.
+pub const KEPT_CHANGES: feed::Capacity =
+    feed::Capacity { events: MAX_KEPT_CHANGES, bytes: MAX_KEPT_CHANGE_BYTES };
 
 /// One user's store, of any engine.
 ///

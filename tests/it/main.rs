@@ -19,6 +19,7 @@ mod fronts;
 mod greedy;
 mod grpc;
 mod interop;
+mod limit_table;
 mod limits;
 mod parity;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! The accounts: `[users.NAME]`, in the file alone.
+//! The accounts: `[users.NAME]`, in the configuration file only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,17 @@ use argon2::password_hash::phc::PasswordHash;
 use super::Account;
 use super::file::Value;
 use super::parse::quoted;
-use super::sources::{Sources, Wrong};
+use super::sources::{ConfigError, Sources};
 use crate::model::{Role, UserName};
 
-/// The most that checking a password may cost: 256 MiB and ten passes. Two are checked at once.
+/// Maximum memory of a password's check, in KiB. Two passwords are checked at a time.
 const MAX_MEMORY_KIB: u32 = 256 << 10;
+/// Maximum number of passes over that memory.
 const MAX_PASSES: u32 = 10;
+/// Maximum parallelism of a password's check.
 const MAX_LANES: u32 = 16;
 
+/// An account of which not all keys have been read.
 #[derive(Default)]
 struct Draft {
     place: String,
@@ -23,7 +26,7 @@ struct Draft {
     role: Role,
 }
 
-/// Takes the accounts out of the sources, and notes what is wrong with them.
+/// Removes the accounts from the sources, and records their errors.
 pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
     let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
     for (entry, place) in sources.take_table("users") {
@@ -31,7 +34,7 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
             [_, name, key] => (name, key.as_str()),
             [_, name] if entry.value == Value::Other("a table") => (name, ""),
             _ => {
-                sources.wrong(Wrong::new(
+                sources.report(ConfigError::new(
                     place,
                     "an account is a table: [users.NAME] with `password` and `role`",
                 ));
@@ -41,12 +44,12 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
         let draft = drafts
             .entry(name.clone())
             .or_insert_with(|| Draft { place: place.clone(), ..Draft::default() });
-        let wrong = match (key, entry.value) {
+        let error = match (key, entry.value) {
             ("", _) => None,
             ("password", Value::Text(hash)) => {
-                let wrong = check_hash(&hash).err();
+                let error = check_hash(&hash).err();
                 draft.password = Some(hash);
-                wrong
+                error
             }
             ("role", Value::Text(role)) if role == "manager" => {
                 draft.role = Role::Manager;
@@ -59,8 +62,8 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
             }
             _ => Some("there is no such key; an account has `password` and `role`".to_owned()),
         };
-        if let Some(rule) = wrong {
-            sources.wrong(Wrong::new(place, rule));
+        if let Some(rule) = error {
+            sources.report(ConfigError::new(place, rule));
         }
     }
     finish(sources, drafts)
@@ -84,19 +87,22 @@ fn finish(sources: &mut Sources, drafts: BTreeMap<String, Draft>) -> Vec<Account
             Ok(_) => None,
         };
         if let Some(rule) = rule {
-            sources.wrong(Wrong::new(place, rule));
+            sources.report(ConfigError::new(place, rule));
             continue;
         }
         let table = format!("users.{}", quoted(&name));
         let from = place.rsplit_once(": ").map_or_else(String::new, |(place, _)| place.to_owned());
-        sources.note_as(format!("{table}.password"), "\"$argon2id$…\"".to_owned(), from.clone());
-        sources.note_as(format!("{table}.role"), quoted(role.as_str()), from);
+        sources.record_as(format!("{table}.password"), "\"$argon2id$…\"".to_owned(), from.clone());
+        sources.record_as(format!("{table}.role"), quoted(role.as_str()), from);
         accounts.push(Account { name, password_hash: password.unwrap_or_default(), role });
     }
     accounts
 }
 
-/// The rule that a hash breaks. Never the hash: it may be a password that somebody wrote there.
+/// Checks a password's hash.
+///
+/// # Errors
+/// The rule that it breaks. The text is not repeated: it may be a password in plain text.
 fn check_hash(text: &str) -> Result<(), String> {
     let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str() == "argon2id");
     let hash = hash.ok_or("is no Argon2id hash; make one with `kvrpc-server hash-password`")?;
@@ -110,7 +116,8 @@ fn check_hash(text: &str) -> Result<(), String> {
         || params.p_cost() > MAX_LANES
     {
         return Err(format!(
-            "costs too much to check: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and p={MAX_LANES} are allowed"
+            "costs too much to check: at most m={MAX_MEMORY_KIB}, t={MAX_PASSES} and \
+             p={MAX_LANES} are allowed"
         ));
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! The configuration file, taken apart into settings with the line that each stands in.
+//! The configuration file: its settings, each with its line.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A setting of the file: its key's parts, what it is set to, and where.
+/// A setting of the file: the parts of its key, its value and its line.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) path: Vec<String>,
@@ -13,19 +13,19 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-/// What a setting can be set to.
+/// The value of a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
     Integer(String),
     Bool(bool),
     List(Vec<Value>),
-    /// A type that no setting has, by its name.
+    /// A value of a type that no setting has, by the type's name.
     Other(&'static str),
 }
 
 impl Value {
-    /// The type, as the file's author would say it.
+    /// Returns the name of the type for messages.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
@@ -36,7 +36,7 @@ impl Value {
         }
     }
 
-    /// What a setting is parsed from; lists, and types that no setting has, are not.
+    /// Returns the text to parse, or `None` for a list or a type that no setting has.
     pub(super) fn as_text(&self) -> Option<String> {
         match self {
             Self::Text(text) | Self::Integer(text) => Some(text.clone()),
@@ -46,26 +46,26 @@ impl Value {
     }
 }
 
-/// A mistake in the file's syntax.
+/// A syntax error in the file.
 #[derive(Debug)]
-pub(super) struct BadSyntax {
+pub(super) struct SyntaxError {
     pub(super) line: usize,
     pub(super) message: String,
 }
 
-/// Every setting of a file, and every mistake in its syntax.
-pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<BadSyntax>) {
+/// Returns all settings of a file, and all its syntax errors.
+pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<SyntaxError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut entries = Vec::new();
     flatten(text, &mut Vec::new(), table.get_ref(), &mut entries);
     let bad: Vec<_> = errors
         .into_iter()
-        .map(|error| BadSyntax {
+        .map(|error| SyntaxError {
             line: line_of(text, &error.span().unwrap_or(0..0)),
             message: error.message().to_owned(),
         })
         .collect();
-    // What the parser made of a broken line is its guess, and no setting.
+    // The parser's recovery from a broken line is a guess, not a setting.
     entries.retain(|entry| bad.iter().all(|bad| bad.line != entry.line));
     entries.sort_by_key(|entry| entry.line);
     (entries, bad)
@@ -75,7 +75,7 @@ fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mu
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         match value.get_ref().as_table() {
-            // An empty table of no known name is still a mistake to tell.
+            // An empty table is kept as an entry, so that an unknown name is reported.
             Some(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
             _ => {
                 let line = line_of(text, &key.span());
@@ -105,7 +105,7 @@ fn convert(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// The line of a span, from 1.
+/// Returns the line of a span, counted from 1.
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }

@@ -1,5 +1,5 @@
-//! The command line: one table of flags, from which clap's, the variables and the file's keys
-//! follow.
+//! The command line: one table of flags. clap's arguments, the variables and the keys of the file
+//! follow from it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::sources::{Given, Origin, RawConfig};
 use crate::model::Role;
 
-/// A flag: `--key VALUE`, `KVRPC_KEY` and, but for `config`, the file's `key = VALUE`.
+/// A flag: `--key VALUE`, `KVRPC_KEY` and, except for `config`, the file's `key = VALUE`.
 struct Flag {
     key: &'static str,
     value: &'static str,
     group: &'static str,
     many: bool,
-    /// Given without a value it means `true`.
+    /// True if the flag can be given without a value, which then is `true`.
     switch: bool,
     help: &'static str,
 }
@@ -50,16 +50,22 @@ const FLAGS: &[Flag] = &[
         ADDRESSES,
         "listen",
         "ADDR",
-        "Serve gRPC here: host:port or interface:port, port 0 for any. Repeatable [default: 127.0.0.1:50051]",
+        "Serve gRPC here: host:port or interface:port, port 0 for any. Repeatable \
+         [default: 127.0.0.1:50051]",
     )
     .many(),
-    Flag::new(ADDRESSES, "admin-listen", "ADDR", "Serve /metrics, /healthz and /readyz here [default: nowhere]"),
+    Flag::new(
+        ADDRESSES,
+        "admin-listen",
+        "ADDR",
+        "Serve /metrics, /healthz and /readyz here [default: nowhere]",
+    ),
     Flag::new(
         ADDRESSES,
         "compat",
         "DIALECT=ADDR",
-        "Serve an older socket protocol here, as in text=127.0.0.1:5555. Repeatable; given at all, it replaces the default \
-         [default: text=127.0.0.1:5555]",
+        "Serve an older socket protocol here, as in text=127.0.0.1:5555. Repeatable; given at \
+         all, it replaces the default [default: text=127.0.0.1:5555]",
     )
     .many(),
     Flag::new(ADDRESSES, "no-compat", "BOOL", "Serve no older protocol").switch(),
@@ -67,7 +73,8 @@ const FLAGS: &[Flag] = &[
         ADDRESSES,
         "insecure-compat",
         "BOOL",
-        "Serve older protocols beyond loopback, where everybody on the way can read and change what they carry",
+        "Serve older protocols beyond loopback, where everybody on the way can read and change \
+         what they carry",
     )
     .switch(),
     Flag::new(
@@ -81,23 +88,36 @@ const FLAGS: &[Flag] = &[
         STORES,
         "store",
         "ENGINE",
-        "What keeps the stores: memory, redis://HOST:PORT (rediss:// for TLS), or redis-cluster://HOST:PORT… [default: memory]",
+        "What keeps the stores: memory, redis://HOST:PORT (rediss:// for TLS), or \
+         redis-cluster://HOST:PORT… [default: memory]",
     ),
     Flag::new(
         STORES,
         "durability",
         "PROMISE",
-        "What a write in Redis waits for: local, replicated:N or fsynced [default: local; for a cluster replicated:1]",
+        "What a write in Redis waits for: local, replicated:N or fsynced \
+         [default: local; for a cluster replicated:1]",
     ),
     Flag::new(
         STORES,
         "upgrade-policy",
         "POLICY",
-        "Who may make a guest a manager: managers, or open for everybody itself [default: managers]",
+        "Who may make a guest a manager: managers, or open for everybody itself \
+         [default: managers]",
     ),
-    Flag::new(TLS, "tls-cert", "FILE", "The certificate chain (PEM); read again when it changes, and on SIGHUP"),
+    Flag::new(
+        TLS,
+        "tls-cert",
+        "FILE",
+        "The certificate chain (PEM); read again when it changes, and on SIGHUP",
+    ),
     Flag::new(TLS, "tls-key", "FILE", "The certificate's private key (PEM)"),
-    Flag::new(TLS, "tls-client-ca", "FILE", "Refuse clients without a certificate of these roots (PEM)"),
+    Flag::new(
+        TLS,
+        "tls-client-ca",
+        "FILE",
+        "Refuse clients without a certificate of these roots (PEM)",
+    ),
     Flag::new(
         TLS,
         "allow-origin",
@@ -105,15 +125,31 @@ const FLAGS: &[Flag] = &[
         "Let pages of this origin call from a browser, as in https://app.example. Repeatable",
     )
     .many(),
-    Flag::new(RUNNING, "config", "FILE", "Read settings from this TOML file; a flag or a variable wins over it"),
-    Flag::new(RUNNING, "grace", "DURATION", "What running calls get to finish when the server stops [default: 10s]"),
+    Flag::new(
+        RUNNING,
+        "config",
+        "FILE",
+        "Read settings from this TOML file; a flag or a variable wins over it",
+    ),
+    Flag::new(
+        RUNNING,
+        "grace",
+        "DURATION",
+        "What running calls get to finish when the server stops [default: 10s]",
+    ),
     Flag::new(RUNNING, "threads", "COUNT", "Threads that serve connections [default: one a core]"),
-    Flag::new(RUNNING, "log", "FORMAT", "How the log looks: text or json; it goes to stderr [default: text]"),
+    Flag::new(
+        RUNNING,
+        "log",
+        "FORMAT",
+        "How the log looks: text or json; it goes to stderr [default: text]",
+    ),
     Flag::new(
         RUNNING,
         "log-level",
         "FILTER",
-        "What is logged: error, warn, info, debug, trace, or as in warn,kvrpc=debug [default: info]",
+        "What is logged: error, warn, info, debug, trace, or as in warn,kvrpc=debug \
+         [default: info]",
     ),
 ];
 
@@ -136,30 +172,30 @@ in the file alone, under [limits]; check-config shows them all.
 Exit codes: 0 stopped as asked, 1 failed, or calls were cut, 2 wrong usage or
 configuration, 128 + N ended by a second signal N.";
 
-/// What the program was asked for.
+/// The task of the program.
 pub enum Invocation {
-    /// Serve.
+    /// Serves.
     Serve(RawConfig),
-    /// Check the configuration and print what is in effect.
+    /// Checks the configuration and prints the settings in effect.
     CheckConfig(RawConfig),
-    /// Hash a password from stdin.
+    /// Hashes a password from stdin.
     HashPassword(NewPassword),
 }
 
-/// What `hash-password` prints lines for.
+/// The options of `hash-password`.
 pub struct NewPassword {
-    /// The account's name, if it was given.
+    /// The account's name, if given.
     pub name: Option<String>,
-    /// The account's role, if it was given.
+    /// The account's role, if given.
     pub role: Option<Role>,
-    /// The password comes in base64, as the oldest configuration files kept it.
+    /// True if the password is given in base64, as in the configuration of the oldest servers.
     pub base64: bool,
 }
 
-/// Reads the command line and, for the flags that it lacks, the environment.
+/// Parses the command line and, for flags that it lacks, the environment.
 ///
 /// # Errors
-/// Clap's: wrong usage, or `--help` and `--version`, which are no mistakes.
+/// Those of clap: wrong usage; also `--help` and `--version`, which are not mistakes.
 pub fn invocation<I, T>(arguments: I) -> Result<Invocation, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -179,7 +215,7 @@ where
     })
 }
 
-/// The whole command line as clap knows it.
+/// Returns the whole command line for clap.
 fn command() -> Command {
     let check = Command::new("check-config")
         .about(
@@ -226,7 +262,7 @@ fn arguments() -> impl Iterator<Item = Arg> {
             .help(flag.help)
             .help_heading(flag.group);
         match flag {
-            // A comma separates in a variable, which cannot be repeated; no value has one in it.
+            // A variable cannot be repeated: commas separate its values, which contain none.
             Flag { many: true, .. } => argument.action(ArgAction::Append).value_delimiter(','),
             Flag { switch: true, .. } => argument
                 .num_args(0..=1)
@@ -238,13 +274,13 @@ fn arguments() -> impl Iterator<Item = Arg> {
     })
 }
 
-/// The variable of a flag: `KVRPC_TLS_CERT` of `tls-cert`.
+/// Returns the variable of a flag: `KVRPC_TLS_CERT` for `tls-cert`.
 pub(super) fn variable(key: &str) -> String {
     format!("KVRPC_{}", key.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// Collects what was given, from the subcommand's level first; flags of any level win over
-/// variables.
+/// Collects the flags and variables given. The subcommand's level comes first, and a flag of any
+/// level wins over a variable.
 fn raw(levels: &[&ArgMatches]) -> RawConfig {
     let given = |source, origin: Origin, key: &'static str| {
         let level = levels.iter().find(|matches| matches.value_source(key) == Some(source))?;

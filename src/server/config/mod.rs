@@ -1,14 +1,14 @@
-//! The configuration: as it was given (flags, `KVRPC_…` variables, a TOML file) and as it was
-//! checked.
+//! The configuration, from flags, `KVRPC_…` variables and a TOML file.
 //!
-//! `flags` and `file` read what was given, `sources` looks a setting up in all of them, `check`
-//! makes the [`Config`] and collects every mistake on the way.
+//! `flags` and `file` read the sources, `sources` looks settings up in them, `check` returns the
+//! [`Config`] or all mistakes.
 
 mod accounts;
 mod check;
-mod doors;
+mod compat;
 mod file;
 mod flags;
+mod limits;
 mod parse;
 mod sources;
 mod store;
@@ -20,80 +20,79 @@ use http::HeaderValue;
 
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
-use crate::model::{Role, UpgradePolicy};
-use crate::service::Limits;
+use crate::model::{Limits, Role, UpgradePolicy};
 use crate::store::redis::RedisOptions;
 
-pub use doors::{Compat, CompatDoor};
+pub use compat::{Compat, CompatListener};
 pub use flags::{Invocation, NewPassword, invocation};
-pub use sources::{RawConfig, Wrong};
+pub use sources::{ConfigError, RawConfig};
 
-/// Everything that can be set, checked. Only [`RawConfig::check`] makes one.
+/// The checked configuration. Only [`RawConfig::check`] creates one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where gRPC is served; at least one.
+    /// Addresses of the gRPC listeners; at least one.
     pub listen: Vec<Address>,
-    /// Where metrics and health are, if anywhere.
+    /// Address of the metrics and health pages, if they are served.
     pub admin_listen: Option<Address>,
-    /// The doors of the older protocols.
+    /// The listeners of the legacy protocols.
     pub compat: Compat,
-    /// The files for TLS; none is plaintext.
+    /// The files for TLS; `None` for plaintext.
     pub tls: Option<TlsFiles>,
-    /// Origins whose pages may call from a browser.
+    /// Origins of the pages that may call from a browser.
     pub allow_origins: Vec<HeaderValue>,
-    /// Threads that serve connections, at least 1.
+    /// Number of threads that serve connections, at least 1.
     pub threads: usize,
-    /// What running calls get when the server stops, before they are cut.
+    /// Time for running calls to finish when the server stops.
     pub grace: Duration,
-    /// What is logged, and how.
+    /// Format and filter of the log.
     pub log: Log,
-    /// The most connections of each door, before the process's descriptors are counted.
+    /// Maximum number of connections of each protocol; the process's descriptors may allow fewer.
     pub connections: usize,
-    /// What an HTTP connection may take, and how long.
+    /// Limits of an HTTP connection.
     pub http: HttpLimits,
-    /// What the service needs.
+    /// The service's part.
     pub service: ServiceConfig,
-    /// What is allowed and still worth a warning at start.
+    /// Risks that are allowed and logged at start.
     pub warnings: Vec<String>,
-    /// The settings in effect as a TOML file, each with where it came from.
+    /// The settings in effect as a TOML file, each with its source.
     pub effective: String,
 }
 
-/// The service's part.
+/// The service's part of the configuration.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// Which engine keeps the stores.
+    /// The engine that keeps the stores.
     pub store: StoreEngine,
-    /// Who may promote a guest.
+    /// The users who may promote a guest.
     pub upgrade_policy: UpgradePolicy,
-    /// Who signs in with a password; no two names are equal.
+    /// Users with a password; their names differ.
     pub accounts: Vec<Account>,
-    /// Quotas, rates, times; the total of the stores by default 80 % of the machine's memory.
+    /// The limits; by default all stores together may have 80 % of the machine's memory.
     pub limits: Limits,
 }
 
 /// An engine that keeps stores.
 #[derive(Clone, Debug)]
 pub enum StoreEngine {
-    /// This process's memory.
+    /// The memory of this process.
     Memory,
-    /// Redis, which any number of servers share.
+    /// Redis, which several servers can share.
     Redis(RedisOptions),
 }
 
 /// A user with a password.
 #[derive(Clone)]
 pub struct Account {
-    /// A valid user name, and none that a socket client could have.
+    /// A valid user name that no socket client can have.
     pub name: String,
     /// An Argon2id hash in PHC format, with bounded cost.
     pub password_hash: String,
-    /// The role that signing in gives.
+    /// The role that signing in grants.
     pub role: Role,
 }
 
-// The hash stays out of logs.
+// Without the hash, which must not be logged.
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account")
@@ -103,37 +102,37 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// The files that TLS is made of, in PEM.
+/// The files for TLS, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The server's certificate and those that lead to its root.
+    /// The server's certificate chain.
     pub cert: PathBuf,
     /// The certificate's private key.
     pub key: PathBuf,
-    /// Roots that clients' certificates must lead to; with it, a client without one is refused.
+    /// Root certificates of clients; if set, a client without a certificate of theirs is refused.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What is logged, and how.
+/// Format and filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// How a line looks.
+    /// The format of a line.
     pub format: LogFormat,
-    /// Which lines there are, as in `info` or `warn,kvrpc=debug`.
+    /// The filter, as in `info` or `warn,kvrpc=debug`.
     pub filter: String,
 }
 
-/// How a line of the log looks.
+/// The format of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 impl LogFormat {
-    /// The format's name, as `--log` spells it.
+    /// Returns the name that `--log` takes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",

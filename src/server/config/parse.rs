@@ -1,4 +1,4 @@
-//! The kinds of settings: how each is read, shown and described.
+//! The kinds of settings: their parsing, their formatting and the rules that messages give.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,28 +12,31 @@ use sysinfo::System;
 
 /// A kind of setting.
 pub(super) trait Kind<T> {
-    /// Its type in the file: `a string`, `a whole number` or `true or false`.
+    /// Type in the file: `a string`, `a whole number` or `true or false`.
     fn in_file(&self) -> &'static str {
         "a string"
     }
-    /// What is allowed.
+    /// Description of the values allowed.
     fn rule(&self) -> String;
-    /// Reads a value; the error is the rule that it breaks.
+    /// Parses a value.
+    ///
+    /// # Errors
+    /// The rule that the value breaks.
     fn parse(&self, text: &str) -> Result<T, String>;
-    /// A value that breaks the rule, as it may be told.
-    fn tell(&self, text: &str) -> String {
+    /// Returns an invalid value without its secrets, for messages.
+    fn redacted(&self, text: &str) -> String {
         text.to_owned()
     }
-    /// The value as the file would have it.
+    /// Formats a value as TOML.
     fn show(&self, value: &T) -> String;
 }
 
-/// A quoted string in TOML.
+/// Quotes a string for TOML.
 pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// A length of time between two others, both allowed.
+/// A duration in a range.
 pub(super) struct Length(pub(super) RangeInclusive<Duration>);
 
 impl Kind<Duration> for Length {
@@ -60,7 +63,7 @@ fn show_duration(length: Duration) -> String {
         .map_or_else(|_| format!("{}s", length.as_secs()), |signed| format!("{signed:#}"))
 }
 
-/// A number of bytes between two others, both allowed.
+/// A number of bytes in a range.
 pub(super) struct Size(pub(super) RangeInclusive<u64>);
 
 impl Kind<u64> for Size {
@@ -84,14 +87,14 @@ impl Kind<u64> for Size {
     }
 }
 
-/// A size in the largest unit that shows it exactly.
+/// Formats a size in the largest unit that is exact.
 fn show_size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let exact = UNITS.iter().find(|(_, bits)| bytes != 0 && bytes.trailing_zeros() >= *bits);
     exact.map_or_else(|| format!("{bytes}B"), |(unit, bits)| format!("{}{unit}", bytes >> bits))
 }
 
-/// A whole number between two others, both allowed.
+/// A whole number in a range.
 pub(super) struct Count<T>(pub(super) RangeInclusive<T>);
 
 impl<T: FromStr + PartialOrd + Display> Kind<T> for Count<T> {
@@ -113,7 +116,7 @@ impl<T: FromStr + PartialOrd + Display> Kind<T> for Count<T> {
     }
 }
 
-/// Yes or no.
+/// `true` or `false`.
 pub(super) struct Switch;
 
 impl Kind<bool> for Switch {
@@ -134,7 +137,7 @@ impl Kind<bool> for Switch {
     }
 }
 
-/// One of a few words.
+/// One of several words.
 pub(super) struct OneOf<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> Kind<T> for OneOf<T> {
@@ -154,7 +157,7 @@ impl<T: Copy + PartialEq> Kind<T> for OneOf<T> {
     }
 }
 
-/// Anything that parses itself, with its rule in a few words.
+/// A type with `FromStr`, and a description of the values allowed.
 pub(super) struct Parsed(pub(super) &'static str);
 
 impl<T: FromStr<Err: Display> + Display> Kind<T> for Parsed {
@@ -171,7 +174,7 @@ impl<T: FromStr<Err: Display> + Display> Kind<T> for Parsed {
     }
 }
 
-/// A file's name.
+/// The name of a file.
 pub(super) struct FileName;
 
 impl Kind<std::path::PathBuf> for FileName {
@@ -192,7 +195,7 @@ impl Kind<std::path::PathBuf> for FileName {
     }
 }
 
-/// A web origin, as a browser sends it (RFC 6454, section 6.2).
+/// A web origin as browsers send it (RFC 6454, section 6.2).
 pub(super) struct Origin;
 
 impl Kind<HeaderValue> for Origin {
@@ -202,7 +205,7 @@ impl Kind<HeaderValue> for Origin {
 
     fn parse(&self, text: &str) -> Result<HeaderValue, String> {
         let rule = || format!("must be {}", self.rule());
-        // Browsers send it in lower case, and it is compared byte for byte.
+        // Browsers send it in lower case, and it is compared byte by byte.
         let text = text.to_ascii_lowercase();
         let (_, after) = text.split_once("://").ok_or_else(rule)?;
         let uri: Uri = text.parse().map_err(|_| rule())?;
@@ -217,10 +220,10 @@ impl Kind<HeaderValue> for Origin {
     }
 }
 
-/// What a machine is taken to have that does not tell: 1 GiB.
+/// Memory assumed for a machine that does not report its own, in bytes.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
-/// What the machine, or the control group that the process is in, has of memory, in bytes.
+/// Returns the memory of the machine or, if smaller, of the process's control group, in bytes.
 fn machine_memory() -> u64 {
     let Ok(mut system) = System::new() else { return UNKNOWN_MEMORY };
     system.refresh_memory();
@@ -231,7 +234,7 @@ fn machine_memory() -> u64 {
     }
 }
 
-/// Four fifths of the machine's memory, in bytes, down to a whole MiB.
+/// Returns 80 % of the machine's memory, in bytes, rounded down to a whole MiB.
 pub(super) fn four_fifths_of_memory() -> u64 {
     (machine_memory() / 5 * 4) >> 20 << 20
 }

@@ -1,4 +1,4 @@
-//! A setting's value, wherever it was given: flag, variable, file, default, in this order.
+//! Lookup of a setting: the flag, else the variable, else the file's key, else the default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::file::{self, Entry, Value};
 use super::flags::variable;
 use super::parse::Kind;
 
-/// The configuration as it was given, unchecked.
+/// Unchecked configuration: the flags, the variables and the file's name.
 #[derive(Debug, Default)]
 pub struct RawConfig {
     pub(super) file: Option<PathBuf>,
@@ -29,23 +29,23 @@ pub(super) enum Origin {
     Variable,
 }
 
-/// A mistake: the setting, as it was given, and the rule that it breaks.
+/// A mistake in the configuration: the setting, its value and the rule that it breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct ConfigError {
     place: String,
     value: Option<String>,
     rule: String,
 }
 
-impl Wrong {
+impl ConfigError {
     pub(super) fn new(place: impl Into<String>, rule: impl Into<String>) -> Self {
         Self { place: place.into(), value: None, rule: rule.into() }
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A value is whatever somebody typed: none of it may drive a terminal.
+        // Escaped, so that no value reaches the terminal as control characters.
         match &self.value {
             Some(value) => write!(f, "{} {:?}: {}", self.place, value, self.rule),
             None => write!(f, "{}: {}", self.place, self.rule),
@@ -53,8 +53,8 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Where a setting's value stands, for a message: `--grace`, `KVRPC_GRACE`, `kvrpc.toml:3: grace`,
-/// `grace` by default.
+/// Source of a setting's value. A message shows it as `--grace`, `KVRPC_GRACE` or
+/// `kvrpc.toml:3: grace`.
 #[derive(Clone, Debug)]
 enum Place {
     Given(Origin),
@@ -62,19 +62,20 @@ enum Place {
     Default,
 }
 
-/// All that was given, and what has been made of it so far.
+/// All settings given, the errors found so far, and the settings in effect.
 pub(super) struct Sources {
     name: String,
     given: BTreeMap<&'static str, Given>,
     entries: Vec<Entry>,
-    /// Keys that were asked for: all that a file may have.
+    /// Keys that were looked up: all that the file may have.
     known: Vec<&'static str>,
-    wrong: Vec<Wrong>,
+    errors: Vec<ConfigError>,
+    /// Key, value and source of each setting in effect.
     effective: Vec<(String, String, String)>,
 }
 
 impl Sources {
-    /// Reads the file, if there is one.
+    /// Reads the configuration file if one was named.
     pub(super) fn read(raw: RawConfig) -> Self {
         let RawConfig { file, given } = raw;
         let mut sources = Self {
@@ -82,7 +83,7 @@ impl Sources {
             given: given.into_iter().map(|given| (given.key, given)).collect(),
             entries: Vec::new(),
             known: Vec::new(),
-            wrong: Vec::new(),
+            errors: Vec::new(),
             effective: Vec::new(),
         };
         if let Some(file) = file {
@@ -94,46 +95,47 @@ impl Sources {
     fn read_file(&mut self, file: &Path) {
         match std::fs::read_to_string(file) {
             Ok(text) => {
-                let (entries, bad) = file::read(&text);
+                let (entries, errors) = file::read(&text);
                 self.entries = entries;
-                for bad in bad {
-                    self.wrong(Wrong::new(format!("{}:{}", self.name, bad.line), bad.message));
+                for error in errors {
+                    let place = format!("{}:{}", self.name, error.line);
+                    self.report(ConfigError::new(place, error.message));
                 }
             }
-            Err(error) => self.wrong(Wrong::new(
+            Err(error) => self.report(ConfigError::new(
                 format!("--config {}", file.display()),
                 format!("cannot be read: {error}"),
             )),
         }
     }
 
-    /// Notes a mistake.
-    pub(super) fn wrong(&mut self, wrong: Wrong) {
-        self.wrong.push(wrong);
+    /// Records an error.
+    pub(super) fn report(&mut self, error: ConfigError) {
+        self.errors.push(error);
     }
 
-    /// A setting that has one value.
+    /// Returns a setting that has one value.
     pub(super) fn one<T>(&mut self, key: &'static str, kind: &dyn Kind<T>, default: T) -> T {
         let (values, place) = self.look_up(key);
         let value = match values {
             None => None,
-            // The last one counts, as with any command line.
+            // The last one wins, as on any command line.
             Some(mut values) => values.pop().and_then(|value| self.parse(key, kind, value, &place)),
         };
         let value = value.unwrap_or(default);
-        self.note(key, kind.show(&value), &place);
+        self.record(key, kind.show(&value), &place);
         value
     }
 
-    /// A setting that may have no value.
+    /// Returns a setting that has no default.
     pub(super) fn optional<T>(&mut self, key: &'static str, kind: &dyn Kind<T>) -> Option<T> {
         let (values, place) = self.look_up(key);
         let value = self.parse(key, kind, values?.pop()?, &place)?;
-        self.note(key, kind.show(&value), &place);
+        self.record(key, kind.show(&value), &place);
         Some(value)
     }
 
-    /// A setting that may have several values; `default` if it has none.
+    /// Returns a setting that may have several values.
     pub(super) fn many<T>(
         &mut self,
         key: &'static str,
@@ -152,22 +154,22 @@ impl Sources {
             None => default,
         };
         let shown: Vec<_> = values.iter().map(|value| kind.show(value)).collect();
-        self.note(key, format!("[{}]", shown.join(", ")), &place);
+        self.record(key, format!("[{}]", shown.join(", ")), &place);
         values
     }
 
-    /// A setting that must have a value and may have several.
+    /// Returns a setting that has at least one value.
     pub(super) fn at_least_one<T>(
         &mut self,
         key: &'static str,
         kind: &dyn Kind<T>,
         default: Vec<T>,
     ) -> Vec<T> {
-        let before = self.wrong.len();
+        let before = self.errors.len();
         let values = self.many(key, kind, default);
-        // With a mistake in each of its values, there is nothing more to say.
-        if values.is_empty() && self.wrong.len() == before {
-            self.wrong(Wrong::new(
+        // If all values are invalid, their errors are enough.
+        if values.is_empty() && self.errors.len() == before {
+            self.report(ConfigError::new(
                 self.place_of(key),
                 format!("needs at least one {}", kind.rule()),
             ));
@@ -175,12 +177,12 @@ impl Sources {
         values
     }
 
-    /// Whether anybody gave a setting.
+    /// Returns true if a setting was given by flag, variable or file.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.given.contains_key(key) || self.entries.iter().any(|entry| entry.path == [key])
     }
 
-    /// What to call a setting in a message: the way it was given, else the flag.
+    /// Returns the name of a setting in messages: the source of its value, else its flag.
     pub(super) fn place_of(&self, key: &str) -> String {
         match (self.given.get(key), self.entries.iter().find(|entry| entry.path == [key])) {
             (Some(given), _) => self.display(key, &Place::Given(given.origin)),
@@ -189,7 +191,7 @@ impl Sources {
         }
     }
 
-    /// Takes the file's entries under a table out, each with its place for a message.
+    /// Removes the file's entries below a table and returns each with its place for messages.
     pub(super) fn take_table(&mut self, table: &str) -> Vec<(Entry, String)> {
         let all = std::mem::take(&mut self.entries);
         let (taken, rest) = all
@@ -207,14 +209,16 @@ impl Sources {
             .collect()
     }
 
-    /// Adds a row to what is in effect.
-    pub(super) fn note_as(&mut self, key: String, shown: String, from: String) {
+    /// Adds a setting to those in effect.
+    pub(super) fn record_as(&mut self, key: String, shown: String, from: String) {
         self.effective.push((key, shown, from));
     }
 
-    /// All mistakes, those about keys that nothing asked for included; else the configuration in
-    /// effect.
-    pub(super) fn finish(mut self) -> Result<String, Vec<Wrong>> {
+    /// Returns the configuration in effect as a file.
+    ///
+    /// # Errors
+    /// Every error recorded, and one for each key of the file that was never looked up.
+    pub(super) fn finish(mut self) -> Result<String, Vec<ConfigError>> {
         let known = std::mem::take(&mut self.known);
         for entry in &self.entries {
             let key = entry.path.join(".");
@@ -222,10 +226,10 @@ impl Sources {
                 let near = known.iter().find(|known| is_near(known, &key));
                 let hint = near.map_or_else(String::new, |near| format!("; is `{near}` meant?"));
                 let place = self.display(&key, &Place::File(entry.line));
-                self.wrong.push(Wrong::new(place, format!("there is no such key{hint}")));
+                self.errors.push(ConfigError::new(place, format!("there is no such key{hint}")));
             }
         }
-        if self.wrong.is_empty() { Ok(render(&self.effective)) } else { Err(self.wrong) }
+        if self.errors.is_empty() { Ok(render(&self.effective)) } else { Err(self.errors) }
     }
 
     fn look_up(&mut self, key: &'static str) -> (Option<Vec<Value>>, Place) {
@@ -248,31 +252,35 @@ impl Sources {
         place: &Place,
     ) -> Option<T> {
         let shown = self.display(key, place);
-        // What a flag or a variable says is text, whatever the setting's type.
+        // Flags and variables are text, whatever the setting's type.
         let fits = !matches!(place, Place::File(_)) || value.kind() == kind.in_file();
         let Some(text) = value.as_text().filter(|_| fits) else {
             let rule =
                 format!("must be {}, {}, and is {}", kind.in_file(), kind.rule(), value.kind());
-            self.wrong.push(Wrong::new(shown, rule));
+            self.errors.push(ConfigError::new(shown, rule));
             return None;
         };
         match kind.parse(&text) {
             Ok(value) => Some(value),
             Err(rule) => {
-                self.wrong.push(Wrong { place: shown, value: Some(kind.tell(&text)), rule });
+                self.errors.push(ConfigError {
+                    place: shown,
+                    value: Some(kind.redacted(&text)),
+                    rule,
+                });
                 None
             }
         }
     }
 
-    fn note(&mut self, key: &str, shown: String, place: &Place) {
+    fn record(&mut self, key: &str, shown: String, place: &Place) {
         let from = match place {
             Place::Given(Origin::Flag) => format!("--{key}"),
             Place::Given(Origin::Variable) => variable(key),
             Place::File(line) => format!("{}:{line}", self.name),
             Place::Default => "default".to_owned(),
         };
-        self.note_as(key.to_owned(), shown, from);
+        self.record_as(key.to_owned(), shown, from);
     }
 
     fn display(&self, key: &str, place: &Place) -> String {
@@ -284,8 +292,8 @@ impl Sources {
     }
 }
 
-/// Whether somebody who wrote `wrote` may have meant `known`: the same letters, or all but one of
-/// them in order.
+/// Returns true if `wrote` may be a misspelling of `known`: it has the same letters, or lacks or
+/// adds one. Case, `-` and `_` are ignored.
 fn is_near(known: &str, wrote: &str) -> bool {
     let last = |key: &str| {
         key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], "").to_ascii_lowercase()
@@ -299,7 +307,7 @@ fn is_near(known: &str, wrote: &str) -> bool {
             && short.chars().all(|c| rest.by_ref().take(2).any(|r| r == c)))
 }
 
-/// The settings as a file would have them: those without a table first.
+/// Writes settings as a configuration file: those outside tables first.
 fn render(rows: &[(String, String, String)]) -> String {
     let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (key, shown, from) in rows {

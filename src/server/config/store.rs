@@ -1,19 +1,21 @@
-//! The engine that keeps the stores, and what it promises.
+//! The engine that keeps the stores, and its durability level.
 
 use std::time::Duration;
 
 use super::StoreEngine;
 use super::parse::{Kind, Length, quoted};
-use super::sources::{Sources, Wrong};
+use super::sources::{ConfigError, Sources};
 use crate::store::redis::{Patience, Promise, RedisOptions, RedisUrl};
 
+/// Minimum of Redis' timeouts.
 const LEAST: Duration = Duration::from_millis(10);
+/// Maximum of Redis' timeouts.
 const MOST: Duration = Duration::from_secs(60);
 
-/// Reads `store`, `durability`, and how long Redis is waited for.
+/// Reads `store`, `durability` and the table `[redis]`.
 pub(super) fn read(s: &mut Sources) -> StoreEngine {
-    let store = s.one("store", &Store, Named::Memory);
-    let promise = s.optional("durability", &Durability);
+    let store = s.one("store", &Store, Location::Memory);
+    let durability = s.optional("durability", &Durability);
     let (length, default) = (Length(LEAST..=MOST), Patience::default());
     let patience = Patience {
         connect: s.one("redis.connect-timeout", &length, default.connect),
@@ -21,57 +23,59 @@ pub(super) fn read(s: &mut Sources) -> StoreEngine {
         replicas: s.one("redis.replicas-timeout", &length, default.replicas),
     };
     let namespace = s.one("redis.namespace", &Namespace, "kvrpc".to_owned());
-    let Named::Redis(url) = store else {
-        if promise.is_some_and(|promise| promise != Promise::Local) {
+    let Location::Redis(url) = store else {
+        if durability.is_some_and(|level| level != Promise::Local) {
             let rule = "needs --store redis://… or redis-cluster://…; memory promises local alone";
-            s.wrong(Wrong::new(s.place_of("durability"), rule));
+            s.report(ConfigError::new(s.place_of("durability"), rule));
         }
         return StoreEngine::Memory;
     };
     let mut options = RedisOptions::new(url);
-    options.promise = promise.unwrap_or(options.promise);
+    options.promise = durability.unwrap_or(options.promise);
     options.patience = patience;
     options.namespace = namespace;
     StoreEngine::Redis(options)
 }
 
-enum Named {
+/// The place where the stores are kept.
+enum Location {
     Memory,
     Redis(RedisUrl),
 }
 
+/// The setting of that place.
 struct Store;
 
-impl Kind<Named> for Store {
+impl Kind<Location> for Store {
     fn rule(&self) -> String {
         "memory, redis://HOST:PORT or redis-cluster://HOST:PORT,HOST:PORT".to_owned()
     }
 
-    fn parse(&self, text: &str) -> Result<Named, String> {
+    fn parse(&self, text: &str) -> Result<Location, String> {
         match text {
-            "memory" => Ok(Named::Memory),
-            _ if text.contains("://") => RedisUrl::parse(text).map(Named::Redis),
+            "memory" => Ok(Location::Memory),
+            _ if text.contains("://") => RedisUrl::parse(text).map(Location::Redis),
             _ => Err(format!("must be {}", self.rule())),
         }
     }
 
-    fn tell(&self, text: &str) -> String {
-        // What may be a password stays out of the message.
+    fn redacted(&self, text: &str) -> String {
+        // A password in the URL must not be repeated.
         match (text.split_once("://"), text.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, hosts))) => format!("{scheme}://…@{hosts}"),
             _ => text.to_owned(),
         }
     }
 
-    fn show(&self, value: &Named) -> String {
+    fn show(&self, value: &Location) -> String {
         match value {
-            Named::Memory => quoted("memory"),
-            Named::Redis(url) => quoted(&url.to_string()),
+            Location::Memory => quoted("memory"),
+            Location::Redis(url) => quoted(&url.to_string()),
         }
     }
 }
 
-/// What all keys begin with.
+/// The prefix of all keys in Redis.
 struct Namespace;
 
 impl Kind<String> for Namespace {
@@ -90,6 +94,7 @@ impl Kind<String> for Namespace {
     }
 }
 
+/// The durability level of a write.
 struct Durability;
 
 impl Kind<Promise> for Durability {

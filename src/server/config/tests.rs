@@ -29,7 +29,8 @@ fn a_mistake_names_place_value_and_rule() {
         (
             &["--grace", "5"][..],
             "",
-            r#"--grace "5": must be a number with its unit, as in 500ms, 10s, 30m or 12h, from 0s to 1h"#,
+            "--grace \"5\": must be a number with its unit, as in 500ms, 10s, 30m or 12h, \
+             from 0s to 1h",
         ),
         (&["--grace=-5s"], "", r#"--grace "-5s": must be a number with its unit"#),
         (&["--grace", "2h"], "", "from 0s to 1h"),
@@ -85,14 +86,16 @@ fn a_mistake_names_place_value_and_rule() {
         (
             &["--listen", "0.0.0.0:1"],
             "",
-            "--listen 0.0.0.0:1: is beyond loopback, and there is no TLS: give --tls-cert and --tls-key, or --insecure",
+            "--listen 0.0.0.0:1: is beyond loopback, and there is no TLS: give --tls-cert and \
+             --tls-key, or --insecure",
         ),
         (&[], "listen = 'eth0:1'", "FILE:1: listen eth0:1: is beyond loopback"),
         (&[], "listen = []", "FILE:1: listen: needs at least one `host:port`"),
         (
             &[],
             "\ngrace = 10",
-            "FILE:2: grace: must be a string, a number with its unit, as in 500ms, 10s, 30m or 12h, from 0s to 1h, and is a whole number",
+            "FILE:2: grace: must be a string, a number with its unit, as in 500ms, 10s, 30m or \
+             12h, from 0s to 1h, and is a whole number",
         ),
         (
             &[],
@@ -148,7 +151,8 @@ fn an_account_is_checked_and_its_password_never_shown() {
         (
             "adam",
             with("bill"),
-            "FILE:2: users.adam.password: is no Argon2id hash; make one with `kvrpc-server hash-password`",
+            "FILE:2: users.adam.password: is no Argon2id hash; make one with `kvrpc-server \
+             hash-password`",
         ),
         ("adam", with(&HASH.replace("argon2id", "argon2i")), "is no Argon2id hash"),
         ("adam", with("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21l"), "only half"),
@@ -184,7 +188,10 @@ fn an_account_is_checked_and_its_password_never_shown() {
     }
     let config = check(
         &[],
-        &format!("[users.'a.dam']\npassword = '{HASH}'\nrole = 'manager'\n[users.eve]\npassword = '{HASH}'"),
+        &format!(
+            "[users.'a.dam']\npassword = '{HASH}'\nrole = 'manager'\n\
+             [users.eve]\npassword = '{HASH}'"
+        ),
     )
     .unwrap();
     let accounts: Vec<_> = config
@@ -225,7 +232,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.grace, Duration::from_secs(1));
     assert_eq!(
         config.service.limits,
-        Limits { guest_idle: Duration::from_secs(90), ..check::default_limits() }
+        Limits { guest_idle: Duration::from_secs(90), ..limits::defaults() }
     );
     assert_eq!(config.http.first_bytes, Duration::from_secs(3));
 }

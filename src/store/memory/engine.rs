@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::model::{Error, Reason, Result};
+use crate::model::{self, Error, Reason, Result};
 use crate::store::{Clock, MAX_CHANGE_BYTES};
 
 use super::MemoryStore;
@@ -31,6 +31,16 @@ pub struct Limits {
     pub max_bytes_per_user: u64,
     /// The most bytes in all stores together, what is kept for request ids included.
     pub max_bytes_total: u64,
+}
+
+impl From<&model::Limits> for Limits {
+    fn from(limits: &model::Limits) -> Self {
+        Self {
+            max_keys_per_user: limits.keys_per_user,
+            max_bytes_per_user: limits.bytes_per_user,
+            max_bytes_total: limits.store_bytes,
+        }
+    }
 }
 
 /// What is in a store, or in all of them.

@@ -13,7 +13,7 @@ use kvrpc::dialect::{Transport, find};
 use kvrpc::model::request::{Auth, GetOther, ListKeys, ListUsers, PutOther, Scan, Upgrade};
 use kvrpc::model::{
     Access, Calculated, Command, DoorInfo, Durability, Entry, EntryPage, Error, Identity, Key,
-    KeyPage, Listing, Position, Reason, Reply, Result, Role, ServerInfo, SessionInfo, Time,
+    KeyPage, Limits, Listing, Position, Reason, Reply, Result, Role, ServerInfo, SessionInfo, Time,
     UpgradePolicy, User, UserName, Value, Written, calculate, decode_bits, encode_bits,
 };
 
@@ -224,32 +224,11 @@ fn after<T: Clone>(token: &str, all: &[T]) -> (Vec<T>, String) {
 }
 
 fn server_info() -> ServerInfo {
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     ServerInfo {
         store_engine: "memory",
         durability: Durability::Local,
         upgrade_policy: UpgradePolicy::Managers,
-        max_keys_per_user: 1_000_000,
-        max_bytes_per_user: 256 << 20,
-        entry_overhead_bytes: 64,
-        max_bytes_total: 1 << 30,
-        max_sessions: 100_000,
-        guest_idle_timeout: minutes(30),
-        account_session_age: minutes(720),
-        call_timeout: Duration::from_secs(10),
-        request_id_window: minutes(5),
-        max_request_ids: 10_000,
-        chat_messages_per_second: 200,
-        chat_burst: 1_000,
-        max_rooms: 10_000,
-        max_rooms_per_user: 64,
-        max_members_per_room: 10_000,
-        max_room_history: 1_000,
-        max_room_history_bytes: 1 << 20,
-        max_history_bytes_total: 256 << 20,
-        max_kept_changes: 10_000,
-        max_kept_change_bytes: 1 << 20,
-        heartbeat_interval: Duration::from_secs(15),
+        limits: Limits::default(),
         doors: vec![DoorInfo { dialect: "text", address: "127.0.0.1:5555".to_owned(), tls: true }],
     }
 }

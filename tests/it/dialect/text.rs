@@ -127,12 +127,13 @@ fn later_commands_print_as_the_command_line_does() {
     }
     let info = lines("info\n").remove(0);
     for row in [
-        "store_engine          memory",
-        "max_key_bytes         1024",
-        "min_ttl               1ms",
-        "max_ttl               3650d",
-        "guest_idle_timeout    30m",
-        "door                  text on 127.0.0.1:5555, TLS",
+        "store_engine              memory",
+        "max_key_bytes             1024",
+        "min_ttl                   1ms",
+        "max_ttl                   3650d",
+        "guest_idle_timeout        30m",
+        "chat_messages_per_second  200",
+        "door                      text on 127.0.0.1:5555, TLS",
     ] {
         assert!(info.lines().any(|line| line == row), "{row:?} is not in\n{info}");
     }

@@ -8,7 +8,7 @@ use kvrpc::store::redis::rooms::{
     Vacated,
 };
 use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl, UserRecord};
-use kvrpc::store::{Clock, RedisEngine};
+use kvrpc::store::{Clock, Limits, RedisEngine};
 
 use super::START;
 use super::redis::on_runtime;
@@ -39,7 +39,7 @@ fn in_towns(check: impl AsyncFn(&Town)) {
         (options.patience.connect, options.patience.answer) = (PATIENCE, PATIENCE);
         options.namespace = new_namespace();
         let clock = Clock::manual(START);
-        let limits = kvrpc::service::Limits::default().of_stores();
+        let limits = Limits::from(&kvrpc::model::Limits::default());
         let engine = RedisEngine::start(options, clock.clone(), limits).unwrap();
         let room = engine.room_keys("tea");
         on_runtime(check(&Town { engine, clock, room }));

@@ -1,22 +1,21 @@
 //! The small services: encode, decode, now, calc, info.
 
-use std::time::Duration;
-
 use serde_json::{Value as Json, json};
 
 use crate::convert;
-use crate::explain::for_people;
 use crate::failure::{Failure, Result};
 use crate::output::Row;
 use crate::run::Runner;
 use crate::session::{Need, Session};
+use kvrpc::model::Amount;
+use kvrpc::pb::reported_limits;
 use kvrpc::pb::v1::calculator_service_client::CalculatorServiceClient;
 use kvrpc::pb::v1::clock_service_client::ClockServiceClient;
 use kvrpc::pb::v1::codec_service_client::CodecServiceClient;
 use kvrpc::pb::v1::server_service_client::ServerServiceClient;
 use kvrpc::pb::v1::{
     CalculateRequest, DecodeRequest, EncodeRequest, GetServerInfoRequest, GetServerInfoResponse,
-    Limits, NowRequest, NowResponse,
+    NowRequest, NowResponse,
 };
 
 impl Runner {
@@ -60,7 +59,8 @@ impl Runner {
             ("durability", json!(convert::durability(info.durability))),
             ("upgrade_policy", json!(convert::upgrade_policy(info.upgrade_policy))),
         ];
-        let limits = limit_rows(&limits);
+        let limits = reported_limits(&limits).into_iter();
+        let limits = limits.map(|(name, amount)| (name, amount.map_or(Json::Null, json_amount)));
         let doors = info.doors.iter().map(
             |door| json!({ "dialect": door.dialect, "address": door.address, "tls": door.tls }),
         );
@@ -76,10 +76,7 @@ impl Runner {
             }));
             return Ok(self.output.table(&[], &cells, std::iter::empty())?);
         }
-        rows.push((
-            "limits",
-            limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        ));
+        rows.push(("limits", limits.map(|(name, value)| (name.to_owned(), value)).collect()));
         rows.push(("doors", doors.collect()));
         let json = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(self.output.result(&Row { text: String::new(), json })?)
@@ -99,33 +96,10 @@ pub(crate) async fn now(session: &Session) -> Result<NowResponse> {
     session.call(Need::Nothing, NowRequest {}, rpc).await
 }
 
-fn limit_rows(limits: &Limits) -> Vec<(&'static str, Json)> {
-    vec![
-        ("max_key_bytes", json!(limits.max_key_bytes)),
-        ("max_value_bytes", json!(limits.max_value_bytes)),
-        ("min_ttl", duration(limits.min_ttl)),
-        ("max_ttl", duration(limits.max_ttl)),
-        ("max_name_characters", json!(limits.max_name_characters)),
-        ("max_batch_operations", json!(limits.max_batch_operations)),
-        ("max_message_bytes", json!(limits.max_message_bytes)),
-        ("max_page_size", json!(limits.max_page_size)),
-        ("max_keys_per_user", json!(limits.max_keys_per_user)),
-        ("max_bytes_per_user", json!(limits.max_bytes_per_user)),
-        ("entry_overhead_bytes", json!(limits.entry_overhead_bytes)),
-        ("max_bytes_total", json!(limits.max_bytes_total)),
-        ("max_sessions", json!(limits.max_sessions)),
-        ("guest_idle_timeout", duration(limits.guest_idle_timeout)),
-        ("account_session_age", duration(limits.account_session_age)),
-        ("call_timeout", duration(limits.call_timeout)),
-        ("request_id_window", duration(limits.request_id_window)),
-        ("max_request_ids", json!(limits.max_request_ids)),
-    ]
-}
-
-fn duration(given: Option<prost_types::Duration>) -> Json {
-    match given.map(Duration::try_from) {
-        Some(Ok(duration)) => json!(for_people(duration)),
-        Some(Err(_)) | None => Json::Null,
+fn json_amount(amount: Amount) -> Json {
+    match amount {
+        Amount::Number(number) => json!(number),
+        Amount::Duration(_) => json!(amount.to_string()),
     }
 }
 

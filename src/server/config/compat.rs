@@ -1,43 +1,44 @@
-//! The doors of the older protocols: which, where, and how long their connections may idle.
+//! The listeners of the legacy protocols, and the idle timeouts of their connections.
 
 use std::time::Duration;
 
 use super::parse::{Kind, Length, Switch, quoted};
-use super::sources::{Sources, Wrong};
+use super::sources::{ConfigError, Sources};
 use crate::dialect::{self, Dialect};
 use crate::listen::Address;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// A dialect and where it is served.
+/// A listener of a legacy protocol.
 #[derive(Clone, Debug)]
-pub struct CompatDoor {
-    /// What is spoken.
+pub struct CompatListener {
+    /// Its protocol.
     pub dialect: &'static Dialect,
-    /// Where.
+    /// Its address.
     pub address: Address,
 }
 
-/// The doors beside gRPC.
+/// The listeners of all legacy protocols.
 #[derive(Clone, Debug, Default)]
 pub struct Compat {
-    /// Each address with its dialect.
-    pub doors: Vec<CompatDoor>,
-    /// Nobody named them: an address that is taken is a warning then, and no failure.
+    /// The listeners.
+    pub listeners: Vec<CompatListener>,
+    /// True if no setting names them: an address in use is a warning then, not an error.
     pub by_default: bool,
-    /// How long a connection of a dialect may stay without a request, by the dialect's name.
+    /// Idle timeouts by the protocols' names; zero stands for none.
     idle: Vec<(&'static str, Duration)>,
 }
 
 impl Compat {
-    /// How long a connection may stay without a request; `None`: for ever.
+    /// Returns the time after which a connection without a request is closed, or `None` for
+    /// never.
     pub fn idle(&self, dialect: &Dialect) -> Option<Duration> {
         let set = self.idle.iter().find(|(name, _)| *name == dialect.name).map(|(_, idle)| *idle);
         set.filter(|idle| !idle.is_zero())
     }
 }
 
-/// The key of each dialect that has connections.
+/// The keys of the idle timeouts, by the names of the protocols that have connections.
 const IDLE_KEYS: &[(&str, &str)] = &[
     ("text", "doors.text-idle"),
     ("pickle", "doors.pickle-idle"),
@@ -50,46 +51,46 @@ const IDLE_KEYS: &[(&str, &str)] = &[
     ("chat", "doors.chat-idle"),
 ];
 
-/// What is served if nobody says otherwise.
+/// The listener that is open by default.
 const DEFAULT: &str = "text=127.0.0.1:5555";
 
 pub(super) fn read(s: &mut Sources) -> Compat {
     let named = s.is_given("compat");
     let none = s.one("no-compat", &Switch, false);
-    let default = if none { Vec::new() } else { Door.parse(DEFAULT).into_iter().collect() };
-    let doors = s.many("compat", &Door, default);
+    let default = if none { Vec::new() } else { Listener.parse(DEFAULT).into_iter().collect() };
+    let listeners = s.many("compat", &Listener, default);
     let insecure = s.one("insecure-compat", &Switch, false);
     if none && named {
-        s.wrong(Wrong::new(
+        s.report(ConfigError::new(
             s.place_of("no-compat"),
             format!("contradicts {}; leave one out", s.place_of("compat")),
         ));
     }
-    for door in doors.iter().filter(|door| !insecure && !door.address.is_loopback()) {
-        let place = format!("{} {door}", s.place_of("compat"));
-        let rule = "is beyond loopback, and this protocol has no encryption: give --insecure-compat if everybody on that \
-                    network may read and write what its clients do";
-        s.wrong(Wrong::new(place, rule));
+    for listener in listeners.iter().filter(|l| !insecure && !l.address.is_loopback()) {
+        let place = format!("{} {listener}", s.place_of("compat"));
+        let rule = "is beyond loopback, and this protocol has no encryption: give \
+            --insecure-compat if everybody on that network may read and write what its clients \
+            do";
+        s.report(ConfigError::new(place, rule));
     }
     let mut idle = Vec::new();
     for (name, key) in IDLE_KEYS {
         let default = dialect::find(name).and_then(|dialect| dialect.idle).unwrap_or_default();
-        // Zero: for ever.
         idle.push((*name, s.one(key, &Length(Duration::ZERO..=YEAR), default)));
     }
-    Compat { doors, by_default: !named, idle }
+    Compat { listeners, by_default: !named, idle }
 }
 
-impl std::fmt::Display for CompatDoor {
+impl std::fmt::Display for CompatListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}={}", self.dialect.name, self.address)
     }
 }
 
-/// `DIALECT=ADDR`.
-struct Door;
+/// A setting of the form `DIALECT=ADDR`.
+struct Listener;
 
-impl Kind<CompatDoor> for Door {
+impl Kind<CompatListener> for Listener {
     fn rule(&self) -> String {
         format!(
             "DIALECT=ADDR, as in {DEFAULT}; the dialects are {}",
@@ -97,16 +98,16 @@ impl Kind<CompatDoor> for Door {
         )
     }
 
-    fn parse(&self, text: &str) -> Result<CompatDoor, String> {
+    fn parse(&self, text: &str) -> Result<CompatListener, String> {
         let (name, address) =
             text.split_once('=').ok_or_else(|| format!("must be {}", self.rule()))?;
         let dialect = dialect::find(name)
             .ok_or_else(|| format!("there is no such dialect: must be {}", self.rule()))?;
         let address = address.parse().map_err(|rule: &str| format!("the address {rule}"))?;
-        Ok(CompatDoor { dialect, address })
+        Ok(CompatListener { dialect, address })
     }
 
-    fn show(&self, value: &CompatDoor) -> String {
+    fn show(&self, value: &CompatListener) -> String {
         quoted(&value.to_string())
     }
 }
@@ -121,7 +122,7 @@ mod tests {
     use crate::dialect::Transport;
 
     #[test]
-    fn every_dialect_with_connections_has_a_key_for_its_idle_rule() {
+    fn every_protocol_with_connections_has_an_idle_key() {
         for dialect in dialect::ALL {
             let has = IDLE_KEYS
                 .iter()
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_is_a_dialect_and_an_address() {
+    fn a_listener_is_a_dialect_and_an_address() {
         for (text, wanted) in [
             ("text=127.0.0.1:5555", Ok("text=127.0.0.1:5555")),
             ("decode=eth1:3000", Ok("decode=eth1:3000")),
@@ -140,8 +141,8 @@ mod tests {
             ("smoke=127.0.0.1:1", Err("text, pickle")),
             ("text=127.0.0.1", Err("port")),
         ] {
-            match (Door.parse(text), wanted) {
-                (Ok(door), Ok(shown)) => assert_eq!(door.to_string(), shown),
+            match (Listener.parse(text), wanted) {
+                (Ok(listener), Ok(shown)) => assert_eq!(listener.to_string(), shown),
                 (Err(rule), Err(part)) => assert!(rule.contains(part), "{text}: {rule}"),
                 (got, wanted) => panic!("{text}: {got:?}, but {wanted:?} was wanted"),
             }
