@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{
-    Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName, Saying,
+    Durability, Expiry, Key, Operations, Prefix, RequestId, Role, RoomName, Saying, UnixMillis,
     UpgradePolicy, UserName, Value,
 };
 
@@ -168,7 +168,7 @@ pub enum Reply {
     },
     /// Answers a step of Scan; without `cursor` it was the last.
     Entries {
-        entries: Vec<(Key, Option<Value>, u64, Option<Millis>)>,
+        entries: Vec<(Key, Option<Value>, u64, Option<UnixMillis>)>,
         cursor: Option<String>,
         position: Position,
     },
@@ -183,7 +183,8 @@ pub enum Reply {
     User(User),
     WhoAmI {
         user: User,
-        expire_time: Millis,
+        /// `None`: the session ends with its connection.
+        expire_time: Option<UnixMillis>,
         upgrade_policy: UpgradePolicy,
     },
     SignedOut,
@@ -234,7 +235,7 @@ pub struct Entry {
     /// The store's revision at the key's last write.
     pub revision: u64,
     /// When the key goes; `None`: never.
-    pub expire_time: Option<Millis>,
+    pub expire_time: Option<UnixMillis>,
 }
 
 /// A place in a store's sequence of changes.
@@ -271,8 +272,8 @@ pub struct SessionInfo {
     pub token: String,
     /// Who the session is.
     pub user: User,
-    /// When it ends.
-    pub expire_time: Millis,
+    /// When it ends; `None`: with its connection.
+    pub expire_time: Option<UnixMillis>,
 }
 
 /// What another user did with a store.
@@ -291,9 +292,9 @@ pub struct Access {
     /// How many times.
     pub count: u64,
     /// The first time.
-    pub first_time: Millis,
+    pub first_time: UnixMillis,
     /// The latest time.
-    pub last_time: Millis,
+    pub last_time: UnixMillis,
 }
 
 /// What the server tells of itself.

@@ -27,7 +27,7 @@ pub use name::{MAX_NAME_CHARACTERS, UserName};
 pub use operations::{OperationRef, Operations, PutRef};
 pub use request_id::{MAX_REQUEST_ID_BYTES, RequestId};
 pub use role::{Durability, Role, UpgradePolicy};
-pub use time::{Expiry, MAX_TTL, MIN_TTL, Millis};
+pub use time::{Expiry, MAX_TTL, MIN_TTL, UnixMillis, whole_millis};
 pub use value::{MAX_VALUE_BYTES, Value};
 
 /// The most operations in a batch.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Delete, Expiry, Millis, Operation, Put, Result, key, value};
+use super::{Delete, Expiry, Operation, Put, Result, UnixMillis, key, value};
 
 /// The operations of a batch.
 ///
@@ -44,7 +44,7 @@ enum Kind {
 struct Extra {
     operation: usize,
     expiry: Option<Expiry>,
-    expire_time: Option<Millis>,
+    expire_time: Option<UnixMillis>,
     if_revision: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ pub struct PutRef<'a> {
     /// When the key goes, as it was asked for; `None`: never, or only the time is known.
     pub expiry: Option<Expiry>,
     /// When the key goes, once [`Operations::resolve`] has worked it out.
-    pub expire_time: Option<Millis>,
+    pub expire_time: Option<UnixMillis>,
     /// Only if this is the key's revision; 0: only if there is no such key.
     pub if_revision: Option<u64>,
 }
@@ -206,7 +206,7 @@ impl Operations {
     ///
     /// # Errors
     /// As [`Expiry::resolve`], with the operation's number.
-    pub fn resolve(&mut self, now: impl Fn() -> Millis) -> Result<()> {
+    pub fn resolve(&mut self, now: impl Fn() -> UnixMillis) -> Result<()> {
         for extra in &mut self.extras {
             if let Some(expiry) = extra.expiry {
                 let time =
@@ -281,7 +281,7 @@ impl Extra {
     #[inline]
     fn new(
         expiry: Option<Expiry>,
-        expire_time: Option<Millis>,
+        expire_time: Option<UnixMillis>,
         if_revision: Option<u64>,
     ) -> Option<Self> {
         let is_any = expiry.is_some() || expire_time.is_some() || if_revision.is_some();
@@ -366,7 +366,7 @@ mod tests {
             Operation::Get { key: key.clone() },
             put("city", text.clone(), None, None),
             put("city", Value::blob(vec![0xff]).unwrap(), None, Some(7)),
-            put("city", text, Some(Expiry::At(9)), None),
+            put("city", text, Some(Expiry::At(UnixMillis::new(9))), None),
             Operation::Delete(Delete { key: key.clone(), if_revision: None }),
             Operation::Delete(Delete { key, if_revision: Some(0) }),
             put("empty", Value::text("").unwrap(), None, None),
@@ -413,16 +413,16 @@ mod tests {
             put("c", value(), None, None),
         ];
         let mut operations: Operations = all.iter().cloned().collect();
-        operations.resolve(|| 100).unwrap();
+        operations.resolve(|| UnixMillis::new(100)).unwrap();
         let times = operations.iter().map(|operation| match operation {
             OperationRef::Put(put) => put.expire_time,
             OperationRef::Get { .. } | OperationRef::Delete { .. } => None,
         });
-        assert_eq!(times.collect::<Vec<_>>(), [None, Some(105), None]);
+        assert_eq!(times.collect::<Vec<_>>(), [None, Some(UnixMillis::new(105)), None]);
 
         let mut operations: Operations =
             all.into_iter().chain([put("d", value(), after(0), None)]).collect();
-        let error = operations.resolve(|| 100).unwrap_err();
+        let error = operations.resolve(|| UnixMillis::new(100)).unwrap_err();
         assert_eq!(
             (error.reason(), error.field()),
             (Reason::InvalidTtl, Some("operations[3].ttl"))

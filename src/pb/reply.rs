@@ -74,16 +74,16 @@ responses! {
         results: outcomes.into_iter().map(outcome).collect(), revision, durability: durability(kept), ..Self::default()
     }),
     SignInResponse <= Reply::Session(session) => Ok(Self {
-        token: session.token, user: Some(session.user.into()), expire_time: Some(time::timestamp(session.expire_time)),
+        token: session.token, user: Some(session.user.into()), expire_time: session.expire_time.map(time::timestamp),
     }),
     AuthResponse <= Reply::Session(session) => Ok(Self {
-        token: session.token, user: Some(session.user.into()), expire_time: Some(time::timestamp(session.expire_time)),
+        token: session.token, user: Some(session.user.into()), expire_time: session.expire_time.map(time::timestamp),
     }),
     UpgradeResponse <= Reply::User(user) => Ok(Self { user: Some(user.into()) }),
     DowngradeResponse <= Reply::User(user) => Ok(Self { user: Some(user.into()) }),
     WhoAmIResponse <= Reply::WhoAmI { user, expire_time, upgrade_policy: policy } => Ok(Self {
         user: Some(user.into()),
-        session_expire_time: Some(time::timestamp(expire_time)),
+        session_expire_time: expire_time.map(time::timestamp),
         upgrade_policy: upgrade_policy(policy),
     }),
     SignOutResponse <= Reply::SignedOut => Ok(Self {}),

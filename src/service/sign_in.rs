@@ -8,7 +8,7 @@ use super::session::{Life, Session};
 use super::token::{self, TokenHash};
 use super::user::{Standing, User};
 use super::{Access, Method, Service};
-use crate::model::{Error, Millis, Reason, Reply, Result, SessionInfo, UserName};
+use crate::model::{Error, Reason, Reply, Result, SessionInfo, UnixMillis, UserName};
 
 impl Service {
     /// The session that a call's token opens; the call counts as its use.
@@ -89,9 +89,7 @@ impl Service {
             }
             None => {
                 let (token, hash) = token::generate();
-                let age =
-                    u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
-                let life = Life::Until(now.saturating_add(age));
+                let life = Life::Until(now.saturating_add(self.limits.account_session));
                 if let Some(shared) = &self.shared {
                     shared.open_session(&account, hash, life, now).await?;
                 }
@@ -141,7 +139,7 @@ impl Service {
         name: &UserName,
         hash: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<Session>> {
         if let Some(shared) = &self.shared {
             self.sessions.has_room()?;
@@ -164,7 +162,7 @@ impl Service {
         user: &Arc<User>,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
         if let Some(shared) = &self.shared {
@@ -186,6 +184,6 @@ pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
     Err(Error::new(Reason::InvalidName, sentence).in_field("user"))
 }
 
-fn info(token: String, session: &Session, now: Millis) -> SessionInfo {
+fn info(token: String, session: &Session, now: UnixMillis) -> SessionInfo {
     SessionInfo { token, user: session.view(), expire_time: session.expire_time(now) }
 }

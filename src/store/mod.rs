@@ -16,8 +16,8 @@ pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
 use crate::model::{
-    Delete, Durability, Entry, Expiry, Key, Millis, Operations, Outcome, Position, Prefix, PutRef,
-    RequestId, Result, Value,
+    Delete, Durability, Entry, Expiry, Key, Operations, Outcome, Position, Prefix, PutRef,
+    RequestId, Result, UnixMillis, Value,
 };
 
 /// What each key counts in quotas, in bytes, beside its own length and its value's.
@@ -101,7 +101,7 @@ pub struct Write {
     pub value: Value,
     /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key
     /// behind, yet counts as a write of one revision; no quota stands in its way.
-    pub expire_time: Option<Millis>,
+    pub expire_time: Option<UnixMillis>,
     /// Refuse an `expire_time` that has passed with `INVALID_TTL`: it was given as a point in time,
     /// not as a time to live.
     pub refuse_passed: bool,
@@ -185,7 +185,7 @@ pub struct ListQuery<'a> {
 }
 
 /// A row of a listing: key, value unless only keys were asked for, revision, expiry.
-pub type Row = (Key, Option<Value>, u64, Option<Millis>);
+pub type Row = (Key, Option<Value>, u64, Option<UnixMillis>);
 
 /// Some rows of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ pub enum ChangeKind {
         /// What it holds.
         value: Value,
         /// When it goes; `None`: never.
-        expire_time: Option<Millis>,
+        expire_time: Option<UnixMillis>,
     },
     /// It is gone.
     Delete {

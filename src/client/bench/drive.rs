@@ -20,6 +20,7 @@ use super::cpu::Used;
 use super::lane::Lane;
 use crate::client::failure::{Failure, Result};
 use crate::dialect::grammar::{BenchCall, BenchMode};
+use crate::model::whole_millis;
 
 /// The longest time that is told apart from longer ones: an hour, as no run is longer.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -234,8 +235,7 @@ impl Turns {
 
     fn bar(&self) -> ProgressBar {
         let style = ProgressStyle::with_template("{wide_bar} {msg}, {eta} left");
-        let length =
-            u64::try_from(self.end.duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
+        let length = whole_millis(self.end.duration_since(self.start));
         // Hidden by itself where nobody watches.
         ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
@@ -244,7 +244,7 @@ impl Turns {
         if bar.is_hidden() {
             return;
         }
-        bar.set_position(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        bar.set_position(whole_millis(self.start.elapsed()));
         bar.set_message(format!("{} requests", self.answered.load(Ordering::Relaxed)));
     }
 }

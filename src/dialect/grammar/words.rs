@@ -1,7 +1,7 @@
 //! The words and options that a command took, and their reading as what the model knows.
 
 use super::{Call, Mode, Opt, PutCall, Shell, Source, Spec, Wrong, find, parse_duration};
-use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UserName};
+use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UnixMillis, UserName};
 
 /// A word as it was taken.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +201,7 @@ impl<'a> Taken<'a> {
                 let ttl = parse_duration(ttl).map_err(|why| self.wrong("--ttl", why))?;
                 // The bounds hold at whatever time the server takes it.
                 let expiry = Expiry::After(ttl);
-                expiry.resolve(0).map_err(self.refused())?;
+                expiry.resolve(UnixMillis::default()).map_err(self.refused())?;
                 Ok(Some(expiry))
             }
             (None, Some(time)) => {
@@ -213,7 +213,8 @@ impl<'a> Taken<'a> {
                     self.wrong("--expire-time", why)
                 };
                 let time: jiff::Timestamp = time.parse().map_err(|_| wrong())?;
-                Ok(Some(Expiry::At(u64::try_from(time.as_millisecond()).map_err(|_| wrong())?)))
+                let millis = u64::try_from(time.as_millisecond()).map_err(|_| wrong())?;
+                Ok(Some(Expiry::At(UnixMillis::new(millis))))
             }
         }
     }

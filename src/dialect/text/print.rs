@@ -2,7 +2,7 @@
 
 use super::info;
 use super::slot::BLANK;
-use crate::model::{Key, Millis, Reply, User, Value};
+use crate::model::{Key, Reply, UnixMillis, User, Value};
 
 /// A reply that is no listing.
 pub(super) fn reply(reply: Reply) -> Vec<u8> {
@@ -47,8 +47,8 @@ pub(super) fn in_line(key: &Key, value: Option<&Value>) -> String {
 }
 
 /// A time as `2026-11-21T18:00:00Z`, without the parts of a second.
-pub(super) fn seconds(time: Millis) -> String {
-    let time = i64::try_from(time / 1_000)
+pub(super) fn seconds(time: UnixMillis) -> String {
+    let time = i64::try_from(time.as_u64() / 1_000)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(String::new, |time| time.to_string())

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::model::{Command, Durability, Entry, Error, Outcome, Reply, Value};
+use crate::model::{Command, Durability, Entry, Error, Outcome, Reply, UnixMillis, Value};
 use crate::pb::v1;
 use v1::operation::Operation as Kind;
 
@@ -76,7 +76,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         proptest::collection::vec(any::<u8>(), 0..200)
             .prop_map(|bytes| Value::blob(bytes).unwrap()),
     ];
-    let expiry = option::of(0_u64..4_000_000_000_000);
+    let expiry = option::of((0_u64..4_000_000_000_000).prop_map(UnixMillis::new));
     let entry = (value, any::<u64>(), expiry).prop_map(|(value, revision, expire_time)| Entry {
         value,
         revision,

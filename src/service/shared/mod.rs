@@ -27,20 +27,22 @@ use super::session::{Life, Session};
 use super::token::TokenHash;
 use super::user::{Standing, User};
 use super::{Account, directory};
-use crate::model::{Access as AccessView, Error, Millis, Result, Role, User as UserView, UserName};
-use crate::store::redis::{FOR_EVER, NameRecord, SessionRecord, UserRecord};
+use crate::model::{
+    Access as AccessView, Error, Result, Role, UnixMillis, User as UserView, UserName,
+};
+use crate::store::redis::{NameRecord, SessionRecord, UserRecord};
 use crate::store::{Backend, Clock, RedisEngine};
 
 /// After how long the engine is asked again about a session that is used, while its calls go on.
-const ASK_AGAIN: Millis = 2_000;
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// After how long a call waits for what the engine says.
-const TOO_OLD: Millis = 4_500;
+const TOO_OLD: Duration = Duration::from_millis(4_500);
 /// After how long without use this server forgets a session; the engine does not.
-const FORGET_AFTER: Millis = 60_000;
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How long a guest of a socket outlives the server that serves it.
-const LEASE: Millis = 15_000;
+const LEASE: Duration = Duration::from_secs(15);
 /// The most between two extensions of a life.
-const MOST_BETWEEN: Millis = 60_000;
+const MOST_BETWEEN: Duration = Duration::from_secs(60);
 /// How many users a page of them asks for at a time.
 const ASKED_AT_ONCE: usize = 32;
 
@@ -55,7 +57,7 @@ pub(super) struct Shared {
     looked_at: AtomicU64,
     /// How much longer than its session's time the engine keeps a guest: lives are prolonged only
     /// so often.
-    slack: Millis,
+    slack: Duration,
 }
 
 impl Shared {
@@ -73,14 +75,14 @@ impl Shared {
             let id = engine.wait(async move {
                 let new =
                     NameRecord { id: of.new_id(), name: name.as_str().to_owned(), account: true };
-                let id = of.take_name(name.folded(), &new, FOR_EVER).await?.err().unwrap_or(new.id);
+                let id = of.take_name(name.folded(), &new, None).await?.err().unwrap_or(new.id);
                 let user = UserRecord {
                     name: new.name,
                     account: true,
                     standing: standing as u8,
                     grant: None,
                 };
-                try_join(of.enter(id, &user, FOR_EVER), of.count_user(id, true)).await?;
+                try_join(of.enter(id, &user, None), of.count_user(id, true)).await?;
                 Ok(id)
             })?;
             let user = User::new(
@@ -94,8 +96,7 @@ impl Shared {
                 return Err(directory::name_in_use(&account.name));
             }
         }
-        let idle = millis(limits.guest_idle);
-        let slack = (idle / 10).clamp(2 * ASK_AGAIN, MOST_BETWEEN);
+        let slack = (limits.guest_idle / 10).clamp(2 * ASK_AGAIN, MOST_BETWEEN);
         let users = Mutex::default();
         Ok(Arc::new(Self {
             engine: engine.clone(),
@@ -119,11 +120,11 @@ impl Shared {
     }
 
     /// Until when the engine is to keep a session of this life that is used now.
-    pub(super) fn until(&self, life: Life, now: Millis) -> Millis {
+    pub(super) fn until(&self, life: Life, now: UnixMillis) -> UnixMillis {
         match life {
             Life::Until(end) => end,
             Life::Connection => now.saturating_add(LEASE),
-            Life::Idle(idle) => now.saturating_add(millis(idle)).saturating_add(self.slack),
+            Life::Idle(idle) => now.saturating_add(idle).saturating_add(self.slack),
         }
     }
 
@@ -133,7 +134,7 @@ impl Shared {
         name: &UserName,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<User>> {
         let until = self.until(life, now);
         let holder =
@@ -142,7 +143,7 @@ impl Shared {
         if self.accounts.contains_key(name.folded()) {
             return Err(directory::name_in_use(name));
         }
-        let taken = self.engine.take_name(name.folded(), &holder, until).await;
+        let taken = self.engine.take_name(name.folded(), &holder, Some(until)).await;
         if let Ok(Err(_)) = taken {
             return Err(directory::name_in_use(name));
         }
@@ -155,7 +156,8 @@ impl Shared {
         let entered = async {
             taken?.map_err(|_| directory::name_in_use(name))?;
             // The user before its session: a session leads to its user.
-            try_join(self.engine.enter(id, &user, until), self.engine.count_user(id, true)).await?;
+            let entered = self.engine.enter(id, &user, Some(until));
+            try_join(entered, self.engine.count_user(id, true)).await?;
             self.engine
                 .open_session(&token.to_text(), &SessionRecord { user: id, until, grant: None })
                 .await
@@ -194,7 +196,7 @@ impl Shared {
         user: &User,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<()> {
         let record = SessionRecord { user: user.id, until: self.until(life, now), grant: None };
         self.engine.open_session(&token.to_text(), &record).await
@@ -405,8 +407,4 @@ fn gone(user: &User) -> Error {
         crate::model::Reason::UserNotFound,
         format!("there is no user {:?}", user.name.as_str()),
     )
-}
-
-fn millis(length: Duration) -> Millis {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::model::Millis;
+use crate::model::UnixMillis;
 
 use super::Inner;
 
@@ -15,32 +15,38 @@ use super::Inner;
 /// Its lock is the last that is taken: no other is asked for while it is held.
 #[derive(Default)]
 pub(super) struct Agenda {
-    rows: Mutex<BTreeMap<(Millis, u64), Weak<Inner>>>,
+    rows: Mutex<BTreeMap<(u64, u64), Weak<Inner>>>,
     next_id: AtomicU64,
 }
+
+/// Time of a store without a row.
+const NO_ROW: u64 = u64::MAX;
 
 /// A store's row.
 pub(super) struct Ticket {
     id: u64,
-    /// The time of the row, `Millis::MAX` without one. Changed under the agenda's lock alone.
+    /// Time of the row, in Unix milliseconds; [`NO_ROW`] without one. Changed under the agenda's
+    /// lock alone.
     time: AtomicU64,
 }
 
 impl Agenda {
     pub(super) fn ticket(&self) -> Ticket {
-        Ticket {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            time: AtomicU64::new(Millis::MAX),
+        Ticket { id: self.next_id.fetch_add(1, Ordering::Relaxed), time: AtomicU64::new(NO_ROW) }
+    }
+
+    /// Sees to it that the store is visited at this time, or before. `None`: it need not be.
+    #[inline]
+    pub(super) fn visit_at(&self, time: Option<UnixMillis>, ticket: &Ticket, store: &Arc<Inner>) {
+        // Most writes find an earlier visit arranged, and take no lock. A visit that is not needed
+        // any more does no harm.
+        let Some(time) = time.map(UnixMillis::as_u64) else { return };
+        if time < ticket.time.load(Ordering::Acquire) {
+            self.arrange(time, ticket, store);
         }
     }
 
-    /// Sees to it that the store is visited at this time, or before. `Millis::MAX`: it need not be.
-    pub(super) fn visit_at(&self, time: Millis, ticket: &Ticket, store: &Arc<Inner>) {
-        // Most writes find an earlier visit arranged, and take no lock. A visit that is not needed
-        // any more does no harm.
-        if time >= ticket.time.load(Ordering::Acquire) {
-            return;
-        }
+    fn arrange(&self, time: u64, ticket: &Ticket, store: &Arc<Inner>) {
         let mut rows = self.rows.lock();
         let arranged = ticket.time.load(Ordering::Acquire);
         if time < arranged {
@@ -51,13 +57,13 @@ impl Agenda {
     }
 
     /// Takes the first store that is due, without its row.
-    pub(super) fn take_due(&self, now: Millis) -> Option<Arc<Inner>> {
+    pub(super) fn take_due(&self, now: UnixMillis) -> Option<Arc<Inner>> {
         let mut rows = self.rows.lock();
         loop {
-            let row = rows.first_entry().filter(|row| row.key().0 <= now)?;
+            let row = rows.first_entry().filter(|row| row.key().0 <= now.as_u64())?;
             // Without a strong reference left, the store is just being dropped.
             if let Some(store) = row.remove().upgrade() {
-                store.ticket.time.store(Millis::MAX, Ordering::Release);
+                store.ticket.time.store(NO_ROW, Ordering::Release);
                 return Some(store);
             }
         }
@@ -66,7 +72,7 @@ impl Agenda {
     /// Forgets a store.
     pub(super) fn leave(&self, ticket: &Ticket) {
         let time = ticket.time.load(Ordering::Acquire);
-        if time != Millis::MAX {
+        if time != NO_ROW {
             self.rows.lock().remove(&(time, ticket.id));
         }
     }
@@ -76,7 +82,7 @@ impl Agenda {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::{Limits, MemoryEngine};
-    use crate::model::{Key, Value};
+    use crate::model::{Key, UnixMillis, Value};
     use crate::store::{Clock, Store, Write};
     use futures_util::FutureExt;
 
@@ -87,14 +93,14 @@ mod tests {
             max_bytes_per_user: 1 << 20,
             max_bytes_total: 1 << 20,
         };
-        let engine = MemoryEngine::new(Clock::manual(0), limits);
+        let engine = MemoryEngine::new(Clock::manual(UnixMillis::default()), limits);
         let (store, other) = (engine.open(), engine.open());
         let put = |to: &str, expire_time| {
             let (key, value) = (Key::new(to).unwrap(), Value::text("").unwrap());
             let write = Write {
                 key,
                 value,
-                expire_time: Some(expire_time),
+                expire_time: Some(UnixMillis::new(expire_time)),
                 refuse_passed: false,
                 if_revision: None,
             };

@@ -1,7 +1,7 @@
 //! Batches: all of the operations, or none.
 
 use crate::model::{
-    Error, MAX_MESSAGE_BYTES, Millis, OperationRef, Operations, Outcome, Reason, Result,
+    Error, MAX_MESSAGE_BYTES, OperationRef, Operations, Outcome, Reason, Result, UnixMillis,
 };
 use crate::store::seeded::{self, Bug};
 
@@ -16,8 +16,8 @@ const WARM_FROM_KEYS: usize = 10_000;
 
 impl State {
     /// Takes out those keys of the operations that have expired.
-    pub(super) fn touch_all(&mut self, hashes: &[u64], operations: &Operations, now: Millis) {
-        if self.expiries.next() > now {
+    pub(super) fn touch_all(&mut self, hashes: &[u64], operations: &Operations, now: UnixMillis) {
+        if !self.expiries.is_any_due(now) {
             return;
         }
         for (hash, operation) in hashes.iter().zip(operations.iter()) {
@@ -47,7 +47,7 @@ impl State {
         &mut self,
         hashes: &[u64],
         operations: &Operations,
-        now: Millis,
+        now: UnixMillis,
         shared: &Shared,
     ) -> Result<Vec<Outcome>> {
         if self.table.len() >= WARM_FROM_KEYS {
@@ -81,7 +81,7 @@ impl State {
         &mut self,
         hash: u64,
         operation: OperationRef<'_>,
-        now: Millis,
+        now: UnixMillis,
         shared: &Shared,
     ) -> Result<Outcome> {
         match operation {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Millis, PutRef, Value};
+use crate::model::{PutRef, UnixMillis, Value};
 use crate::store::feed::{Feed, Follower, Weight};
 use crate::store::{CHANGES_KEPT_FOR, Change, ChangeKind, KEPT_CHANGES};
 
@@ -19,7 +19,7 @@ const CHANGE_BYTES: usize = 160;
 pub(super) struct Changes {
     feed: Arc<Feed<Change>>,
     /// When the store was last listed or watched.
-    used: Millis,
+    used: UnixMillis,
     /// What it counts in the engine's sum.
     counted: u64,
     /// Whether there are some that nobody was woken for.
@@ -28,12 +28,12 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Those behind this revision.
-    pub(super) fn new(revision: u64, now: Millis) -> Self {
+    pub(super) fn new(revision: u64, now: UnixMillis) -> Self {
         Self { feed: Feed::new(revision, KEPT_CHANGES), used: now, counted: 0, fresh: false }
     }
 
     /// Counts as a use.
-    pub(super) fn touch(&mut self, now: Millis) {
+    pub(super) fn touch(&mut self, now: UnixMillis) {
         self.used = now;
     }
 
@@ -53,12 +53,12 @@ impl Changes {
     }
 
     /// When it is time to see whether anybody still needs them.
-    pub(super) fn due(&self) -> Millis {
-        self.used.saturating_add(u64::try_from(CHANGES_KEPT_FOR.as_millis()).unwrap_or(u64::MAX))
+    pub(super) fn due(&self) -> UnixMillis {
+        self.used.saturating_add(CHANGES_KEPT_FOR)
     }
 
     /// Whether nobody needs them any more. One who follows is a use.
-    pub(super) fn are_over(&mut self, now: Millis) -> bool {
+    pub(super) fn are_over(&mut self, now: UnixMillis) -> bool {
         if self.due() > now {
             return false;
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::model::{self, Error, Key, Millis, PutRef, Result, Value};
+use crate::model::{self, Error, Key, PutRef, Result, UnixMillis, Value};
 use crate::store::ENTRY_OVERHEAD_BYTES;
 use crate::store::seeded::{self, Bug};
 
@@ -63,7 +63,7 @@ impl IntoSlot for &NewEntry<'_> {
         bytes.reserve_exact(self.slot_len());
         bytes.extend_from_slice(&self.header());
         if let Some(time) = expire_time {
-            bytes.extend_from_slice(&time.to_le_bytes());
+            bytes.extend_from_slice(&time.as_u64().to_le_bytes());
         }
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(value);
@@ -141,16 +141,16 @@ impl<'a> Entry<'a> {
         u64::from_le_bytes(revision)
     }
 
-    pub(super) fn expire_time(self) -> Option<Millis> {
+    pub(super) fn expire_time(self) -> Option<UnixMillis> {
         if self.expiry_len() == 0 {
             return None;
         }
         let bytes = self.0.get(HEADER..).and_then(|rest| rest.first_chunk::<EXPIRY>());
-        bytes.map(|bytes| u64::from_le_bytes(*bytes))
+        bytes.map(|bytes| UnixMillis::new(u64::from_le_bytes(*bytes)))
     }
 
     /// Whether the entry has expired.
-    pub(super) fn is_due(self, now: Millis) -> bool {
+    pub(super) fn is_due(self, now: UnixMillis) -> bool {
         self.expire_time().is_some_and(|time| time <= now)
     }
 
@@ -217,7 +217,7 @@ impl<'a> EntryMut<'a> {
         let value_at = key_at + key.len();
         self.write(0, &new.header());
         if let Some(time) = expire_time {
-            self.write(HEADER, &time.to_le_bytes());
+            self.write(HEADER, &time.as_u64().to_le_bytes());
         }
         self.write(key_at, key);
         if !seeded::on(Bug::StaleRead) {
@@ -280,11 +280,11 @@ mod tests {
     use super::*;
     use crate::store::Write;
 
-    fn write(key: &str, value: &Value, expire_time: Option<Millis>) -> Write {
+    fn write(key: &str, value: &Value, expire_time: Option<u64>) -> Write {
         Write {
             key: Key::new(key).unwrap(),
             value: value.clone(),
-            expire_time,
+            expire_time: expire_time.map(UnixMillis::new),
             refuse_passed: false,
             if_revision: None,
         }
@@ -310,7 +310,11 @@ mod tests {
             assert_eq!(entry.to_key().unwrap().as_str(), key);
             assert_eq!(
                 entry.to_model(),
-                model::Entry { value, revision: u64::MAX - 1, expire_time },
+                model::Entry {
+                    value,
+                    revision: u64::MAX - 1,
+                    expire_time: expire_time.map(UnixMillis::new)
+                },
                 "{key}"
             );
         }
@@ -329,7 +333,11 @@ mod tests {
                 );
                 assert_eq!(
                     Entry::of(&slot).to_model(),
-                    model::Entry { value, revision: 3, expire_time }
+                    model::Entry {
+                        value,
+                        revision: 3,
+                        expire_time: expire_time.map(UnixMillis::new)
+                    }
                 );
             }
         }
@@ -361,7 +369,7 @@ mod tests {
             assert_eq!(Entry::of(&slot).has_room_for(&second), fits, "{name}");
             if fits {
                 EntryMut::of(&mut slot).overwrite(&new);
-                let (value, expire_time) = after;
+                let (value, expire_time) = (after.0, after.1.map(UnixMillis::new));
                 assert_eq!(
                     Entry::of(&slot).to_model(),
                     model::Entry { value, revision: 2, expire_time },

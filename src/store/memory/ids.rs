@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use crate::model::{Error, Millis, Outcome, Reason, Result};
+use crate::model::{Error, Outcome, Reason, Result, UnixMillis};
 use crate::store::{
     Batched, Deleted, MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, MemoryStore, Once, REQUEST_ID_WINDOW,
     Written,
@@ -32,7 +32,7 @@ pub(super) struct Ids {
 struct Record {
     id: Box<str>,
     fingerprint: [u8; 16],
-    time: Millis,
+    time: UnixMillis,
     bytes: u64,
     answer: Answer,
 }
@@ -89,9 +89,9 @@ impl Ids {
         self.bytes
     }
 
-    /// When the oldest record goes; `Millis::MAX` without any.
-    pub(super) fn next(&self) -> Millis {
-        self.records.front().map_or(Millis::MAX, Record::expire_time)
+    /// When the oldest record expires; `None` without records.
+    pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.records.front().map(Record::expire_time)
     }
 
     /// The first answer to this request, if it is remembered.
@@ -124,7 +124,7 @@ impl Ids {
         &mut self,
         once: &Once<'_, MemoryStore>,
         answer: Answer,
-        time: Millis,
+        time: UnixMillis,
         shared: &Shared,
     ) -> Result<()> {
         let id = once.id.as_str();
@@ -152,12 +152,19 @@ impl Ids {
     }
 
     /// Forgets what is too old, and tells how many records that were.
-    pub(super) fn forget(&mut self, now: Millis, shared: &Shared) -> usize {
+    pub(super) fn forget(&mut self, now: UnixMillis, shared: &Shared) -> usize {
         let before = self.records.len();
         while self.records.front().is_some_and(|record| record.expire_time() <= now) {
             self.forget_first(shared);
         }
         before - self.records.len()
+    }
+
+    /// Forgets every record.
+    pub(super) fn forget_all(&mut self, shared: &Shared) {
+        while !self.records.is_empty() {
+            self.forget_first(shared);
+        }
     }
 
     fn forget_first(&mut self, shared: &Shared) {
@@ -190,8 +197,8 @@ fn nth(records: &VecDeque<Record>, first: u64, number: u64) -> Option<&Record> {
 }
 
 impl Record {
-    fn expire_time(&self) -> Millis {
-        self.time.saturating_add(REQUEST_ID_WINDOW.as_millis() as u64)
+    fn expire_time(&self) -> UnixMillis {
+        self.time.saturating_add(REQUEST_ID_WINDOW)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Listings.
 
-use crate::model::{Millis, Position, Result};
+use crate::model::{Position, Result, UnixMillis};
 use crate::store::seeded::{self, Bug};
 use crate::store::{ListQuery, Listed, Row};
 
@@ -20,7 +20,7 @@ impl State {
         &self,
         query: &ListQuery<'_>,
         position: Position,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Listed> {
         let after = query
             .after

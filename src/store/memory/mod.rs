@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::model::{Delete, Durability, Entry, Key, Millis, Operations, Position, Result};
+use crate::model::{Delete, Durability, Entry, Key, Operations, Position, Result, UnixMillis};
 use crate::store::seeded::{self, Bug};
 use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
 
@@ -79,7 +79,7 @@ impl MemoryStore {
     /// empty.
     pub fn release(&self) {
         let table = self.0.state.lock().close(&self.0.shared);
-        self.0.ids.lock().forget(Millis::MAX, &self.0.shared);
+        self.0.ids.lock().forget_all(&self.0.shared);
         self.0.shared.free(table);
     }
 
@@ -89,12 +89,13 @@ impl MemoryStore {
         {
             // Where nothing expires, a read changes nothing and needs no time.
             let state = self.0.state.lock();
-            if state.expiries.next() == Millis::MAX {
+            if state.expiries.next().is_none() {
                 return state.read(hash, key);
             }
         }
         let mut locked = self.0.lock();
-        let now = if seeded::on(Bug::ExpiredValueBack) { 0 } else { locked.now };
+        let now =
+            if seeded::on(Bug::ExpiredValueBack) { UnixMillis::default() } else { locked.now };
         locked.state.touch(hash, key, now);
         locked.state.read(hash, key)
     }
@@ -104,8 +105,8 @@ impl MemoryStore {
         &self,
         steps: usize,
         once: Option<Once<'_, Self>>,
-        touch: impl Fn(&mut State, Millis),
-        write: impl Fn(&mut State, Millis) -> Result<T>,
+        touch: impl Fn(&mut State, UnixMillis),
+        write: impl Fn(&mut State, UnixMillis) -> Result<T>,
     ) -> Result<T> {
         let mut locked = self.0.lock();
         let now = locked.now;
@@ -259,7 +260,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.agenda.leave(&self.ticket);
-        self.ids.get_mut().forget(Millis::MAX, &self.shared);
+        self.ids.get_mut().forget_all(&self.shared);
         let table = self.state.get_mut().close(&self.shared);
         self.shared.free(table);
     }
@@ -270,7 +271,7 @@ impl Drop for Inner {
 struct Locked<'a> {
     store: &'a Arc<Inner>,
     state: MutexGuard<'a, State>,
-    now: Millis,
+    now: UnixMillis,
 }
 
 impl Drop for Locked<'_> {

@@ -2,7 +2,7 @@
 
 use foldhash::quality::RandomState;
 
-use crate::model::{self, Error, Expiry, Millis, PutRef, Reason, Result};
+use crate::model::{self, Error, Expiry, PutRef, Reason, Result, UnixMillis};
 use crate::store::Change;
 use crate::store::seeded::{self, Bug};
 
@@ -83,15 +83,15 @@ impl State {
 
     /// Takes out some of what has expired. What is left has expired for everybody too: see
     /// [`touch`](Self::touch).
-    pub(super) fn begin(&mut self, now: Millis) {
+    pub(super) fn begin(&mut self, now: UnixMillis) {
         if !seeded::on(Bug::ExpiredValueBack) {
             self.purge(now, PURGE_PER_OPERATION);
         }
     }
 
     /// Takes out the key if it has expired; before an operation looks at it.
-    pub(super) fn touch(&mut self, hash: u64, key: &[u8], now: Millis) {
-        if self.expiries.next() > now {
+    pub(super) fn touch(&mut self, hash: u64, key: &[u8], now: UnixMillis) {
+        if !self.expiries.is_any_due(now) {
             return;
         }
         if let Some(entry) = self.find(hash, key)
@@ -103,7 +103,7 @@ impl State {
     }
 
     /// Takes out at most so many of the expired keys, and tells how many.
-    pub(super) fn purge(&mut self, now: Millis, most: usize) -> usize {
+    pub(super) fn purge(&mut self, now: UnixMillis, most: usize) -> usize {
         let mut purged = 0;
         while purged < most
             && let Some(due) = self.expiries.first_due(now)
@@ -137,7 +137,7 @@ impl State {
     /// needs.
     pub(super) fn with_room<T>(
         &mut self,
-        now: Millis,
+        now: UnixMillis,
         mut write: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
         loop {
@@ -157,7 +157,7 @@ impl State {
         &mut self,
         hash: u64,
         write: &PutRef<'_>,
-        now: Millis,
+        now: UnixMillis,
         shared: &Shared,
     ) -> Result<u64> {
         let place = self.table.locate(hash, |entry| entry.key() == write.key);
@@ -249,7 +249,7 @@ impl State {
     }
 
     /// The changes, kept from now on if they were not; this is a use of them.
-    pub(super) fn keep_changes(&mut self, now: Millis) -> &mut Changes {
+    pub(super) fn keep_changes(&mut self, now: UnixMillis) -> &mut Changes {
         let revision = self.revision;
         let changes = self.changes.get_or_insert_with(|| Box::new(Changes::new(revision, now)));
         changes.touch(now);
@@ -257,7 +257,7 @@ impl State {
     }
 
     /// Forgets the changes, unless somebody needs them.
-    pub(super) fn tidy_changes(&mut self, now: Millis, shared: &Shared) {
+    pub(super) fn tidy_changes(&mut self, now: UnixMillis, shared: &Shared) {
         if self.changes.as_mut().is_some_and(|changes| changes.are_over(now)) {
             self.forget_changes(shared);
         }
@@ -270,10 +270,13 @@ impl State {
     }
 
     /// When the store wants to be visited: something expires, or its changes may be forgotten.
-    /// `Millis::MAX`: never.
-    pub(super) fn next_visit(&self) -> Millis {
-        let changes = self.changes.as_ref().map_or(Millis::MAX, |changes| changes.due());
-        changes.min(self.expiries.next())
+    /// `None`: never.
+    pub(super) fn next_visit(&self) -> Option<UnixMillis> {
+        let changes = self.changes.as_ref().map(|changes| changes.due());
+        match (changes, self.expiries.next()) {
+            (Some(changes), Some(expiry)) => Some(changes.min(expiry)),
+            (changes, expiry) => changes.or(expiry),
+        }
     }
 
     /// Whether `if_revision` holds for a key of this revision.

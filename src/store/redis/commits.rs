@@ -14,6 +14,7 @@ use super::lane::{Lane, Message};
 use super::library::call;
 use super::reply;
 use super::store::Inner;
+use crate::model::whole_millis;
 use crate::store::Write;
 
 /// How many writes go out together.
@@ -108,8 +109,7 @@ async fn run(mut queued: mpsc::Receiver<Commit>, lane: Lane, replicas: u32, wait
             pipeline.add_command(unit.command.take().unwrap_or_else(|| of_puts(&unit.puts)));
         }
         let longer = if replicas > 0 {
-            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            pipeline.add_command(cmd("WAIT").arg(replicas).arg(millis).clone());
+            pipeline.add_command(cmd("WAIT").arg(replicas).arg(whole_millis(wait)).clone());
             wait
         } else {
             Duration::ZERO

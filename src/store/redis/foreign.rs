@@ -7,7 +7,7 @@ use super::refusal;
 use super::reply::{self, Parts};
 use super::request::{Kind, RememberedId, claimed, one, record_bytes};
 use super::store::RedisStore;
-use crate::model::{Millis, OperationRef, Operations, Reason, RequestId, Result};
+use crate::model::{OperationRef, Operations, Reason, RequestId, Result, UnixMillis};
 use crate::store::{Write, Written};
 
 /// What the owner is told of a write.
@@ -24,12 +24,12 @@ pub struct Claim {
     caller: RedisStore,
     id: RequestId,
     /// When it was first claimed, if that was before.
-    first: Option<Millis>,
+    first: Option<UnixMillis>,
 }
 
 impl Claim {
     /// When the id was first claimed, if that was before this time.
-    pub fn first(&self) -> Option<Millis> {
+    pub fn first(&self) -> Option<UnixMillis> {
         self.first
     }
 

@@ -33,6 +33,6 @@ mod topology;
 
 pub use engine::{RedisEngine, StartError};
 pub use foreign::{Claim, Visit};
-pub use people::{AccessRecord, FOR_EVER, NameRecord, SessionRecord, UserRecord};
+pub use people::{AccessRecord, NameRecord, SessionRecord, UserRecord};
 pub use settings::{Patience, Promise, RedisOptions, RedisUrl};
 pub use store::RedisStore;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redis::Value as Answer;
 
-use crate::model::{Entry, Error, Millis, Result, Value};
+use crate::model::{Entry, Error, Result, UnixMillis, Value};
 
 const TEXT: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -80,11 +80,11 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<Entry> {
     let bytes = Bytes::from(bytes);
     let (flags, rest) = bytes.split_first().ok_or_else(short)?;
     let (revision, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-    let (expire_time, value): (Option<Millis>, &[u8]) = if flags & EXPIRES == 0 {
+    let (expire_time, value): (Option<UnixMillis>, &[u8]) = if flags & EXPIRES == 0 {
         (None, rest)
     } else {
         let (time, value) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-        (Some(u64::from_le_bytes(*time)), value)
+        (Some(UnixMillis::new(u64::from_le_bytes(*time))), value)
     };
     let value = Value::stored(bytes.slice_ref(value), flags & TEXT != 0);
     Ok(Entry { value, revision: u64::from_le_bytes(*revision), expire_time })
@@ -105,11 +105,17 @@ const PLAIN_RECORD: usize = 32;
 
 /// The revision and the next expiry of a store's record: epoch, revision, bytes, next expiry, and
 /// more; the next expiry is not in a plain one.
-pub(super) fn revision_and_next(record: &[u8]) -> Option<(u64, Millis)> {
+pub(super) fn revision_and_next(record: &[u8]) -> Option<(u64, Option<UnixMillis>)> {
     let plain = record.len() == PLAIN_RECORD;
     let (_, rest) = record.split_first_chunk::<8>()?;
     let (revision, rest) = rest.split_first_chunk::<8>()?;
     let (_, rest) = rest.split_first_chunk::<8>()?;
     let (next, _) = rest.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*revision), if plain { 0 } else { u64::from_le_bytes(*next) }))
+    let next = if plain { None } else { time(u64::from_le_bytes(*next)) };
+    Some((u64::from_le_bytes(*revision), next))
+}
+
+/// Point in time as the functions give it; 0: never.
+pub(super) fn time(millis: u64) -> Option<UnixMillis> {
+    (millis > 0).then_some(UnixMillis::new(millis))
 }

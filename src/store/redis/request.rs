@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::reply;
-use crate::model::{Key, Millis, OperationRef, Operations, Outcome, Prefix};
+use crate::model::{Key, OperationRef, Operations, Outcome, Prefix, UnixMillis};
 use crate::store::Batched;
 
 /// What kind of write a request id stands for.
@@ -49,12 +49,12 @@ pub(super) struct RememberedId<'a> {
 }
 
 /// Whether an id was claimed, and when it was first, if that was before.
-pub(super) fn claimed(answer: &Value) -> Option<Option<Millis>> {
+pub(super) fn claimed(answer: &Value) -> Option<Option<UnixMillis>> {
     let Value::Array(parts) = answer else { return None };
     match parts.as_slice() {
         [Value::BulkString(sign)] if sign == b"?" => Some(None),
         [Value::BulkString(sign), Value::Int(first)] if sign == b"?" => {
-            Some(u64::try_from(*first).ok())
+            Some(u64::try_from(*first).ok().map(UnixMillis::new))
         }
         _ => None,
     }
@@ -78,7 +78,7 @@ pub(super) fn add_operation(command: &mut Cmd, operation: OperationRef<'_>) {
         }
         OperationRef::Put(put) => {
             command.arg("p").arg(put.key).arg(reply::flags(put.text));
-            add_number(command, put.expire_time);
+            add_number(command, put.expire_time.map(UnixMillis::as_u64));
             command.arg(u8::from(put.refuses_passed()));
             add_number(command, put.if_revision);
             command.arg(put.value);

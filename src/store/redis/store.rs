@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
@@ -15,8 +16,8 @@ use super::reply::{self, Parts};
 use super::request::{Kind, RememberedId, add_operation, one, range, record_bytes};
 use super::{refusal, topology};
 use crate::model::{
-    Delete, Durability, Entry, Error, Key, Millis, OperationRef, Operations, Outcome, Position,
-    Result,
+    Delete, Durability, Entry, Error, Key, OperationRef, Operations, Outcome, Position, Result,
+    UnixMillis,
 };
 use crate::store::{
     Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written,
@@ -24,7 +25,7 @@ use crate::store::{
 
 /// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the
 /// engine decides.
-const CLOCKS_APART: Millis = 5_000;
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a
 /// few.
 const LISTED_ROWS: usize = 1_000;
@@ -58,8 +59,8 @@ pub(super) struct Inner {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stand {
     pub(super) position: Position,
-    /// When the next key expires; 0: none does.
-    pub(super) next: Millis,
+    /// When the next key expires; `None`: none does.
+    pub(super) next: Option<UnixMillis>,
     /// Behind which revision changes are kept.
     pub(super) from: u64,
     pub(super) purged: u64,
@@ -103,7 +104,7 @@ impl RedisStore {
     }
 
     /// Whether the engine must be asked, since its clock alone says what has expired.
-    fn is_doubtful(&self, expire_time: Millis) -> bool {
+    fn is_doubtful(&self, expire_time: UnixMillis) -> bool {
         let clock = &self.0.shared.clock;
         clock.is_manual() || expire_time <= clock.now().saturating_add(CLOCKS_APART)
     }
@@ -207,7 +208,7 @@ impl RedisStore {
         let mut values = Parts::new(values);
         let Ok(record) = values.bytes() else { return Ok(None) };
         let Some((revision, next)) = reply::revision_and_next(&record) else { return Ok(None) };
-        if next > 0 && self.is_doubtful(next) {
+        if next.is_some_and(|next| self.is_doubtful(next)) {
             return Ok(None);
         }
         let mut outcomes = Vec::with_capacity(operations.len());
@@ -359,7 +360,8 @@ impl Inner {
             .map_err(|refused| refusal::read(refused, &self.shared.limits, false))?;
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
-        let (next, from, purged) = (parts.number()?, parts.number()?, parts.number()?);
+        let next = reply::time(parts.number()?);
+        let (from, purged) = (parts.number()?, parts.number()?);
         let usage = Usage {
             keys: parts.number()?,
             bytes: parts.number()?,

@@ -22,6 +22,8 @@ use crate::store::{Change, ChangeKind, KEPT_CHANGES, MAX_CHANGE_BYTES, Watched};
 
 /// How often a store that somebody watches is looked at, told or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Shortest wait for the next key that expires.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// How many changes are read at a time.
 const READ_AT_ONCE: usize = 200;
 /// How many expired keys are taken out at a time.
@@ -165,8 +167,8 @@ async fn run(tail: Arc<Tail>, store: Arc<Inner>) {
             Ok(stand) => {
                 // What expires next is to be told in time.
                 let now = store.shared.clock.now();
-                if stand.next > 0 {
-                    wait = wait.min(Duration::from_millis(stand.next.saturating_sub(now).max(10)));
+                if let Some(next) = stand.next {
+                    wait = wait.min(next.duration_since(now).max(SHORTEST_WAIT));
                 }
                 if stand.from > tail.feed.last() {
                     tail.feed.skip_to(stand.from);

@@ -11,8 +11,8 @@ use kvrpc::dialect::codec::{
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::{
     Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result,
-    Role, ServerInfo, SessionInfo, UpgradePolicy, User, UserName, Value, calculate, decode_bits,
-    encode_bits,
+    Role, ServerInfo, SessionInfo, UnixMillis, UpgradePolicy, User, UserName, Value, calculate,
+    decode_bits, encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
@@ -111,13 +111,15 @@ impl Peer {
                 Ok(Reply::Session(SessionInfo {
                     token: String::new(),
                     user: self.user(),
-                    expire_time: 0,
+                    expire_time: None,
                 }))
             }
             Command::Auth { .. } => Err(error(Reason::BadCredentials)),
-            Command::WhoAmI => {
-                Ok(Reply::WhoAmI { user: self.user(), expire_time: 0, upgrade_policy: self.policy })
-            }
+            Command::WhoAmI => Ok(Reply::WhoAmI {
+                user: self.user(),
+                expire_time: None,
+                upgrade_policy: self.policy,
+            }),
             Command::ListKeys { prefix, page, .. } if prefix.as_str() == "endless" => {
                 Ok(Reply::Keys {
                     keys: vec![Key::new("k".repeat(1_000))?; 1_000],
@@ -162,8 +164,8 @@ impl Peer {
                     method: "GetOther",
                     key: "city".to_owned(),
                     count: 2,
-                    first_time: 1_999,
-                    last_time: 60_000,
+                    first_time: UnixMillis::new(1_999),
+                    last_time: UnixMillis::new(60_000),
                 }],
                 next_page_token: String::new(),
             }),

@@ -1,11 +1,11 @@
 //! One operation after another, at the edges.
 
-use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
+use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result, UnixMillis};
 use kvrpc::store::{Limits, Usage};
 
 use super::{
     Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get,
-    get_text, key, list, put, reason, removal, revision, text, write, write_if, write_until,
+    get_text, key, list, ms, put, reason, removal, revision, text, write, write_if, write_until,
 };
 
 fn a_condition_holds_or_says_why_not<E: Engine>() {
@@ -66,9 +66,12 @@ fn a_key_goes_at_its_time<E: Engine>() {
     let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
     assert_eq!(put(&store, write_until("k", "v", START + 10)).unwrap(), 1);
-    clock.advance(9);
-    assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), Some(START + 10));
-    clock.advance(1);
+    clock.advance(ms(9));
+    assert_eq!(
+        get(&store, "k").and_then(|entry| entry.expire_time),
+        Some(UnixMillis::new(START + 10))
+    );
+    clock.advance(ms(1));
     assert_eq!(get(&store, "k"), None, "at the time itself it is gone");
     assert_eq!(revision(&store), 2, "an expiry is a change");
     assert_eq!(list(&store, "", 10, 1_000).concat(), [], "in listings too");
@@ -76,9 +79,9 @@ fn a_key_goes_at_its_time<E: Engine>() {
     assert_eq!(put(&store, write_if("k", "v", 0)).unwrap(), 3, "as if it had never been there");
     assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), None);
 
-    put(&store, write_until("k", "v", clock.now() + 5)).unwrap();
+    put(&store, write_until("k", "v", clock.now().as_u64() + 5)).unwrap();
     put(&store, write("k", "w")).unwrap();
-    clock.advance(10);
+    clock.advance(ms(10));
     assert_eq!(
         get_text(&store, "k").as_deref(),
         Some("w"),
@@ -105,7 +108,7 @@ fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
     for number in 0..10_000 {
         put(&store, write_until(&format!("key {number}"), "v", START + 1 + number)).unwrap();
     }
-    clock.advance(10_000);
+    clock.advance(ms(10_000));
     // The last to be taken out: each operation takes out a few of the oldest, and what it asks for.
     assert_eq!(get(&store, "key 9999"), None);
     assert_eq!(reason(put(&store, write_if("key 9998", "v", 9_999))), Reason::RevisionMismatch);
@@ -142,7 +145,7 @@ fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
         if limits.max_keys_per_user == u64::MAX {
             assert!(put(&store, write("large", &large)).is_err(), "{name}");
         }
-        clock.advance(1);
+        clock.advance(ms(1));
         // As much as 2,700 of the expired keys count: many more than an operation takes out
         // otherwise.
         batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))])
@@ -267,12 +270,12 @@ fn a_failed_batch_leaves_expiries_as_they_were<E: Engine>() {
         Step::Put(write_if("k", "", 1)),
     ];
     assert_eq!(reason(batch(&store, steps)), Reason::RevisionMismatch);
-    clock.advance(4);
+    clock.advance(ms(4));
     assert_eq!(
         (get_text(&store, "k").as_deref(), get_text(&store, "stays").as_deref()),
         (Some("v"), Some("v"))
     );
-    clock.advance(1);
+    clock.advance(ms(1));
     assert_eq!((get_text(&store, "k"), get_text(&store, "stays").as_deref()), (None, Some("v")));
 }
 

@@ -15,7 +15,7 @@ use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, once, put,
+    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, ms, once, put,
     put_once, removal, revision, write, write_if, write_until,
 };
 
@@ -250,7 +250,7 @@ fn retries<E: Engine>(_seed: u64) -> Checked {
     let store = engine.open();
     let first = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     put(&store, write("k", "second")).unwrap();
-    clock.advance(299_999);
+    clock.advance(ms(299_999));
     let again = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     ensure(first == again, || format!("{first:?}, then {again:?}"))?;
     ensure(get_text(&store, "k").as_deref() == Some("second"), || {
@@ -335,12 +335,12 @@ fn expiries<E: Engine>(seed: u64) -> Checked {
         for round in 0..80 {
             let name = format!("key {}", rng.random_range(0..20));
             match thread {
-                0 => clock.advance(rng.random_range(0..3)),
+                0 => clock.advance(ms(rng.random_range(0..3))),
                 1 if round % 7 == 0 => {
                     engine.sweep();
                 }
                 2 => {
-                    let until = clock.now() + rng.random_range(0..6);
+                    let until = clock.now().as_u64() + rng.random_range(0..6);
                     put(&store, write_until(&name, &until.to_string(), until)).unwrap();
                 }
                 _ => {
@@ -355,12 +355,12 @@ fn expiries<E: Engine>(seed: u64) -> Checked {
         Ok(())
     });
     seen.into_iter().collect::<Checked>()?;
-    clock.advance(1_000);
+    clock.advance(ms(1_000));
     let usage = store.usage();
     ensure((usage.keys, usage.bytes) == (0, 0), || {
         format!("{usage:?} is left after everything expired")
     })?;
-    ensure(clock.now() > START, || "the clock stands still".to_owned())
+    ensure(clock.now().as_u64() > START, || "the clock stands still".to_owned())
 }
 
 /// Two users write to their own stores at the same time.

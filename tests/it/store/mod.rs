@@ -21,18 +21,20 @@ mod together;
 mod watching;
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
 use kvrpc::model::{
-    Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, Value,
+    Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, UnixMillis,
+    Value,
 };
 use kvrpc::store::{
     Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore,
     Once, Row, Store, Usage, Write, Written,
 };
 
-/// Where the manual clocks of the tests begin.
+/// Start of the tests' manual clocks, in Unix milliseconds.
 const START: u64 = 1_000_000;
 
 const NO_LIMITS: Limits =
@@ -78,7 +80,7 @@ impl Engine for MemoryEngine {
     const CASES: u32 = 400;
 
     fn make(limits: Limits) -> (Self, Clock) {
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(UnixMillis::new(START));
         (Self::new(clock.clone(), limits), clock)
     }
 
@@ -143,8 +145,13 @@ fn write(to: &str, value: &str) -> Write {
     }
 }
 
+/// A number of milliseconds.
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 fn write_until(to: &str, value: &str, expire_time: u64) -> Write {
-    Write { expire_time: Some(expire_time), ..write(to, value) }
+    Write { expire_time: Some(UnixMillis::new(expire_time)), ..write(to, value) }
 }
 
 fn write_if(to: &str, value: &str, revision: u64) -> Write {

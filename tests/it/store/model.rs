@@ -7,13 +7,14 @@ use std::mem::size_of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
+use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result, UnixMillis};
 use kvrpc::store::{
     Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written,
 };
 
 use super::{
-    Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write,
+    Engine, START, Step, Tested, for_each_engine, get, key, list, ms, once, put_once, revision,
+    write,
 };
 
 /// A condition, to be filled in with what the model knows.
@@ -161,7 +162,7 @@ impl ModelStore {
 
     fn expire(&mut self, now: u64) {
         let before = self.entries.len();
-        self.entries.retain(|_, entry| entry.expire_time.is_none_or(|time| time > now));
+        self.entries.retain(|_, entry| entry.expire_time.is_none_or(|time| time.as_u64() > now));
         self.revision += (before - self.entries.len()) as u64;
         self.answered.retain(|(_, _, time, _)| time + 300_000 > now);
     }
@@ -227,7 +228,7 @@ impl Model {
                     store.check(write.key.as_str(), write.if_revision, began_at)?;
                     store.revision += 1;
                     store.entries.remove(write.key.as_str());
-                    if write.expire_time.is_none_or(|time| time > self.now) {
+                    if write.expire_time.is_none_or(|time| time.as_u64() > self.now) {
                         let (value, expire_time) = (write.value.clone(), write.expire_time);
                         let entry = Entry { value, revision: store.revision, expire_time };
                         store.entries.insert(write.key.as_str().to_owned(), entry);
@@ -300,7 +301,7 @@ impl Model {
         let step = |change: &Change| match *change {
             Change::Get { key: at } => Step::Get { key: key(KEYS[at]) },
             Change::Put { key: at, size, ttl, condition } => Step::Put(Write {
-                expire_time: ttl.map(|ttl| self.now.saturating_add_signed(ttl)),
+                expire_time: ttl.map(|ttl| UnixMillis::new(self.now.saturating_add_signed(ttl))),
                 if_revision: if_revision(at, condition),
                 ..write(KEYS[at], &"v".repeat(size))
             }),
@@ -386,7 +387,7 @@ fn run<E: Engine>(actions: Vec<Action>) {
     for action in actions {
         match action {
             Action::Advance { millis } => {
-                clock.advance(millis);
+                clock.advance(ms(millis));
                 model.now += millis;
                 // Until it is swept or asked for something, a store need not know what expired;
                 // here each is asked at once.

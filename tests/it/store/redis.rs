@@ -5,6 +5,7 @@ use std::future::Future;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
+use kvrpc::model::UnixMillis;
 use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
 use kvrpc::store::{Clock, Limits, RedisEngine, RedisStore, Usage};
 
@@ -28,7 +29,7 @@ struct Opened {
 
 impl Opened {
     fn new(url: &str, limits: Limits) -> (Self, Clock) {
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(UnixMillis::new(START));
         let mut options = RedisOptions::new(RedisUrl::parse(url).unwrap());
         options.promise = Promise::Local;
         options.patience.connect = PATIENCE;

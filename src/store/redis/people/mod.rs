@@ -17,7 +17,7 @@ use super::library::call;
 use super::link::Effect;
 use super::reply::{self, Parts};
 use super::topology::{slot_of, text};
-use crate::model::{Error, Millis, Result};
+use crate::model::{Error, Result, UnixMillis};
 
 /// A name's holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct SessionRecord {
     /// Whose it is.
     pub user: u64,
     /// When it ends, if nobody prolongs it.
-    pub until: Millis,
+    pub until: UnixMillis,
     /// The account whose password was given in it, if it is an account's session.
     pub grant: Option<String>,
 }
@@ -66,26 +66,28 @@ pub struct AccessRecord {
     /// How often.
     pub count: u64,
     /// The first time.
-    pub first: Millis,
+    pub first: UnixMillis,
     /// The last time.
-    pub last: Millis,
+    pub last: UnixMillis,
 }
 
 /// Above this bit, a user's id is the time at which it was made.
 const ID_TIME_BIT: u32 = 21;
 
 /// When the user of this id was made.
-pub(super) fn made_at(id: u64) -> Millis {
-    id >> ID_TIME_BIT
+pub(super) fn made_at(id: u64) -> UnixMillis {
+    UnixMillis::new(id >> ID_TIME_BIT)
 }
 
-/// A life without end.
-pub const FOR_EVER: Millis = 0;
+/// A deadline as the functions take it, in Unix milliseconds; 0: never.
+fn deadline(time: Option<UnixMillis>) -> u64 {
+    time.map_or(0, UnixMillis::as_u64)
+}
 
 impl RedisEngine {
     /// An id for a new user: rising with time, and no other server's.
     pub fn new_id(&self) -> u64 {
-        let id = (self.0.clock.now() << ID_TIME_BIT) | (rand::random::<u64>() >> 43);
+        let id = (self.0.clock.now().as_u64() << ID_TIME_BIT) | (rand::random::<u64>() >> 43);
         // Of two in one millisecond the later one is higher too.
         let last = self.0.last_id.fetch_max(id, Ordering::Relaxed);
         if last < id { id } else { self.0.last_id.fetch_add(1, Ordering::Relaxed) + 1 }
@@ -99,11 +101,11 @@ impl RedisEngine {
         &self,
         folded: &str,
         holder: &NameRecord,
-        life: Millis,
+        life: Option<UnixMillis>,
     ) -> Result<std::result::Result<(), u64>> {
         let (slot, key) = self.name_key(folded);
         let mut take = call("take", &[&key]);
-        take.arg(holder.id).arg(&holder.name).arg(u8::from(holder.account)).arg(life);
+        take.arg(holder.id).arg(&holder.name).arg(u8::from(holder.account)).arg(deadline(life));
         match reply::outcome(self.0.link.run(slot, &take, Effect::WritesOnce).await?)? {
             Ok(_) => Ok(Ok(())),
             Err(refused) => {
@@ -118,11 +120,11 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn hold_name(&self, folded: &str, id: u64, life: Millis) -> Result<()> {
+    pub async fn hold_name(&self, folded: &str, id: u64, life: UnixMillis) -> Result<()> {
         let (slot, key) = self.name_key(folded);
         self.0
             .link
-            .run(slot, call("hold", &[&key]).arg(id).arg(life), Effect::WritesLocally)
+            .run(slot, call("hold", &[&key]).arg(id).arg(life.as_u64()), Effect::WritesLocally)
             .await
             .map(|_| ())
     }
@@ -152,14 +154,14 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached, or does not say.
-    pub async fn enter(&self, id: u64, user: &UserRecord, life: Millis) -> Result<()> {
+    pub async fn enter(&self, id: u64, user: &UserRecord, life: Option<UnixMillis>) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let epoch: u64 = rand::random();
         let mut enter =
             call("enter", &[&keys.entries, &keys.order, &keys.expiries, &keys.changes, &keys.user]);
         enter
             .arg(epoch.to_le_bytes().as_slice())
-            .arg(life)
+            .arg(deadline(life))
             .arg(&user.name)
             .arg(u8::from(user.account));
         enter.arg(user.standing);
@@ -186,10 +188,10 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn prolong(&self, id: u64, life: Millis) -> Result<()> {
+    pub async fn prolong(&self, id: u64, life: UnixMillis) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let mut prolong = call("prolong", &keys.all());
-        prolong.arg(life);
+        prolong.arg(life.as_u64());
         self.0.link.run(keys.slot, &prolong, Effect::WritesLocally).await.map(|_| ())
     }
 

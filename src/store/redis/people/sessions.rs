@@ -3,7 +3,7 @@
 use redis::{Value, cmd};
 
 use super::{AccessRecord, SessionRecord, UserKeys};
-use crate::model::{Millis, Result};
+use crate::model::{Result, UnixMillis};
 use crate::store::redis::engine::RedisEngine;
 use crate::store::redis::library::call;
 use crate::store::redis::link::Effect;
@@ -18,11 +18,12 @@ impl RedisEngine {
     pub async fn open_session(&self, token: &str, session: &SessionRecord) -> Result<()> {
         let (slot, key) = self.session_key(token);
         let mut admit = call("admit", &[&key]);
-        admit.arg(session.until).arg("user").arg(session.user).arg("until").arg(session.until);
+        let until = session.until.as_u64();
+        admit.arg(until).arg("user").arg(session.user).arg("until").arg(until);
         self.done(slot, &admit, Effect::WritesOnce).await?;
         let keys = UserKeys::new(&self.0.namespace, session.user);
         let mut belong = call("belong", &[&keys.sessions, &keys.user]);
-        belong.arg(token).arg(session.until).arg(self.0.clock.now());
+        belong.arg(token).arg(until).arg(self.0.clock.now().as_u64());
         self.done(keys.slot, &belong, Effect::WritesOnce).await.map(|_| ())
     }
 
@@ -35,6 +36,7 @@ impl RedisEngine {
         let mut fields = self.fields(slot, &key).await?;
         let number = |name: &str| fields.get(name).and_then(|number| number.parse().ok());
         let (Some(user), Some(until)) = (number("user"), number("until")) else { return Ok(None) };
+        let until = UnixMillis::new(until);
         Ok(Some(SessionRecord { user, until, grant: fields.remove("grant") }))
     }
 
@@ -42,9 +44,10 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn prolong_session(&self, token: &str, until: Millis) -> Result<()> {
+    pub async fn prolong_session(&self, token: &str, until: UnixMillis) -> Result<()> {
         let (slot, key) = self.session_key(token);
         let mut note = call("note", &[&key]);
+        let until = until.as_u64();
         note.arg("until").arg(until).arg(until);
         self.0.link.run(slot, &note, Effect::WritesLocally).await.map(|_| ())
     }
@@ -117,8 +120,8 @@ impl RedisEngine {
                 what: row.bytes()?,
                 role: row.text()?,
                 count: row.number()?,
-                first: row.number()?,
-                last: row.number()?,
+                first: UnixMillis::new(row.number()?),
+                last: UnixMillis::new(row.number()?),
             });
         }
         Ok(accesses)

@@ -8,7 +8,7 @@ use redis::{Pipeline, ServerErrorKind, Value};
 use tokio::sync::Notify;
 
 use super::{Done, NewRoom, RoomKeys, RoomLimits, RoomUser, role_number, role_of};
-use crate::model::{Error, Millis, Position, Reason, Result, User};
+use crate::model::{Error, Position, Reason, Result, UnixMillis, User};
 use crate::store::redis::library::call;
 use crate::store::redis::link::Effect;
 use crate::store::redis::reply::{self, Parts};
@@ -39,7 +39,7 @@ pub struct Happened {
     /// Who.
     pub who: RoomUser,
     /// When.
-    pub time: Millis,
+    pub time: UnixMillis,
     /// What was said.
     pub text: String,
 }
@@ -248,7 +248,13 @@ fn happened(event: Value) -> Result<Happened> {
         id: u64::from_be_bytes(*user),
         view: User { name: utf8(name)?, role: role_of(role) },
     };
-    Ok(Happened { sequence, what, who, time: u64::from_le_bytes(*time), text: utf8(text)? })
+    Ok(Happened {
+        sequence,
+        what,
+        who,
+        time: UnixMillis::new(u64::from_le_bytes(*time)),
+        text: utf8(text)?,
+    })
 }
 
 #[cfg(test)]
@@ -272,7 +278,7 @@ mod tests {
         let read = event(&whole).unwrap();
         assert_eq!(
             (read.sequence, read.what, read.who.id, read.time),
-            (7, Happening::Message, 5, 9)
+            (7, Happening::Message, 5, UnixMillis::new(9))
         );
         assert_eq!((read.who.view.name.as_str(), read.text.as_str()), ("ann", "hello"));
         for length in 0..23 {

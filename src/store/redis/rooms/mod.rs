@@ -22,7 +22,7 @@ use super::link::Effect;
 use super::people::hex;
 use super::reply::{self, Parts};
 use super::topology::slot_of;
-use crate::model::{Error, Result, Role, User};
+use crate::model::{Error, Result, Role, User, whole_millis};
 
 /// Where a room is.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl RoomLimits {
 
 fn millis(length: Duration) -> u64 {
     // The functions count in doubles.
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+    whole_millis(length).clamp(1, 1 << 50)
 }
 
 /// A user, as the room is told of it.

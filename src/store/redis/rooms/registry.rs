@@ -1,10 +1,12 @@
 //! Which rooms there are, in which of them a user is, and which it made.
 
+use std::time::Duration;
+
 use redis::{Value, cmd};
 
 use super::members::ids;
 use super::{Done, RoomKeys, array, id};
-use crate::model::{Millis, Result, Room};
+use crate::model::{Result, Room, whole_millis};
 use crate::store::redis::RedisEngine;
 use crate::store::redis::library::call;
 use crate::store::redis::link::Effect;
@@ -52,12 +54,12 @@ impl RedisEngine {
         folded: &str,
         maker: Struck,
         most: u32,
-        is_new: Millis,
+        is_new: Duration,
     ) -> Result<Done<Claim>> {
         let (slot, keys) = self.rooms_keys();
         let mut claim = call("claim_room", &keys.each_ref().map(String::as_str));
         claim.arg(self.0.now()).arg(folded).arg(maker.maker.to_be_bytes().as_slice());
-        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most).arg(is_new);
+        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most).arg(whole_millis(is_new));
         let mut parts = match self.call_room(slot, &claim, Effect::WritesOnce).await? {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
@@ -74,10 +76,10 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn strike_room(&self, folded: &str, age: Millis) -> Result<Option<Struck>> {
+    pub async fn strike_room(&self, folded: &str, age: Duration) -> Result<Option<Struck>> {
         let (slot, keys) = self.rooms_keys();
         let mut strike = call("strike_room", &keys.each_ref().map(String::as_str));
-        strike.arg(self.0.now()).arg(folded).arg(age);
+        strike.arg(self.0.now()).arg(folded).arg(whole_millis(age));
         match self.call_room(slot, &strike, Effect::WritesLocally).await? {
             Ok(mut parts) => Ok(match (id(&mut parts), id(&mut parts)) {
                 (Ok(maker), Ok(mark)) => Some(Struck { maker, mark }),
