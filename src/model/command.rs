@@ -168,7 +168,7 @@ pub enum Reply {
     },
     /// Answers a step of Scan; without `cursor` it was the last.
     Entries {
-        entries: Vec<(Key, Option<Value>, u64, Option<UnixMillis>)>,
+        entries: Vec<ListedEntry>,
         cursor: Option<String>,
         position: Position,
     },
@@ -235,6 +235,19 @@ pub struct Entry {
     /// The store's revision at the key's last write.
     pub revision: u64,
     /// When the key goes; `None`: never.
+    pub expire_time: Option<UnixMillis>,
+}
+
+/// Row of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedEntry {
+    /// Key of the entry.
+    pub key: Key,
+    /// Value; `None` if only keys were asked for.
+    pub value: Option<Value>,
+    /// Store's revision at the key's last write.
+    pub revision: u64,
+    /// When the key expires; `None`: never.
     pub expire_time: Option<UnixMillis>,
 }
 

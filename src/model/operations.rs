@@ -57,8 +57,8 @@ pub enum OperationRef<'a> {
     Delete { key: &'a [u8], if_revision: Option<u64> },
 }
 
-/// A write of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Borrowed view of a put, with its expiry resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutRef<'a> {
     /// What to write to: the bytes of a [`Key`](super::Key).
     pub key: &'a [u8],

@@ -2,11 +2,11 @@
 
 use super::{time, v1};
 use crate::model::{
-    Access, Durability, Entry, Error, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_MESSAGE_BYTES,
-    MAX_NAME_CHARACTERS, MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Outcome,
-    Position, Reply, Result, Role, ServerInfo, UpgradePolicy, User, Value,
+    Access, Durability, Entry, Error, ListedEntry, MAX_BATCH_OPERATIONS, MAX_KEY_BYTES,
+    MAX_MESSAGE_BYTES, MAX_NAME_CHARACTERS, MAX_PAGE_SIZE, MAX_TEXT_BYTES, MAX_TTL,
+    MAX_VALUE_BYTES, MIN_TTL, Outcome, Position, Reply, Result, Role, ServerInfo, UpgradePolicy,
+    User, Value,
 };
-use crate::store::Row;
 
 /// A value as the `data` of a message: text goes out as text.
 macro_rules! data {
@@ -110,7 +110,8 @@ responses! {
     CalculateResponse <= Reply::Calculated { result, text } => Ok(Self { result, text }),
 }
 
-fn entry((key, value, revision, expire_time): Row) -> v1::Entry {
+fn entry(row: ListedEntry) -> v1::Entry {
+    let ListedEntry { key, value, revision, expire_time } = row;
     v1::Entry {
         key: key.into_string(),
         data: value.map(|value| data!(value, entry)),

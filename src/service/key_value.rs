@@ -9,10 +9,10 @@ use super::method::Method;
 use super::user::User;
 use super::{Service, Session};
 use crate::model::{
-    Delete, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put,
+    Delete, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations, Put, PutRef,
     Reason, Reply, RequestId, Result, Role, UserName,
 };
-use crate::store::{Backend, Batched, Deleted, Once, Store, Write, Written};
+use crate::store::{Backend, Batched, Deleted, Once, Store, Written};
 
 impl Service {
     pub(super) async fn get(&self, caller: &Caller, key: Key) -> Result<Reply> {
@@ -51,7 +51,7 @@ impl Service {
             .map(|id| once(session, id, Fingerprint::of(method.name(), owner.id).put(&put)));
         // Before the write: one that was done must not be answered without being on record.
         self.record_access(caller, &owner, method, put.key.as_str()).await?;
-        let Written { revision, durability } = owner.store.put(self.write(put)?, once).await?;
+        let Written { revision, durability } = owner.store.put(self.resolve(&put)?, once).await?;
         Ok(Reply::Put { revision, durability })
     }
 
@@ -84,17 +84,14 @@ impl Service {
         Ok(Reply::Batch { outcomes, revision, durability })
     }
 
+    /// Resolves the expiry of a put by the current time.
+    ///
+    /// # Errors
+    /// `INVALID_TTL`.
     #[inline]
-    pub(super) fn write(&self, put: Put) -> Result<Write> {
+    pub(super) fn resolve<'a>(&self, put: &'a Put) -> Result<PutRef<'a>> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
-        let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
-        Ok(Write {
-            key: put.key,
-            value: put.value,
-            expire_time,
-            refuse_passed,
-            if_revision: put.if_revision,
-        })
+        Ok(PutRef { expire_time, ..put.to_ref() })
     }
 
     /// Puts it on record for the owner, unless the owner is the caller.

@@ -81,7 +81,7 @@ impl Service {
             keys_only: true,
         };
         let (listed, next_page_token, position) = self.rows(&owner, wanted).await?;
-        let keys = listed.rows.into_iter().map(|(key, ..)| key).collect();
+        let keys = listed.rows.into_iter().map(|row| row.key).collect();
         Ok(Reply::Keys { keys, next_page_token, position })
     }
 

@@ -1,10 +1,10 @@
 //! The engine that a server was started with.
 
-use crate::model::{Delete, Durability, Entry, Error, Key, Operations, Position, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Operations, Position, PutRef, Result};
 
 use super::memory::{MemoryEngine, MemoryStore, Usage};
 use super::redis::{RedisEngine, RedisStore};
-use super::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
+use super::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Written};
 
 /// The engine that the server was started with.
 #[derive(Clone)]
@@ -110,10 +110,10 @@ impl Store for Backend {
         }
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         match self {
-            Self::Memory(store) => store.put(write, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.put(write, once.map(Once::for_redis).transpose()?).await,
+            Self::Memory(store) => store.put(put, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.put(put, once.map(Once::for_redis).transpose()?).await,
         }
     }
 

@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use super::{PREFIX, print};
 use crate::dialect::codec::MAX_REPLY_BYTES;
 use crate::dialect::words;
-use crate::model::{Access, Command, Page, Reply, User};
+use crate::model::{Access, Command, ListedEntry, Page, Reply, User};
 
 /// The rows so far.
 #[derive(Default)]
@@ -39,9 +39,7 @@ impl Listing {
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             Reply::Entries { entries, cursor, .. } => {
-                let line = |(key, value, ..): &(_, Option<_>, _, _)| {
-                    vec![print::in_line(key, value.as_ref())]
-                };
+                let line = |row: &ListedEntry| vec![print::in_line(&row.key, row.value.as_ref())];
                 self.extend(Kind::AsTheyCome, entries.iter().map(line));
                 cursor.clone()
             }

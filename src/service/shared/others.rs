@@ -51,8 +51,8 @@ impl Service {
         let (what, role) = Self::access(caller, method, put.key.as_str())?;
         let once =
             claim.map(|claim| (claim, Fingerprint::of(method.name(), owner.id).put(&put).finish()));
-        let write = match self.write(put) {
-            Ok(write) => write,
+        let resolved = match self.resolve(&put) {
+            Ok(resolved) => resolved,
             Err(error) => {
                 shared.record_access(&owner, &what, role).await?;
                 if let Some((claim, _)) = once {
@@ -62,7 +62,7 @@ impl Service {
             }
         };
         let visit = Visit { what: what.packed(), role: role.as_str() };
-        let Written { revision, durability } = store.put_visited(write, &visit, once).await?;
+        let Written { revision, durability } = store.put_visited(resolved, &visit, once).await?;
         Ok(Reply::Put { revision, durability })
     }
 }

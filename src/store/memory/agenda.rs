@@ -82,8 +82,8 @@ impl Agenda {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::{Limits, MemoryEngine};
-    use crate::model::{Key, UnixMillis, Value};
-    use crate::store::{Clock, Store, Write};
+    use crate::model::{PutRef, UnixMillis};
+    use crate::store::{Clock, Store};
     use futures_util::FutureExt;
 
     #[test]
@@ -96,15 +96,15 @@ mod tests {
         let engine = MemoryEngine::new(Clock::manual(UnixMillis::default()), limits);
         let (store, other) = (engine.open(), engine.open());
         let put = |to: &str, expire_time| {
-            let (key, value) = (Key::new(to).unwrap(), Value::text("").unwrap());
-            let write = Write {
-                key,
-                value,
+            let put = PutRef {
+                key: to.as_bytes(),
+                value: b"",
+                text: true,
+                expiry: None,
                 expire_time: Some(UnixMillis::new(expire_time)),
-                refuse_passed: false,
                 if_revision: None,
             };
-            store.put(write, None).now_or_never().unwrap().unwrap();
+            store.put(put, None).now_or_never().unwrap().unwrap();
         };
         for time in (1..100).rev() {
             put("one", time);

@@ -278,21 +278,21 @@ pub(super) fn cost(key_len: usize, value_len: usize) -> u64 {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::store::Write;
 
-    fn write(key: &str, value: &Value, expire_time: Option<u64>) -> Write {
-        Write {
-            key: Key::new(key).unwrap(),
-            value: value.clone(),
+    fn put<'a>(key: &'a str, value: &'a Value, expire_time: Option<u64>) -> PutRef<'a> {
+        PutRef {
+            key: key.as_bytes(),
+            value: value.as_bytes(),
+            text: value.is_text(),
+            expiry: None,
             expire_time: expire_time.map(UnixMillis::new),
-            refuse_passed: false,
             if_revision: None,
         }
     }
 
-    fn slot(write: &Write, revision: u64) -> Vec<u8> {
-        let (mut bytes, write) = (Vec::new(), write.to_ref());
-        NewEntry { write: &write, revision }.append_to(&mut bytes);
+    fn slot(put: &PutRef<'_>, revision: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        NewEntry { write: put, revision }.append_to(&mut bytes);
         bytes
     }
 
@@ -305,7 +305,7 @@ mod tests {
             ("schlüssel", Value::blob(vec![0, 255]).unwrap(), Some(u64::MAX)),
             (&long_key, Value::blob(vec![7; 1 << 20]).unwrap(), None),
         ] {
-            let slot = slot(&write(key, &value, expire_time), u64::MAX - 1);
+            let slot = slot(&put(key, &value, expire_time), u64::MAX - 1);
             let entry = Entry::of(&slot);
             assert_eq!(entry.to_key().unwrap().as_str(), key);
             assert_eq!(
@@ -325,7 +325,7 @@ mod tests {
         for len in (0..600).chain([5_000]) {
             for expire_time in [None, Some(9)] {
                 let value = Value::blob(vec![7; len]).unwrap();
-                let slot = slot(&write("key", &value, expire_time), 3);
+                let slot = slot(&put("key", &value, expire_time), 3);
                 assert!(
                     slot.len() > MAX_SHARED || slot.len().is_multiple_of(STEP),
                     "{} bytes",
@@ -362,9 +362,8 @@ mod tests {
             ("expiry new", (text("abcd"), None), (text("efgh"), Some(5)), true),
             ("expiry new, of another slot", (text(""), None), (text("ab"), Some(5)), false),
         ] {
-            let mut slot = slot(&write("key", &before.0, before.1), 1);
-            let second = write("key", &after.0, after.1);
-            let second = second.to_ref();
+            let mut slot = slot(&put("key", &before.0, before.1), 1);
+            let second = put("key", &after.0, after.1);
             let new = NewEntry { write: &second, revision: 2 };
             assert_eq!(Entry::of(&slot).has_room_for(&second), fits, "{name}");
             if fits {

@@ -1,8 +1,8 @@
 //! Listings.
 
-use crate::model::{Position, Result, UnixMillis};
+use crate::model::{ListedEntry, Position, Result, UnixMillis};
 use crate::store::seeded::{self, Bug};
-use crate::store::{ListQuery, Listed, Row};
+use crate::store::{ListQuery, Listed};
 
 use super::entry::Entry;
 use super::state::State;
@@ -68,7 +68,7 @@ impl State {
 }
 
 struct Page<'a> {
-    rows: Vec<Row>,
+    rows: Vec<ListedEntry>,
     bytes: usize,
     query: &'a ListQuery<'a>,
 }
@@ -84,13 +84,18 @@ impl Page<'_> {
             return Ok(false);
         }
         let value = (!self.query.keys_only).then(|| entry.to_value());
-        self.rows.push((entry.to_key()?, value, entry.revision(), entry.expire_time()));
+        self.rows.push(ListedEntry {
+            key: entry.to_key()?,
+            value,
+            revision: entry.revision(),
+            expire_time: entry.expire_time(),
+        });
         self.bytes = bytes;
         Ok(true)
     }
 
     fn end(self, position: Position, skipped: Option<Entry<'_>>) -> Listed {
-        let last = self.rows.last().map(|(key, ..)| key.clone());
+        let last = self.rows.last().map(|row| row.key.clone());
         let next = skipped.and_then(|entry| entry.to_key().ok()).or(last);
         Listed { rows: self.rows, next, position }
     }

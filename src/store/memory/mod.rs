@@ -10,9 +10,11 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::model::{Delete, Durability, Entry, Key, Operations, Position, Result, UnixMillis};
+use crate::model::{
+    Delete, Durability, Entry, Key, Operations, Position, PutRef, Result, UnixMillis,
+};
 use crate::store::seeded::{self, Bug};
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Written};
 
 mod agenda;
 mod batch;
@@ -141,20 +143,19 @@ impl Store for MemoryStore {
         Ok(self.read(key))
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         #[cfg(feature = "seeded-bugs")]
-        let (this, write) = (&seeded_bugs::target(self), seeded_bugs::check_unlocked(self, write)?);
+        let (this, put) = (&seeded_bugs::target(self), seeded_bugs::check_unlocked(self, put)?);
         #[cfg(not(feature = "seeded-bugs"))]
         let this = self;
 
-        let write = write.to_ref();
-        let hash = this.0.hash(write.key);
+        let hash = this.0.hash(put.key);
         this.change(
             1,
             once,
-            |state, now| state.touch(hash, write.key, now),
+            |state, now| state.touch(hash, put.key, now),
             |state, now| {
-                let revision = state.put(hash, &write, now, &this.0.shared)?;
+                let revision = state.put(hash, &put, now, &this.0.shared)?;
                 Ok(Written { revision, durability: Durability::Local })
             },
         )

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::model::Result;
-use crate::store::Write;
+use crate::model::{PutRef, Result};
 use crate::store::seeded::{self, Bug};
 
 use super::MemoryStore;
@@ -24,12 +23,12 @@ pub(super) fn target(store: &MemoryStore) -> MemoryStore {
 }
 
 /// Looks at the condition of a put before the put does, which then has none.
-pub(super) fn check_unlocked(store: &MemoryStore, mut write: Write) -> Result<Write> {
+pub(super) fn check_unlocked<'a>(store: &MemoryStore, mut put: PutRef<'a>) -> Result<PutRef<'a>> {
     if seeded::on(Bug::TwoCasWinners) {
-        let hash = store.0.hash(write.key.as_str().as_bytes());
-        store.0.lock().state.check_key(hash, &write.to_ref())?;
+        let hash = store.0.hash(put.key);
+        store.0.lock().state.check_key(hash, &put)?;
         std::thread::yield_now();
-        write.if_revision = None;
+        put.if_revision = None;
     }
-    Ok(write)
+    Ok(put)
 }

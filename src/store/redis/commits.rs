@@ -14,8 +14,7 @@ use super::lane::{Lane, Message};
 use super::library::call;
 use super::reply;
 use super::store::Inner;
-use crate::model::whole_millis;
-use crate::store::Write;
+use crate::model::{OperationRef, Operations, PutRef, whole_millis};
 
 /// How many writes go out together.
 const TOGETHER: usize = 128;
@@ -24,18 +23,15 @@ const TOGETHER_BYTES: usize = 4 << 20;
 /// How many writes may wait for their turn.
 const QUEUED: usize = 4_096;
 
-/// A put as most are: without an expiry or a request id.
-#[derive(Clone)]
-pub(super) struct PlainPut {
-    pub(super) store: Arc<Inner>,
-    pub(super) write: Arc<Write>,
-}
-
 /// A write that is to be sent.
 #[derive(Clone)]
 pub(super) enum Pending {
     Command(Cmd),
-    Put(PlainPut),
+    /// A put without an expiry or a request id: the only one of its operations.
+    Put {
+        store: Arc<Inner>,
+        put: Arc<Operations>,
+    },
 }
 
 type Done = oneshot::Sender<Result<(Value, i64), Failure>>;
@@ -74,16 +70,22 @@ impl Pending {
         };
         match self {
             Self::Command(command) => command.args_iter().map(length).sum(),
-            Self::Put(put) => put.write.key.as_str().len() + put.write.value.as_bytes().len(),
+            Self::Put { put, .. } => put.bytes(),
         }
     }
+}
+
+/// Content of a unit.
+enum Work {
+    Command(Cmd),
+    /// Puts of one store.
+    Puts(Arc<Inner>, Vec<Arc<Operations>>),
 }
 
 /// One command of those that go out together, and who waits for its answer.
 struct Unit {
     asking: bool,
-    command: Option<Cmd>,
-    puts: Vec<PlainPut>,
+    work: Work,
     done: Vec<Done>,
 }
 
@@ -106,7 +108,10 @@ async fn run(mut queued: mpsc::Receiver<Commit>, lane: Lane, replicas: u32, wait
             if unit.asking {
                 pipeline.cmd("ASKING");
             }
-            pipeline.add_command(unit.command.take().unwrap_or_else(|| of_puts(&unit.puts)));
+            pipeline.add_command(match &mut unit.work {
+                Work::Command(command) => std::mem::take(command),
+                Work::Puts(store, puts) => of_puts(store, puts),
+            });
         }
         let longer = if replicas > 0 {
             pipeline.add_command(cmd("WAIT").arg(replicas).arg(whole_millis(wait)).clone());
@@ -119,66 +124,54 @@ async fn run(mut queued: mpsc::Receiver<Commit>, lane: Lane, replicas: u32, wait
     }
 }
 
-/// Puts of one store are one command.
+/// Makes one command of the puts of each store.
 fn together(commits: Vec<Commit>) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::with_capacity(commits.len());
     let mut of_store = HashMap::new();
     for Commit { write, asking, done } in commits {
-        match write {
-            Pending::Command(command) => {
-                units.push(Unit {
-                    asking,
-                    command: Some(command),
-                    puts: Vec::new(),
-                    done: vec![done],
-                });
-            }
-            Pending::Put(put) if asking => {
-                units.push(Unit { asking, command: None, puts: vec![put], done: vec![done] })
-            }
-            Pending::Put(put) => {
-                let at = *of_store.entry(put.store.id).or_insert(units.len());
-                match units.get_mut(at) {
-                    Some(unit) => {
-                        unit.puts.push(put);
-                        unit.done.push(done);
-                    }
-                    None => units.push(Unit {
-                        asking,
-                        command: None,
-                        puts: vec![put],
-                        done: vec![done],
-                    }),
+        let work = match write {
+            Pending::Command(command) => Work::Command(command),
+            Pending::Put { store, put } if asking => Work::Puts(store, vec![put]),
+            Pending::Put { store, put } => {
+                let at = *of_store.entry(store.id).or_insert(units.len());
+                if let Some(Unit { work: Work::Puts(_, puts), done: all, .. }) = units.get_mut(at) {
+                    puts.push(put);
+                    all.push(done);
+                    continue;
                 }
+                Work::Puts(store, vec![put])
             }
-        }
+        };
+        units.push(Unit { asking, work, done: vec![done] });
     }
     units
 }
 
-fn of_puts(puts: &[PlainPut]) -> Cmd {
-    let Some(PlainPut { store, .. }) = puts.first() else { return Cmd::new() };
+fn of_puts(store: &Inner, puts: &[Arc<Operations>]) -> Cmd {
     let (keys, limits) = (store.plain_keys(), &store.shared.limits);
-    let add = |command: &mut Cmd, write: &Write| {
-        command
-            .arg(write.key.as_str())
-            .arg(write.value.as_bytes())
-            .arg(&[reply::flags(write.value.is_text())]);
+    let add = |command: &mut Cmd, put: &PutRef<'_>| {
+        command.arg(put.key).arg(put.value).arg(&[reply::flags(put.text)]);
     };
-    if let [PlainPut { write, .. }] = puts {
+    let mut all = puts.iter().flat_map(|put| put.iter()).filter_map(|operation| match operation {
+        OperationRef::Put(put) => Some(put),
+        OperationRef::Get { .. } | OperationRef::Delete { .. } => None,
+    });
+    if let [_] = puts
+        && let Some(put) = all.next()
+    {
         let mut command = call("put", &keys);
-        add(&mut command, write);
+        add(&mut command, &put);
         command.arg(limits.max_bytes_per_user).arg(limits.max_keys_per_user);
-        if let Some(revision) = write.if_revision {
+        if let Some(revision) = put.if_revision {
             command.arg(revision);
         }
         return command;
     }
     let mut command = call("puts", &keys);
     command.arg(limits.max_bytes_per_user).arg(limits.max_keys_per_user);
-    for PlainPut { write, .. } in puts {
-        add(&mut command, write);
-        match write.if_revision {
+    for put in all {
+        add(&mut command, &put);
+        match put.if_revision {
             Some(revision) => command.arg(revision),
             None => command.arg(""),
         };

@@ -7,8 +7,8 @@ use super::refusal;
 use super::reply::{self, Parts};
 use super::request::{Kind, RememberedId, claimed, one, record_bytes};
 use super::store::RedisStore;
-use crate::model::{OperationRef, Operations, Reason, RequestId, Result, UnixMillis};
-use crate::store::{Write, Written};
+use crate::model::{OperationRef, Operations, PutRef, Reason, RequestId, Result, UnixMillis};
+use crate::store::Written;
 
 /// What the owner is told of a write.
 #[derive(Clone, Debug)]
@@ -87,13 +87,13 @@ impl RedisStore {
     /// unless the owner has gone.
     pub async fn put_visited(
         &self,
-        write: Write,
+        put: PutRef<'_>,
         visit: &Visit,
         once: Option<(Claim, [u8; 16])>,
     ) -> Result<Written> {
         let durability = self.durability();
         let read = |mut parts: Parts| Ok(Written { revision: parts.number()?, durability });
-        let operations = one(OperationRef::Put(write.to_ref()));
+        let operations = one(OperationRef::Put(put));
         match once {
             None => self.write(Kind::Put, &operations, None, Some(visit), &read).await,
             Some(once) => {

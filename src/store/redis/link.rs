@@ -6,12 +6,13 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::{Cmd, ServerError, ServerErrorKind, Value};
 
-use super::commits::{Pending, PlainPut};
+use super::commits::Pending;
 use super::failure::{self, Failure};
 use super::library;
 use super::node::Node;
+use super::store::Inner;
 use super::topology::Topology;
-use crate::model::{Error, Result};
+use crate::model::{Error, Operations, Result};
 
 /// How often a command is sent on to another node before it is given up.
 const MAX_REDIRECTIONS: u32 = 5;
@@ -35,7 +36,8 @@ pub(super) enum Effect {
 #[derive(Clone, Copy)]
 enum Request<'a> {
     Command(&'a Cmd),
-    Put(&'a PlainPut),
+    /// A put without an expiry or a request id.
+    Put(&'a Arc<Inner>, &'a Arc<Operations>),
 }
 
 /// The way to the nodes.
@@ -69,8 +71,8 @@ impl Link {
     ///
     /// # Errors
     /// As `run`.
-    pub(super) async fn put(&self, put: &PlainPut) -> Result<Value> {
-        self.send_until_done(put.store.slot, Request::Put(put), Effect::Writes).await
+    pub(super) async fn put(&self, store: &Arc<Inner>, put: &Arc<Operations>) -> Result<Value> {
+        self.send_until_done(store.slot, Request::Put(store, put), Effect::Writes).await
     }
 
     async fn send_until_done(
@@ -153,7 +155,10 @@ impl Link {
         effect: Effect,
     ) -> std::result::Result<(Value, i64), Failure> {
         match (request, effect) {
-            (Request::Put(put), _) => node.commit(Pending::Put(put.clone()), asking).await,
+            (Request::Put(store, put), _) => {
+                let (store, put) = (Arc::clone(store), Arc::clone(put));
+                node.commit(Pending::Put { store, put }, asking).await
+            }
             (Request::Command(command), Effect::WritesOnce | Effect::Writes)
                 if self.replicas > 0 =>
             {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
-use super::commits::PlainPut;
 use super::engine::Shared;
 use super::foreign::Visit;
 use super::library::call;
@@ -16,12 +15,10 @@ use super::reply::{self, Parts};
 use super::request::{Kind, RememberedId, add_operation, one, range, record_bytes};
 use super::{refusal, topology};
 use crate::model::{
-    Delete, Durability, Entry, Error, Key, OperationRef, Operations, Outcome, Position, Result,
-    UnixMillis,
+    Delete, Durability, Entry, Error, Key, ListedEntry, OperationRef, Operations, Outcome,
+    Position, PutRef, Result, UnixMillis,
 };
-use crate::store::{
-    Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written,
-};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Usage, Watched, Written};
 
 /// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the
 /// engine decides.
@@ -172,15 +169,14 @@ impl RedisStore {
 
     /// A put as most are, with as little work for the engine as can be. `None`: something expires
     /// in the store or somebody watches it, and nothing was done.
-    async fn put_plainly(&self, write: &Arc<Write>) -> Result<Option<u64>> {
+    async fn put_plainly(&self, put: &Arc<Operations>) -> Result<Option<u64>> {
         let this = &self.0;
         let detours = this.detours.load(Ordering::Relaxed);
         if detours > 0 {
             this.detours.store(detours - 1, Ordering::Relaxed);
             return Ok(None);
         }
-        let put = PlainPut { store: Arc::clone(this), write: Arc::clone(write) };
-        match this.shared.link.put(&put).await? {
+        match this.shared.link.put(this, put).await? {
             // The store is not there yet.
             Value::Int(0) => Ok(None),
             Value::Int(revision) => Ok(Some(u64::try_from(revision).map_err(Error::internal)?)),
@@ -238,16 +234,16 @@ impl Store for RedisStore {
         }
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         let durability = self.durability();
-        let write = Arc::new(write);
+        let operations = Arc::new(one(OperationRef::Put(put)));
         if once.is_none()
-            && write.expire_time.is_none()
-            && let Some(revision) = self.put_plainly(&write).await?
+            && put.expire_time.is_none()
+            && let Some(revision) = self.put_plainly(&operations).await?
         {
             return Ok(Written { revision, durability });
         }
-        self.change(Kind::Put, &one(OperationRef::Put(write.to_ref())), once, |mut parts| {
+        self.change(Kind::Put, &operations, once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
         .await
@@ -305,16 +301,16 @@ impl Store for RedisStore {
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
         let next = Some(parts.text()?).filter(|next| !next.is_empty()).map(Key::new).transpose()?;
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Vec::new();
         while let Some(Value::BulkString(key)) = parts.next() {
             let key = Key::new(String::from_utf8(key).map_err(Error::internal)?)?;
             let entry = reply::decode(parts.bytes()?)?;
-            rows.push((
+            rows.push(ListedEntry {
                 key,
-                (!query.keys_only).then_some(entry.value),
-                entry.revision,
-                entry.expire_time,
-            ));
+                value: (!query.keys_only).then_some(entry.value),
+                revision: entry.revision,
+                expire_time: entry.expire_time,
+            });
         }
         Ok(Listed { rows, next, position })
     }

@@ -10,9 +10,9 @@ use kvrpc::dialect::codec::{
 };
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::{
-    Access, Command, DoorInfo, Durability, Entry, Error, Key, Position, Reason, Reply, Result,
-    Role, ServerInfo, SessionInfo, UnixMillis, UpgradePolicy, User, UserName, Value, calculate,
-    decode_bits, encode_bits,
+    Access, Command, DoorInfo, Durability, Entry, Error, Key, ListedEntry, Position, Reason, Reply,
+    Result, Role, ServerInfo, SessionInfo, UnixMillis, UpgradePolicy, User, UserName, Value,
+    calculate, decode_bits, encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
@@ -137,7 +137,12 @@ impl Peer {
             }
             Command::Scan { keys_only, cursor, .. } => {
                 let row = |(key, value): (&String, &Value)| {
-                    Ok((Key::new(key.as_str())?, (!keys_only).then(|| value.clone()), 1, None))
+                    Ok(ListedEntry {
+                        key: Key::new(key.as_str())?,
+                        value: (!keys_only).then(|| value.clone()),
+                        revision: 1,
+                        expire_time: None,
+                    })
                 };
                 let entries: Vec<_> = self.store(&me).iter().map(row).collect::<Result<_>>()?;
                 let (entries, cursor) = after(&cursor.unwrap_or_default(), &entries);

@@ -333,16 +333,18 @@ fn a_listing_keeps_to_its_rows_and_bytes<E: Engine>() {
     ] {
         let pages = list(&store, prefix, max_rows, max_bytes);
         for page in &pages {
-            let bytes: usize = page.iter().map(|(key, ..)| key.as_str().len() + 3).sum();
+            let bytes: usize = page.iter().map(|row| row.key.as_str().len() + 3).sum();
             assert!(
                 page.len() <= max_rows.max(1) && (bytes <= max_bytes || page.len() == 1),
                 "{prefix} {max_rows}"
             );
         }
         let listed: Vec<_> = pages.concat();
-        assert!(listed.iter().all(
-            |(key, value, ..)| key.as_str().starts_with(prefix) && *value == Some(text("123"))
-        ));
+        assert!(
+            listed
+                .iter()
+                .all(|row| row.key.as_str().starts_with(prefix) && row.value == Some(text("123")))
+        );
         assert_eq!(listed.len(), rows, "{prefix} {max_rows} {max_bytes}");
         let everything = list(&store, prefix, 1_000_000, usize::MAX).concat();
         assert_eq!(listed, everything, "the order does not depend on the pages");

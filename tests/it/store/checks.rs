@@ -10,13 +10,13 @@ use std::thread;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use kvrpc::model::{Outcome, Prefix, Reason};
+use kvrpc::model::{ListedEntry, Outcome, Prefix, Reason};
 use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, ms, once, put,
-    put_once, removal, revision, write, write_if, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, Write, batch, delete, get, get_text, key, list, ms,
+    once, put, put_once, removal, revision, write, write_if, write_until,
 };
 
 type Checked = Result<(), Violation>;
@@ -66,7 +66,7 @@ fn rng(seed: u64, thread: usize) -> StdRng {
 /// What the entries of a store count in quotas, by its own listing.
 fn listed_bytes(store: &impl Tested) -> (u64, u64) {
     let rows: Vec<_> = list(store, "", 1_000, usize::MAX).into_iter().flatten().collect();
-    let bytes = rows.iter().map(|(key, value, ..)| {
+    let bytes = rows.iter().map(|ListedEntry { key, value, .. }| {
         (key.as_str().len() + value.as_ref().map_or(0, |value| value.as_bytes().len())) as u64
             + u64::from(ENTRY_OVERHEAD_BYTES)
     });
@@ -147,7 +147,7 @@ fn registers<E: Engine>(seed: u64) -> Checked {
     quotas_are_exact(&engine, &[&store])
 }
 
-fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> kvrpc::store::Write {
+fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> Write {
     let mut write = write(name, &value.to_string());
     write.if_revision = if_revision;
     write
@@ -310,7 +310,7 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
         ensure(listed.rows.len() <= max_rows, || {
             format!("{} rows in a page of {max_rows}", listed.rows.len())
         })?;
-        for (key, ..) in listed.rows {
+        for ListedEntry { key, .. } in listed.rows {
             ensure(seen.insert(key.clone().into_string()), || {
                 format!("{} is listed twice", key.as_str())
             })?;

@@ -2,11 +2,11 @@
 //! store is dropped.
 
 use kvrpc::model::UnixMillis;
-use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage, Write};
+use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage};
 
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, key, list, ms, once, put, put_once,
-    removal, revision, write, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, Write, batch, delete, get, key, list, ms, once, put,
+    put_once, removal, revision, write, write_until,
 };
 
 const NOTHING: Usage = Usage { keys: 0, bytes: 0, request_id_bytes: 0 };
@@ -53,7 +53,8 @@ fn the_backend_is_the_engine_it_holds() {
         let id = once(&store, "id", 0).unwrap().id;
         Some(Once { caller: &backend, id, fingerprint: [0; 16] })
     };
-    let put_it = |write: Write| MemoryStore::now(other.put(write, request())).unwrap().revision;
+    let put_it =
+        |write: Write| MemoryStore::now(other.put(write.to_ref(), request())).unwrap().revision;
     assert_eq!((put_it(write("k", "v")), put_it(write("k", "v"))), (1, 1));
     assert!(store.usage().request_id_bytes > 0, "the id is the caller's");
     assert_eq!(

@@ -26,12 +26,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use kvrpc::model::{
-    Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, UnixMillis,
-    Value,
+    Delete, Entry, Key, ListedEntry, OperationRef, Operations, Prefix, PutRef, Reason, RequestId,
+    Result, UnixMillis, Value,
 };
 use kvrpc::store::{
     Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore,
-    Once, Row, Store, Usage, Write, Written,
+    Once, Store, Usage, Written,
 };
 
 /// Start of the tests' manual clocks, in Unix milliseconds.
@@ -135,14 +135,30 @@ fn text(text: &str) -> Value {
     Value::text(text).unwrap()
 }
 
-fn write(to: &str, value: &str) -> Write {
-    Write {
-        key: key(to),
-        value: text(value),
-        expire_time: None,
-        refuse_passed: false,
-        if_revision: None,
+/// A put with a resolved expiry, which keeps its key and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Write {
+    key: Key,
+    value: Value,
+    expire_time: Option<UnixMillis>,
+    if_revision: Option<u64>,
+}
+
+impl Write {
+    fn to_ref(&self) -> PutRef<'_> {
+        PutRef {
+            key: self.key.as_str().as_bytes(),
+            value: self.value.as_bytes(),
+            text: self.value.is_text(),
+            expiry: None,
+            expire_time: self.expire_time,
+            if_revision: self.if_revision,
+        }
     }
+}
+
+fn write(to: &str, value: &str) -> Write {
+    Write { key: key(to), value: text(value), expire_time: None, if_revision: None }
 }
 
 /// A number of milliseconds.
@@ -171,7 +187,7 @@ fn get_text<S: Tested>(store: &S, of: &str) -> Option<String> {
 }
 
 fn put<S: Tested>(store: &S, write: Write) -> Result<u64> {
-    S::now(store.put(write, None)).map(|written| written.revision)
+    S::now(store.put(write.to_ref(), None)).map(|written| written.revision)
 }
 
 fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
@@ -210,7 +226,7 @@ fn once<'a, S>(caller: &'a S, id: &str, payload: u8) -> Option<Once<'a, S>> {
 }
 
 fn put_once<S: Tested>(store: &S, write: Write, once: Option<Once<'_, S>>) -> Result<Written> {
-    S::now(store.put(write, once))
+    S::now(store.put(write.to_ref(), once))
 }
 
 fn delete_once<S: Tested>(store: &S, delete: Delete, once: Option<Once<'_, S>>) -> Result<Deleted> {
@@ -232,7 +248,12 @@ fn entry_bytes(key: &str, value: &str) -> u64 {
 }
 
 /// All rows with the prefix, in pages of at most so many rows and bytes.
-fn list<S: Tested>(store: &S, prefix: &str, max_rows: usize, max_bytes: usize) -> Vec<Vec<Row>> {
+fn list<S: Tested>(
+    store: &S,
+    prefix: &str,
+    max_rows: usize,
+    max_bytes: usize,
+) -> Vec<Vec<ListedEntry>> {
     let prefix = Prefix::new(prefix).unwrap();
     let mut pages = Vec::new();
     let mut after = None;

@@ -7,14 +7,14 @@ use std::mem::size_of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result, UnixMillis};
-use kvrpc::store::{
-    Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written,
+use kvrpc::model::{
+    Delete, Durability, Entry, ListedEntry, Outcome, Reason, RequestId, Result, UnixMillis,
 };
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Usage, Written};
 
 use super::{
-    Engine, START, Step, Tested, for_each_engine, get, key, list, ms, once, put_once, revision,
-    write,
+    Engine, START, Step, Tested, Write, for_each_engine, get, key, list, ms, once, put_once,
+    revision, write,
 };
 
 /// A condition, to be filled in with what the model knows.
@@ -340,7 +340,7 @@ fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answ
     match (request.batch, request.steps.as_slice()) {
         (false, [Step::Get { key }]) => answer(S::now(store.get(key)), Answer::Entry),
         (false, [Step::Put(write)]) => {
-            answer(S::now(store.put(write.clone(), once)), Answer::Written)
+            answer(S::now(store.put(write.to_ref(), once)), Answer::Written)
         }
         (false, [Step::Delete(delete)]) => {
             answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted)
@@ -367,11 +367,16 @@ fn check_listing(
     max_rows: usize,
     max_bytes: usize,
 ) {
-    let mut rows: Vec<Row> = list(store, prefix, max_rows, max_bytes).concat();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut rows: Vec<ListedEntry> = list(store, prefix, max_rows, max_bytes).concat();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
     let wanted = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
-    let wanted: Vec<Row> = wanted
-        .map(|(of, entry)| (key(of), Some(entry.value.clone()), entry.revision, entry.expire_time))
+    let wanted: Vec<ListedEntry> = wanted
+        .map(|(of, entry)| ListedEntry {
+            key: key(of),
+            value: Some(entry.value.clone()),
+            revision: entry.revision,
+            expire_time: entry.expire_time,
+        })
         .collect();
     assert_eq!(rows, wanted);
 }

@@ -125,13 +125,13 @@ fn a_promise_that_cannot_be_kept_is_refused_and_one_that_can_is_told() {
     said(Promise::Replicated(1), "--durability replicated:1 needs 1 replicas of each node");
     alone.cli(&["CONFIG", "SET", "appendonly", "yes", "appendfsync", "always"]);
     let engine = start(&alone.url(), |options| options.promise = Promise::Fsynced).unwrap();
-    let written = on_runtime(engine.open(1).put(write("k", "v"), None)).unwrap();
+    let written = on_runtime(engine.open(1).put(write("k", "v").to_ref(), None)).unwrap();
     assert_eq!(written.durability, Durability::Fsynced);
 
     let cluster = RedisCluster::start(1);
     let engine = start(&cluster.url(), |_| {}).unwrap();
     for id in 1..10 {
-        let written = on_runtime(engine.open(id).put(write("k", "v"), None)).unwrap();
+        let written = on_runtime(engine.open(id).put(write("k", "v").to_ref(), None)).unwrap();
         assert_eq!((written.durability, written.revision), (Durability::Replicated, 1));
     }
 }

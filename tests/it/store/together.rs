@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use kvrpc::model::Reason;
-use kvrpc::store::{Limits, Write};
+use kvrpc::store::Limits;
 
 use super::{
-    Engine, NO_LIMITS, Tested, entry_bytes, for_each_engine, get, get_text, list, put, revision,
-    write, write_if,
+    Engine, NO_LIMITS, Tested, Write, entry_bytes, for_each_engine, get, get_text, list, put,
+    revision, write, write_if,
 };
 
 /// Puts all at once; the revision or the reason of each.
 fn all_at_once<S: Tested>(store: &S, writes: &[Write]) -> Vec<Result<u64, Reason>> {
-    let done = S::now(join_all(writes.iter().map(|write| store.put(write.clone(), None))));
+    let done = S::now(join_all(writes.iter().map(|write| store.put(write.to_ref(), None))));
     done.into_iter()
         .map(|done| done.map(|done| done.revision).map_err(|error| error.reason()))
         .collect()
@@ -68,7 +68,7 @@ fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
     let listed = list(&store, "", 1_000, 1 << 20)
         .into_iter()
         .flatten()
-        .map(|(key, ..)| key.as_str().to_owned());
+        .map(|row| row.key.as_str().to_owned());
     assert_eq!(listed.collect::<BTreeSet<_>>(), entries.into_keys().collect());
     engine.close([store]);
 }

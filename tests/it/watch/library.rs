@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use kvrpc::model::{Delete, Key, Position, Prefix, UnixMillis, Value};
+use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{
     CHANGES_KEPT_FOR, Change, ChangeKind, Clock, Limits, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
-    MemoryStore, Store, Watched, Write,
+    MemoryStore, Store, Watched,
 };
 
 const LIMITS: Limits =
@@ -19,9 +19,8 @@ fn engine() -> (MemoryEngine, Clock) {
 }
 
 fn put(store: &MemoryStore, key: &str, value: Vec<u8>, expire_time: Option<UnixMillis>) {
-    let (key, value) = (Key::new(key).unwrap(), Value::blob(value).unwrap());
     store
-        .put(Write { key, value, expire_time, if_revision: None, refuse_passed: false }, None)
+        .put(PutRef { key: key.as_bytes(), value: &value, expire_time, ..PutRef::default() }, None)
         .now_or_never()
         .unwrap()
         .unwrap();

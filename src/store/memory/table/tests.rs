@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Key, Value};
-use crate::store::Write;
+use crate::model::PutRef;
 use crate::store::memory::entry::NewEntry;
 
 /// Gives every key the same order but for its last byte's lowest bit, as far as a directory can
@@ -34,15 +33,16 @@ impl Hasher for Colliding {
 }
 
 fn entry(key: &str, revision: u64) -> Moved<'static> {
-    let write = Write {
-        key: Key::new(key).unwrap(),
-        value: Value::text("v").unwrap(),
+    let put = PutRef {
+        key: key.as_bytes(),
+        value: b"v",
+        text: true,
+        expiry: None,
         expire_time: None,
-        refuse_passed: false,
         if_revision: None,
     };
     let mut slot = Vec::new();
-    NewEntry { write: &write.to_ref(), revision }.append_to(&mut slot);
+    NewEntry { write: &put, revision }.append_to(&mut slot);
     Moved::new(slot)
 }
 
