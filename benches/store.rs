@@ -9,13 +9,16 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
 use kvrpc::model::{Key, OperationRef, Operations, Prefix, Put, Value};
-use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Store};
+use kvrpc::store::{Clock, ListQuery, MemoryEngine, MemoryStore, Store, StoreLimits};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const NO_LIMITS: Limits =
-    Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
+const NO_LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: u64::MAX,
+    max_bytes_per_user: u64::MAX,
+    max_bytes_total: u64::MAX,
+};
 
 fn key(number: usize) -> Key {
     Key::new(format!("key:{number:012}")).unwrap()

@@ -80,8 +80,8 @@ impl Default for Limits {
 
 impl Limits {
     /// Those of the stores.
-    pub fn of_stores(&self) -> crate::store::Limits {
-        crate::store::Limits {
+    pub fn of_stores(&self) -> crate::store::StoreLimits {
+        crate::store::StoreLimits {
             max_keys_per_user: self.keys_per_user,
             max_bytes_per_user: self.bytes_per_user,
             max_bytes_total: self.store_bytes,

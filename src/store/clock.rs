@@ -1,4 +1,4 @@
-//! The one place that reads the time.
+//! The clock: the only place that reads the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,59 +6,57 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::{UnixMillis, whole_millis};
 
-/// The time for expiries, sessions and the access log. It never runs backwards: what has expired
-/// stays so.
+/// Clock for expiries, sessions and the access log. It never runs backwards: what has expired stays
+/// expired.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
-enum Source {
-    /// The wall clock read once, and the monotonic clock from then on: an administrator who sets
-    /// the clock does not bring expired keys back.
-    System {
-        start: Instant,
-        start_time: UnixMillis,
-    },
+enum ClockSource {
+    /// Wall clock, read once, and monotonic clock from then on: setting the machine's clock does not
+    /// bring expired keys back.
+    System { start: Instant, start_time: UnixMillis },
+    /// Unix milliseconds.
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// Makes the machine's clock.
     pub fn system() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start_time = UnixMillis::new(whole_millis(since_epoch));
-        Self(Source::System { start: Instant::now(), start_time })
+        Self(ClockSource::System { start: Instant::now(), start_time })
     }
 
-    /// A clock that stands still until [`advance`](Self::advance) moves it, for tests.
+    /// Makes a clock that stands still until [`advance`](Self::advance) moves it, for tests.
     pub fn manual(now: UnixMillis) -> Self {
-        Self(Source::Manual(Arc::new(AtomicU64::new(now.as_u64()))))
+        Self(ClockSource::Manual(Arc::new(AtomicU64::new(now.as_u64()))))
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the current time.
     pub fn now(&self) -> UnixMillis {
         self.at(Instant::now())
     }
 
-    /// What it showed at an instant that somebody has read already; a manual clock: what it shows
-    /// now.
+    /// Returns the time at an `instant` that was read before; of a manual clock, the current time.
     pub fn at(&self, instant: Instant) -> UnixMillis {
         match &self.0 {
-            Source::System { start, start_time } => {
+            ClockSource::System { start, start_time } => {
                 start_time.saturating_add(instant.saturating_duration_since(*start))
             }
-            Source::Manual(now) => UnixMillis::new(now.load(Ordering::Acquire)),
+            ClockSource::Manual(now) => UnixMillis::new(now.load(Ordering::Acquire)),
         }
     }
 
-    /// Whether only [`advance`](Self::advance) moves it.
+    /// Returns true if only [`advance`](Self::advance) moves it.
     pub(crate) fn is_manual(&self) -> bool {
-        matches!(self.0, Source::Manual(_))
+        matches!(self.0, ClockSource::Manual(_))
     }
 
-    /// Moves a manual clock, and all its clones, forward; a system clock stays as it is.
+    /// Moves a manual clock and all its clones forward, by whole milliseconds. A system clock is not
+    /// changed.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(now) = &self.0 {
+        if let ClockSource::Manual(now) = &self.0 {
             now.fetch_add(whole_millis(by), Ordering::AcqRel);
         }
     }

@@ -9,11 +9,10 @@ mod clock;
 pub mod feed;
 pub mod memory;
 pub mod redis;
-pub mod seeded;
 
 pub use backend::{Backend, Engine};
 pub use clock::Clock;
-pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
+pub use memory::{MemoryEngine, MemoryStore, StoreLimits, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
 use crate::model::{

@@ -1,21 +1,21 @@
-//! Which keys of a store expire when.
+//! The keys of a store that expire, by time.
 
 use std::collections::BTreeSet;
 
 use crate::model::UnixMillis;
 
-use super::entry::Entry;
+use super::map::Slot;
 
-/// When an entry expires, and what finds it: only keys with an expiry pay for it.
+/// Expiry of an entry, and what finds it. Only keys with an expiry pay for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     pub(super) time: UnixMillis,
-    /// Tells the entry from all others of the store, of the same hash too.
+    /// Identifies the entry, also among those of the same hash.
     pub(super) revision: u64,
     pub(super) hash: u64,
 }
 
-/// The entries with an expiry, the first one to go first.
+/// Entries with an expiry, the earliest first.
 pub(super) struct Expiries {
     due: BTreeSet<Due>,
     /// Expiry of the first entry; `None` without any. Every operation reads it.
@@ -27,7 +27,7 @@ impl Expiries {
         Self { due: BTreeSet::new(), next: None }
     }
 
-    /// Expiry of the entry that expires first; `None`: none does.
+    /// Returns the earliest expiry; `None`: nothing expires.
     pub(super) fn next(&self) -> Option<UnixMillis> {
         self.next
     }
@@ -38,6 +38,7 @@ impl Expiries {
         self.next.is_some_and(|next| next <= now)
     }
 
+    /// Returns the entry that has been expired for the longest time.
     pub(super) fn first_due(&self, now: UnixMillis) -> Option<Due> {
         if !self.is_any_due(now) {
             return None;
@@ -45,7 +46,7 @@ impl Expiries {
         self.due.first().copied().filter(|due| due.time <= now)
     }
 
-    /// Takes up the entry of this revision, if it expires.
+    /// Adds the entry of this revision, if it expires.
     pub(super) fn add(&mut self, hash: u64, time: Option<UnixMillis>, revision: u64) {
         if let Some(time) = time {
             self.due.insert(Due { time, revision, hash });
@@ -53,10 +54,10 @@ impl Expiries {
         }
     }
 
-    /// Forgets an entry.
-    pub(super) fn remove(&mut self, hash: u64, entry: Entry<'_>) {
-        if let Some(time) = entry.expire_time() {
-            self.due.remove(&Due { time, revision: entry.revision(), hash });
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, hash: u64, slot: Slot<'_>) {
+        if let Some(time) = slot.expire_time() {
+            self.due.remove(&Due { time, revision: slot.revision(), hash });
             if self.next == Some(time) {
                 self.next = self.due.first().map(|due| due.time);
             }

@@ -16,7 +16,7 @@ use super::store::RedisStore;
 use super::tail::{Changed, Tails};
 use super::topology::Topology;
 use crate::model::Durability;
-use crate::store::{Clock, Limits};
+use crate::store::{Clock, StoreLimits};
 
 /// Why an engine cannot be used: one sentence for who started the server. Nothing was written to
 /// it.
@@ -34,7 +34,7 @@ pub struct RedisEngine(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) clock: Clock,
-    pub(super) limits: Limits,
+    pub(super) limits: StoreLimits,
     pub(super) namespace: String,
     promise: Promise,
     cluster: bool,
@@ -54,7 +54,11 @@ impl RedisEngine {
     ///
     /// # Errors
     /// What is wrong, in one sentence.
-    pub fn start(options: RedisOptions, clock: Clock, limits: Limits) -> Result<Self, StartError> {
+    pub fn start(
+        options: RedisOptions,
+        clock: Clock,
+        limits: StoreLimits,
+    ) -> Result<Self, StartError> {
         let url = options.url.to_string();
         let wrong = |why: String| StartError { url: url.clone(), why };
         let (told, outcome) = mpsc::sync_channel(1);
@@ -126,7 +130,7 @@ impl Shared {
 async fn serve(
     options: RedisOptions,
     clock: Clock,
-    limits: Limits,
+    limits: StoreLimits,
     running: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
     told: &mpsc::SyncSender<Result<RedisEngine, String>>,

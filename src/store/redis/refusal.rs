@@ -4,10 +4,10 @@ use redis::Value;
 
 use super::reply::Parts;
 use crate::model::{Error, Expiry, MAX_MESSAGE_BYTES, Reason};
-use crate::store::Limits;
+use crate::store::StoreLimits;
 
 /// The error that a refusal stands for. `batch`: the operation's number belongs to it.
-pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
+pub(super) fn read(parts: Vec<Value>, limits: &StoreLimits, batch: bool) -> Error {
     let mut parts = Parts::new(parts);
     let (Ok(code), Ok(first), Ok(second)) =
         (parts.text(), parts.text_or_empty(), parts.text_or_empty())

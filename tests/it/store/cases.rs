@@ -1,7 +1,7 @@
 //! One operation after another, at the edges.
 
 use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result, UnixMillis};
-use kvrpc::store::{Limits, Usage};
+use kvrpc::store::{StoreLimits, Usage};
 
 use super::{
     Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get,
@@ -90,7 +90,7 @@ fn a_key_goes_at_its_time<E: Engine>() {
 }
 
 fn a_put_whose_time_has_passed_leaves_no_key<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 1, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 1, ..NO_LIMITS });
     let store = engine.open();
     assert_eq!(put(&store, write_until("k", "v", START)).unwrap(), 1, "it is a write");
     put(&store, write("k", "v")).unwrap();
@@ -103,7 +103,7 @@ fn a_put_whose_time_has_passed_leaves_no_key<E: Engine>() {
 }
 
 fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
-    let (engine, clock) = E::make(Limits { max_keys_per_user: 10_000, ..NO_LIMITS });
+    let (engine, clock) = E::make(StoreLimits { max_keys_per_user: 10_000, ..NO_LIMITS });
     let store = engine.open();
     for number in 0..10_000 {
         put(&store, write_until(&format!("key {number}"), "v", START + 1 + number)).unwrap();
@@ -128,9 +128,9 @@ fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
 
 fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
     for (name, limits) in [
-        ("keys", Limits { max_keys_per_user: 3_000, ..NO_LIMITS }),
-        ("bytes", Limits { max_bytes_per_user: 300_000, ..NO_LIMITS }),
-        ("bytes in all", Limits { max_bytes_total: 300_000, ..NO_LIMITS }),
+        ("keys", StoreLimits { max_keys_per_user: 3_000, ..NO_LIMITS }),
+        ("bytes", StoreLimits { max_bytes_per_user: 300_000, ..NO_LIMITS }),
+        ("bytes in all", StoreLimits { max_bytes_total: 300_000, ..NO_LIMITS }),
     ] {
         if limits.max_bytes_total < u64::MAX && !E::COUNTS_ALL {
             continue;
@@ -159,12 +159,12 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
     for (name, limits, want) in [
         (
             "keys",
-            Limits { max_keys_per_user: 2, ..NO_LIMITS },
+            StoreLimits { max_keys_per_user: 2, ..NO_LIMITS },
             (Reason::QuotaExceeded, "the store has 2 keys, and 2 are allowed"),
         ),
         (
             "bytes",
-            Limits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
+            StoreLimits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
             (
                 Reason::QuotaExceeded,
                 "the key needs 72 bytes, with which the store would have 216; 215 are allowed",
@@ -172,7 +172,7 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
         ),
         (
             "bytes in all",
-            Limits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
+            StoreLimits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
             (
                 Reason::ServerFull,
                 "all stores together would have more than the 215 bytes allowed; 72 more were needed",
@@ -210,7 +210,7 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
 }
 
 fn a_batch_is_all_or_nothing<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 4, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 4, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write_until("old", "old value", START + 5)).unwrap();
     put(&store, write("gone", "g")).unwrap();

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+#[cfg(feature = "seeded-bugs")]
+mod buggy;
 mod cases;
 mod checker;
 mod checks;
@@ -30,15 +32,18 @@ use kvrpc::model::{
     Result, UnixMillis, Value,
 };
 use kvrpc::store::{
-    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore,
-    Once, Store, Usage, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, ListQuery, MemoryEngine, MemoryStore, Once,
+    Store, StoreLimits, Usage, Written,
 };
 
 /// Start of the tests' manual clocks, in Unix milliseconds.
 const START: u64 = 1_000_000;
 
-const NO_LIMITS: Limits =
-    Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
+const NO_LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: u64::MAX,
+    max_bytes_per_user: u64::MAX,
+    max_bytes_total: u64::MAX,
+};
 
 /// An engine under test: whatever holds for one must hold for the other.
 trait Engine: Sized + Send + Sync {
@@ -52,7 +57,7 @@ trait Engine: Sized + Send + Sync {
     const CASES: u32;
 
     /// An engine with a clock that stands still.
-    fn make(limits: Limits) -> (Self, Clock);
+    fn make(limits: StoreLimits) -> (Self, Clock);
     fn open(&self) -> Self::Own;
     /// What is in all stores together.
     fn usage(&self) -> Usage;
@@ -79,7 +84,7 @@ impl Engine for MemoryEngine {
     const ROUNDS: u64 = 40;
     const CASES: u32 = 400;
 
-    fn make(limits: Limits) -> (Self, Clock) {
+    fn make(limits: StoreLimits) -> (Self, Clock) {
         let clock = Clock::manual(UnixMillis::new(START));
         (Self::new(clock.clone(), limits), clock)
     }

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use kvrpc::model::{
     Delete, Durability, Entry, ListedEntry, Outcome, Reason, RequestId, Result, UnixMillis,
 };
-use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Usage, Written};
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Once, StoreLimits, Usage, Written};
 
 use super::{
     Engine, START, Step, Tested, Write, for_each_engine, get, key, list, ms, once, put_once,
@@ -73,8 +73,8 @@ enum Action {
 }
 
 const KEYS: [&str; 6] = ["a", "ab", "abc", "b", "bä", "c"];
-const LIMITS: Limits =
-    Limits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
+const LIMITS: StoreLimits =
+    StoreLimits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
 
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
@@ -142,7 +142,7 @@ struct ModelStore {
 struct Model {
     stores: [ModelStore; 2],
     now: u64,
-    limits: Limits,
+    limits: StoreLimits,
     /// What a record of a request id takes, beside the id and what a batch's answer holds.
     record_bytes: u64,
 }
@@ -383,7 +383,7 @@ fn check_listing(
 
 fn run<E: Engine>(actions: Vec<Action>) {
     let limits =
-        if E::COUNTS_ALL { LIMITS } else { Limits { max_bytes_total: u64::MAX, ..LIMITS } };
+        if E::COUNTS_ALL { LIMITS } else { StoreLimits { max_bytes_total: u64::MAX, ..LIMITS } };
     let (engine, clock) = E::make(limits);
     let stores = [engine.open(), engine.open()];
     let mut model =

@@ -1,7 +1,7 @@
 //! Request ids: the first answer again, and how long.
 
 use kvrpc::model::Reason;
-use kvrpc::store::{Limits, Store, Usage};
+use kvrpc::store::{Store, StoreLimits, Usage};
 
 use super::{
     Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, ms,
@@ -95,7 +95,7 @@ fn an_answer_that_cannot_be_remembered_is_not_given<E: Engine>() {
         return;
     }
     let unit = entry_bytes("k", "v");
-    let (engine, _) = E::make(Limits { max_bytes_total: unit, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_bytes_total: unit, ..NO_LIMITS });
     let store = engine.open();
     assert_eq!(
         reason(put_once(&store, write("k", "v"), once(&store, "id", 0))),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use kvrpc::model::Reason;
-use kvrpc::store::Limits;
+use kvrpc::store::StoreLimits;
 
 use super::{
     Engine, NO_LIMITS, Tested, Write, entry_bytes, for_each_engine, get, get_text, list, put,
@@ -24,7 +24,7 @@ fn count(done: &[Result<u64, Reason>], reason: Reason) -> usize {
 }
 
 fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 10, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 10, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write("first", "0")).unwrap();
     let mut writes = Vec::new();
@@ -75,7 +75,7 @@ fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
 
 fn a_quota_holds_for_what_comes_together<E: Engine>() {
     let each = entry_bytes("key 0", "") + 1_000;
-    let (engine, _) = E::make(Limits { max_bytes_per_user: 5 * each, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_bytes_per_user: 5 * each, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write("key 0", "")).unwrap();
     let large = "v".repeat(1_000);

@@ -6,12 +6,15 @@ use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{
-    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, Limits, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
-    MemoryStore, Store, Watched,
+    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
+    MemoryStore, Store, StoreLimits, Watched,
 };
 
-const LIMITS: Limits =
-    Limits { max_keys_per_user: 1 << 30, max_bytes_per_user: 1 << 40, max_bytes_total: 1 << 40 };
+const LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: 1 << 30,
+    max_bytes_per_user: 1 << 40,
+    max_bytes_total: 1 << 40,
+};
 
 fn engine() -> (MemoryEngine, Clock) {
     let clock = Clock::manual(UnixMillis::new(1_000_000));

@@ -24,7 +24,7 @@ impl Town {
         let mut limits = Limits::default();
         change(&mut limits);
         let clock = Clock::manual(UnixMillis::new(START));
-        let store = crate::store::Limits {
+        let store = crate::store::StoreLimits {
             max_keys_per_user: 1,
             max_bytes_per_user: 1,
             max_bytes_total: 1,
