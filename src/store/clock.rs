@@ -13,8 +13,8 @@ pub struct Clock(ClockSource);
 
 #[derive(Clone, Debug)]
 enum ClockSource {
-    /// Wall clock, read once, and monotonic clock from then on: setting the machine's clock does not
-    /// bring expired keys back.
+    /// Wall clock, read once, and monotonic clock from then on: setting the machine's clock does
+    /// not bring expired keys back.
     System { start: Instant, start_time: UnixMillis },
     /// Unix milliseconds.
     Manual(Arc<AtomicU64>),
@@ -53,8 +53,8 @@ impl Clock {
         matches!(self.0, ClockSource::Manual(_))
     }
 
-    /// Moves a manual clock and all its clones forward, by whole milliseconds. A system clock is not
-    /// changed.
+    /// Moves a manual clock and all its clones forward, by whole milliseconds. A system clock is
+    /// not changed.
     pub fn advance(&self, by: Duration) {
         if let ClockSource::Manual(now) = &self.0 {
             now.fetch_add(whole_millis(by), Ordering::AcqRel);

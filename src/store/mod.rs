@@ -189,8 +189,8 @@ pub struct ListQuery<'a> {
 pub struct Listed {
     /// The rows; fewer than asked for where the search took long.
     pub rows: Vec<ListedEntry>,
-    /// Key after which the listing goes on; `None`: it is complete. Not always the last row's key: a
-    /// search may stop between two that match.
+    /// Key after which the listing goes on; `None`: it is complete. Not always the last row's key:
+    /// a search may stop between two that match.
     pub next: Option<Key>,
     /// Store's position when the rows were read.
     pub position: Position,

@@ -1,11 +1,11 @@
-//! The engine that keeps the stores, and what it promises.
+//! The engine that keeps the stores, and its durability level.
 
 use std::time::Duration;
 
 use super::StoreEngine;
 use super::parse::{Kind, Length, quoted};
 use super::sources::{Sources, Wrong};
-use crate::store::redis::{Patience, Promise, RedisOptions, RedisUrl};
+use crate::store::redis::{DurabilityLevel, Patience, RedisOptions, RedisUrl};
 
 const LEAST: Duration = Duration::from_millis(10);
 const MOST: Duration = Duration::from_secs(60);
@@ -13,7 +13,7 @@ const MOST: Duration = Duration::from_secs(60);
 /// Reads `store`, `durability`, and how long Redis is waited for.
 pub(super) fn read(s: &mut Sources) -> StoreEngine {
     let store = s.one("store", &Store, Named::Memory);
-    let promise = s.optional("durability", &Durability);
+    let durability = s.optional("durability", &Durability);
     let (length, default) = (Length(LEAST..=MOST), Patience::default());
     let patience = Patience {
         connect: s.one("redis.connect-timeout", &length, default.connect),
@@ -22,14 +22,14 @@ pub(super) fn read(s: &mut Sources) -> StoreEngine {
     };
     let namespace = s.one("redis.namespace", &Namespace, "kvrpc".to_owned());
     let Named::Redis(url) = store else {
-        if promise.is_some_and(|promise| promise != Promise::Local) {
+        if durability.is_some_and(|level| level != DurabilityLevel::Local) {
             let rule = "needs --store redis://… or redis-cluster://…; memory promises local alone";
             s.wrong(Wrong::new(s.place_of("durability"), rule));
         }
         return StoreEngine::Memory;
     };
     let mut options = RedisOptions::new(url);
-    options.promise = promise.unwrap_or(options.promise);
+    options.durability = durability.unwrap_or(options.durability);
     options.patience = patience;
     options.namespace = namespace;
     StoreEngine::Redis(options)
@@ -92,16 +92,16 @@ impl Kind<String> for Namespace {
 
 struct Durability;
 
-impl Kind<Promise> for Durability {
+impl Kind<DurabilityLevel> for Durability {
     fn rule(&self) -> String {
         "local, replicated:N or fsynced".to_owned()
     }
 
-    fn parse(&self, text: &str) -> Result<Promise, String> {
-        Promise::parse(text)
+    fn parse(&self, text: &str) -> Result<DurabilityLevel, String> {
+        DurabilityLevel::parse(text)
     }
 
-    fn show(&self, value: &Promise) -> String {
+    fn show(&self, value: &DurabilityLevel) -> String {
         quoted(&value.to_string())
     }
 }

@@ -357,7 +357,7 @@ impl Shared {
 
     /// Puts an access on record.
     pub(super) async fn record_access(&self, owner: &User, what: &What, role: Role) -> Result<()> {
-        self.engine.witness(owner.id, &what.packed(), role.as_str()).await
+        self.engine.record_access(owner.id, &what.packed(), role.as_str()).await
     }
 
     /// The latest accesses to a user's store before a place, with that of the last if there are
@@ -368,7 +368,7 @@ impl Shared {
         before: Option<u64>,
         size: usize,
     ) -> Result<(Vec<AccessView>, Option<u64>)> {
-        let mut rows = self.engine.witnessed(owner.id, before, size + 1).await?;
+        let mut rows = self.engine.accesses(owner.id, before, size + 1).await?;
         let more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().map(|row| row.order).filter(|_| more);

@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::service::authorize::Caller;
 use crate::service::fingerprint::Fingerprint;
 use crate::service::method::Method;
-use crate::store::redis::{RedisStore, Visit};
+use crate::store::redis::{RecordedAccess, RedisStore};
 use crate::store::{Backend, Written};
 
 impl Service {
@@ -29,7 +29,7 @@ impl Service {
         let named = Fingerprint::named(method.name(), name.folded()).put(&put).finish();
         let claim = async {
             match &request_id {
-                Some(id) => own.claim(id, &named).await.map(Some),
+                Some(id) => own.reserve(id, &named).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -61,8 +61,8 @@ impl Service {
                 return Err(error);
             }
         };
-        let visit = Visit { what: what.packed(), role: role.as_str() };
-        let Written { revision, durability } = store.put_visited(resolved, &visit, once).await?;
+        let access = RecordedAccess { what: what.packed(), role: role.as_str() };
+        let Written { revision, durability } = store.put_other(resolved, &access, once).await?;
         Ok(Reply::Put { revision, durability })
     }
 }

@@ -166,8 +166,8 @@ impl Group {
             self.wake_here();
             return;
         };
-        // Sequentially consistent with the feed's latest sequence, which a follower reads again after
-        // it has registered its waker.
+        // Sequentially consistent with the feed's latest sequence, which a follower reads again
+        // after it has registered its waker.
         let before =
             self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
                 IDLE => Some(POSTED),
@@ -209,8 +209,8 @@ impl Group {
         self.state.compare_exchange(IDLE, RESTING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Ends the rest, and wakes the followers if there are new events. Returns true if the group is to
-    /// rest again.
+    /// Ends the rest, and wakes the followers if there are new events. Returns true if the group is
+    /// to rest again.
     fn end_rest(&self) -> bool {
         match self.state.compare_exchange(RESTING, IDLE, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => false,

@@ -1,8 +1,8 @@
 //! Feeds: broadcast logs that many follow, each at its own pace.
 //!
 //! A feed keeps its last events in one ring buffer that all followers share. A follower is only a
-//! position in that ring: a slow one needs no queue and delays nobody, and gets a [`Next::Gap`] when
-//! the ring has dropped its next event. Publishing never waits.
+//! position in that ring: a slow one needs no queue and delays nobody, and gets a [`Next::Gap`]
+//! when the ring has dropped its next event. Publishing never waits.
 
 mod hub;
 mod ring;
@@ -68,7 +68,8 @@ pub struct Feed<T> {
 pub enum Next<T> {
     /// The next event.
     Event(Arc<Event<T>>),
-    /// The events from `from` up to `to`, exclusively, are no longer kept; those from `to` on follow.
+    /// The events from `from` up to `to`, exclusively, are no longer kept; those from `to` on
+    /// follow.
     Gap {
         /// Sequence of the first event that is missing.
         from: u64,

@@ -69,8 +69,8 @@ impl<T> Ring<T> {
         gone
     }
 
-    /// Returns the event at `sequence`, a gap up to the first that is kept, or `None` if it is yet to
-    /// come.
+    /// Returns the event at `sequence`, a gap up to the first that is kept, or `None` if it is yet
+    /// to come.
     pub(super) fn get(&self, sequence: u64) -> Option<Next<T>> {
         if sequence > self.last {
             return None;

@@ -1,4 +1,4 @@
-//! What all stores of the memory engine share: clock, limits, budget and expiry scheduler.
+//! The memory engine: clock, limits, budget and expiry scheduler, which all stores share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,8 @@ use super::MemoryStore;
 use super::expiry_scheduler::ExpiryScheduler;
 use super::map::SlotMap;
 
-/// Maximum number of keys that are freed when a store is dropped; a larger store is freed by sweeps.
+/// Maximum number of keys that are freed when a store is dropped; a larger store is freed by
+/// sweeps.
 const MAX_FREED_ON_DROP: usize = 2_048;
 
 /// Work of one [`MemoryEngine::sweep`], in entries: a few milliseconds at most.
@@ -131,7 +132,8 @@ impl MemoryShared {
             Err(_) => Err(Error::new(
                 Reason::ServerFull,
                 format!(
-                    "all stores together would have more than the {limit} bytes allowed; {bytes} more were needed"
+                    "all stores together would have more than the {limit} bytes allowed; {bytes} \
+                     more were needed"
                 ),
             )),
         }

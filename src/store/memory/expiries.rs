@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::UnixMillis;
 
-use super::map::Slot;
+use super::map::MapSlot;
 
 /// Expiry of an entry, and what finds it. Only keys with an expiry pay for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl Expiries {
     }
 
     /// Removes an entry.
-    pub(super) fn remove(&mut self, hash: u64, slot: Slot<'_>) {
+    pub(super) fn remove(&mut self, hash: u64, slot: MapSlot<'_>) {
         if let Some(time) = slot.expire_time() {
             self.due.remove(&Due { time, revision: slot.revision(), hash });
             if self.next == Some(time) {

@@ -3,7 +3,7 @@
 use crate::model::{ListedEntry, Position, Result, UnixMillis};
 use crate::store::{ListQuery, Listed};
 
-use super::map::Slot;
+use super::map::MapSlot;
 use super::state::StoreState;
 
 /// Number of entries after which a call ends, up to a partition more: about a millisecond under the
@@ -29,14 +29,14 @@ impl StoreState {
         let mut partitions =
             self.map.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
         while let Some(partition) = partitions.next() {
-            let wanted = |slot: &Slot<'_>| {
+            let wanted = |slot: &MapSlot<'_>| {
                 slot.key().starts_with(query.prefix.as_str().as_bytes()) && !slot.is_due(now)
             };
-            let order_of = |slot: Slot<'_>| self.map.order_of(slot.key());
-            let mut found: Vec<(u64, Slot<'_>)> =
+            let order_of = |slot: MapSlot<'_>| self.map.order_of(slot.key());
+            let mut found: Vec<(u64, MapSlot<'_>)> =
                 partition.slots().filter(wanted).map(|slot| (order_of(slot), slot)).collect();
             found.retain(|(order, slot)| after.is_none_or(|after| after < (*order, slot.key())));
-            let compare = |(a, one): &(u64, Slot<'_>), (b, other): &(u64, Slot<'_>)| {
+            let compare = |(a, one): &(u64, MapSlot<'_>), (b, other): &(u64, MapSlot<'_>)| {
                 a.cmp(b).then_with(|| one.key().cmp(other.key()))
             };
             // One row more than fits shows that there are more.
@@ -73,7 +73,7 @@ struct PageBuilder<'a> {
 
 impl PageBuilder<'_> {
     /// Adds a row; returns false if it does not fit.
-    fn add(&mut self, slot: Slot<'_>) -> Result<bool> {
+    fn add(&mut self, slot: MapSlot<'_>) -> Result<bool> {
         let value_len = if self.query.keys_only { 0 } else { slot.value().len() };
         let bytes = self.bytes.saturating_add(slot.key().len() + value_len);
         if !self.rows.is_empty()

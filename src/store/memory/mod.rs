@@ -4,13 +4,13 @@
 //! Revision, quota, batches and the order of changes belong to a store as a whole, and one short
 //! lock keeps them exact. Users have different stores and do not wait for each other.
 //!
-//! - [`map`]: the keys and what they hold, as bytes.
-//! - [`state`]: all that a store's lock guards, and the changes of one key.
-//! - [`batch`], [`undo_log`]: several changes, or none.
-//! - [`list`], [`changes`]: listings and watches.
-//! - [`expiries`], [`expiry_scheduler`]: expiry within a store, and of which store next.
-//! - [`request_ids`]: replies that are remembered for retries.
-//! - [`engine`]: what all stores share: clock, limits, budget.
+//! - `map`: the keys and what they hold, as bytes.
+//! - `state`: all that a store's lock guards, and the changes of one key.
+//! - `batch`, `undo_log`: several changes, or none.
+//! - `list`, `changes`: listings and watches.
+//! - `expiries`, `expiry_scheduler`: expiry within a store, and of which store next.
+//! - `request_ids`: replies that are remembered for retries.
+//! - `engine`: what all stores share: clock, limits, budget.
 //!
 //! Locks are taken in this order: the store written to, the request ids of the caller's store, the
 //! expiry scheduler.
@@ -98,7 +98,7 @@ impl MemoryStore {
         let key = key.as_str().as_bytes();
         let hash = self.0.hash(key);
         {
-            // Where nothing expires, a read changes nothing and needs no time.
+            // If nothing in the store expires, a read changes nothing and needs no time.
             let state = self.0.state.lock();
             if state.expiries.next().is_none() {
                 return state.read(hash, key);

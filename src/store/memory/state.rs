@@ -8,7 +8,7 @@ use crate::store::{Change, ENTRY_OVERHEAD_BYTES};
 use super::changes::Changes;
 use super::engine::MemoryShared;
 use super::expiries::Expiries;
-use super::map::{Location, Slot, SlotMap};
+use super::map::{Location, MapSlot, SlotMap};
 use super::undo_log::UndoLog;
 
 /// Maximum number of expired keys that an operation removes before its own work: enough that they
@@ -114,7 +114,7 @@ impl StoreState {
     }
 
     pub(super) fn read(&self, hash: u64, key: &[u8]) -> Option<Entry> {
-        self.map.find(hash, key).map(Slot::to_entry)
+        self.map.find(hash, key).map(MapSlot::to_entry)
     }
 
     /// Runs `write`. As long as it fails for want of room and something has expired, removes that
@@ -149,7 +149,7 @@ impl StoreState {
     ) -> Result<u64> {
         let location = self.map.locate(hash, put.key);
         let old = location.and_then(|location| self.map.get(location));
-        let old_revision = old.map(Slot::revision);
+        let old_revision = old.map(MapSlot::revision);
         self.check(put.if_revision, old_revision)?;
         if put.expire_time.is_some_and(|time| time <= now) {
             if put.refuses_passed() {
@@ -194,7 +194,7 @@ impl StoreState {
         key: &[u8],
         if_revision: Option<u64>,
     ) -> Result<bool> {
-        let old = self.map.find(hash, key).map(Slot::revision);
+        let old = self.map.find(hash, key).map(MapSlot::revision);
         self.check(if_revision, old)?;
         let Some(old) = old else { return Ok(false) };
         self.remove(hash, old);
@@ -270,7 +270,8 @@ impl StoreState {
             None => format!("if_revision is {wanted}, but there is no such key"),
             Some(revision) if in_batch(revision) => {
                 format!(
-                    "if_revision is {wanted}, but an earlier operation of the batch wrote the key, which none matches"
+                    "if_revision is {wanted}, but an earlier operation of the batch wrote the key, \
+                     which none matches"
                 )
             }
             Some(revision) if wanted == revision => return Ok(()),
@@ -303,7 +304,8 @@ impl StoreState {
         }
         if bytes > limits.max_bytes_per_user {
             let message = format!(
-                "the key needs {cost} bytes, with which the store would have {bytes}; {} are allowed",
+                "the key needs {cost} bytes, with which the store would have {bytes}; {} are \
+                 allowed",
                 limits.max_bytes_per_user
             );
             return Err(Error::new(Reason::QuotaExceeded, message));
@@ -367,7 +369,7 @@ impl StoreState {
 }
 
 /// Bytes that an entry counts in quotas.
-fn cost_of(slot: Slot<'_>) -> u64 {
+fn cost_of(slot: MapSlot<'_>) -> u64 {
     cost(slot.key().len(), slot.value().len())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::store::Change;
 
-use super::map::{MAX_SHARED, OwnedSlot, Slot};
+use super::map::{MAX_SHARED, MapSlot, OwnedSlot};
 use super::state::StoreState;
 
 /// Bytes that are reserved at most for the slots that a batch overwrites.
@@ -65,7 +65,7 @@ impl UndoLog {
 
     /// Saves a slot that a write of this revision is about to overwrite. Returns false for a long
     /// slot, which is not saved: it is to be replaced instead.
-    pub(super) fn overwritten(&mut self, hash: u64, revision: u64, slot: Slot<'_>) -> bool {
+    pub(super) fn overwritten(&mut self, hash: u64, revision: u64, slot: MapSlot<'_>) -> bool {
         let bytes = slot.bytes();
         let Some(len) = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MAX_SHARED)
         else {
@@ -126,7 +126,7 @@ impl StoreState {
                 UndoKind::Overwritten(len) => {
                     let start = log.overwritten.len().saturating_sub(len as usize);
                     let bytes = log.overwritten.split_off(start);
-                    self.restore_expiry(hash, Slot::of(&bytes));
+                    self.restore_expiry(hash, MapSlot::of(&bytes));
                     let location = self.map.locate_revision(hash, revision);
                     if let Some(mut slot) = location.and_then(|at| self.map.get_mut(at)) {
                         self.expiries.remove(hash, slot.as_ref());
@@ -144,7 +144,7 @@ impl StoreState {
         self.bytes = log.bytes;
     }
 
-    fn restore_expiry(&mut self, hash: u64, slot: Slot<'_>) {
+    fn restore_expiry(&mut self, hash: u64, slot: MapSlot<'_>) {
         self.expiries.add(hash, slot.expire_time(), slot.revision());
     }
 }

@@ -1,8 +1,8 @@
-//! Following the changes of a store, wherever they are made.
+//! Change followers: the changes of a store, whichever server makes them.
 //!
-//! Redis tells a connection when a key that it read has changed (client tracking). So the changes
-//! are read once, and again when the stream's key is told of; and each second in any case, since a
-//! node that went tells nothing.
+//! Redis sends a connection an invalidation when a key that it has read changes (client tracking).
+//! So the stream of changes is read once, and again after each invalidation of its key; and every
+//! second in any case, since a node that is gone sends nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,65 +15,71 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::reply;
-use super::store::Inner;
+use super::store::RedisStoreInner;
 use crate::model::{Error, Key, Position, Result};
 use crate::store::feed::{Feed, Weight};
 use crate::store::{Change, ChangeKind, KEPT_CHANGES, MAX_CHANGE_BYTES, Watched};
 
-/// How often a store that somebody watches is looked at, told or not.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which a watched store is read without an invalidation.
+const READ_EVERY: Duration = Duration::from_secs(1);
 /// Shortest wait for the next key that expires.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
-/// How many changes are read at a time.
-const READ_AT_ONCE: usize = 200;
-/// How many expired keys are taken out at a time.
-const PURGE: usize = 256;
-/// What a change counts beside its key and value.
+/// Maximum number of changes that are read at a time.
+const CHANGES_PER_READ: usize = 200;
+/// Maximum number of expired keys that are removed at a time.
+const EXPIRED_PER_READ: usize = 256;
+/// Bytes that a change counts beside its key and value.
 const CHANGE_BYTES: usize = 160;
 
-/// The stores that somebody watches here, by the keys of their changes.
+/// Followers of this process, by the key of the store's changes.
 #[derive(Default)]
-pub(super) struct Tails {
-    stores: Mutex<HashMap<String, Vec<Weak<Tail>>>>,
-    /// What all of them keep.
+pub(super) struct ChangeFollowers {
+    stores: Mutex<HashMap<String, Vec<Weak<ChangeFollower>>>>,
+    /// Bytes that all of them keep.
     bytes: AtomicU64,
 }
 
-struct Tail {
+/// Follower of one store, which feeds its watches.
+struct ChangeFollower {
     epoch: u64,
     feed: Arc<Feed<Change>>,
     changed: Notify,
-    /// What it counts in the sum of all.
+    /// Bytes that it counts in the sum of all.
     counted: AtomicU64,
 }
 
-impl Tails {
-    /// Hears what a connection was told.
-    pub(super) fn hear(&self, changed: &Changed) {
-        let tails = self.stores.lock();
+impl ChangeFollowers {
+    /// Makes the followers of changed keys read again.
+    pub(super) fn on_invalidation(&self, changed: &Invalidation) {
+        let followers = self.stores.lock();
         match changed {
-            Changed::Keys(keys) => {
-                let named = keys.iter().filter_map(|key| tails.get(key)).flatten();
-                named.filter_map(Weak::upgrade).for_each(|tail| tail.look());
+            Invalidation::Keys(keys) => {
+                let named = keys.iter().filter_map(|key| followers.get(key)).flatten();
+                named.filter_map(Weak::upgrade).for_each(|follower| follower.read_again());
             }
-            Changed::Anything => {
-                tails.values().flatten().filter_map(Weak::upgrade).for_each(|tail| tail.look());
+            Invalidation::Anything => {
+                followers
+                    .values()
+                    .flatten()
+                    .filter_map(Weak::upgrade)
+                    .for_each(|follower| follower.read_again());
             }
-            Changed::Nothing => {}
+            Invalidation::Nothing => {}
         }
     }
 }
 
-/// What a push says of the keys that its connection has read.
-pub(super) enum Changed {
-    /// These changed.
+/// Invalidation that a push holds for the keys that its connection has read.
+pub(super) enum Invalidation {
+    /// These keys changed.
     Keys(Vec<String>),
-    /// Any of them may have.
+    /// Any key may have changed.
     Anything,
+    /// None.
     Nothing,
 }
 
-impl Changed {
+impl Invalidation {
     pub(super) fn of(push: &PushInfo) -> Self {
         match (&push.kind, push.data.as_slice()) {
             (PushKind::Invalidate, [Value::Array(keys)]) => {
@@ -85,93 +91,99 @@ impl Changed {
     }
 }
 
-impl Tails {
-    /// How much is kept of all.
+impl ChangeFollowers {
+    /// Bytes that are kept for all stores.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts what a tail keeps; if that is too much for all, it keeps nothing, and who has not had
-    /// it yet is told of a gap.
-    fn count(&self, tail: &Tail) {
-        if self.recount(tail, tail.feed.bytes() as u64) > MAX_CHANGE_BYTES {
-            tail.feed.trim(0);
-            self.recount(tail, tail.feed.bytes() as u64);
+    /// Counts what a follower keeps. If all together keep too much, it drops its changes, and
+    /// watches that have not read them get a gap.
+    fn count(&self, follower: &ChangeFollower) {
+        if self.recount(follower, follower.feed.bytes() as u64) > MAX_CHANGE_BYTES {
+            follower.feed.trim(0);
+            self.recount(follower, follower.feed.bytes() as u64);
         }
     }
 
-    /// Gives the sum of all.
-    fn recount(&self, tail: &Tail, bytes: u64) -> u64 {
-        let before = tail.counted.swap(bytes, Ordering::Relaxed);
+    /// Replaces a follower's part of the sum and returns the sum.
+    fn recount(&self, follower: &ChangeFollower, bytes: u64) -> u64 {
+        let before = follower.counted.swap(bytes, Ordering::Relaxed);
         let change = bytes.wrapping_sub(before);
         self.bytes.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 }
 
-/// Follows a store's changes.
-pub(super) async fn watch(store: &Arc<Inner>, after: Option<Position>) -> Result<Watched> {
-    let stand = store.stand(PURGE, true).await?;
-    let mut position = stand.position;
+/// Watches a store's changes.
+///
+/// # Errors
+/// As [`Store::watch`](crate::store::Store::watch).
+pub(super) async fn watch(
+    store: &Arc<RedisStoreInner>,
+    after: Option<Position>,
+) -> Result<Watched> {
+    let status = store.status(EXPIRED_PER_READ, true).await?;
+    let mut position = status.position;
     let gap = match after {
         Some(after) if after.epoch == position.epoch && after.sequence <= position.sequence => {
-            position.sequence = after.sequence.max(stand.from);
-            after.sequence < stand.from
+            position.sequence = after.sequence.max(status.from);
+            after.sequence < status.from
         }
         Some(_) => true,
         None => false,
     };
-    let mut tails = store.shared.tails.stores.lock();
-    let known = tails.entry(store.changes().to_owned()).or_default();
-    let fits = |tail: &Arc<Tail>| {
-        let feed = &tail.feed;
-        tail.epoch == position.epoch
+    let mut followers = store.shared.followers.stores.lock();
+    let known = followers.entry(store.changes().to_owned()).or_default();
+    let fits = |follower: &Arc<ChangeFollower>| {
+        let feed = &follower.feed;
+        follower.epoch == position.epoch
             && feed.first() <= position.sequence + 1
             && position.sequence <= feed.last()
     };
-    if let Some(tail) = known.iter().filter_map(Weak::upgrade).find(fits) {
-        return Ok(Watched { follower: tail.feed.follow(position.sequence), position, gap });
+    if let Some(follower) = known.iter().filter_map(Weak::upgrade).find(fits) {
+        return Ok(Watched { follower: follower.feed.follow(position.sequence), position, gap });
     }
     let feed = Feed::new(position.sequence, KEPT_CHANGES);
-    let follower = feed.follow(position.sequence);
-    let tail = Arc::new(Tail {
+    let watch = feed.follow(position.sequence);
+    let follower = Arc::new(ChangeFollower {
         epoch: position.epoch,
         feed,
         changed: Notify::new(),
         counted: AtomicU64::new(0),
     });
-    known.push(Arc::downgrade(&tail));
-    drop(tails);
-    store.shared.runtime.spawn(run(tail, Arc::clone(store)));
-    Ok(Watched { follower, position, gap })
+    known.push(Arc::downgrade(&follower));
+    drop(followers);
+    store.shared.runtime.spawn(run(follower, Arc::clone(store)));
+    Ok(Watched { follower: watch, position, gap })
 }
 
-/// Keeps the feed up with the stream, as long as anybody follows.
-async fn run(tail: Arc<Tail>, store: Arc<Inner>) {
-    let mut wait = LOOK_EVERY;
+/// Copies the stream of changes to the feed, as long as it has followers.
+async fn run(follower: Arc<ChangeFollower>, store: Arc<RedisStoreInner>) {
+    let mut wait = READ_EVERY;
     loop {
-        let read = read(&tail, &store).await;
-        if tail.is_over(&store) {
+        let read = read(&follower, &store).await;
+        if follower.is_over(&store) {
             return;
         }
         match read {
             // There may be more.
-            Ok(READ_AT_ONCE) => continue,
+            Ok(CHANGES_PER_READ) => continue,
             Ok(_) => {}
             Err(error) => tracing::debug!(?error, "the changes of a store could not be read"),
         }
-        if timeout(wait, tail.changed.notified()).await.is_ok() {
+        if timeout(wait, follower.changed.notified()).await.is_ok() {
             continue;
         }
-        wait = LOOK_EVERY;
-        match store.stand(PURGE, true).await {
-            Ok(stand) => {
-                // What expires next is to be told in time.
+        wait = READ_EVERY;
+        match store.status(EXPIRED_PER_READ, true).await {
+            Ok(status) => {
+                // The next expiry is a change that is to be read in time.
                 let now = store.shared.clock.now();
-                if let Some(next) = stand.next {
+                if let Some(next) = status.next {
                     wait = wait.min(next.duration_since(now).max(SHORTEST_WAIT));
                 }
-                if stand.from > tail.feed.last() {
-                    tail.feed.skip_to(stand.from);
+                if status.from > follower.feed.last() {
+                    follower.feed.skip_to(status.from);
                 }
             }
             Err(error) => tracing::debug!(?error, "a store that is watched could not be looked at"),
@@ -179,13 +191,13 @@ async fn run(tail: Arc<Tail>, store: Arc<Inner>) {
     }
 }
 
-/// Reads what is new; tells how much that was.
-async fn read(tail: &Tail, store: &Inner) -> Result<usize> {
-    let Some(node) = store.shared.link.topology.of(store.slot) else { return Ok(0) };
+/// Reads new changes. Returns their number.
+async fn read(follower: &ChangeFollower, store: &RedisStoreInner) -> Result<usize> {
+    let Some(node) = store.shared.router.topology.of(store.slot) else { return Ok(0) };
     let mut both = Pipeline::with_capacity(2);
     both.cmd("CLIENT").arg("CACHING").arg("YES");
-    both.cmd("XRANGE").arg(store.changes()).arg(format!("({}-0", tail.feed.last())).arg("+");
-    both.arg("COUNT").arg(READ_AT_ONCE);
+    both.cmd("XRANGE").arg(store.changes()).arg(format!("({}-0", follower.feed.last())).arg("+");
+    both.arg("COUNT").arg(CHANGES_PER_READ);
     let answers = node
         .many(&both)
         .await
@@ -194,43 +206,43 @@ async fn read(tail: &Tail, store: &Inner) -> Result<usize> {
         Some(Value::Array(events)) => events,
         Some(Value::ServerError(error)) => {
             if error.kind() == Some(ServerErrorKind::Moved) {
-                store.shared.link.topology.doubt();
+                store.shared.router.topology.mark_stale();
             }
             return Err(super::failure::answered(&error));
         }
-        Some(_) | None => return Err(reply::strange("changes")),
+        Some(_) | None => return Err(reply::unexpected("changes")),
     };
     let count = events.len();
     for event in events {
         let (sequence, change) = decode(event)?;
-        if sequence <= tail.feed.last() {
+        if sequence <= follower.feed.last() {
             continue;
         }
-        if sequence > tail.feed.last() + 1 {
-            tail.feed.skip_to(sequence - 1);
+        if sequence > follower.feed.last() + 1 {
+            follower.feed.skip_to(sequence - 1);
         }
         let value = match &change.kind {
             ChangeKind::Put { value, .. } => value.as_bytes().len(),
             ChangeKind::Delete { .. } => 0,
         };
         let bytes = CHANGE_BYTES + 2 * (change.key.as_str().len() + value);
-        tail.feed.publish(change, Weight { counts: true, bytes });
+        follower.feed.publish(change, Weight { counts: true, bytes });
     }
-    store.shared.tails.count(tail);
+    store.shared.followers.count(follower);
     Ok(count)
 }
 
-/// An event of the stream: `["<revision>-0", ["k", key, "e", entry]]`, the entry `d` for a removal
-/// and `x` for an expiry.
+/// Decodes an event of the stream: `["<revision>-0", ["k", key, "e", entry]]`, with the entry `d`
+/// for a removal and `x` for an expiry.
 fn decode(event: Value) -> Result<(u64, Change)> {
-    let wrong = || reply::strange("a change");
+    let wrong = || reply::unexpected("a change");
     let Value::Array(event) = event else { return Err(wrong()) };
-    let mut event = reply::Parts::new(event);
+    let mut event = reply::ReplyParts::new(event);
     let place = event.text()?;
     let sequence =
         place.split_once('-').and_then(|(revision, _)| revision.parse().ok()).ok_or_else(wrong)?;
     let Some(Value::Array(fields)) = event.next() else { return Err(wrong()) };
-    let mut fields = reply::Parts::new(fields);
+    let mut fields = reply::ReplyParts::new(fields);
     fields.next();
     let key = Key::new(fields.text()?)?;
     fields.next();
@@ -246,23 +258,24 @@ fn decode(event: Value) -> Result<(u64, Change)> {
     Ok((sequence, Change { key, kind }))
 }
 
-impl Tail {
-    fn look(&self) {
+impl ChangeFollower {
+    /// Makes the follower read again.
+    fn read_again(&self) {
         self.changed.notify_one();
     }
 
-    /// Whether nobody follows any more; then nobody finds it any more either.
-    fn is_over(self: &Arc<Self>, store: &Inner) -> bool {
-        let mut tails = store.shared.tails.stores.lock();
-        // Followers come only under this lock, so one alone stays alone.
+    /// Returns true if the feed has no more followers, and removes it then.
+    fn is_over(self: &Arc<Self>, store: &RedisStoreInner) -> bool {
+        let mut followers = store.shared.followers.stores.lock();
+        // Followers are added only under this lock, so a feed without any stays so.
         if Arc::strong_count(&self.feed) > 1 {
             return false;
         }
-        store.shared.tails.recount(self, 0);
-        if let Some(known) = tails.get_mut(store.changes()) {
-            known.retain(|tail| !std::ptr::eq(tail.as_ptr(), Arc::as_ptr(self)));
+        store.shared.followers.recount(self, 0);
+        if let Some(known) = followers.get_mut(store.changes()) {
+            known.retain(|follower| !std::ptr::eq(follower.as_ptr(), Arc::as_ptr(self)));
             if known.is_empty() {
-                tails.remove(store.changes());
+                followers.remove(store.changes());
             }
         }
         true

@@ -1,5 +1,5 @@
-//! Writes on their way to a node. Those that come while others are on theirs wait, and go out
-//! together: with one wait for the replicas, and the puts of one store as one command.
+//! Group commit: the writes that arrive while others are on their way to a node are sent together,
+//! with one `WAIT` for the replicas, and the puts of one store as one command.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,60 +9,76 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::failure::Failure;
-use super::lane::{Lane, Message};
+use super::connection::{NodeConnection, Outgoing};
+use super::failure::NodeFailure;
 use super::library::call;
 use super::reply;
-use super::store::Inner;
+use super::store::RedisStoreInner;
 use crate::model::{OperationRef, Operations, PutRef, whole_millis};
 
-/// How many writes go out together.
-const TOGETHER: usize = 128;
-/// How many bytes of them; one write may have more.
-const TOGETHER_BYTES: usize = 4 << 20;
-/// How many writes may wait for their turn.
+/// Maximum number of writes in a group.
+const GROUP_WRITES: usize = 128;
+/// Maximum bytes of a group; a single write may have more.
+const GROUP_BYTES: usize = 4 << 20;
+/// Maximum number of writes that wait for the next group.
 const QUEUED: usize = 4_096;
 
-/// A write that is to be sent.
+/// Write that is to be sent.
 #[derive(Clone)]
-pub(super) enum Pending {
+pub(super) enum PendingWrite {
     Command(Cmd),
     /// A put without an expiry or a request id: the only one of its operations.
     Put {
-        store: Arc<Inner>,
+        store: Arc<RedisStoreInner>,
         put: Arc<Operations>,
     },
 }
 
-type Done = oneshot::Sender<Result<(Value, i64), Failure>>;
+type ReplySender = oneshot::Sender<Result<(Value, i64), NodeFailure>>;
 
-struct Commit {
-    write: Pending,
+struct QueuedWrite {
+    write: PendingWrite,
     asking: bool,
-    done: Done,
+    done: ReplySender,
 }
 
-/// The writes to a node.
-pub(super) struct Commits(mpsc::Sender<Commit>);
+/// Group commit of one node.
+pub(super) struct GroupCommit(mpsc::Sender<QueuedWrite>);
 
-impl Commits {
-    /// Begins to send what comes, each time with a wait for so many replicas, if any, for so long.
-    pub(super) fn start(runtime: &Handle, lane: Lane, replicas: u32, wait: Duration) -> Self {
+impl GroupCommit {
+    /// Starts the task that sends groups. If `replicas` is not 0, each group ends with a `WAIT` for
+    /// that many replicas, for the time `wait`.
+    pub(super) fn start(
+        runtime: &Handle,
+        connection: NodeConnection,
+        replicas: u32,
+        wait: Duration,
+    ) -> Self {
         let (queue, queued) = mpsc::channel(QUEUED);
-        runtime.spawn(run(queued, lane, replicas, wait));
+        runtime.spawn(run(queued, connection, replicas, wait));
         Self(queue)
     }
 
-    /// The answer to a write, and how many replicas have it.
-    pub(super) async fn send(&self, write: Pending, asking: bool) -> Result<(Value, i64), Failure> {
+    /// Sends a write with the next group. Returns its answer, and the number of replicas that have
+    /// it.
+    ///
+    /// # Errors
+    /// As [`NodeConnection::send`].
+    pub(super) async fn send(
+        &self,
+        write: PendingWrite,
+        asking: bool,
+    ) -> Result<(Value, i64), NodeFailure> {
         let (done, answer) = oneshot::channel();
-        let full = |_| Failure::NotSent(format!("{QUEUED} writes wait for the node"));
-        self.0.try_send(Commit { write, asking, done }).map_err(full)?;
-        answer.await.unwrap_or_else(|_| Err(Failure::Lost("the engine was shut down".to_owned())))
+        let full = |_| NodeFailure::NotSent(format!("{QUEUED} writes wait for the node"));
+        self.0.try_send(QueuedWrite { write, asking, done }).map_err(full)?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(NodeFailure::Lost("the engine was shut down".to_owned())))
     }
 }
 
-impl Pending {
+impl PendingWrite {
     fn bytes(&self) -> usize {
         let length = |argument: redis::Arg<&[u8]>| match argument {
             redis::Arg::Simple(bytes) => bytes.len(),
@@ -75,42 +91,47 @@ impl Pending {
     }
 }
 
-/// Content of a unit.
-enum Work {
+/// Writes of one command.
+enum GroupedWrites {
     Command(Cmd),
     /// Puts of one store.
-    Puts(Arc<Inner>, Vec<Arc<Operations>>),
+    Puts(Arc<RedisStoreInner>, Vec<Arc<Operations>>),
 }
 
-/// One command of those that go out together, and who waits for its answer.
-struct Unit {
+/// One command of a group, and the receivers of its answers.
+struct GroupedCommand {
     asking: bool,
-    work: Work,
-    done: Vec<Done>,
+    work: GroupedWrites,
+    done: Vec<ReplySender>,
 }
 
-async fn run(mut queued: mpsc::Receiver<Commit>, lane: Lane, replicas: u32, wait: Duration) {
-    let mut waiting: Vec<Commit> = Vec::new();
+async fn run(
+    mut queued: mpsc::Receiver<QueuedWrite>,
+    connection: NodeConnection,
+    replicas: u32,
+    wait: Duration,
+) {
+    let mut waiting: Vec<QueuedWrite> = Vec::new();
     loop {
-        let room = TOGETHER.saturating_sub(waiting.len());
+        let room = GROUP_WRITES.saturating_sub(waiting.len());
         if waiting.is_empty() && queued.recv_many(&mut waiting, room).await == 0 {
             return;
         }
         let mut bytes = 0_usize;
         let fits = waiting.iter().position(|commit| {
             bytes = bytes.saturating_add(commit.write.bytes());
-            bytes > TOGETHER_BYTES
+            bytes > GROUP_BYTES
         });
         let rest = waiting.split_off(fits.unwrap_or(waiting.len()).max(1));
-        let mut units = together(std::mem::replace(&mut waiting, rest));
+        let mut units = group(std::mem::replace(&mut waiting, rest));
         let mut pipeline = Pipeline::with_capacity(units.len() + 1);
         for unit in &mut units {
             if unit.asking {
                 pipeline.cmd("ASKING");
             }
             pipeline.add_command(match &mut unit.work {
-                Work::Command(command) => std::mem::take(command),
-                Work::Puts(store, puts) => of_puts(store, puts),
+                GroupedWrites::Command(command) => std::mem::take(command),
+                GroupedWrites::Puts(store, puts) => puts_command(store, puts),
             });
         }
         let longer = if replicas > 0 {
@@ -119,35 +140,38 @@ async fn run(mut queued: mpsc::Receiver<Commit>, lane: Lane, replicas: u32, wait
         } else {
             Duration::ZERO
         };
-        let sent = lane.send(Message::Many(&pipeline), longer).await;
+        let sent = connection.send(Outgoing::Many(&pipeline), longer).await;
         deliver(units, sent, replicas > 0);
     }
 }
 
-/// Makes one command of the puts of each store.
-fn together(commits: Vec<Commit>) -> Vec<Unit> {
-    let mut units: Vec<Unit> = Vec::with_capacity(commits.len());
+/// Groups the puts of each store into one command.
+fn group(commits: Vec<QueuedWrite>) -> Vec<GroupedCommand> {
+    let mut units: Vec<GroupedCommand> = Vec::with_capacity(commits.len());
     let mut of_store = HashMap::new();
-    for Commit { write, asking, done } in commits {
+    for QueuedWrite { write, asking, done } in commits {
         let work = match write {
-            Pending::Command(command) => Work::Command(command),
-            Pending::Put { store, put } if asking => Work::Puts(store, vec![put]),
-            Pending::Put { store, put } => {
+            PendingWrite::Command(command) => GroupedWrites::Command(command),
+            PendingWrite::Put { store, put } if asking => GroupedWrites::Puts(store, vec![put]),
+            PendingWrite::Put { store, put } => {
                 let at = *of_store.entry(store.id).or_insert(units.len());
-                if let Some(Unit { work: Work::Puts(_, puts), done: all, .. }) = units.get_mut(at) {
+                if let Some(GroupedCommand {
+                    work: GroupedWrites::Puts(_, puts), done: all, ..
+                }) = units.get_mut(at)
+                {
                     puts.push(put);
                     all.push(done);
                     continue;
                 }
-                Work::Puts(store, vec![put])
+                GroupedWrites::Puts(store, vec![put])
             }
         };
-        units.push(Unit { asking, work, done: vec![done] });
+        units.push(GroupedCommand { asking, work, done: vec![done] });
     }
     units
 }
 
-fn of_puts(store: &Inner, puts: &[Arc<Operations>]) -> Cmd {
+fn puts_command(store: &RedisStoreInner, puts: &[Arc<Operations>]) -> Cmd {
     let (keys, limits) = (store.plain_keys(), &store.shared.limits);
     let add = |command: &mut Cmd, put: &PutRef<'_>| {
         command.arg(put.key).arg(put.value).arg(&[reply::flags(put.text)]);
@@ -179,9 +203,9 @@ fn of_puts(store: &Inner, puts: &[Arc<Operations>]) -> Cmd {
     command
 }
 
-fn deliver(units: Vec<Unit>, sent: Result<Vec<Value>, Failure>, waited: bool) {
-    // Who has gone in the meantime needs no answer.
-    let tell = |done: Done, answer| drop(done.send(answer));
+fn deliver(units: Vec<GroupedCommand>, sent: Result<Vec<Value>, NodeFailure>, waited: bool) {
+    // A receiver that is gone needs no answer.
+    let tell = |done: ReplySender, answer| drop(done.send(answer));
     let mut values = match sent {
         Ok(values) => values,
         Err(failure) => {
@@ -210,7 +234,7 @@ fn deliver(units: Vec<Unit>, sent: Result<Vec<Value>, Failure>, waited: bool) {
                     .for_each(|(done, answer)| tell(done, Ok((answer, acknowledged))));
             }
             Some(Value::Array(_)) if several => {
-                let wrong = Failure::Lost("the node gave too few answers".to_owned());
+                let wrong = NodeFailure::Lost("the node gave too few answers".to_owned());
                 unit.done.into_iter().for_each(|done| tell(done, Err(wrong.clone())));
             }
             Some(answer) => {
@@ -219,7 +243,7 @@ fn deliver(units: Vec<Unit>, sent: Result<Vec<Value>, Failure>, waited: bool) {
                     .for_each(|done| tell(done, Ok((answer.clone(), acknowledged))));
             }
             None => {
-                let wrong = Failure::Lost("the node gave too few answers".to_owned());
+                let wrong = NodeFailure::Lost("the node gave too few answers".to_owned());
                 unit.done.into_iter().for_each(|done| tell(done, Err(wrong.clone())));
             }
         }

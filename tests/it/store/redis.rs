@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use kvrpc::model::UnixMillis;
-use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
+use kvrpc::store::redis::{DurabilityLevel, RedisOptions, RedisUrl};
 use kvrpc::store::{Clock, RedisEngine, RedisStore, StoreLimits, Usage};
 
 use super::{Engine, START, Tested};
@@ -31,7 +31,7 @@ impl Opened {
     fn new(url: &str, limits: StoreLimits) -> (Self, Clock) {
         let clock = Clock::manual(UnixMillis::new(START));
         let mut options = RedisOptions::new(RedisUrl::parse(url).unwrap());
-        options.promise = Promise::Local;
+        options.durability = DurabilityLevel::Local;
         options.patience.connect = PATIENCE;
         options.patience.answer = PATIENCE;
         options.namespace = new_namespace();

@@ -7,7 +7,7 @@ use kvrpc::store::redis::rooms::{
     Claim, Happening, NewRoom, Refusal, RoomKeys, RoomLimits, RoomList, RoomUser, Seat, Struck,
     Vacated,
 };
-use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl, UserRecord};
+use kvrpc::store::redis::{DurabilityLevel, RedisOptions, RedisUrl, UserRecord};
 use kvrpc::store::{Clock, RedisEngine};
 
 use super::redis::on_runtime;
@@ -35,7 +35,7 @@ struct Town {
 fn in_towns(check: impl AsyncFn(&Town)) {
     for url in [shared_redis().url(), shared_cluster().url()] {
         let mut options = RedisOptions::new(RedisUrl::parse(&url).unwrap());
-        options.promise = Promise::Local;
+        options.durability = DurabilityLevel::Local;
         (options.patience.connect, options.patience.answer) = (PATIENCE, PATIENCE);
         options.namespace = new_namespace();
         let clock = Clock::manual(UnixMillis::new(START));

@@ -1,17 +1,15 @@
 //! A hash map of one store's keys that keeps them densely in memory and never stops to rehash.
 //!
 //! ```text
-//!  hash of a key
-//!  ┌─ tag, 7 bits ─┬─ order: first bits ─┬── … ──┬─ last bits ─┐
-//!                         │                            │
-//!    directory            ▼              partition     ▼
-//!   ┌────────┐    ┌───────────────┐   ┌─────────────────────────┐
-//!   │ 000    │───▶│ partition 0   │   │ index: bucket → u16     │
-//!   │ 001    │─┐  ├───────────────┤   │ slab: chunks of slots   │
-//!   │ 010    │─┴─▶│ partition 1   │──▶│  128 B: [slot|slot|slot]│
-//!   │ …      │    │ …             │   │  144 B: [slot|slot]     │
-//!   └────────┘    └───────────────┘   └─────────────────────────┘
-//!  a slot: flags, key length, revision, expiry if any, key, value
+//!   directory         partitions           index of a partition    slab of a partition
+//!  (first bits)                           (last bits and tag)     (chunks of equal slots)
+//!   +------+         +-------------+       +-------------+         +---------------------+
+//!   |  00  |-------->| partition 0 |------>| bucket: u16 |-------->| 128 B: slot slot .. |
+//!   |  01  |----+    +-------------+       | bucket: u16 |         | 144 B: slot ..      |
+//!   |  10  |----+--->| partition 1 |       | ..          |         | ..                  |
+//!   |  ..  |         | ..          |       +-------------+         +---------------------+
+//!   +------+         +-------------+
+//!                    slot: flags, key length, revision, expiry if any, key, value
 //! ```
 //!
 //! - The **directory** leads from the first bits of a key's *order* to a partition (extendible
@@ -22,7 +20,7 @@
 //! - The **slot** is a key with all that it holds, as bytes.
 //!
 //! Callers pass each key's [`hash`], so that it can be computed before a lock is taken. A slot is
-//! identified by its key or by its revision, of which each slot has another.
+//! identified by its key, or by its revision, which no other slot has.
 
 mod partition;
 mod slab;
@@ -33,7 +31,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 
 use partition::Partition;
-pub(crate) use slot::{IntoSlot, MAX_SHARED, OwnedSlot, Slot, SlotMut, to_key};
+pub(crate) use slot::{IntoSlot, MAX_SHARED, MapSlot, MapSlotMut, OwnedSlot, to_key};
 
 /// Number of slots at which a partition is split before it gets another: the room of an index of
 /// 1,024 buckets.
@@ -47,8 +45,8 @@ const KEYS_PER_ROW: usize = 32;
 
 /// Hash map in partitions.
 ///
-/// The *order* of a key is its hash without the top seven bits, which are hashbrown's tags, moved to
-/// the top. A directory of `2^depth` rows leads from the first `depth` bits of an order to its
+/// The *order* of a key is its hash without the top seven bits, which are hashbrown's tags, moved
+/// to the top. A directory of `2^depth` rows leads from the first `depth` bits of an order to its
 /// partition; hashbrown takes its bucket numbers from the low bits. So splitting costs neither of
 /// them quality, and partitions lie in the directory in the order of `order`.
 pub(crate) struct SlotMap<S = RandomState> {
@@ -93,12 +91,12 @@ impl<S: BuildHasher> SlotMap<S> {
     }
 
     /// Finds the slot of a key.
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Slot<'_>> {
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<MapSlot<'_>> {
         self.get(self.locate(hash, key)?)
     }
 
     /// Finds the slot of a revision.
-    pub(crate) fn find_revision(&self, hash: u64, revision: u64) -> Option<Slot<'_>> {
+    pub(crate) fn find_revision(&self, hash: u64, revision: u64) -> Option<MapSlot<'_>> {
         self.get(self.locate_revision(hash, revision)?)
     }
 
@@ -112,17 +110,17 @@ impl<S: BuildHasher> SlotMap<S> {
         self.locate_by(hash, |slot| slot.revision() == revision)
     }
 
-    fn locate_by(&self, hash: u64, is_it: impl Fn(Slot<'_>) -> bool) -> Option<Location> {
+    fn locate_by(&self, hash: u64, is_it: impl Fn(MapSlot<'_>) -> bool) -> Option<Location> {
         let partition = self.id(hash)?;
         let at = self.partitions.get(partition)?.position(hash, is_it)?;
         Some(Location { partition, at })
     }
 
-    pub(crate) fn get(&self, location: Location) -> Option<Slot<'_>> {
+    pub(crate) fn get(&self, location: Location) -> Option<MapSlot<'_>> {
         self.partitions.get(location.partition)?.get(location.at)
     }
 
-    pub(crate) fn get_mut(&mut self, location: Location) -> Option<SlotMut<'_>> {
+    pub(crate) fn get_mut(&mut self, location: Location) -> Option<MapSlotMut<'_>> {
         self.partitions.get_mut(location.partition)?.get_mut(location.at)
     }
 
@@ -143,7 +141,7 @@ impl<S: BuildHasher> SlotMap<S> {
         );
         let mut slots = Vec::with_capacity(positions.len());
         slots.extend(positions.iter().filter_map(|(partition, at)| partition.get(*at)));
-        std::hint::black_box(slots.into_iter().map(Slot::warm).fold(0, u64::wrapping_add));
+        std::hint::black_box(slots.into_iter().map(MapSlot::warm).fold(0, u64::wrapping_add));
     }
 
     /// Returns true if one more key of this hash can be inserted. It always can, unless somebody
@@ -182,8 +180,8 @@ impl<S: BuildHasher> SlotMap<S> {
     ) -> Option<OwnedSlot<'static>> {
         let id = self.id(hash)?;
         let hasher = &self.hasher;
-        let is_it = |slot: Slot<'_>| slot.revision() == revision;
-        let hash_of = |slot: Slot<'_>| self::hash(hasher, slot.key());
+        let is_it = |slot: MapSlot<'_>| slot.revision() == revision;
+        let hash_of = |slot: MapSlot<'_>| self::hash(hasher, slot.key());
         self.partitions.get_mut(id)?.replace(hash, is_it, slot, hash_of)
     }
 
@@ -191,8 +189,8 @@ impl<S: BuildHasher> SlotMap<S> {
     pub(crate) fn remove(&mut self, hash: u64, revision: u64) -> Option<OwnedSlot<'static>> {
         let id = self.id(hash)?;
         let hasher = &self.hasher;
-        let is_it = |slot: Slot<'_>| slot.revision() == revision;
-        let hash_of = |slot: Slot<'_>| self::hash(hasher, slot.key());
+        let is_it = |slot: MapSlot<'_>| slot.revision() == revision;
+        let hash_of = |slot: MapSlot<'_>| self::hash(hasher, slot.key());
         let slot = self.partitions.get_mut(id)?.remove(hash, is_it, hash_of)?;
         self.len -= 1;
         while self.partition(hash).is_some_and(|partition| partition.len() <= MERGE)

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 
 use super::slab::Slab;
-use super::slot::{IntoSlot, OwnedSlot, Slot, SlotMut};
+use super::slot::{IntoSlot, MapSlot, MapSlotMut, OwnedSlot};
 
 /// Slots of the keys whose hashes begin alike.
 ///
@@ -35,7 +35,7 @@ impl Partition {
     }
 
     /// Iterates over the slots, in no particular order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = MapSlot<'_>> {
         self.slab.iter()
     }
 
@@ -51,7 +51,7 @@ impl Partition {
     }
 
     /// Finds a slot; its position holds until the next insertion or removal.
-    pub(super) fn position(&self, hash: u64, is_it: impl Fn(Slot<'_>) -> bool) -> Option<u16> {
+    pub(super) fn position(&self, hash: u64, is_it: impl Fn(MapSlot<'_>) -> bool) -> Option<u16> {
         self.index.find(hash, |&at| self.slab.get(at).is_some_and(&is_it)).copied()
     }
 
@@ -60,11 +60,11 @@ impl Partition {
         self.index.find(hash, |_| true).copied()
     }
 
-    pub(super) fn get(&self, at: u16) -> Option<Slot<'_>> {
+    pub(super) fn get(&self, at: u16) -> Option<MapSlot<'_>> {
         self.slab.get(at)
     }
 
-    pub(super) fn get_mut(&mut self, at: u16) -> Option<SlotMut<'_>> {
+    pub(super) fn get_mut(&mut self, at: u16) -> Option<MapSlotMut<'_>> {
         self.slab.get_mut(at)
     }
 
@@ -74,7 +74,7 @@ impl Partition {
         &mut self,
         hash: u64,
         slot: impl IntoSlot,
-        hash_of: impl Fn(Slot<'_>) -> u64,
+        hash_of: impl Fn(MapSlot<'_>) -> u64,
     ) -> bool {
         let Some(at) = self.slab.push(slot) else { return false };
         let slab = &self.slab;
@@ -87,9 +87,9 @@ impl Partition {
     pub(super) fn replace(
         &mut self,
         hash: u64,
-        is_it: impl Fn(Slot<'_>) -> bool,
+        is_it: impl Fn(MapSlot<'_>) -> bool,
         slot: impl IntoSlot,
-        hash_of: impl Fn(Slot<'_>) -> u64,
+        hash_of: impl Fn(MapSlot<'_>) -> u64,
     ) -> Option<OwnedSlot<'static>> {
         let slab = &self.slab;
         let found = self.index.find_mut(hash, |&at| slab.get(at).is_some_and(&is_it))?;
@@ -101,8 +101,8 @@ impl Partition {
     pub(super) fn remove(
         &mut self,
         hash: u64,
-        is_it: impl Fn(Slot<'_>) -> bool,
-        hash_of: impl Fn(Slot<'_>) -> u64,
+        is_it: impl Fn(MapSlot<'_>) -> bool,
+        hash_of: impl Fn(MapSlot<'_>) -> u64,
     ) -> Option<OwnedSlot<'static>> {
         let slab = &self.slab;
         let found = self.index.find_entry(hash, |&at| slab.get(at).is_some_and(&is_it)).ok()?;
@@ -116,7 +116,7 @@ impl Partition {
     fn take_at(
         &mut self,
         at: u16,
-        hash_of: impl Fn(Slot<'_>) -> u64,
+        hash_of: impl Fn(MapSlot<'_>) -> u64,
     ) -> Option<OwnedSlot<'static>> {
         let (slot, moved_from) = self.slab.take(at)?;
         if let Some(moved_from) = moved_from
@@ -130,7 +130,7 @@ impl Partition {
 
     /// Halves the index once three quarters of it lie idle; half of it stays idle, so that puts and
     /// deletes in turn do not move it each time.
-    fn shrink(&mut self, hash_of: impl Fn(Slot<'_>) -> u64) {
+    fn shrink(&mut self, hash_of: impl Fn(MapSlot<'_>) -> u64) {
         if self.index.capacity() < 32 || self.len() > self.index.capacity() / 4 {
             return;
         }

@@ -2,7 +2,7 @@
 //!
 //! An allocation for each slot would need a pointer and a length for each: 16 bytes beside 127.
 
-use super::slot::{IntoSlot, MAX_SHARED, OwnedSlot, Slot, SlotMut};
+use super::slot::{IntoSlot, MAX_SHARED, MapSlot, MapSlotMut, OwnedSlot};
 
 /// Maximum number of chunks in a slab.
 const MAX_CHUNKS: usize = 1 << 12;
@@ -54,18 +54,18 @@ impl Slab {
         self.empty != NO_CHUNK || self.chunks.len() < MAX_CHUNKS
     }
 
-    pub(super) fn get(&self, at: u16) -> Option<Slot<'_>> {
+    pub(super) fn get(&self, at: u16) -> Option<MapSlot<'_>> {
         let (chunk, slot) = place(at);
         let chunk = self.chunks.get(chunk)?;
         let start = slot * chunk.slot_len();
-        chunk.bytes.get(start..start + chunk.slot_len()).map(Slot::of)
+        chunk.bytes.get(start..start + chunk.slot_len()).map(MapSlot::of)
     }
 
-    pub(super) fn get_mut(&mut self, at: u16) -> Option<SlotMut<'_>> {
-        self.slot_mut(at).map(SlotMut::of)
+    pub(super) fn get_mut(&mut self, at: u16) -> Option<MapSlotMut<'_>> {
+        self.slot_mut(at).map(MapSlotMut::of)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Slot<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = MapSlot<'_>> {
         self.chunks.iter().flat_map(Chunk::slots)
     }
 
@@ -206,8 +206,8 @@ impl Chunk {
         self.bytes.len().checked_div(self.slot_len()).unwrap_or_default()
     }
 
-    fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
-        self.bytes.chunks_exact(self.slot_len().max(1)).map(Slot::of)
+    fn slots(&self) -> impl Iterator<Item = MapSlot<'_>> {
+        self.bytes.chunks_exact(self.slot_len().max(1)).map(MapSlot::of)
     }
 
     /// Reserves room for one more slot.

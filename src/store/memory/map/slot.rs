@@ -25,12 +25,12 @@ const STEP: usize = 16;
 /// together: with an allocation for each part, a key of 16 bytes would take half as much memory
 /// again.
 #[derive(Clone, Copy)]
-pub(crate) struct Slot<'a>(&'a [u8]);
+pub(crate) struct MapSlot<'a>(&'a [u8]);
 
 /// Borrowed slot that can be overwritten.
-pub(crate) struct SlotMut<'a>(&'a mut [u8]);
+pub(crate) struct MapSlotMut<'a>(&'a mut [u8]);
 
-/// Slot that was taken out of a map, or is on its way from one partition to another.
+/// MapSlot that was taken out of a map, or is on its way from one partition to another.
 pub(crate) struct OwnedSlot<'a>(Cow<'a, [u8]>);
 
 /// Source of a slot's bytes.
@@ -77,7 +77,7 @@ impl IntoSlot for OwnedSlot<'_> {
     }
 }
 
-impl<'a> Slot<'a> {
+impl<'a> MapSlot<'a> {
     /// Reads a slot's bytes.
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -169,18 +169,18 @@ impl<'a> Slot<'a> {
     }
 }
 
-impl<'a> SlotMut<'a> {
+impl<'a> MapSlotMut<'a> {
     /// Opens a slot's bytes for overwriting.
     pub(super) fn of(bytes: &'a mut [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(crate) fn as_ref(&self) -> Slot<'_> {
-        Slot(self.0)
+    pub(crate) fn as_ref(&self) -> MapSlot<'_> {
+        MapSlot(self.0)
     }
 
     /// Replaces the entry by that of a put of the same key, for which the slot
-    /// [has room](Slot::has_room_for).
+    /// [has room](MapSlot::has_room_for).
     pub(crate) fn overwrite(&mut self, put: &PutRef<'_>, revision: u64) {
         let key_at = HEADER + expiry_len(put);
         self.write(0, &header(put, revision));
@@ -210,8 +210,8 @@ impl<'a> OwnedSlot<'a> {
         Self(bytes.into())
     }
 
-    pub(crate) fn as_ref(&self) -> Slot<'_> {
-        Slot(&self.0)
+    pub(crate) fn as_ref(&self) -> MapSlot<'_> {
+        MapSlot(&self.0)
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
             (&long_key, Value::blob(vec![7; 1 << 20]).unwrap(), None),
         ] {
             let bytes = slot(&put(key, &value, expire_time), u64::MAX - 1);
-            let slot = Slot::of(&bytes);
+            let slot = MapSlot::of(&bytes);
             assert_eq!(slot.to_key().unwrap().as_str(), key);
             assert_eq!(slot.to_entry(), entry(value, u64::MAX - 1, expire_time), "{key}");
         }
@@ -297,7 +297,7 @@ mod tests {
                     "{} bytes",
                     bytes.len()
                 );
-                assert_eq!(Slot::of(&bytes).to_entry(), entry(value, 3, expire_time));
+                assert_eq!(MapSlot::of(&bytes).to_entry(), entry(value, 3, expire_time));
             }
         }
     }
@@ -319,11 +319,11 @@ mod tests {
         ] {
             let mut bytes = slot(&put("key", &before.0, before.1), 1);
             let second = put("key", &after.0, after.1);
-            assert_eq!(Slot::of(&bytes).has_room_for(&second), fits, "{name}");
+            assert_eq!(MapSlot::of(&bytes).has_room_for(&second), fits, "{name}");
             if fits {
-                SlotMut::of(&mut bytes).overwrite(&second, 2);
-                assert_eq!(Slot::of(&bytes).to_entry(), entry(after.0, 2, after.1), "{name}");
-                assert_eq!(Slot::of(&bytes).key(), b"key", "{name}");
+                MapSlotMut::of(&mut bytes).overwrite(&second, 2);
+                assert_eq!(MapSlot::of(&bytes).to_entry(), entry(after.0, 2, after.1), "{name}");
+                assert_eq!(MapSlot::of(&bytes).key(), b"key", "{name}");
             }
         }
     }

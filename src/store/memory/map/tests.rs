@@ -37,7 +37,7 @@ fn put<'a>(key: &'a str, value: &'a [u8]) -> PutRef<'a> {
     PutRef { key: key.as_bytes(), value, text: true, ..PutRef::default() }
 }
 
-/// Step of the comparison with `HashMap`; keys and moduli are numbers.
+/// Step of the comparison with `HashMap`; keys are numbers.
 #[derive(Clone, Debug)]
 enum Step {
     Put {
@@ -64,8 +64,9 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = || 0..3_000_usize;
     let value = (any::<u8>(), prop::sample::select(vec![0, 1, 20, 100, 600]));
+    let expiry = proptest::option::of(1..9_u64);
     let step = prop_oneof![
-        8 => (key(), value, proptest::option::of(1..9_u64)).prop_map(|(key, (byte, len), expire_time)| {
+        8 => (key(), value, expiry).prop_map(|(key, (byte, len), expire_time)| {
             Step::Put { key, value: vec![byte; len], expire_time }
         }),
         4 => key().prop_map(|key| Step::Remove { key }),
@@ -107,7 +108,7 @@ impl Compared {
 
     fn remove(&mut self, key: &str) -> Option<OwnedSlot<'static>> {
         let hash = hash(&self.map.hasher, key.as_bytes());
-        let revision = self.map.find(hash, key.as_bytes()).map(Slot::revision);
+        let revision = self.map.find(hash, key.as_bytes()).map(MapSlot::revision);
         let expected = self.model.remove(key);
         assert_eq!(revision, expected.map(|(_, revision, _)| revision), "{key}");
         let removed = self.map.remove(hash, revision?).unwrap();
@@ -188,7 +189,7 @@ fn check<S: BuildHasher>(map: &SlotMap<S>, model: &BTreeMap<String, u64>) {
             let key = std::str::from_utf8(slot.key()).unwrap();
             assert_eq!(model.get(key), Some(&slot.revision()), "{key}");
             let found = map.find(hash(&map.hasher, key.as_bytes()), key.as_bytes());
-            assert_eq!(found.map(Slot::revision), Some(slot.revision()), "{key} is found");
+            assert_eq!(found.map(MapSlot::revision), Some(slot.revision()), "{key} is found");
             seen += 1;
         }
     }

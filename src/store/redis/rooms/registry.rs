@@ -9,10 +9,10 @@ use super::{Done, RoomKeys, array, id};
 use crate::model::{Result, Room, whole_millis};
 use crate::store::redis::RedisEngine;
 use crate::store::redis::library::call;
-use crate::store::redis::link::Effect;
-use crate::store::redis::people::UserKeys;
 use crate::store::redis::reply;
+use crate::store::redis::router::Effect;
 use crate::store::redis::topology::{slot_of, text};
+use crate::store::redis::users::UserKeys;
 
 /// What became of a claim to a room's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl RedisEngine {
             "new" => Ok(Ok(Claim::New)),
             "known" => Ok(Ok(Claim::Known)),
             "old" => Ok(Ok(Claim::Old)),
-            _ => Err(reply::strange("a claim")),
+            _ => Err(reply::unexpected("a claim")),
         }
     }
 
@@ -85,7 +85,7 @@ impl RedisEngine {
                 (Ok(maker), Ok(mark)) => Some(Struck { maker, mark }),
                 _ => None,
             }),
-            Err(_) => Err(reply::strange("a maker")),
+            Err(_) => Err(reply::unexpected("a maker")),
         }
     }
 
@@ -105,18 +105,18 @@ impl RedisEngine {
             .arg("LIMIT")
             .arg(0)
             .arg(size);
-        let Value::Array(rows) = self.0.link.run(slot, &command, Effect::Reads).await? else {
-            return Err(reply::strange("rooms"));
+        let Value::Array(rows) = self.0.router.run(slot, &command, Effect::Reads).await? else {
+            return Err(reply::unexpected("rooms"));
         };
         let mut rooms = Vec::with_capacity(rows.len());
         for row in rows {
             let Value::Array(row) = row else {
-                return Err(reply::strange("a room and its number"));
+                return Err(reply::unexpected("a room and its number"));
             };
             let (Some(name), Some(Value::Double(number))) =
                 (row.first().and_then(text), row.get(1))
             else {
-                return Err(reply::strange("a room and its number"));
+                return Err(reply::unexpected("a room and its number"));
             };
             // Counted from one, and far from where a double leaves one out.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
@@ -174,7 +174,7 @@ impl RedisEngine {
         let keys = UserKeys::new(&self.0.namespace, user);
         let mut delist = call("delist", &[list.key(&keys)]);
         delist.arg(folded).arg(mark.to_be_bytes().as_slice());
-        self.0.link.run(keys.slot, &delist, Effect::WritesLocally).await.map(|_| ())
+        self.0.router.run(keys.slot, &delist, Effect::WritesLocally).await.map(|_| ())
     }
 
     /// List, order, last number.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Slot of this length, told from others by its revision.
+/// MapSlot of this length, told from others by its revision.
 fn slot(len: usize, number: u64) -> OwnedSlot<'static> {
     let mut bytes = vec![0; len];
     bytes.get_mut(3..11).unwrap().copy_from_slice(&number.to_le_bytes());
@@ -71,7 +71,8 @@ proptest! {
                 let at = *model.keys().nth(usize::from(choice / 8) % model.len()).unwrap();
                 let (taken, moved_from) = slab.take(at).unwrap();
                 let expected = model.remove(&at).unwrap();
-                prop_assert_eq!((taken.as_ref().revision(), taken.as_ref().bytes().len()), expected);
+                let slot = taken.as_ref();
+                prop_assert_eq!((slot.revision(), slot.bytes().len()), expected);
                 if let Some(moved_from) = moved_from {
                     let moved = model.remove(&moved_from).unwrap();
                     model.insert(at, moved);
