@@ -8,33 +8,36 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
-use kvrpc::model::{Key, OperationRef, Operations, Prefix, Value};
-use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Store, Write};
+use kvrpc::model::{Key, OperationRef, Operations, Prefix, Put, Value};
+use kvrpc::store::{Clock, ListQuery, MemoryEngine, MemoryStore, Store, StoreLimits};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const NO_LIMITS: Limits =
-    Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
+const NO_LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: u64::MAX,
+    max_bytes_per_user: u64::MAX,
+    max_bytes_total: u64::MAX,
+};
 
 fn key(number: usize) -> Key {
     Key::new(format!("key:{number:012}")).unwrap()
 }
 
-fn write(number: usize) -> Write {
-    Write {
+fn write(number: usize) -> Put {
+    Put {
         key: key(number),
         value: Value::text("v".repeat(100)).unwrap(),
-        expire_time: None,
-        refuse_passed: false,
+        expiry: None,
         if_revision: None,
+        request_id: None,
     }
 }
 
 fn filled(keys: usize) -> MemoryStore {
     let store = MemoryEngine::new(Clock::system(), NO_LIMITS).open();
     for number in 0..keys {
-        store.put(write(number), None).now_or_never().unwrap().unwrap();
+        store.put(write(number).to_ref(), None).now_or_never().unwrap().unwrap();
     }
     store
 }
@@ -81,7 +84,7 @@ fn operations(criterion: &mut Criterion) {
         group.bench_function("put over", |bencher| {
             bencher.iter_batched(
                 || write(next()),
-                |write| store.put(write, None).now_or_never(),
+                |write| store.put(write.to_ref(), None).now_or_never(),
                 BatchSize::SmallInput,
             );
         });

@@ -20,6 +20,7 @@ use crate::args::{Mode, Options};
 use crate::caller::Caller;
 use crate::cpu::Used;
 use crate::failure::{Failure, Result};
+use kvrpc::model::whole_millis;
 
 /// Maximum latency of the histogram in nanoseconds: an hour, as no run is longer.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -233,8 +234,7 @@ impl Schedule {
 
     fn bar(&self) -> ProgressBar {
         let style = ProgressStyle::with_template("{wide_bar} {msg}, {eta} left");
-        let length =
-            u64::try_from(self.end.duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
+        let length = whole_millis(self.end.duration_since(self.start));
         // Hidden if the standard error is no terminal.
         ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
@@ -243,7 +243,7 @@ impl Schedule {
         if bar.is_hidden() {
             return;
         }
-        bar.set_position(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        bar.set_position(whole_millis(self.start.elapsed()));
         bar.set_message(format!("{} requests", self.answered.load(Ordering::Relaxed)));
     }
 }

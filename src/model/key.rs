@@ -1,58 +1,60 @@
-//! Keys and the prefixes that listings take.
+//! Keys, and the prefixes of listings.
 
 use super::limits::MAX_KEY_BYTES;
 use super::{Error, Reason, Result};
 
-/// A key: 1 to 1,024 bytes of UTF-8 without control characters.
+/// Key: 1 to 1,024 bytes of UTF-8 without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
 impl Key {
-    /// Checks a key.
+    /// Checks and makes a key.
     ///
     /// # Errors
-    /// `INVALID_KEY` for an empty one, one over 1,024 bytes, or one with a control character
-    /// (Unicode's Cc).
+    /// `INVALID_KEY` if it is empty, over 1,024 bytes, or has a control character (Unicode's Cc).
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check_key(&text)?;
         Ok(Self(text))
     }
 
-    /// The key's text.
+    /// Returns the key's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key's text, taken out.
+    /// Returns the key's text.
     pub fn into_string(self) -> String {
         self.0
     }
 }
 
-/// What the keys of a listing begin with: at most 1,024 bytes of UTF-8 without control characters.
-/// Empty: every key.
+/// Prefix of the keys in a listing: at most 1,024 bytes of UTF-8 without control characters. The
+/// empty prefix is that of every key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Checks a prefix.
+    /// Checks and makes a prefix.
     ///
     /// # Errors
-    /// `INVALID_KEY` for one over 1,024 bytes or with a control character.
+    /// `INVALID_KEY` if it is over 1,024 bytes or has a control character.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check(&text, "prefix")?;
         Ok(Self(text))
     }
 
-    /// The prefix's text.
+    /// Returns the prefix's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether it can be a [`Key`].
+/// Checks the text of a [`Key`].
+///
+/// # Errors
+/// `INVALID_KEY`.
 pub(super) fn check_key(text: &str) -> Result<()> {
     if text.is_empty() {
         return Err(invalid("key is empty; a key is 1 to 1,024 bytes".to_owned(), "key"));
@@ -67,9 +69,9 @@ fn check(text: &str, what: &'static str) -> Result<()> {
             what,
         ));
     }
-    // Only bytes below 0x20, 0x7f and those of U+0080..U+009F (0xc2 0x80..0x9f) are control
-    // characters: most keys are plain ASCII and are done after one look at each byte; without a way
-    // out of the loop, at several at a time.
+    // Control characters are the bytes below 0x20, 0x7f, and U+0080..U+009F (0xc2 0x80..0x9f). Most
+    // keys are plain ASCII, for which one pass is enough; without an early exit, the loop checks
+    // several bytes at a time.
     let plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte));
     if !plain && let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(invalid(

@@ -28,11 +28,11 @@ pub use method::{Method, Permission, Permissions};
 pub use name::UserName;
 pub use operations::{OperationRef, Operations, PutRef};
 pub use reply::{
-    Access, Batched, Calculated, Deleted, DoorInfo, Entry, EntryPage, Identity, KeyPage, Listing,
-    Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
+    Access, Batched, Calculated, Deleted, DoorInfo, Entry, EntryPage, Identity, KeyPage,
+    ListedEntry, Listing, Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
 };
 pub use request::{Command, Delete, Operation, Page, Put, Reply, Request};
 pub use request_id::RequestId;
 pub use role::{Durability, Role, UpgradePolicy};
-pub use time::{Expiry, Millis};
+pub use time::{Expiry, UnixMillis, whole_millis};
 pub use value::Value;

@@ -1,39 +1,40 @@
-//! The operations of a batch, which stay in the message that asked for them.
+//! Operations of a batch, which stay in the message that they came in.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Delete, Expiry, Millis, Operation, Put, Result, key, value};
+use super::{Delete, Expiry, Operation, Put, Result, UnixMillis, key, value};
 
-/// The operations of a batch.
+/// Operations of a batch.
 ///
-/// Keys and values lie where they came, in one message; an operation is a row that says where. So a
-/// thousand operations are one allocation, and nothing of them is moved on the way to the store.
+/// Keys and values stay in the message that they came in; an operation is a row of offsets into it.
+/// So a thousand operations are one allocation, and no key or value is moved on the way to the
+/// store.
 #[derive(Clone, Default)]
 pub struct Operations {
     message: Bytes,
-    /// What is not in the message lies here, numbered as if it stood behind it.
+    /// Keys and values that are not in the message. Their offsets count on from its end.
     more: Vec<u8>,
-    rows: Vec<Row>,
-    /// What few operations have, in their order.
-    extras: Vec<Extra>,
-    /// Of all keys and values.
+    rows: Vec<OperationRow>,
+    /// Fields that few operations have, in the order of their rows.
+    extras: Vec<OperationExtra>,
+    /// Bytes of all keys and values.
     bytes: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Row {
+struct OperationRow {
     key_at: usize,
     value_at: usize,
     value_len: u32,
     key_len: u16,
-    kind: Kind,
+    kind: OperationKind,
     has_extra: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum OperationKind {
     Get,
     PutText,
     PutBlob,
@@ -41,14 +42,14 @@ enum Kind {
 }
 
 #[derive(Clone, Copy)]
-struct Extra {
+struct OperationExtra {
     operation: usize,
     expiry: Option<Expiry>,
-    expire_time: Option<Millis>,
+    expire_time: Option<UnixMillis>,
     if_revision: Option<u64>,
 }
 
-/// One of [`Operations`]. Keys are the bytes of a [`Key`](super::Key).
+/// Borrowed view of one of [`Operations`]. Keys are the bytes of a [`Key`](super::Key).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the operation of its name")]
 pub enum OperationRef<'a> {
@@ -57,25 +58,25 @@ pub enum OperationRef<'a> {
     Delete { key: &'a [u8], if_revision: Option<u64> },
 }
 
-/// A write of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Borrowed view of a put, with its expiry resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutRef<'a> {
-    /// What to write to: the bytes of a [`Key`](super::Key).
+    /// Bytes of the [`Key`](super::Key).
     pub key: &'a [u8],
-    /// What to write: UTF-8 if it is text.
+    /// Bytes of the value: UTF-8 if it is text.
     pub value: &'a [u8],
-    /// Whether it is put as text.
+    /// True if the value is put as text.
     pub text: bool,
-    /// When the key goes, as it was asked for; `None`: never, or only the time is known.
+    /// Expiry as it was asked for; `None`: never, or only `expire_time` is known.
     pub expiry: Option<Expiry>,
-    /// When the key goes, once [`Operations::resolve`] has worked it out.
-    pub expire_time: Option<Millis>,
-    /// Only if this is the key's revision; 0: only if there is no such key.
+    /// Resolved expiry; `None`: never, or [`Operations::resolve`] was not called.
+    pub expire_time: Option<UnixMillis>,
+    /// Revision that the key must have; 0: it must not exist.
     pub if_revision: Option<u64>,
 }
 
 impl<'a> OperationRef<'a> {
-    /// The bytes of the key that it is about.
+    /// Bytes of the operation's key.
     pub const fn key(&self) -> &'a [u8] {
         match self {
             Self::Get { key } | Self::Delete { key, .. } | Self::Put(PutRef { key, .. }) => key,
@@ -84,35 +85,35 @@ impl<'a> OperationRef<'a> {
 }
 
 impl PutRef<'_> {
-    /// Whether an expiry that has passed is refused, and not taken for a removal: it was given as a
-    /// point in time.
+    /// Returns true if an expiry that has passed is refused, since it was given as a point in time.
+    /// Otherwise such a put is a removal.
     pub const fn refuses_passed(&self) -> bool {
         matches!(self.expiry, Some(Expiry::At(_)))
     }
 }
 
 impl Operations {
-    /// None yet, of a message that has about so many.
+    /// Makes an empty list for a message that has `about` this many operations.
     pub(crate) fn of(message: &Bytes, about: usize) -> Self {
         Self { message: message.clone(), rows: Vec::with_capacity(about), ..Self::default() }
     }
 
-    /// How many there are.
+    /// Number of operations.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no operations.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The bytes of all keys and values.
+    /// Bytes of all keys and values.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The operations, one after another.
+    /// Iterates over the operations, in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = OperationRef<'_>> {
         let mut extras = self.extras.iter();
         self.rows.iter().map(move |row| {
@@ -124,19 +125,18 @@ impl Operations {
     /// Adds a get of a key in the message.
     ///
     /// # Errors
-    /// As [`Key::new`](super::Key::new).
+    /// `INVALID_KEY`.
     #[inline]
     pub(crate) fn get(&mut self, key: &str) -> Result<()> {
         key::check_key(key)?;
-        self.add(self.place(key.as_bytes()), key.len(), (0, 0), Kind::Get, None);
+        self.add(self.place(key.as_bytes()), key.len(), (0, 0), OperationKind::Get, None);
         Ok(())
     }
 
     /// Adds a put of a key and a value in the message.
     ///
     /// # Errors
-    /// As [`Value::text`](super::Value::text) or [`Value::blob`](super::Value::blob), and
-    /// [`Key::new`](super::Key::new).
+    /// `INVALID_KEY`, `INVALID_VALUE`.
     #[inline]
     pub(crate) fn put(
         &mut self,
@@ -148,14 +148,14 @@ impl Operations {
     ) -> Result<()> {
         Self::check_value(value, text)?;
         key::check_key(key)?;
-        let kind = if text { Kind::PutText } else { Kind::PutBlob };
+        let kind = if text { OperationKind::PutText } else { OperationKind::PutBlob };
         let value = (self.place(value), value.len());
         self.add(
             self.place(key.as_bytes()),
             key.len(),
             value,
             kind,
-            Extra::new(expiry, None, if_revision),
+            OperationExtra::new(expiry, None, if_revision),
         );
         Ok(())
     }
@@ -172,15 +172,15 @@ impl Operations {
     /// Adds a delete of a key in the message.
     ///
     /// # Errors
-    /// As [`Key::new`](super::Key::new).
+    /// `INVALID_KEY`.
     pub(crate) fn delete(&mut self, key: &str, if_revision: Option<u64>) -> Result<()> {
         key::check_key(key)?;
         self.add(
             self.place(key.as_bytes()),
             key.len(),
             (0, 0),
-            Kind::Delete,
-            Extra::new(None, None, if_revision),
+            OperationKind::Delete,
+            OperationExtra::new(None, None, if_revision),
         );
         Ok(())
     }
@@ -190,12 +190,12 @@ impl Operations {
         match operation {
             OperationRef::Get { key } => {
                 let key_at = self.copy(key);
-                self.add(key_at, key.len(), (0, 0), Kind::Get, None);
+                self.add(key_at, key.len(), (0, 0), OperationKind::Get, None);
             }
             OperationRef::Put(put) => {
                 let (key_at, value_at) = (self.copy(put.key), self.copy(put.value));
-                let kind = if put.text { Kind::PutText } else { Kind::PutBlob };
-                let extra = Extra::new(put.expiry, put.expire_time, put.if_revision);
+                let kind = if put.text { OperationKind::PutText } else { OperationKind::PutBlob };
+                let extra = OperationExtra::new(put.expiry, put.expire_time, put.if_revision);
                 self.add(key_at, put.key.len(), (value_at, put.value.len()), kind, extra);
             }
             OperationRef::Delete { key, if_revision } => {
@@ -204,18 +204,18 @@ impl Operations {
                     key_at,
                     key.len(),
                     (0, 0),
-                    Kind::Delete,
-                    Extra::new(None, None, if_revision),
+                    OperationKind::Delete,
+                    OperationExtra::new(None, None, if_revision),
                 );
             }
         }
     }
 
-    /// Works out the times at which keys go, for writes at `now`.
+    /// Resolves all expiries, for writes at `now`.
     ///
     /// # Errors
-    /// As [`Expiry::resolve`], with the operation's number.
-    pub fn resolve(&mut self, now: impl Fn() -> Millis) -> Result<()> {
+    /// `INVALID_TTL`, as [`Expiry::resolve`], with the operation's index.
+    pub fn resolve(&mut self, now: impl Fn() -> UnixMillis) -> Result<()> {
         for extra in &mut self.extras {
             if let Some(expiry) = extra.expiry {
                 let time =
@@ -226,9 +226,9 @@ impl Operations {
         Ok(())
     }
 
-    /// Where a part of the message begins.
+    /// Offset of a part of the message.
     fn place(&self, part: &[u8]) -> usize {
-        // An empty part may point anywhere: nothing is read of it.
+        // An empty part may point anywhere: nothing is read from it.
         part.as_ptr().addr().wrapping_sub(self.message.as_ptr().addr())
     }
 
@@ -244,31 +244,31 @@ impl Operations {
         key_at: usize,
         key_len: usize,
         value: (usize, usize),
-        kind: Kind,
-        extra: Option<Extra>,
+        kind: OperationKind,
+        extra: Option<OperationExtra>,
     ) {
         let (value_at, value_len) = value;
         self.bytes += key_len + value_len;
         let has_extra = extra.is_some();
         if let Some(extra) = extra {
-            self.extras.push(Extra { operation: self.rows.len(), ..extra });
+            self.extras.push(OperationExtra { operation: self.rows.len(), ..extra });
         }
         // Keys have at most 1,024 bytes and values 1 MiB: they were checked.
         let key_len = u16::try_from(key_len).unwrap_or(u16::MAX);
         let value_len = u32::try_from(value_len).unwrap_or(u32::MAX);
-        self.rows.push(Row { key_at, value_at, value_len, key_len, kind, has_extra });
+        self.rows.push(OperationRow { key_at, value_at, value_len, key_len, kind, has_extra });
     }
 
-    fn read(&self, row: &Row, extra: Option<&Extra>) -> OperationRef<'_> {
+    fn read(&self, row: &OperationRow, extra: Option<&OperationExtra>) -> OperationRef<'_> {
         let key = self.part(row.key_at, usize::from(row.key_len));
         let if_revision = extra.and_then(|extra| extra.if_revision);
         match row.kind {
-            Kind::Get => OperationRef::Get { key },
-            Kind::Delete => OperationRef::Delete { key, if_revision },
-            Kind::PutText | Kind::PutBlob => OperationRef::Put(PutRef {
+            OperationKind::Get => OperationRef::Get { key },
+            OperationKind::Delete => OperationRef::Delete { key, if_revision },
+            OperationKind::PutText | OperationKind::PutBlob => OperationRef::Put(PutRef {
                 key,
                 value: self.part(row.value_at, row.value_len as usize),
-                text: matches!(row.kind, Kind::PutText),
+                text: matches!(row.kind, OperationKind::PutText),
                 expiry: extra.and_then(|extra| extra.expiry),
                 expire_time: extra.and_then(|extra| extra.expire_time),
                 if_revision,
@@ -286,11 +286,11 @@ impl Operations {
     }
 }
 
-impl Extra {
+impl OperationExtra {
     #[inline]
     fn new(
         expiry: Option<Expiry>,
-        expire_time: Option<Millis>,
+        expire_time: Option<UnixMillis>,
         if_revision: Option<u64>,
     ) -> Option<Self> {
         let is_any = expiry.is_some() || expire_time.is_some() || if_revision.is_some();
@@ -299,7 +299,7 @@ impl Extra {
 }
 
 impl Operation {
-    /// The same, without its keys and values.
+    /// Borrows the operation.
     pub fn to_ref(&self) -> OperationRef<'_> {
         match self {
             Self::Get { key } => OperationRef::Get { key: key.as_str().as_bytes() },
@@ -310,7 +310,7 @@ impl Operation {
 }
 
 impl Put {
-    /// The same, without its key and value.
+    /// Borrows the put. Its expiry is not resolved.
     pub fn to_ref(&self) -> PutRef<'_> {
         PutRef {
             key: self.key.as_str().as_bytes(),
@@ -324,7 +324,7 @@ impl Put {
 }
 
 impl Delete {
-    /// The same, without its key.
+    /// Borrows the removal.
     pub fn to_ref(&self) -> OperationRef<'_> {
         OperationRef::Delete { key: self.key.as_str().as_bytes(), if_revision: self.if_revision }
     }
@@ -381,7 +381,7 @@ mod tests {
             Operation::Get { key: key.clone() },
             put("city", text.clone(), None, None),
             put("city", Value::blob(vec![0xff]).unwrap(), None, Some(7)),
-            put("city", text, Some(Expiry::At(9)), None),
+            put("city", text, Some(Expiry::At(UnixMillis::new(9))), None),
             Operation::Delete(Delete { key: key.clone(), if_revision: None, request_id: None }),
             Operation::Delete(Delete { key, if_revision: Some(0), request_id: None }),
             put("empty", Value::text("").unwrap(), None, None),
@@ -428,16 +428,16 @@ mod tests {
             put("c", value(), None, None),
         ];
         let mut operations: Operations = all.iter().cloned().collect();
-        operations.resolve(|| 100).unwrap();
+        operations.resolve(|| UnixMillis::new(100)).unwrap();
         let times = operations.iter().map(|operation| match operation {
             OperationRef::Put(put) => put.expire_time,
             OperationRef::Get { .. } | OperationRef::Delete { .. } => None,
         });
-        assert_eq!(times.collect::<Vec<_>>(), [None, Some(105), None]);
+        assert_eq!(times.collect::<Vec<_>>(), [None, Some(UnixMillis::new(105)), None]);
 
         let mut operations: Operations =
             all.into_iter().chain([put("d", value(), after(0), None)]).collect();
-        let error = operations.resolve(|| 100).unwrap_err();
+        let error = operations.resolve(|| UnixMillis::new(100)).unwrap_err();
         assert_eq!(
             (error.reason(), error.field()),
             (Reason::InvalidTtl, Some("operations[3].ttl"))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Durability, Key, Limits, Millis, Role, UpgradePolicy, Value};
+use super::{Durability, Key, Limits, Role, UnixMillis, UpgradePolicy, Value};
 
 /// What one operation of a batch did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,20 @@ pub struct Entry {
     /// The store's revision at the key's last write.
     pub revision: u64,
     /// When the key goes; `None`: never.
-    pub expire_time: Option<Millis>,
+    pub expire_time: Option<UnixMillis>,
+}
+
+/// Row of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedEntry {
+    /// Key of the entry.
+    pub key: Key,
+    /// Value, or `None` if only keys were asked for.
+    pub value: Option<Value>,
+    /// Store's revision at the key's last write.
+    pub revision: u64,
+    /// Time at which the key expires, or `None` if it does not.
+    pub expire_time: Option<UnixMillis>,
 }
 
 /// A place in a store's sequence of changes.
@@ -96,8 +109,8 @@ pub struct KeyPage {
 /// The entries of one step of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryPage {
-    /// Key, value unless only keys were asked for, revision, expiry.
-    pub entries: Vec<(Key, Option<Value>, u64, Option<Millis>)>,
+    /// The entries, in the listing's order.
+    pub entries: Vec<ListedEntry>,
     /// The cursor of the next step, or `None` after the last.
     pub cursor: Option<String>,
     /// The store's position when the scan began.
@@ -119,7 +132,7 @@ pub struct Identity {
     /// Its name and role.
     pub user: User,
     /// The time at which its session ends, if it is not used until then.
-    pub expire_time: Millis,
+    pub expire_time: Option<UnixMillis>,
     /// The callers that may promote a guest.
     pub upgrade_policy: UpgradePolicy,
 }
@@ -154,7 +167,7 @@ pub struct SessionInfo {
     /// Who the session is.
     pub user: User,
     /// When it ends.
-    pub expire_time: Millis,
+    pub expire_time: Option<UnixMillis>,
 }
 
 /// What another user did with a store.
@@ -173,9 +186,9 @@ pub struct Access {
     /// How many times.
     pub count: u64,
     /// The first time.
-    pub first_time: Millis,
+    pub first_time: UnixMillis,
     /// The latest time.
-    pub last_time: Millis,
+    pub last_time: UnixMillis,
 }
 
 /// What the server tells of itself.

@@ -2,10 +2,10 @@
 
 use super::{time, v1};
 use crate::model::{
-    Access, Calculated, Deleted, Durability, Entry, EntryPage, Identity, Key, KeyPage, Listing,
-    Position, Role, Room, ServerInfo, SessionInfo, Time, UpgradePolicy, User, Value, Written,
+    Access, Calculated, Deleted, Durability, Entry, EntryPage, Identity, Key, KeyPage, ListedEntry,
+    Listing, Position, Role, Room, ServerInfo, SessionInfo, Time, UpgradePolicy, User, Value,
+    Written,
 };
-use crate::store::Row;
 
 /// A value as the `data` of a message: text goes out as text.
 macro_rules! data {
@@ -70,18 +70,18 @@ replies! {
     SignInResponse <= SessionInfo |session| Self {
         token: session.token,
         user: Some(session.user.into()),
-        expire_time: Some(time::timestamp(session.expire_time)),
+        expire_time: session.expire_time.map(time::timestamp),
     };
     AuthResponse <= SessionInfo |session| Self {
         token: session.token,
         user: Some(session.user.into()),
-        expire_time: Some(time::timestamp(session.expire_time)),
+        expire_time: session.expire_time.map(time::timestamp),
     };
     UpgradeResponse <= User |user| Self { user: Some(user.into()) };
     DowngradeResponse <= User |user| Self { user: Some(user.into()) };
     WhoAmIResponse <= Identity |identity| Self {
         user: Some(identity.user.into()),
-        session_expire_time: Some(time::timestamp(identity.expire_time)),
+        session_expire_time: identity.expire_time.map(time::timestamp),
         upgrade_policy: upgrade_policy(identity.upgrade_policy),
     };
     SignOutResponse <= () |()| Self {};
@@ -110,7 +110,8 @@ replies! {
     CalculateResponse <= Calculated |Calculated { result, text }| Self { result, text };
 }
 
-fn entry((key, value, revision, expire_time): Row) -> v1::Entry {
+fn entry(row: ListedEntry) -> v1::Entry {
+    let ListedEntry { key, value, revision, expire_time } = row;
     v1::Entry {
         key: key.into_string(),
         data: value.map(|value| data!(value, entry)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Error, Expiry, Millis, Result};
+use crate::model::{Error, Expiry, Result, UnixMillis};
 
 /// 9999-12-31T23:59:59Z, the last second that a Timestamp may hold
 /// (google/protobuf/timestamp.proto).
@@ -26,11 +26,13 @@ pub(super) fn expire_time(time: prost_types::Timestamp) -> Result<Expiry> {
         .ok()
         .filter(|nanos| *nanos < 1_000_000_000)
         .ok_or_else(invalid)?;
-    Ok(Expiry::At(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)))
+    let millis = seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000);
+    Ok(Expiry::At(UnixMillis::new(millis)))
 }
 
 /// A point in time.
-pub(super) fn timestamp(time: Millis) -> prost_types::Timestamp {
+pub(super) fn timestamp(time: UnixMillis) -> prost_types::Timestamp {
+    let time = time.as_u64();
     prost_types::Timestamp {
         seconds: i64::try_from(time / 1_000).unwrap_or(LAST_SECOND),
         nanos: i32::try_from(time % 1_000 * 1_000_000).unwrap_or(0),

@@ -14,7 +14,7 @@ use crate::listen::http::HttpService;
 use crate::listen::socket::SocketLimits;
 use crate::model::{DoorInfo, UserName};
 use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
-use crate::store::{Clock, Engine, Limits, MemoryEngine, RedisEngine};
+use crate::store::{Clock, Engine, MemoryEngine, RedisEngine, StoreLimits};
 
 /// Interval at which inactive sources of sign-ins are forgotten.
 const RATES_INTERVAL: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits 
 
 /// Creates the configured store engine. For Redis, waits until it answers.
 fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error + Send + Sync>> {
-    let limits = Limits::from(&config.limits);
+    let limits = StoreLimits::from(&config.limits);
     Ok(match &config.store {
         StoreEngine::Memory => Engine::Memory(MemoryEngine::new(clock.clone(), limits)),
         StoreEngine::Redis(options) => {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use crate::model::{Access, Millis, User};
+use crate::model::{Access, UnixMillis, User};
 
 /// The rows that stay.
 const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
@@ -22,8 +22,8 @@ pub(super) struct What {
 struct Times {
     role: crate::model::Role,
     count: u64,
-    first: Millis,
-    last: Millis,
+    first: UnixMillis,
+    last: UnixMillis,
     /// Rises with each access: what pages go by, since many accesses share a millisecond.
     order: u64,
 }
@@ -38,7 +38,7 @@ pub struct Accesses {
 
 impl Accesses {
     /// Puts an access on record.
-    pub(super) fn record(&mut self, what: What, role: crate::model::Role, now: Millis) {
+    pub(super) fn record(&mut self, what: What, role: crate::model::Role, now: UnixMillis) {
         self.order += 1;
         let order = self.order;
         // Unbounded, since the bounded cache allocates all its rows at once; the bound is held

@@ -262,8 +262,10 @@ mod tests {
     fn service() -> Service {
         let limits = Limits::default();
         let clock = Clock::system();
-        let engine =
-            Engine::Memory(MemoryEngine::new(clock.clone(), crate::store::Limits::from(&limits)));
+        let engine = Engine::Memory(MemoryEngine::new(
+            clock.clone(),
+            crate::store::StoreLimits::from(&limits),
+        ));
         let upgrade_policy = UpgradePolicy::Managers;
         Service::new(Options { accounts: Vec::new(), upgrade_policy, limits, clock, engine })
             .unwrap()

@@ -73,7 +73,7 @@ impl Fingerprint {
             }
             Some(Expiry::At(time)) => {
                 self.number(2);
-                self.number(time);
+                self.number(time.as_u64());
             }
         }
         self.condition(put.if_revision);

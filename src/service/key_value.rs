@@ -9,10 +9,10 @@ use super::user::User;
 use super::{Service, Session};
 use crate::model::request::{Batch, Delete, Get, GetOther, Put, PutOther};
 use crate::model::{
-    Batched, Deleted, Entry, Error, Expiry, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES,
-    Operations, Reason, RequestId, Result, Role, Written,
+    Batched, Deleted, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations,
+    PutRef, Reason, RequestId, Result, Role, Written,
 };
-use crate::store::{Backend, Once, Store, Write};
+use crate::store::{Backend, Once, Store};
 
 impl Handle<Get> for Service {
     async fn handle(&self, subject: Subject<'_>, Get { key }: Get) -> Result<Entry> {
@@ -38,8 +38,7 @@ impl Handle<Put> for Service {
         let once = once(session, id, || {
             Fingerprint::of(subject.method().name(), session.user.id).put(&put)
         });
-        let write = self.write(put)?;
-        session.store.put(write, once).await
+        session.store.put(self.resolve(&put)?, once).await
     }
 }
 
@@ -56,8 +55,7 @@ impl Handle<PutOther> for Service {
             once(session, id, || Fingerprint::of(subject.method().name(), owner.id).put(&put));
         // Before the write: one that was done must not be answered without being on record.
         self.record_access(&subject, &owner, put.key.as_str()).await?;
-        let write = self.write(put)?;
-        owner.store.put(write, once).await
+        owner.store.put(self.resolve(&put)?, once).await
     }
 }
 
@@ -86,17 +84,14 @@ impl Handle<Batch> for Service {
 }
 
 impl Service {
+    /// Resolves the expiry of a put by the current time.
+    ///
+    /// # Errors
+    /// `INVALID_TTL`.
     #[inline]
-    pub(super) fn write(&self, put: Put) -> Result<Write> {
+    pub(super) fn resolve<'a>(&self, put: &'a Put) -> Result<PutRef<'a>> {
         let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
-        let refuse_passed = matches!(put.expiry, Some(Expiry::At(_)));
-        Ok(Write {
-            key: put.key,
-            value: put.value,
-            expire_time,
-            refuse_passed,
-            if_revision: put.if_revision,
-        })
+        Ok(PutRef { expire_time, ..put.to_ref() })
     }
 
     /// Records the access for the owner, unless the owner is the caller. `key` is the key, or the

@@ -76,7 +76,7 @@ impl Handle<ListKeys> for Service {
             keys_only: true,
         };
         let (listed, next_page_token, position) = self.rows(&owner, wanted).await?;
-        let keys = listed.rows.into_iter().map(|(key, ..)| key).collect();
+        let keys = listed.rows.into_iter().map(|row| row.key).collect();
         Ok(KeyPage { keys, next_page_token, position })
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::token::TokenHash;
 use super::user::{Standing, User};
-use crate::model::{Millis, User as UserView};
+use crate::model::{UnixMillis, User as UserView};
 use crate::store::Backend;
 
 /// How long a session lives.
@@ -18,7 +18,7 @@ pub(super) enum Life {
     /// So long after its last use; an open stream is use.
     Idle(Duration),
     /// Until then.
-    Until(Millis),
+    Until(UnixMillis),
     /// As long as its connection, which ends it.
     Connection,
 }
@@ -26,11 +26,12 @@ pub(super) enum Life {
 /// What a server knows of a session that others know too.
 #[derive(Default)]
 struct Shared {
-    /// When the engine was last asked; zero: never, since no other server knows of it.
+    /// When the engine was last asked, in Unix milliseconds; 0: never, since no other server knows
+    /// of the session.
     seen: AtomicU64,
     /// Whether it is being asked.
     asking: AtomicBool,
-    /// Until when the engine keeps it.
+    /// Until when the engine keeps it, in Unix milliseconds.
     held: AtomicU64,
 }
 
@@ -43,6 +44,7 @@ pub struct Session {
     pub(super) token: TokenHash,
     /// Its user's store, so that the way to a key is not by the user.
     pub(super) store: Backend,
+    /// Unix milliseconds.
     last_use: AtomicU64,
     life: Life,
     ended: AtomicBool,
@@ -57,11 +59,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: Millis) -> Self {
+    pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: UnixMillis) -> Self {
         Self {
             token,
             store: user.store.clone(),
-            last_use: AtomicU64::new(now),
+            last_use: AtomicU64::new(now.as_u64()),
             life,
             ended: AtomicBool::new(false),
             streams: AtomicU32::new(0),
@@ -109,21 +111,21 @@ impl Session {
     pub(super) fn learn(
         &self,
         grant: Option<Arc<User>>,
-        held: Millis,
-        last_use: Millis,
-        now: Millis,
+        held: UnixMillis,
+        last_use: UnixMillis,
+        now: UnixMillis,
     ) {
         *self.grant.lock() = grant;
-        self.shared.held.fetch_max(held, Ordering::AcqRel);
-        self.last_use.fetch_max(last_use, Ordering::AcqRel);
-        self.shared.seen.fetch_max(now, Ordering::AcqRel);
+        self.shared.held.fetch_max(held.as_u64(), Ordering::AcqRel);
+        self.last_use.fetch_max(last_use.as_u64(), Ordering::AcqRel);
+        self.shared.seen.fetch_max(now.as_u64(), Ordering::AcqRel);
     }
 
     /// How long ago the engine was asked about it; zero where there is none to ask.
-    pub(super) fn age(&self, now: Millis) -> Millis {
+    pub(super) fn age(&self, now: UnixMillis) -> Duration {
         match self.shared.seen.load(Ordering::Acquire) {
-            0 => 0,
-            seen => now.saturating_sub(seen),
+            0 => Duration::ZERO,
+            seen => now.duration_since(UnixMillis::new(seen)),
         }
     }
 
@@ -138,13 +140,13 @@ impl Session {
     }
 
     /// Until when the engine keeps it.
-    pub(super) fn held(&self) -> Millis {
-        self.shared.held.load(Ordering::Acquire)
+    pub(super) fn held(&self) -> UnixMillis {
+        UnixMillis::new(self.shared.held.load(Ordering::Acquire))
     }
 
     /// The engine keeps it until then.
-    pub(super) fn hold(&self, until: Millis) {
-        self.shared.held.fetch_max(until, Ordering::AcqRel);
+    pub(super) fn hold(&self, until: UnixMillis) {
+        self.shared.held.fetch_max(until.as_u64(), Ordering::AcqRel);
     }
 
     /// How long it lives.
@@ -153,8 +155,12 @@ impl Session {
     }
 
     /// Its last use; now, while a stream of it is open.
-    pub(super) fn last_use(&self, now: Millis) -> Millis {
-        if self.has_streams() { now } else { self.last_use.load(Ordering::Relaxed) }
+    pub(super) fn last_use(&self, now: UnixMillis) -> UnixMillis {
+        if self.has_streams() {
+            now
+        } else {
+            UnixMillis::new(self.last_use.load(Ordering::Relaxed))
+        }
     }
 
     /// Whether a stream of it is open.
@@ -163,31 +169,27 @@ impl Session {
     }
 
     /// Counts as use now.
-    pub fn touch(&self, now: Millis) {
+    pub fn touch(&self, now: UnixMillis) {
         // A store only when the millisecond is another: calls of one session on many cores would
         // pass the line around.
+        let now = now.as_u64();
         if self.last_use.load(Ordering::Relaxed) < now {
             self.last_use.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// When it ends, if it is not used until then; [`Millis::MAX`] for one that lives as long as
-    /// its connection.
-    pub fn expire_time(&self, now: Millis) -> Millis {
+    /// When it ends, if it is not used until then; `None`: with its connection.
+    pub fn expire_time(&self, now: UnixMillis) -> Option<UnixMillis> {
         match self.life {
-            Life::Until(end) => end,
-            Life::Connection => Millis::MAX,
-            Life::Idle(idle) => {
-                let open = self.streams.load(Ordering::Acquire) > 0;
-                let last_use = if open { now } else { self.last_use.load(Ordering::Relaxed) };
-                last_use.saturating_add(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX))
-            }
+            Life::Until(end) => Some(end),
+            Life::Connection => None,
+            Life::Idle(idle) => Some(self.last_use(now).saturating_add(idle)),
         }
     }
 
     /// Whether it can be used.
-    pub fn is_live(&self, now: Millis) -> bool {
-        !self.has_ended() && now < self.expire_time(now)
+    pub fn is_live(&self, now: UnixMillis) -> bool {
+        !self.has_ended() && self.expire_time(now).is_none_or(|end| now < end)
     }
 
     /// Whether it was ended.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::session::Session;
 use super::token::TokenHash;
-use crate::model::{Error, Millis, Reason, Result};
+use crate::model::{Error, Reason, Result, UnixMillis};
 
 const SHARDS: usize = 64;
 
@@ -91,7 +91,7 @@ impl Sessions {
     }
 
     /// Those of the next eighth of the table whose time is over.
-    pub(super) fn overdue(&self, now: Millis) -> Vec<Arc<Session>> {
+    pub(super) fn overdue(&self, now: UnixMillis) -> Vec<Arc<Session>> {
         let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
         let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
         part.flat_map(|shard| {

@@ -9,7 +9,7 @@ use super::session::{Life, Session};
 use super::token::{self, TokenHash};
 use super::user::{Standing, User};
 use crate::model::request::{Auth, SignIn, SignOut};
-use crate::model::{Error, Method, Millis, Permission, Reason, Result, SessionInfo, UserName};
+use crate::model::{Error, Method, Permission, Reason, Result, SessionInfo, UnixMillis, UserName};
 
 impl Service {
     /// The session that a call's token opens; the call counts as its use.
@@ -90,9 +90,7 @@ impl Handle<Auth> for Service {
             }
             None => {
                 let (token, hash) = token::generate();
-                let age =
-                    u64::try_from(self.limits.account_session.as_millis()).unwrap_or(u64::MAX);
-                let life = Life::Until(now.saturating_add(age));
+                let life = Life::Until(now.saturating_add(self.limits.account_session));
                 if let Some(shared) = &self.shared {
                     shared.open_session(&account, hash, life, now).await?;
                 }
@@ -146,7 +144,7 @@ impl Service {
         name: &UserName,
         hash: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<Session>> {
         if let Some(shared) = &self.shared {
             self.sessions.has_room()?;
@@ -169,7 +167,7 @@ impl Service {
         user: &Arc<User>,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
         if let Some(shared) = &self.shared {
@@ -191,6 +189,6 @@ pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
     Err(Error::new(Reason::InvalidName, sentence).in_field("user"))
 }
 
-fn info(token: String, session: &Session, now: Millis) -> SessionInfo {
+fn info(token: String, session: &Session, now: UnixMillis) -> SessionInfo {
     SessionInfo { token, user: session.view(), expire_time: session.expire_time(now) }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::accesses::Accesses;
 use super::rooms::Talk;
 use super::session::Session;
-use crate::model::{Millis, Role, User as UserView, UserName};
+use crate::model::{Role, UnixMillis, User as UserView, UserName};
 use crate::store::Backend;
 
 /// How a user came by its role, in rising order.
@@ -135,7 +135,7 @@ impl User {
     }
 
     /// Whether it is still there: a guest only while a session of it is live.
-    pub fn is_there(&self, now: Millis) -> bool {
+    pub fn is_there(&self, now: UnixMillis) -> bool {
         self.account || self.sessions().iter().any(|session| session.is_live(now))
     }
 

@@ -1,12 +1,12 @@
-//! The engine that a server was started with.
+//! The engine that the server was started with, and its stores.
 
-use crate::model::{Delete, Durability, Entry, Error, Key, Operations, Position, Result};
+use crate::model::{Delete, Durability, Entry, Error, Key, Operations, Position, PutRef, Result};
 
 use super::memory::{MemoryEngine, MemoryStore, Usage};
 use super::redis::{RedisEngine, RedisStore};
-use super::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
+use super::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Written};
 
-/// The engine that the server was started with.
+/// Engine of the server.
 #[derive(Clone)]
 pub enum Engine {
     /// In this process's memory.
@@ -16,7 +16,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The store of the user with this id.
+    /// Opens the store of the user with this id.
     pub fn open(&self, id: u64) -> Backend {
         match self {
             Self::Memory(engine) => Backend::Memory(engine.open()),
@@ -24,7 +24,7 @@ impl Engine {
         }
     }
 
-    /// What it is called: `memory`, `redis` or `redis-cluster`.
+    /// Name of the engine: `memory`, `redis` or `redis-cluster`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
@@ -32,7 +32,7 @@ impl Engine {
         }
     }
 
-    /// What is true of a write when it is answered.
+    /// Durability of a write when it is answered.
     pub fn durability(&self) -> Durability {
         match self {
             Self::Memory(_) => Durability::Local,
@@ -40,12 +40,12 @@ impl Engine {
         }
     }
 
-    /// Whether its futures are ready at once.
+    /// Returns true if its futures are ready at their first poll.
     pub const fn answers_at_once(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
-    /// Whether it answers, now and whenever that changes; `None`: it always does.
+    /// Watches whether the engine answers; `None`: it always does.
     pub fn health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
         match self {
             Self::Memory(_) => None,
@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// What is in all stores of this process's memory.
+    /// Returns what is in all stores of this process's memory.
     pub fn usage(&self) -> Usage {
         match self {
             Self::Memory(engine) => engine.usage(),
@@ -61,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// How many bytes of changes this process keeps for watches.
+    /// Bytes of changes that this process keeps for watches.
     pub fn change_bytes(&self) -> u64 {
         match self {
             Self::Memory(engine) => engine.change_bytes(),
@@ -69,19 +69,19 @@ impl Engine {
         }
     }
 
-    /// Takes out some of what has expired in this process's memory.
+    /// Removes some of what has expired in this process's memory.
     pub fn sweep(&self) {
         match self {
             Self::Memory(engine) => drop(engine.sweep()),
-            // The engine's own functions do it.
+            // Redis's functions do it.
             Self::Redis(_) => {}
         }
     }
 }
 
-/// One user's store, of the engine that the server was started with.
+/// One user's store, of the server's engine.
 ///
-/// An enum and no trait object: its futures need no box, and those of the memory engine cost
+/// An enum instead of a trait object: its futures need no box, and those of the memory engine cost
 /// nothing.
 #[derive(Clone)]
 pub enum Backend {
@@ -92,11 +92,11 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Gives back what the store holds, since its user is gone.
+    /// Empties the store, since its user is gone.
     pub fn release(&self) {
         match self {
             Self::Memory(store) => store.release(),
-            // In Redis it goes with its user's record.
+            // In Redis it is removed with its user's record.
             Self::Redis(_) => {}
         }
     }
@@ -110,10 +110,10 @@ impl Store for Backend {
         }
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         match self {
-            Self::Memory(store) => store.put(write, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.put(write, once.map(Once::for_redis).transpose()?).await,
+            Self::Memory(store) => store.put(put, once.map(Once::for_memory).transpose()?).await,
+            Self::Redis(store) => store.put(put, once.map(Once::for_redis).transpose()?).await,
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a> Once<'a, Backend> {
     }
 }
 
-/// A server has one engine.
+/// `INTERNAL`: a server has one engine, so this does not happen.
 fn mixed() -> Error {
     Error::internal("a caller's store is of another engine than the one it writes to")
 }

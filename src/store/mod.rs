@@ -1,4 +1,5 @@
-//! Where the stores are kept. Knows `model` alone.
+//! The stores of users, in one of two engines: this process's memory, or Redis. Depends on `model`
+//! alone.
 
 use std::future::Future;
 
@@ -7,11 +8,10 @@ mod clock;
 pub mod feed;
 pub mod memory;
 pub mod redis;
-pub mod seeded;
 
 pub use backend::{Backend, Engine};
 pub use clock::Clock;
-pub use memory::{Limits, MemoryEngine, MemoryStore, Usage};
+pub use memory::{MemoryEngine, MemoryStore, StoreLimits, Usage};
 pub use redis::{RedisEngine, RedisStore};
 
 pub use crate::model::{
@@ -20,8 +20,8 @@ pub use crate::model::{
 };
 
 use crate::model::{
-    Delete, Entry, Expiry, Key, MAX_KEPT_CHANGE_BYTES, MAX_KEPT_CHANGES, Millis, Operations,
-    Position, Prefix, PutRef, RequestId, Result, Value,
+    Delete, Entry, Key, ListedEntry, MAX_KEPT_CHANGE_BYTES, MAX_KEPT_CHANGES, Operations, Position,
+    Prefix, PutRef, RequestId, Result, UnixMillis, Value,
 };
 
 /// Changes that a store keeps for watches, from its first listing or watch on.
@@ -30,29 +30,49 @@ pub const KEPT_CHANGES: feed::Capacity =
 
 /// One user's store, of any engine.
 ///
-/// The futures are not boxed: those of the memory engine are ready at once and cost nothing.
+/// The futures are not boxed: those of the memory engine are ready at their first poll and cost
+/// nothing.
 ///
 /// Every method sees the store at one instant, at which each key is there or has expired for
 /// everybody; a write is one atomic step.
+///
+/// # Errors
+/// Beside the reasons that each method names, an engine that is reached over the network gives
+/// - `STORE_UNAVAILABLE`: it cannot be reached; nothing was done;
+/// - `OUTCOME_UNKNOWN`: the connection was lost after the command was sent, or too few replicas
+///   have the write;
+/// - `SESSION_EXPIRED`: the user is gone, and its store with it; nothing was done;
+///
+/// and any engine gives `INTERNAL` for what only a bug or foreign data explains.
 pub trait Store: Sized + Send + Sync {
-    /// What `key` holds; `None`: nothing, or it has expired.
-    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send;
-
-    /// Writes one key.
+    /// Returns the entry of `key`, or `None` if there is none or it has expired.
     ///
     /// # Errors
-    /// `REVISION_MISMATCH`; `QUOTA_EXCEEDED`; `SERVER_FULL`; `REQUEST_ID_REUSED`. Nothing has
-    /// changed then.
+    /// `STORE_UNAVAILABLE`. The memory engine gives none.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Entry>>> + Send;
+
+    /// Writes one key, by its [`PutRef::expire_time`].
+    ///
+    /// An expiry that has passed by the time of the write leaves no key behind, yet counts as a
+    /// write of one revision that no quota refuses; one that was
+    /// [given as a point in time](PutRef::refuses_passed) is refused.
+    ///
+    /// # Errors
+    /// `REVISION_MISMATCH`, `INVALID_TTL`, `QUOTA_EXCEEDED`, `SERVER_FULL`, `REQUEST_ID_REUSED`,
+    /// `STORE_UNAVAILABLE`, `SESSION_EXPIRED`: nothing has changed. `OUTCOME_UNKNOWN`: the write
+    /// may have been done.
     fn put(
         &self,
-        write: Write,
+        put: PutRef<'_>,
         once: Option<Once<'_, Self>>,
     ) -> impl Future<Output = Result<Written>> + Send;
 
     /// Removes one key.
     ///
     /// # Errors
-    /// `REVISION_MISMATCH`; `REQUEST_ID_REUSED`. Nothing has changed then.
+    /// `REVISION_MISMATCH`, `REQUEST_ID_REUSED`, `SERVER_FULL` (for the record of the request id),
+    /// `STORE_UNAVAILABLE`, `SESSION_EXPIRED`: nothing has changed. `OUTCOME_UNKNOWN`: the removal
+    /// may have been done.
     fn delete(
         &self,
         delete: Delete,
@@ -62,133 +82,111 @@ pub trait Store: Sized + Send + Sync {
     /// Runs all of the operations, whose expiries were [resolved](Operations::resolve), or none.
     ///
     /// # Errors
-    /// Those of `put` and `delete`, with the operation's index put before
-    /// ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets that come to more than
-    /// [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then.
+    /// Those of `put` and `delete`, prefixed with the operation's index
+    /// ([`crate::model::Error::in_operation`]); `INVALID_BATCH` for gets whose values exceed
+    /// [`MAX_MESSAGE_BYTES`](crate::model::MAX_MESSAGE_BYTES). Nothing has changed then, except
+    /// perhaps after `OUTCOME_UNKNOWN`.
     fn batch(
         &self,
         operations: Operations,
         once: Option<Once<'_, Self>>,
     ) -> impl Future<Output = Result<Batched>> + Send;
 
-    /// The next rows of a listing in the store's own, fixed order.
+    /// Returns the next rows of a listing, in the store's own fixed order.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `SESSION_EXPIRED`; `OUTCOME_UNKNOWN` if the connection is lost again
+    /// and again, which a repetition of the call cures.
     fn list(&self, query: ListQuery<'_>) -> impl Future<Output = Result<Listed>> + Send;
 
-    /// Follows the store's changes, behind `after` or from now on.
+    /// Follows the store's changes, after the position `after` or from now on.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
     fn watch(&self, after: Option<Position>) -> impl Future<Output = Result<Watched>> + Send;
 
-    /// Where the store stands.
+    /// Returns the position of the store's latest change.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
     fn position(&self) -> impl Future<Output = Result<Position>> + Send;
 }
 
-/// A put whose expiry is a point in time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// What to write to.
-    pub key: Key,
-    /// What to write.
-    pub value: Value,
-    /// When the key goes; `None`: never. One that has passed by the time of the write leaves no key
-    /// behind, yet counts as a write of one revision; no quota stands in its way.
-    pub expire_time: Option<Millis>,
-    /// Refuse an `expire_time` that has passed with `INVALID_TTL`: it was given as a point in time,
-    /// not as a time to live.
-    pub refuse_passed: bool,
-    /// Only if this is the key's revision; 0: only if there is no such key.
-    pub if_revision: Option<u64>,
-}
-
-impl Write {
-    /// The same, without its key and value.
-    pub fn to_ref(&self) -> PutRef<'_> {
-        PutRef {
-            key: self.key.as_str().as_bytes(),
-            value: self.value.as_bytes(),
-            text: self.value.is_text(),
-            expiry: self.expire_time.filter(|_| self.refuse_passed).map(Expiry::At),
-            expire_time: self.expire_time,
-            if_revision: self.if_revision,
-        }
-    }
-}
-
-/// What makes a write happen at most once: the same `id` of the same caller gets the first answer
-/// again.
+/// Request id of a write, by which it happens at most once: the same `id` of the same caller gets
+/// the first reply again.
 ///
-/// Failures are not remembered. The ids are kept with the caller's store, whoever's store the write
-/// goes to.
+/// Failures are not remembered. Ids are kept with the caller's store, also for writes to another
+/// user's store.
 #[derive(Debug)]
 pub struct Once<'a, S> {
-    /// The caller's own store.
+    /// Caller's own store.
     pub caller: &'a S,
-    /// The caller's id for this write.
+    /// Caller's id for this write.
     pub id: RequestId,
-    /// What tells one payload from another, the store it goes to included.
+    /// Digest of the payload and of the store that it goes to.
     pub fingerprint: [u8; 16],
 }
 
-/// Which rows to list.
+/// Part of a store that a listing asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct ListQuery<'a> {
-    /// Only keys that begin with this.
+    /// Prefix of the keys.
     pub prefix: &'a Prefix,
-    /// Behind this row; `None`: from the start.
+    /// Row after which the listing goes on; `None`: from the start.
     pub after: Option<&'a Key>,
-    /// At most so many rows.
+    /// Maximum number of rows.
     pub max_rows: usize,
-    /// At most so many bytes of keys and values, but at least one row.
+    /// Maximum bytes of keys and values; the first row is given in any case.
     pub max_bytes: usize,
-    /// Leave the values out.
+    /// Leaves the values out.
     pub keys_only: bool,
 }
-
-/// A row of a listing: key, value unless only keys were asked for, revision, expiry.
-pub type Row = (Key, Option<Value>, u64, Option<Millis>);
 
 /// Some rows of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The rows; fewer than asked for where the search took long.
-    pub rows: Vec<Row>,
-    /// Where to go on; `None`: that was all. Not always the last row's key: a search may stop
-    /// between two that match.
+    pub rows: Vec<ListedEntry>,
+    /// Key after which the listing goes on; `None`: it is complete. Not always the last row's key:
+    /// a search may stop between two that match.
     pub next: Option<Key>,
-    /// Where the store stood.
+    /// Store's position when the rows were read.
     pub position: Position,
 }
 
-/// A change of one key. Its place in the feed is the revision that it made.
+/// Change of one key. Its sequence in the feed is the revision that it made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The key.
     pub key: Key,
-    /// What became of it.
+    /// Kind of the change.
     pub kind: ChangeKind,
 }
 
-/// What became of a key.
+/// Kind of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was written.
+    /// The key was written.
     Put {
-        /// What it holds.
+        /// Its new value.
         value: Value,
-        /// When it goes; `None`: never.
-        expire_time: Option<Millis>,
+        /// When it expires; `None`: never.
+        expire_time: Option<UnixMillis>,
     },
-    /// It is gone.
+    /// The key is gone.
     Delete {
-        /// Whether it expired; otherwise it was removed.
+        /// True if it expired, false if it was removed.
         expired: bool,
     },
 }
 
-/// A place in a store's changes.
+/// Watch of a store's changes.
 pub struct Watched {
-    /// What comes next.
+    /// Follower of the changes after `position`.
     pub follower: feed::Follower<Change>,
-    /// Behind which change that is.
+    /// Position from which the watch goes on.
     pub position: Position,
-    /// Whether changes behind the position asked for are missing, of another life of the store.
+    /// True if changes after the position asked for are missing: they are no longer kept, or the
+    /// position is of another epoch of the store.
     pub gap: bool,
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost_types::{Duration as PbDuration, Timestamp};
 
-use kvrpc::model::{Expiry, Millis, Role, Value};
+use kvrpc::model::{Expiry, Role, UnixMillis, Value};
 use kvrpc::pb::v1::{
     self, entry, get_other_response, get_response, put_operation, put_other_request, put_request,
     watch_put,
@@ -68,7 +68,8 @@ expiry_of! {
     operation_expiry: put_operation::Expiry;
 }
 
-pub(super) fn timestamp(time: Millis) -> Timestamp {
+pub(super) fn timestamp(time: UnixMillis) -> Timestamp {
+    let time = time.as_u64();
     let nanos = i32::try_from(time % 1_000 * 1_000_000).unwrap_or_default();
     Timestamp { seconds: i64::try_from(time / 1_000).unwrap_or(i64::MAX), nanos }
 }

@@ -1,7 +1,7 @@
 //! The words and options of one command, and their conversion to types of the model.
 
 use super::{Call, InputSource, Mode, Opt, ParseError, PutCall, Shell, Spec, find, parse_duration};
-use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UserName};
+use crate::model::{self, Expiry, Key, Prefix, RequestId, RoomName, UnixMillis, UserName};
 
 /// A word of a command.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +203,7 @@ impl<'a> Args<'a> {
                 let ttl = parse_duration(ttl).map_err(|why| self.invalid("--ttl", why))?;
                 // The bounds do not depend on the time at which the server handles it.
                 let expiry = Expiry::After(ttl);
-                expiry.resolve(0).map_err(self.refused())?;
+                expiry.resolve(UnixMillis::default()).map_err(self.refused())?;
                 Ok(Some(expiry))
             }
             (None, Some(time)) => {
@@ -215,7 +215,8 @@ impl<'a> Args<'a> {
                     self.invalid("--expire-time", why)
                 };
                 let time: jiff::Timestamp = time.parse().map_err(|_| invalid())?;
-                Ok(Some(Expiry::At(u64::try_from(time.as_millisecond()).map_err(|_| invalid())?)))
+                let millis = u64::try_from(time.as_millisecond()).map_err(|_| invalid())?;
+                Ok(Some(Expiry::At(UnixMillis::new(millis))))
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     COMMANDS, Call, InputSource, Mode, PutCall, Shell, find, parse, quote, split_blanks,
     split_quoted,
 };
-use crate::model::{Expiry, Key, Prefix, RequestId, UserName};
+use crate::model::{Expiry, Key, Prefix, RequestId, UnixMillis, UserName};
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -132,7 +132,8 @@ fn options_of_a_put() {
     }
     let at =
         calls("put k v --expire-time 1970-01-01T00:00:01.5Z", Mode::CommandLine).unwrap().remove(0);
-    assert!(matches!(at, Call::Put(PutCall { expiry: Some(Expiry::At(1_500)), .. })), "{at:?}");
+    let time = Expiry::At(UnixMillis::new(1_500));
+    assert!(matches!(&at, Call::Put(PutCall { expiry, .. }) if *expiry == Some(time)), "{at:?}");
 }
 
 #[test]

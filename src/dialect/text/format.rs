@@ -2,7 +2,7 @@
 
 use super::info;
 use crate::dialect::render::{BLANK, in_line};
-use crate::model::{Key, Millis, Reply, User, Value};
+use crate::model::{Key, Reply, UnixMillis, User, Value};
 
 /// Returns the text of a reply that is not a listing.
 #[allow(clippy::wildcard_enum_match_arm, reason = "all other replies print nothing")]
@@ -36,8 +36,8 @@ pub(super) fn entry_line(key: &Key, value: Option<&Value>) -> String {
 }
 
 /// Returns a time in UTC as `2026-11-21T18:00:00Z`, without fractions of a second.
-pub(super) fn seconds(time: Millis) -> String {
-    let time = i64::try_from(time / 1_000)
+pub(super) fn seconds(time: UnixMillis) -> String {
+    let time = i64::try_from(time.as_u64() / 1_000)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(String::new, |time| time.to_string())

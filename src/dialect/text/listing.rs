@@ -4,7 +4,7 @@ use super::{PREFIX, format};
 use crate::dialect::codec::MAX_REPLY_BYTES;
 use crate::dialect::error_text;
 pub(super) use crate::dialect::render::aligned;
-use crate::model::{Access, Command, EntryPage, KeyPage, Listing, Reply, User};
+use crate::model::{Access, Command, EntryPage, KeyPage, ListedEntry, Listing, Reply, User};
 
 /// Rows collected so far.
 #[derive(Default)]
@@ -39,9 +39,8 @@ impl ListingReply {
                 Some(next_page_token.clone()).filter(|token| !token.is_empty())
             }
             Reply::Scan(EntryPage { entries, cursor, .. }) => {
-                let line = |(key, value, ..): &(_, Option<_>, _, _)| {
-                    vec![format::entry_line(key, value.as_ref())]
-                };
+                let line =
+                    |row: &ListedEntry| vec![format::entry_line(&row.key, row.value.as_ref())];
                 self.extend(Layout::AsTheyCome, entries.iter().map(line));
                 cursor.clone()
             }

@@ -8,7 +8,7 @@ use prost::Message;
 use super::*;
 use crate::model::request::{Batch, Delete, Get, Put};
 use crate::model::{
-    Batched, Durability, Entry, Error, Operation, Outcome, Reason, RequestId, Value,
+    Batched, Durability, Entry, Error, Operation, Outcome, Reason, RequestId, UnixMillis, Value,
 };
 use crate::pb::codec::{Framed, Incoming as _, Outgoing as _};
 use crate::pb::v1;
@@ -126,7 +126,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         proptest::collection::vec(any::<u8>(), 0..200)
             .prop_map(|bytes| Value::blob(bytes).unwrap()),
     ];
-    let expiry = option::of(0_u64..4_000_000_000_000);
+    let expiry = option::of((0_u64..4_000_000_000_000).prop_map(UnixMillis::new));
     let entry = (value, any::<u64>(), expiry).prop_map(|(value, revision, expire_time)| Entry {
         value,
         revision,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::StoreEngine;
 use super::parse::{Kind, Length, quoted};
 use super::sources::{ConfigError, Sources};
-use crate::store::redis::{Patience, Promise, RedisOptions, RedisUrl};
+use crate::store::redis::{DurabilityLevel, Patience, RedisOptions, RedisUrl};
 
 /// Minimum of Redis' timeouts.
 const LEAST: Duration = Duration::from_millis(10);
@@ -24,14 +24,14 @@ pub(super) fn read(s: &mut Sources) -> StoreEngine {
     };
     let namespace = s.one("redis.namespace", &Namespace, "kvrpc".to_owned());
     let Location::Redis(url) = store else {
-        if durability.is_some_and(|level| level != Promise::Local) {
+        if durability.is_some_and(|level| level != DurabilityLevel::Local) {
             let rule = "needs --store redis://… or redis-cluster://…; memory promises local alone";
             s.report(ConfigError::new(s.place_of("durability"), rule));
         }
         return StoreEngine::Memory;
     };
     let mut options = RedisOptions::new(url);
-    options.promise = durability.unwrap_or(options.promise);
+    options.durability = durability.unwrap_or(options.durability);
     options.patience = patience;
     options.namespace = namespace;
     StoreEngine::Redis(options)
@@ -97,16 +97,16 @@ impl Kind<String> for Namespace {
 /// The durability level of a write.
 struct Durability;
 
-impl Kind<Promise> for Durability {
+impl Kind<DurabilityLevel> for Durability {
     fn rule(&self) -> String {
         "local, replicated:N or fsynced".to_owned()
     }
 
-    fn parse(&self, text: &str) -> Result<Promise, String> {
-        Promise::parse(text)
+    fn parse(&self, text: &str) -> Result<DurabilityLevel, String> {
+        DurabilityLevel::parse(text)
     }
 
-    fn show(&self, value: &Promise) -> String {
+    fn show(&self, value: &DurabilityLevel) -> String {
         quoted(&value.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! What happens in a room.
 
-use crate::model::{Millis, User};
+use crate::model::{UnixMillis, User};
 use crate::store::feed::Weight;
 
 /// What an event counts in a room's history beside its text and its user's name.
@@ -29,7 +29,7 @@ pub enum RoomEvent {
         /// What.
         text: String,
         /// When it was taken.
-        send_time: Millis,
+        send_time: UnixMillis,
     },
 }
 

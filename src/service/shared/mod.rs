@@ -27,21 +27,21 @@ use super::token::TokenHash;
 use super::user::{Standing, User};
 use super::{Account, directory};
 use crate::model::{
-    Access as AccessView, Error, Method, Millis, Result, Role, User as UserView, UserName,
+    Access as AccessView, Error, Method, Result, Role, UnixMillis, User as UserView, UserName,
 };
-use crate::store::redis::{FOR_EVER, NameRecord, SessionRecord, UserRecord};
+use crate::store::redis::{NameRecord, SessionRecord, UserRecord};
 use crate::store::{Backend, Clock, RedisEngine};
 
 /// After how long the engine is asked again about a session that is used, while its calls go on.
-const ASK_AGAIN: Millis = 2_000;
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// After how long a call waits for what the engine says.
-const TOO_OLD: Millis = 4_500;
+const TOO_OLD: Duration = Duration::from_millis(4_500);
 /// After how long without use this server forgets a session; the engine does not.
-const FORGET_AFTER: Millis = 60_000;
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How long a guest of a socket outlives the server that serves it.
-const LEASE: Millis = 15_000;
+const LEASE: Duration = Duration::from_secs(15);
 /// The most between two extensions of a life.
-const MOST_BETWEEN: Millis = 60_000;
+const MOST_BETWEEN: Duration = Duration::from_secs(60);
 /// How many users a page of them asks for at a time.
 const ASKED_AT_ONCE: usize = 32;
 
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     looked_at: AtomicU64,
     /// How much longer than its session's time the engine keeps a guest: lives are prolonged only
     /// so often.
-    slack: Millis,
+    slack: Duration,
 }
 
 impl Shared {
@@ -74,14 +74,14 @@ impl Shared {
             let id = engine.wait(async move {
                 let new =
                     NameRecord { id: of.new_id(), name: name.as_str().to_owned(), account: true };
-                let id = of.take_name(name.folded(), &new, FOR_EVER).await?.err().unwrap_or(new.id);
+                let id = of.take_name(name.folded(), &new, None).await?.err().unwrap_or(new.id);
                 let user = UserRecord {
                     name: new.name,
                     account: true,
                     standing: standing as u8,
                     grant: None,
                 };
-                try_join(of.enter(id, &user, FOR_EVER), of.count_user(id, true)).await?;
+                try_join(of.enter(id, &user, None), of.count_user(id, true)).await?;
                 Ok(id)
             })?;
             let user = User::new(
@@ -95,8 +95,7 @@ impl Shared {
                 return Err(directory::name_in_use(&account.name));
             }
         }
-        let idle = millis(limits.guest_idle);
-        let slack = (idle / 10).clamp(2 * ASK_AGAIN, MOST_BETWEEN);
+        let slack = (limits.guest_idle / 10).clamp(2 * ASK_AGAIN, MOST_BETWEEN);
         let users = Mutex::default();
         Ok(Arc::new(Self {
             engine: engine.clone(),
@@ -120,11 +119,11 @@ impl Shared {
     }
 
     /// Until when the engine is to keep a session of this life that is used now.
-    pub(super) fn until(&self, life: Life, now: Millis) -> Millis {
+    pub(super) fn until(&self, life: Life, now: UnixMillis) -> UnixMillis {
         match life {
             Life::Until(end) => end,
             Life::Connection => now.saturating_add(LEASE),
-            Life::Idle(idle) => now.saturating_add(millis(idle)).saturating_add(self.slack),
+            Life::Idle(idle) => now.saturating_add(idle).saturating_add(self.slack),
         }
     }
 
@@ -134,7 +133,7 @@ impl Shared {
         name: &UserName,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Arc<User>> {
         let until = self.until(life, now);
         let holder =
@@ -143,7 +142,7 @@ impl Shared {
         if self.accounts.contains_key(name.folded()) {
             return Err(directory::name_in_use(name));
         }
-        let taken = self.engine.take_name(name.folded(), &holder, until).await;
+        let taken = self.engine.take_name(name.folded(), &holder, Some(until)).await;
         if let Ok(Err(_)) = taken {
             return Err(directory::name_in_use(name));
         }
@@ -156,7 +155,8 @@ impl Shared {
         let entered = async {
             taken?.map_err(|_| directory::name_in_use(name))?;
             // The user before its session: a session leads to its user.
-            try_join(self.engine.enter(id, &user, until), self.engine.count_user(id, true)).await?;
+            let entered = self.engine.enter(id, &user, Some(until));
+            try_join(entered, self.engine.count_user(id, true)).await?;
             self.engine
                 .open_session(&token.to_text(), &SessionRecord { user: id, until, grant: None })
                 .await
@@ -195,7 +195,7 @@ impl Shared {
         user: &User,
         token: TokenHash,
         life: Life,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<()> {
         let record = SessionRecord { user: user.id, until: self.until(life, now), grant: None };
         self.engine.open_session(&token.to_text(), &record).await
@@ -356,7 +356,7 @@ impl Shared {
 
     /// Puts an access on record.
     pub(super) async fn record_access(&self, owner: &User, what: &What, role: Role) -> Result<()> {
-        self.engine.witness(owner.id, &what.packed(), role.as_str()).await
+        self.engine.record_access(owner.id, &what.packed(), role.as_str()).await
     }
 
     /// The latest accesses to a user's store before a place, with that of the last if there are
@@ -367,7 +367,7 @@ impl Shared {
         before: Option<u64>,
         size: usize,
     ) -> Result<(Vec<AccessView>, Option<u64>)> {
-        let mut rows = self.engine.witnessed(owner.id, before, size + 1).await?;
+        let mut rows = self.engine.accesses(owner.id, before, size + 1).await?;
         let more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().map(|row| row.order).filter(|_| more);
@@ -406,8 +406,4 @@ fn gone(user: &User) -> Error {
         crate::model::Reason::UserNotFound,
         format!("there is no user {:?}", user.name.as_str()),
     )
-}
-
-fn millis(length: Duration) -> Millis {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::service::authorize::Subject;
 use crate::service::fingerprint::Fingerprint;
 use crate::store::Backend;
-use crate::store::redis::{RedisStore, Visit};
+use crate::store::redis::{RecordedAccess, RedisStore};
 
 impl Service {
     /// A put to the store of another, which the rule allows as far as it says without looking for
@@ -28,7 +28,7 @@ impl Service {
         let named = Fingerprint::named(method.name(), name.folded()).put(&put).finish();
         let claim = async {
             match &put.request_id {
-                Some(id) => own.claim(id, &named).await.map(Some),
+                Some(id) => own.reserve(id, &named).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -50,8 +50,8 @@ impl Service {
         let (what, role) = Self::access(subject, put.key.as_str())?;
         let once =
             claim.map(|claim| (claim, Fingerprint::of(method.name(), owner.id).put(&put).finish()));
-        let write = match self.write(put) {
-            Ok(write) => write,
+        let resolved = match self.resolve(&put) {
+            Ok(resolved) => resolved,
             Err(error) => {
                 shared.record_access(&owner, &what, role).await?;
                 if let Some((claim, _)) = once {
@@ -60,8 +60,8 @@ impl Service {
                 return Err(error);
             }
         };
-        let visit = Visit { what: what.packed(), role: role.as_str() };
-        store.put_visited(write, &visit, once).await
+        let access = RecordedAccess { what: what.packed(), role: role.as_str() };
+        store.put_other(resolved, &access, once).await
     }
 }
 

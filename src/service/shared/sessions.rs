@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::{try_join, try_join3};
 
-use super::{ASK_AGAIN, FORGET_AFTER, LEASE, Shared, TOO_OLD, millis};
-use crate::model::{Millis, Result};
+use super::{ASK_AGAIN, FORGET_AFTER, LEASE, Shared, TOO_OLD};
+use crate::model::{Result, UnixMillis};
 use crate::service::Service;
 use crate::service::session::{Life, Session};
 use crate::service::token::TokenHash;
@@ -35,10 +35,10 @@ impl Shared {
     }
 
     /// The latest use of a session that the engine keeps until then.
-    fn last_use(&self, session: &Session, until: Millis) -> Millis {
+    fn last_use(&self, session: &Session, until: UnixMillis) -> UnixMillis {
         match session.life() {
-            Life::Idle(idle) => until.saturating_sub(millis(idle)).saturating_sub(self.slack),
-            Life::Until(_) | Life::Connection => 0,
+            Life::Idle(idle) => until.saturating_sub(idle).saturating_sub(self.slack),
+            Life::Until(_) | Life::Connection => UnixMillis::default(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Service {
         };
         let now = self.clock.now();
         let session = self.open(&user, token, life, now)?;
-        session.learn(None, known.until, 0, now);
+        session.learn(None, known.until, UnixMillis::default(), now);
         shared.ask(&session).await
     }
 

@@ -1,8 +1,8 @@
-//! Waking many on many threads.
+//! Per-thread waker registry, for many followers on many threads.
 //!
-//! To wake a task of another thread's runtime costs a lock and perhaps a system call. So the
-//! followers of one thread are one group: whoever publishes posts the group to that thread's hub,
-//! once, and the hub wakes its members where that is cheap.
+//! Waking a task of another thread's runtime takes a lock and perhaps a system call. So the
+//! followers on one thread are one waker group: a publisher posts the group once to that thread's
+//! hub, and the hub wakes its members on their own thread, where that is cheap.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,31 +13,30 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// So many followers of one feed on one thread are a crowd.
+/// Number of followers of one feed on one thread from which a group rests after it was woken.
 const CROWD: usize = 64;
-/// A crowd that was woken is not woken again for so long: to wake it costs more than what it is
-/// told, and what is published meanwhile goes out together. An event that comes alone is not
-/// delayed.
+/// Time for which a large group is not woken again: waking it costs more than its events, and those
+/// published meanwhile are sent together. A single event is not delayed.
 const REST: Duration = Duration::from_millis(1);
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Hub>>> = const { RefCell::new(None) };
 }
 
-/// What wakes the followers of one thread.
+/// Wakes the followers of one thread.
 #[derive(Default)]
 pub struct Hub {
-    /// Groups with somebody to wake; each stands in it once at most.
+    /// Groups with followers to wake; each is in it at most once.
     posted: Mutex<Vec<Arc<Group>>>,
     notify: Notify,
 }
 
 impl Hub {
-    /// Serves the thread that it is called on, for ever: to be spawned on a runtime of one thread.
+    /// Serves the current thread, for ever. Must be spawned on a runtime of one thread.
     pub async fn serve() {
         let hub = Arc::new(Self::default());
         CURRENT.with(|current| *current.borrow_mut() = Some(Arc::clone(&hub)));
-        let _leave = Leave;
+        let _unset = UnsetHub;
         loop {
             hub.notify.notified().await;
             for group in std::mem::take(&mut *hub.posted.lock()) {
@@ -48,7 +47,7 @@ impl Hub {
         }
     }
 
-    /// That of this thread, if it has one.
+    /// Returns this thread's hub, if it has one.
     pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.with(|current| current.borrow().clone())
     }
@@ -59,7 +58,7 @@ impl Hub {
     }
 }
 
-/// Lets a crowd that rests do so, again and again for as long as there is something new each time.
+/// Ends the rest of a group after its time, and rests again as long as there are new events.
 async fn rest(group: Arc<Group>) {
     loop {
         tokio::time::sleep(REST).await;
@@ -69,41 +68,41 @@ async fn rest(group: Arc<Group>) {
     }
 }
 
-/// Takes the hub from its thread when its runtime goes.
-struct Leave;
+/// Removes the hub from its thread when the runtime ends.
+struct UnsetHub;
 
-impl Drop for Leave {
+impl Drop for UnsetHub {
     fn drop(&mut self) {
-        // The thread may be on its way out already.
+        // The thread may be ending already.
         let _ = CURRENT.try_with(|current| current.borrow_mut().take());
     }
 }
 
-/// The followers of one feed on one thread; or, without a hub, all those on threads that have none.
+/// Followers of one feed on one thread; without a hub, those on all threads that have none.
 pub(super) struct Group {
     hub: Option<Arc<Hub>>,
-    seats: Mutex<Seats>,
+    slots: Mutex<WakerSlots>,
     state: AtomicU8,
 }
 
-/// Nobody has been told of anything that is not served yet.
+/// Nothing is posted.
 const IDLE: u8 = 0;
-/// The hub has been told.
+/// The group is posted to its hub.
 const POSTED: u8 = 1;
 /// The group rests.
 const RESTING: u8 = 2;
-/// It rests, and there is something new.
+/// The group rests, and there are new events.
 const AWAITED: u8 = 3;
 
 #[derive(Default)]
-struct Seats {
-    seats: Vec<Seat>,
+struct WakerSlots {
+    slots: Vec<WakerSlot>,
     free: Vec<usize>,
     waiting: usize,
 }
 
 #[derive(Default)]
-struct Seat {
+struct WakerSlot {
     /// Kept from one event to the next: most followers are woken by the same waker each time.
     waker: Option<Waker>,
     waits: bool,
@@ -111,7 +110,7 @@ struct Seat {
 
 impl Group {
     pub(super) fn new(hub: Option<Arc<Hub>>) -> Arc<Self> {
-        Arc::new(Self { hub, seats: Mutex::default(), state: AtomicU8::new(IDLE) })
+        Arc::new(Self { hub, slots: Mutex::default(), state: AtomicU8::new(IDLE) })
     }
 
     pub(super) fn is_of(&self, hub: Option<&Arc<Hub>>) -> bool {
@@ -123,94 +122,94 @@ impl Group {
     }
 
     pub(super) fn len(&self) -> usize {
-        let seats = self.seats.lock();
-        seats.seats.len() - seats.free.len()
+        let slots = self.slots.lock();
+        slots.slots.len() - slots.free.len()
     }
 
-    /// A place for a waker.
-    pub(super) fn sit(&self) -> usize {
-        let mut seats = self.seats.lock();
-        match seats.free.pop() {
-            Some(seat) => seat,
+    /// Reserves a slot for a waker.
+    pub(super) fn reserve(&self) -> usize {
+        let mut slots = self.slots.lock();
+        match slots.free.pop() {
+            Some(slot) => slot,
             None => {
-                seats.seats.push(Seat::default());
-                seats.seats.len() - 1
+                slots.slots.push(WakerSlot::default());
+                slots.slots.len() - 1
             }
         }
     }
 
-    /// Gives a place back.
-    pub(super) fn leave(&self, seat: usize) {
-        let mut seats = self.seats.lock();
-        if seats.seats.get_mut(seat).is_some_and(|place| std::mem::take(place).waits) {
-            seats.waiting -= 1;
+    /// Gives a slot back.
+    pub(super) fn release(&self, slot: usize) {
+        let mut slots = self.slots.lock();
+        if slots.slots.get_mut(slot).is_some_and(|place| std::mem::take(place).waits) {
+            slots.waiting -= 1;
         }
-        seats.free.push(seat);
+        slots.free.push(slot);
     }
 
     /// Wakes `waker` at the next event.
-    pub(super) fn wait(&self, seat: usize, waker: &Waker) {
-        let mut seats = self.seats.lock();
-        let Some(place) = seats.seats.get_mut(seat) else { return };
+    pub(super) fn wait(&self, slot: usize, waker: &Waker) {
+        let mut slots = self.slots.lock();
+        let Some(place) = slots.slots.get_mut(slot) else { return };
         match &mut place.waker {
             Some(old) => old.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
         if !std::mem::replace(&mut place.waits, true) {
-            seats.waiting += 1;
+            slots.waiting += 1;
         }
     }
 
-    /// Sees to it that everybody who waits is woken.
+    /// Wakes every follower that waits, now or by the hub.
     pub(super) fn wake(self: &Arc<Self>) {
         let Some(hub) = &self.hub else {
             self.wake_here();
             return;
         };
-        // In one order with the place of the latest event, which a follower looks at after it has
-        // sat down to wait.
-        let told =
+        // Sequentially consistent with the feed's latest sequence, which a follower reads again
+        // after it has registered its waker.
+        let before =
             self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
                 IDLE => Some(POSTED),
                 RESTING => Some(AWAITED),
                 _ => None,
             });
-        if told == Ok(IDLE) {
+        if before == Ok(IDLE) {
             hub.post(Arc::clone(self));
         }
     }
 
-    /// Wakes everybody who waits, and tells how many those were.
+    /// Wakes every follower that waits, on this thread. Returns their number.
     fn wake_here(&self) -> usize {
-        // Before the seats are looked at: who comes to wait from now on is posted for anew.
+        // Before the slots are read: a follower that waits from now on causes a new post.
         self.state.store(IDLE, Ordering::SeqCst);
-        let mut seats = self.seats.lock();
-        let waiting = std::mem::take(&mut seats.waiting);
+        let mut slots = self.slots.lock();
+        let waiting = std::mem::take(&mut slots.waiting);
         if waiting == 0 {
             return 0;
         }
-        let woken = |seat: &mut Seat| std::mem::take(&mut seat.waits);
-        let wakers = seats
-            .seats
+        let woken = |slot: &mut WakerSlot| std::mem::take(&mut slot.waits);
+        let wakers = slots
+            .slots
             .iter_mut()
-            .filter_map(|seat| if woken(seat) { seat.waker.as_ref() } else { None });
+            .filter_map(|slot| if woken(slot) { slot.waker.as_ref() } else { None });
         if self.hub.is_some() {
-            // Of tasks of this thread's runtime: that runs none of them here and now.
+            // Tasks of this thread's runtime, which runs none of them within this call.
             wakers.for_each(Waker::wake_by_ref);
         } else {
             let wakers: Vec<Waker> = wakers.cloned().collect();
-            drop(seats);
+            drop(slots);
             wakers.into_iter().for_each(Waker::wake);
         }
         waiting
     }
 
-    /// Begins to rest; false: it was told of something new already, and is not to.
+    /// Starts to rest; returns false if there are new events already.
     fn begin_rest(&self) -> bool {
         self.state.compare_exchange(IDLE, RESTING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Ends the rest, and wakes everybody who waits if there is something new; tells whether it is
+    /// Ends the rest, and wakes the followers if there are new events. Returns true if the group is
     /// to rest again.
     fn end_rest(&self) -> bool {
         match self.state.compare_exchange(RESTING, IDLE, Ordering::SeqCst, Ordering::SeqCst) {

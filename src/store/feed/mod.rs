@@ -1,8 +1,8 @@
-//! Feeds: ordered events that many follow, each at its own pace.
+//! Feeds: broadcast logs that many follow, each at its own pace.
 //!
-//! A feed keeps its last events in one ring that all followers share. A follower is a place in that
-//! ring and nothing more: a slow one costs no queue, delays nobody, and is told by [`Next::Gap`]
-//! when the ring has gone past it. Publishing never waits.
+//! A feed keeps its last events in one ring buffer that all followers share. A follower is only a
+//! position in that ring: a slow one needs no queue and delays nobody, and gets a [`Next::Gap`]
+//! when the ring has dropped its next event. Publishing never waits.
 
 mod hub;
 mod ring;
@@ -18,93 +18,95 @@ use self::hub::Group;
 pub use self::hub::Hub;
 use self::ring::Ring;
 
-/// An event in its place.
+/// Event of a feed.
 #[derive(Debug)]
 pub struct Event<T> {
-    /// Its place: one more than that of the event before.
+    /// Sequence number: one more than that of the event before.
     pub sequence: u64,
-    /// What happened.
+    /// Content of the event.
     pub body: T,
+    /// Encoding for one protocol, made on first use.
     encoded: OnceLock<Bytes>,
 }
 
 impl<T> Event<T> {
-    /// The event as it goes to every follower of one door: made by the first that asks, and shared.
+    /// Returns the event as every follower of one protocol receives it: encoded by the first that
+    /// asks, and shared.
     pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.encoded.get_or_init(|| encode(self))
     }
 }
 
-/// How much a feed keeps; the latest event stays, however large.
+/// Capacity of a feed. The latest event is kept, however large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// At most so many events that count.
+    /// Maximum number of events that [count](Weight::counts).
     pub events: usize,
-    /// At most so many bytes, as they were said when the events were published.
+    /// Maximum bytes, by the weights that the events were published with.
     pub bytes: usize,
 }
 
-/// What an event takes of its feed's capacity.
+/// Share that an event takes of its feed's capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
-    /// Whether it counts among the events.
+    /// True if it counts among the events.
     pub counts: bool,
-    /// Its bytes.
+    /// Bytes of the event.
     pub bytes: usize,
 }
 
-/// Events in order, and those who wait for the next.
+/// Events in order, and the followers that wait for the next.
 pub struct Feed<T> {
     ring: Mutex<Ring<T>>,
-    /// The place of the latest event, for those who only want to know whether there is one more.
+    /// Sequence of the latest event, so that followers without a next event take no lock.
     last: AtomicU64,
     groups: Mutex<Vec<Arc<Group>>>,
 }
 
-/// What a follower gets next.
+/// Next item of a follower.
 #[derive(Debug)]
 pub enum Next<T> {
     /// The next event.
     Event(Arc<Event<T>>),
-    /// The events from `from` up to and without `to` are no longer kept; those from `to` on follow.
+    /// The events from `from` up to `to`, exclusively, are no longer kept; those from `to` on
+    /// follow.
     Gap {
-        /// The first event that is missing.
+        /// Sequence of the first event that is missing.
         from: u64,
-        /// The first one that is there.
+        /// Sequence of the first event that is kept.
         to: u64,
     },
 }
 
 impl<T> Feed<T> {
-    /// A feed whose next event has the place `last + 1`.
+    /// Makes a feed whose next event has the sequence `last + 1`.
     pub fn new(last: u64, capacity: Capacity) -> Arc<Self> {
         let ring = Mutex::new(Ring::new(last, capacity));
         Arc::new(Self { ring, last: AtomicU64::new(last), groups: Mutex::default() })
     }
 
-    /// Appends an event and wakes who waits for it. Gives its place.
+    /// Appends an event and wakes the followers. Returns its sequence.
     pub fn publish(&self, body: T, weight: Weight) -> u64 {
         let sequence = self.append(body, weight);
         self.wake();
         sequence
     }
 
-    /// Appends an event, and leaves it to [`wake`](Self::wake) to tell. Gives its place.
+    /// Appends an event; [`wake`](Self::wake) is to be called later. Returns its sequence.
     pub fn append(&self, body: T, weight: Weight) -> u64 {
         let (sequence, gone) = {
             let mut ring = self.ring.lock();
             let pushed = ring.push(body, weight);
-            // Under the lock, so that it only rises.
+            // Stored under the lock, so that it only rises.
             self.last.store(pushed.0, Ordering::SeqCst);
             pushed
         };
-        // Freed without the lock.
+        // Freed after the lock is released.
         drop(gone);
         sequence
     }
 
-    /// Passes over the places up to `last`: nobody knows what happened there. Those who have not
-    /// come so far get a gap.
+    /// Skips the sequences up to `last`, whose events are unknown. Followers before that get a gap.
     pub fn skip_to(&self, last: u64) {
         let gone = {
             let mut ring = self.ring.lock();
@@ -116,48 +118,47 @@ impl<T> Feed<T> {
         self.wake();
     }
 
-    /// Wakes who waits.
+    /// Wakes the followers that wait.
     pub fn wake(&self) {
         for group in self.groups.lock().iter() {
             group.wake();
         }
     }
 
-    /// The place of the first event that is kept; without any, that of the next.
+    /// Sequence of the first event that is kept; without any, that of the next event.
     pub fn first(&self) -> u64 {
         self.ring.lock().first()
     }
 
-    /// The place of the latest event.
+    /// Sequence of the latest event.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::SeqCst)
     }
 
-    /// How many bytes are kept.
+    /// Bytes of the events that are kept.
     pub fn bytes(&self) -> usize {
         self.ring.lock().bytes()
     }
 
-    /// Keeps no more than the latest events of so many bytes: those who have not had the others yet
-    /// get a gap.
+    /// Drops the oldest events beyond this number of bytes. Followers that have not read them get a
+    /// gap.
     pub fn trim(&self, bytes: usize) {
         let gone = self.ring.lock().trim(bytes);
         drop(gone);
     }
 
-    /// How many follow.
+    /// Number of followers that have waited.
     pub fn followers(&self) -> usize {
         self.groups.lock().iter().map(|group| group.len()).sum()
     }
 
-    /// Follows from behind the event at `after` on. A place beyond the latest event is as the
-    /// latest.
+    /// Follows the events after the sequence `after`; at most from the latest event on.
     pub fn follow(self: &Arc<Self>, after: u64) -> Follower<T> {
         let next = after.min(self.last()) + 1;
-        Follower { feed: Arc::clone(self), next, seat: None }
+        Follower { feed: Arc::clone(self), next, waker_slot: None }
     }
 
-    /// The group of those who follow on this thread.
+    /// Waker group of this thread's followers.
     fn group(&self) -> Arc<Group> {
         let hub = Hub::current();
         let mut groups = self.groups.lock();
@@ -170,43 +171,43 @@ impl<T> Feed<T> {
     }
 }
 
-/// A place in a feed.
+/// Position in a feed.
 pub struct Follower<T> {
     feed: Arc<Feed<T>>,
     next: u64,
-    /// Where its waker is kept, once it had to wait.
-    seat: Option<(Arc<Group>, usize)>,
+    /// Slot of its waker, once it had to wait.
+    waker_slot: Option<(Arc<Group>, usize)>,
 }
 
 impl<T> Follower<T> {
-    /// The place of the event that comes next.
+    /// Sequence of the next event.
     pub fn next_sequence(&self) -> u64 {
         self.next
     }
 
-    /// What comes next, or `Pending` until there is something.
+    /// Polls for the next item.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<T>> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
-        let (group, seat) = match self.seat.take() {
+        let (group, slot) = match self.waker_slot.take() {
             Some(taken) => taken,
             None => {
                 let group = self.feed.group();
-                let seat = group.sit();
-                (group, seat)
+                let slot = group.reserve();
+                (group, slot)
             }
         };
-        group.wait(seat, context.waker());
-        self.seat = Some((group, seat));
-        // What was published between the look above and the wait had nobody to wake.
+        group.wait(slot, context.waker());
+        self.waker_slot = Some((group, slot));
+        // An event published between the first check and the wait has woken nobody.
         match self.try_next() {
             Some(next) => Poll::Ready(next),
             None => Poll::Pending,
         }
     }
 
-    /// Passes over events that are kept no more; tells whether there were any.
+    /// Skips events that are no longer kept. Returns true if there were any.
     pub fn skip_gap(&mut self) -> bool {
         let first = self.feed.first();
         let missed = self.next < first;
@@ -214,7 +215,7 @@ impl<T> Follower<T> {
         missed
     }
 
-    /// What comes next, if it is there.
+    /// Returns the next item, if there is one yet.
     pub fn try_next(&mut self) -> Option<Next<T>> {
         if self.next > self.feed.last() {
             return None;
@@ -230,8 +231,8 @@ impl<T> Follower<T> {
 
 impl<T> Drop for Follower<T> {
     fn drop(&mut self) {
-        if let Some((group, seat)) = self.seat.take() {
-            group.leave(seat);
+        if let Some((group, slot)) = self.waker_slot.take() {
+            group.release(slot);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The last events of a feed.
+//! Ring buffer of a feed's last events.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Capacity, Event, Next, Weight};
 
 pub(super) struct Ring<T> {
-    /// Without holes: the last one has the place `last`.
+    /// Without holes: the last one has the sequence `last`.
     events: VecDeque<(Arc<Event<T>>, Weight)>,
     last: u64,
     counted: usize,
@@ -14,7 +14,7 @@ pub(super) struct Ring<T> {
     capacity: Capacity,
 }
 
-/// Events that are kept no more.
+/// Events that are no longer kept.
 pub(super) type Gone<T> = Vec<Arc<Event<T>>>;
 
 impl<T> Ring<T> {
@@ -41,7 +41,7 @@ impl<T> Ring<T> {
         (self.last, self.pop(self.capacity, 1))
     }
 
-    /// Empties the ring, and begins behind `last`, unless it is there already.
+    /// Empties the ring and continues after `last`, unless it is further already.
     pub(super) fn skip_to(&mut self, last: u64) -> Gone<T> {
         if last <= self.last {
             return Vec::new();
@@ -55,7 +55,7 @@ impl<T> Ring<T> {
         self.pop(Capacity { bytes, ..self.capacity }, 0)
     }
 
-    /// Takes out the oldest ones, until what is left fits or no more than `least` are left.
+    /// Drops the oldest events until the rest fits, or only `least` are left.
     fn pop(&mut self, capacity: Capacity, least: usize) -> Gone<T> {
         let mut gone = Vec::new();
         while self.events.len() > least
@@ -69,7 +69,8 @@ impl<T> Ring<T> {
         gone
     }
 
-    /// The event at `sequence`, a gap up to the first that is kept, or `None` if it is yet to come.
+    /// Returns the event at `sequence`, a gap up to the first that is kept, or `None` if it is yet
+    /// to come.
     pub(super) fn get(&self, sequence: u64) -> Option<Next<T>> {
         if sequence > self.last {
             return None;

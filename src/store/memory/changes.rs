@@ -1,39 +1,39 @@
-//! The changes that a store keeps for those who watch it.
+//! Changes that a store keeps for watches.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Millis, PutRef, Value};
+use crate::model::{PutRef, UnixMillis, Value};
 use crate::store::feed::{Feed, Follower, Weight};
 use crate::store::{CHANGES_KEPT_FOR, Change, ChangeKind, KEPT_CHANGES};
 
-use super::engine::Shared;
-use super::entry;
+use super::engine::MemoryShared;
+use super::map::to_key;
 
-/// What a change counts beside its key and value.
+/// Bytes that a change counts beside its key and value.
 const CHANGE_BYTES: usize = 160;
 
-/// The latest changes of a store that somebody listed or watches. All others have none, and pay one
-/// branch a write.
+/// Latest changes of a store that was listed or is watched. Other stores have none, and pay one
+/// branch for each write.
 pub(super) struct Changes {
     feed: Arc<Feed<Change>>,
-    /// When the store was last listed or watched.
-    used: Millis,
-    /// What it counts in the engine's sum.
+    /// Time of the last listing or watch.
+    used: UnixMillis,
+    /// Bytes that the engine has counted.
     counted: u64,
-    /// Whether there are some that nobody was woken for.
+    /// True if followers have not been woken yet for the latest changes.
     fresh: bool,
 }
 
 impl Changes {
-    /// Those behind this revision.
-    pub(super) fn new(revision: u64, now: Millis) -> Self {
+    /// Starts to keep changes after this revision.
+    pub(super) fn new(revision: u64, now: UnixMillis) -> Self {
         Self { feed: Feed::new(revision, KEPT_CHANGES), used: now, counted: 0, fresh: false }
     }
 
-    /// Counts as a use.
-    pub(super) fn touch(&mut self, now: Millis) {
+    /// Records a listing or watch.
+    pub(super) fn mark_used(&mut self, now: UnixMillis) {
         self.used = now;
     }
 
@@ -46,23 +46,23 @@ impl Changes {
             ChangeKind::Put { value, .. } => value.as_bytes().len(),
             ChangeKind::Delete { .. } => 0,
         };
-        // Key and value are kept twice once they were encoded.
+        // Key and value are kept a second time once the change was encoded.
         let bytes = CHANGE_BYTES + 2 * (change.key.as_str().len() + value);
         self.feed.append(change, Weight { counts: true, bytes });
         self.fresh = true;
     }
 
-    /// When it is time to see whether anybody still needs them.
-    pub(super) fn due(&self) -> Millis {
-        self.used.saturating_add(u64::try_from(CHANGES_KEPT_FOR.as_millis()).unwrap_or(u64::MAX))
+    /// Returns when they are no longer needed, if there is no other use until then.
+    pub(super) fn due(&self) -> UnixMillis {
+        self.used.saturating_add(CHANGES_KEPT_FOR)
     }
 
-    /// Whether nobody needs them any more. One who follows is a use.
-    pub(super) fn are_over(&mut self, now: Millis) -> bool {
+    /// Returns true if they are no longer needed. A follower is a use.
+    pub(super) fn are_over(&mut self, now: UnixMillis) -> bool {
         if self.due() > now {
             return false;
         }
-        // Followers come only under the store's lock, so one alone stays alone.
+        // Followers are added only under the store's lock, so a feed without any stays so.
         if Arc::strong_count(&self.feed) > 1 {
             self.used = now;
             return false;
@@ -70,8 +70,8 @@ impl Changes {
         true
     }
 
-    /// Tells the engine what is kept, and those who follow that there is more.
-    pub(super) fn settle(&mut self, shared: &Shared) {
+    /// Reports to the engine what is kept, and wakes followers if there are new changes.
+    pub(super) fn settle(&mut self, shared: &MemoryShared) {
         if !std::mem::take(&mut self.fresh) {
             return;
         }
@@ -82,29 +82,31 @@ impl Changes {
         self.feed.wake();
     }
 
-    /// False if all stores together keep too much.
-    fn count(&mut self, shared: &Shared) -> bool {
+    /// Reports to the engine what is kept; returns false if all stores together keep too much.
+    fn count(&mut self, shared: &MemoryShared) -> bool {
         let bytes = self.feed.bytes() as u64;
         let (before, fits) = (self.counted, shared.count_changes(self.counted, bytes));
         self.counted = bytes;
         fits || bytes <= before
     }
 
-    /// Gives back what it counts.
-    pub(super) fn close(self, shared: &Shared) {
+    /// Gives back what the engine has counted.
+    pub(super) fn close(self, shared: &MemoryShared) {
         shared.count_changes(self.counted, 0);
     }
 }
 
 impl Change {
+    /// Change by a put; `None` if its key is not a valid one, which does not happen.
     pub(super) fn of(put: &PutRef<'_>) -> Option<Self> {
-        // A copy: what was received may be a slice of something much larger.
+        // Copied, since the value received may be a slice of a much larger message.
         let value = Value::kept(Bytes::copy_from_slice(put.value), put.text);
         let kind = ChangeKind::Put { value, expire_time: put.expire_time };
-        Some(Self { key: entry::to_key(put.key).ok()?, kind })
+        Some(Self { key: to_key(put.key).ok()?, kind })
     }
 
+    /// Change by a removal or an expiry; `None` as for [`of`](Self::of).
     pub(super) fn gone(key: &[u8], expired: bool) -> Option<Self> {
-        Some(Self { key: entry::to_key(key).ok()?, kind: ChangeKind::Delete { expired } })
+        Some(Self { key: to_key(key).ok()?, kind: ChangeKind::Delete { expired } })
     }
 }

@@ -1,5 +1,4 @@
-//! What all stores of the memory engine share: the clock, the limits, the budget, and the list of
-//! who has something to expire.
+//! The memory engine: clock, limits, budget and expiry scheduler, which all stores share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,30 +9,31 @@ use crate::model::{self, Error, Reason, Result};
 use crate::store::{Clock, MAX_CHANGE_BYTES};
 
 use super::MemoryStore;
-use super::agenda::Agenda;
-use super::table::Table;
+use super::expiry_scheduler::ExpiryScheduler;
+use super::map::SlotMap;
 
-/// A store of more keys than this is freed by the sweeps after it is gone.
-const FREED_AT_ONCE: usize = 2_048;
+/// Maximum number of keys that are freed when a store is dropped; a larger store is freed by
+/// sweeps.
+const MAX_FREED_ON_DROP: usize = 2_048;
 
-/// How much one [`MemoryEngine::sweep`] does: so many entries, or a sixteenth of it in stores. A
-/// few milliseconds at most.
+/// Work of one [`MemoryEngine::sweep`], in entries: a few milliseconds at most.
 const SWEEP_WORK: usize = 4_096;
-/// What looking at a store counts, in entries.
+/// Work of visiting a store, in entries.
 const VISIT_WORK: usize = 16;
 
-/// The limits of the memory engine; what they count is told at [`Usage`].
+/// Limits of stores; [`Usage`] says what they count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most keys in a store.
+pub struct StoreLimits {
+    /// Maximum number of keys in a store.
     pub max_keys_per_user: u64,
-    /// The most bytes in a store.
+    /// Maximum bytes in a store.
     pub max_bytes_per_user: u64,
-    /// The most bytes in all stores together, what is kept for request ids included.
+    /// Maximum bytes in all stores together, with those kept for request ids. The memory engine
+    /// alone holds to it.
     pub max_bytes_total: u64,
 }
 
-impl From<&model::Limits> for Limits {
+impl From<&model::Limits> for StoreLimits {
     fn from(limits: &model::Limits) -> Self {
         Self {
             max_keys_per_user: limits.keys_per_user,
@@ -43,41 +43,42 @@ impl From<&model::Limits> for Limits {
     }
 }
 
-/// What is in a store, or in all of them.
+/// Contents of a store, or of all stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many keys.
+    /// Number of keys.
     pub keys: u64,
-    /// Their bytes, their values' and [`ENTRY_OVERHEAD_BYTES`](crate::store::ENTRY_OVERHEAD_BYTES)
-    /// for each.
+    /// Bytes of keys and values, and [`ENTRY_OVERHEAD_BYTES`](crate::store::ENTRY_OVERHEAD_BYTES)
+    /// for each key.
     pub bytes: u64,
-    /// The bytes of the answers that are kept for request ids, about.
+    /// Approximate bytes of the replies that are kept for request ids.
     pub request_id_bytes: u64,
 }
 
-/// The memory engine: opens stores, and keeps what they share. Clones are the same engine.
+/// Memory engine: opens stores, and keeps what they share. Clones are the same engine.
 #[derive(Clone)]
-pub struct MemoryEngine(Arc<Shared>);
+pub struct MemoryEngine(Arc<MemoryShared>);
 
-pub(super) struct Shared {
+/// State that all stores of an engine share.
+pub(super) struct MemoryShared {
     pub(super) clock: Clock,
-    pub(super) limits: Limits,
-    pub(super) agenda: Agenda,
+    pub(super) limits: StoreLimits,
+    pub(super) scheduler: ExpiryScheduler,
     keys: AtomicU64,
     bytes: AtomicU64,
     request_id_bytes: AtomicU64,
     change_bytes: AtomicU64,
-    /// The entries of large stores that are gone.
-    dropped: Mutex<Vec<Table>>,
+    /// Maps of large stores that are gone.
+    dropped: Mutex<Vec<SlotMap>>,
 }
 
 impl MemoryEngine {
-    /// An engine without stores.
-    pub fn new(clock: Clock, limits: Limits) -> Self {
-        Self(Arc::new(Shared {
+    /// Makes an engine without stores.
+    pub fn new(clock: Clock, limits: StoreLimits) -> Self {
+        Self(Arc::new(MemoryShared {
             clock,
             limits,
-            agenda: Agenda::default(),
+            scheduler: ExpiryScheduler::default(),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             request_id_bytes: AtomicU64::new(0),
@@ -86,12 +87,12 @@ impl MemoryEngine {
         }))
     }
 
-    /// A new, empty store. What it holds is given back when its last clone is dropped.
+    /// Opens a new, empty store. What it holds is given back when its last clone is dropped.
     pub fn open(&self) -> MemoryStore {
         MemoryStore::new(Arc::clone(&self.0))
     }
 
-    /// What is in all stores together.
+    /// Returns what is in all stores together.
     pub fn usage(&self) -> Usage {
         let request_id_bytes = self.0.request_id_bytes.load(Ordering::Relaxed);
         Usage {
@@ -101,33 +102,36 @@ impl MemoryEngine {
         }
     }
 
-    /// How many bytes of changes are kept for watches, in all stores together.
+    /// Bytes of changes that are kept for watches, in all stores together.
     pub fn change_bytes(&self) -> u64 {
         self.0.change_bytes.load(Ordering::Relaxed)
     }
 
-    /// Takes out some of what has expired in any store, and frees memory; tells whether there is
-    /// more to do at once.
+    /// Removes some of what has expired in any store, and frees memory. Returns true if there is
+    /// more to do.
     ///
-    /// Nobody can read an expired key anyway; this gives its memory back and lets those hear of it
-    /// who watch. Only stores with something due are visited, and each is locked for a few hundred
-    /// entries at a time.
+    /// Expired keys are hidden anyway; a sweep gives their memory back and sends their changes to
+    /// watches. It visits only stores with something due, and locks each for a few hundred entries
+    /// at a time.
     pub fn sweep(&self) -> bool {
         let mut work = 0;
         while work < SWEEP_WORK {
-            let Some(store) = self.0.agenda.take_due(self.0.clock.now()) else { break };
+            let Some(store) = self.0.scheduler.take_due(self.0.clock.now()) else { break };
             work += VISIT_WORK + store.sweep();
         }
         while work < SWEEP_WORK {
-            let Some(freed) = self.0.crumble() else { break };
+            let Some(freed) = self.0.free_incrementally() else { break };
             work += freed;
         }
         work >= SWEEP_WORK
     }
 }
 
-impl Shared {
-    /// Takes bytes of the budget.
+impl MemoryShared {
+    /// Takes bytes from the budget.
+    ///
+    /// # Errors
+    /// `SERVER_FULL`.
     pub(super) fn reserve(&self, bytes: u64) -> Result<()> {
         let limit = self.limits.max_bytes_total;
         let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -138,7 +142,8 @@ impl Shared {
             Err(_) => Err(Error::new(
                 Reason::ServerFull,
                 format!(
-                    "all stores together would have more than the {limit} bytes allowed; {bytes} more were needed"
+                    "all stores together would have more than the {limit} bytes allowed; {bytes} \
+                     more were needed"
                 ),
             )),
         }
@@ -160,7 +165,7 @@ impl Shared {
         self.release(bytes);
     }
 
-    /// Counts changes that are kept; false if there are too many in all.
+    /// Counts the changes that a store keeps; returns false if all stores together keep too many.
     pub(super) fn count_changes(&self, before: u64, after: u64) -> bool {
         let sum = self.change_bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         sum.wrapping_add(after.wrapping_sub(before)) <= MAX_CHANGE_BYTES
@@ -170,20 +175,20 @@ impl Shared {
         self.keys.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// Frees the entries of a store that is gone. A large one's are left to
-    /// [`MemoryEngine::sweep`]: a million take tens of milliseconds, too long for whoever happens
-    /// to hold the last clone of a store.
-    pub(super) fn free(&self, table: Table) {
-        if table.len() > FREED_AT_ONCE {
-            self.dropped.lock().push(table);
+    /// Frees the map of a store that is gone. A large one is left to [`MemoryEngine::sweep`]: a
+    /// million entries take tens of milliseconds, too long for the holder of a store's last clone.
+    pub(super) fn free(&self, map: SlotMap) {
+        if map.len() > MAX_FREED_ON_DROP {
+            self.dropped.lock().push(map);
         }
     }
 
-    fn crumble(&self) -> Option<usize> {
-        let mut table = self.dropped.lock().pop()?;
-        let freed = table.crumble();
+    /// Frees part of a map; `None`: there is nothing to free.
+    fn free_incrementally(&self) -> Option<usize> {
+        let mut map = self.dropped.lock().pop()?;
+        let freed = map.free_incrementally();
         if freed > 0 {
-            self.dropped.lock().push(table);
+            self.dropped.lock().push(map);
         }
         Some(freed)
     }

@@ -1,62 +1,60 @@
 //! Listings.
 
-use crate::model::{Millis, Position, Result};
-use crate::store::seeded::{self, Bug};
-use crate::store::{ListQuery, Listed, Row};
+use crate::model::{ListedEntry, Position, Result, UnixMillis};
+use crate::store::{ListQuery, Listed};
 
-use super::entry::Entry;
-use super::state::State;
+use super::map::MapSlot;
+use super::state::StoreState;
 
-/// How many entries a call looks at, give or take a partition: about a millisecond, for which
-/// others wait. Without such a limit, a rare prefix would keep them waiting for as long as the
-/// whole store takes.
+/// Number of entries after which a call ends, up to a partition more: about a millisecond under the
+/// lock. Without this limit, a rare prefix would lock the store for as long as reading all of it
+/// takes.
 const EXAMINED_PER_CALL: usize = 10_000;
 
-impl State {
-    /// The next rows. The order is that of the keys' hashes, and of the keys where those are equal:
-    /// it says nothing, but stays as it is whatever comes and goes, and a page costs a look at the
-    /// few partitions that it comes from.
+impl StoreState {
+    /// Returns the next rows. Their order is that of the keys' hashes, and of the keys where hashes
+    /// are equal: it has no meaning, but does not change, and a page reads only the few partitions
+    /// that its rows come from.
     pub(super) fn list(
         &self,
         query: &ListQuery<'_>,
         position: Position,
-        now: Millis,
+        now: UnixMillis,
     ) -> Result<Listed> {
         let after = query
             .after
-            .map(|key| (self.table.order_of(key.as_str().as_bytes()), key.as_str().as_bytes()));
-        let mut page = Page { rows: Vec::new(), bytes: 0, query };
+            .map(|key| (self.map.order_of(key.as_str().as_bytes()), key.as_str().as_bytes()));
+        let mut page = PageBuilder { rows: Vec::new(), bytes: 0, query };
         let mut examined = 0;
         let mut partitions =
-            self.table.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
+            self.map.partitions_from(after.map_or(0, |(order, _)| order)).peekable();
         while let Some(partition) = partitions.next() {
-            let wanted = |entry: &Entry<'_>| {
-                entry.key().starts_with(query.prefix.as_str().as_bytes()) && !entry.is_due(now)
+            let wanted = |slot: &MapSlot<'_>| {
+                slot.key().starts_with(query.prefix.as_str().as_bytes()) && !slot.is_due(now)
             };
-            let place = |entry: Entry<'_>| self.table.order_of(entry.key());
-            let mut found: Vec<(u64, Entry<'_>)> =
-                partition.entries().filter(wanted).map(|entry| (place(entry), entry)).collect();
-            found.retain(|(order, entry)| after.is_none_or(|after| after < (*order, entry.key())));
-            let order = |(a, one): &(u64, Entry<'_>), (b, other): &(u64, Entry<'_>)| {
+            let order_of = |slot: MapSlot<'_>| self.map.order_of(slot.key());
+            let mut found: Vec<(u64, MapSlot<'_>)> =
+                partition.slots().filter(wanted).map(|slot| (order_of(slot), slot)).collect();
+            found.retain(|(order, slot)| after.is_none_or(|after| after < (*order, slot.key())));
+            let compare = |(a, one): &(u64, MapSlot<'_>), (b, other): &(u64, MapSlot<'_>)| {
                 a.cmp(b).then_with(|| one.key().cmp(other.key()))
             };
-            // One more than there is room for tells that there is more.
+            // One row more than fits shows that there are more.
             let room = query.max_rows.max(1).saturating_sub(page.rows.len());
             if found.len() > room + 1 {
-                found.select_nth_unstable_by(room, order);
+                found.select_nth_unstable_by(room, compare);
                 found.truncate(room + 1);
             }
-            found.sort_unstable_by(order);
-            for (_, entry) in found {
-                if !page.add(entry)? {
-                    return Ok(
-                        page.end(position, seeded::on(Bug::KeySkippedInListing).then_some(entry))
-                    );
+            found.sort_unstable_by(compare);
+            for (_, slot) in found {
+                if !page.add(slot)? {
+                    let next = page.rows.last().map(|row| row.key.clone());
+                    return Ok(Listed { rows: page.rows, next, position });
                 }
             }
             examined += partition.len() + 1;
             if examined >= EXAMINED_PER_CALL && partitions.peek().is_some() {
-                let last = partition.entries().max_by_key(|entry| (place(*entry), entry.key()));
+                let last = partition.slots().max_by_key(|slot| (order_of(*slot), slot.key()));
                 if let Some(last) = last {
                     let next = Some(last.to_key()?);
                     return Ok(Listed { rows: page.rows, next, position });
@@ -67,31 +65,29 @@ impl State {
     }
 }
 
-struct Page<'a> {
-    rows: Vec<Row>,
+struct PageBuilder<'a> {
+    rows: Vec<ListedEntry>,
     bytes: usize,
     query: &'a ListQuery<'a>,
 }
 
-impl Page<'_> {
-    /// Adds a row, if it has room for it.
-    fn add(&mut self, entry: Entry<'_>) -> Result<bool> {
-        let value_len = if self.query.keys_only { 0 } else { entry.value().len() };
-        let bytes = self.bytes.saturating_add(entry.key().len() + value_len);
+impl PageBuilder<'_> {
+    /// Adds a row; returns false if it does not fit.
+    fn add(&mut self, slot: MapSlot<'_>) -> Result<bool> {
+        let value_len = if self.query.keys_only { 0 } else { slot.value().len() };
+        let bytes = self.bytes.saturating_add(slot.key().len() + value_len);
         if !self.rows.is_empty()
             && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes)
         {
             return Ok(false);
         }
-        let value = (!self.query.keys_only).then(|| entry.to_value());
-        self.rows.push((entry.to_key()?, value, entry.revision(), entry.expire_time()));
+        self.rows.push(ListedEntry {
+            key: slot.to_key()?,
+            value: (!self.query.keys_only).then(|| slot.to_value()),
+            revision: slot.revision(),
+            expire_time: slot.expire_time(),
+        });
         self.bytes = bytes;
         Ok(true)
-    }
-
-    fn end(self, position: Position, skipped: Option<Entry<'_>>) -> Listed {
-        let last = self.rows.last().map(|(key, ..)| key.clone());
-        let next = skipped.and_then(|entry| entry.to_key().ok()).or(last);
-        Listed { rows: self.rows, next, position }
     }
 }

@@ -1,136 +1,146 @@
-//! The memory engine: each user's store is one lock, under which everything happens at one instant.
+//! The memory engine: each user's store is one lock, under which every operation happens at one
+//! instant.
 //!
-//! Revision, quota, batches and the order of changes belong to a store as a whole, so one short
-//! lock is the simple way to have them exact; users have different stores, so they do not wait for
-//! each other. Locks are taken in this order: the store written to, the ids of the caller's store,
-//! the agenda.
+//! Revision, quota, batches and the order of changes belong to a store as a whole, and one short
+//! lock keeps them exact. Users have different stores and do not wait for each other.
+//!
+//! - `map`: the keys and what they hold, as bytes.
+//! - `state`: all that a store's lock guards, and the changes of one key.
+//! - `batch`, `undo_log`: several changes, or none.
+//! - `list`, `changes`: listings and watches.
+//! - `expiries`, `expiry_scheduler`: expiry within a store, and of which store next.
+//! - `request_ids`: replies that are remembered for retries.
+//! - `engine`: what all stores share: clock, limits, budget.
+//!
+//! Locks are taken in this order: the store written to, the request ids of the caller's store, the
+//! expiry scheduler.
 
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::model::{Delete, Durability, Entry, Key, Millis, Operations, Position, Result};
-use crate::store::seeded::{self, Bug};
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Write, Written};
+use crate::model::{
+    Delete, Durability, Entry, Key, Operations, Position, PutRef, Result, UnixMillis,
+};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Watched, Written};
 
-mod agenda;
 mod batch;
 mod changes;
 mod engine;
-mod entry;
 mod expiries;
-mod ids;
-mod journal;
+mod expiry_scheduler;
 mod list;
-mod partition;
-#[cfg(feature = "seeded-bugs")]
-mod seeded_bugs;
-mod slab;
+mod map;
+mod request_ids;
 mod state;
-mod table;
+mod undo_log;
 
-pub use engine::{Limits, MemoryEngine, Usage};
+pub use engine::{MemoryEngine, StoreLimits, Usage};
 
-use agenda::Ticket;
-use engine::Shared;
-use ids::{Ids, Remembered};
-use state::State;
+use engine::MemoryShared;
+use expiry_scheduler::ScheduleHandle;
+use request_ids::{Remembered, RequestIds};
+use state::StoreState;
 
-/// How many expired keys a sweep takes out of a store at a time.
-const PURGE_PER_SWEEP: usize = 256;
+/// Maximum number of expired keys that a sweep removes from a store at a time.
+const EXPIRED_PER_SWEEP: usize = 256;
 
 /// One user's store, in this process's memory. Clones are the same store; the last one gives back
 /// what it holds.
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Inner>);
+pub struct MemoryStore(Arc<StoreInner>);
 
-/// What every operation reads comes first, together: of many stores, each line comes from far away.
+/// Fields that every operation reads come first so that they share a cache line; with many stores
+/// it is usually a cache miss.
 #[repr(C)]
-pub(super) struct Inner {
+pub(super) struct StoreInner {
     hasher: RandomState,
-    state: Mutex<State>,
-    ticket: Ticket,
-    shared: Arc<Shared>,
+    state: Mutex<StoreState>,
+    schedule: ScheduleHandle,
+    shared: Arc<MemoryShared>,
     epoch: u64,
-    ids: Mutex<Ids>,
+    request_ids: Mutex<RequestIds>,
 }
 
 impl MemoryStore {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<MemoryShared>) -> Self {
         let hasher = RandomState::default();
-        let state = Mutex::new(State::new(hasher.clone()));
-        let ids = Mutex::new(Ids::new(hasher.clone()));
-        let ticket = shared.agenda.ticket();
-        Self(Arc::new(Inner { shared, hasher, epoch: rand::random(), ticket, state, ids }))
+        Self(Arc::new(StoreInner {
+            state: Mutex::new(StoreState::new(hasher.clone())),
+            schedule: shared.scheduler.handle(),
+            epoch: rand::random(),
+            request_ids: Mutex::new(RequestIds::new(hasher.clone())),
+            hasher,
+            shared,
+        }))
     }
 
-    /// What is in the store.
+    /// Returns what is in the store.
     pub fn usage(&self) -> Usage {
         let locked = self.0.lock();
         Usage {
             keys: locked.state.keys(),
             bytes: locked.state.bytes,
-            request_id_bytes: self.0.ids.lock().bytes(),
+            request_id_bytes: self.0.request_ids.lock().bytes(),
         }
     }
 
-    /// Gives back what it holds, since its user is gone: whoever still has the store finds it
-    /// empty.
+    /// Empties the store and gives back what it holds, since its user is gone. Clones that are
+    /// still held find it empty.
     pub fn release(&self) {
-        let table = self.0.state.lock().close(&self.0.shared);
-        self.0.ids.lock().forget(Millis::MAX, &self.0.shared);
-        self.0.shared.free(table);
+        let map = self.0.state.lock().close(&self.0.shared);
+        self.0.request_ids.lock().forget_all(&self.0.shared);
+        self.0.shared.free(map);
     }
 
     fn read(&self, key: &Key) -> Option<Entry> {
         let key = key.as_str().as_bytes();
         let hash = self.0.hash(key);
         {
-            // Where nothing expires, a read changes nothing and needs no time.
+            // If nothing in the store expires, a read changes nothing and needs no time.
             let state = self.0.state.lock();
-            if state.expiries.next() == Millis::MAX {
+            if state.expiries.next().is_none() {
                 return state.read(hash, key);
             }
         }
         let mut locked = self.0.lock();
-        let now = if seeded::on(Bug::ExpiredValueBack) { 0 } else { locked.now };
-        locked.state.touch(hash, key, now);
+        let now = locked.now;
+        locked.state.expire_if_due(hash, key, now);
         locked.state.read(hash, key)
     }
 
-    /// Does a write of so many steps, at most once if `once` says so.
+    /// Runs a write of `steps` changes, at most once if `once` is given. `expire` removes those of
+    /// its keys that have expired.
     fn change<T: Remembered>(
         &self,
         steps: usize,
         once: Option<Once<'_, Self>>,
-        touch: impl Fn(&mut State, Millis),
-        write: impl Fn(&mut State, Millis) -> Result<T>,
+        expire: impl Fn(&mut StoreState, UnixMillis),
+        write: impl Fn(&mut StoreState, UnixMillis) -> Result<T>,
     ) -> Result<T> {
         let mut locked = self.0.lock();
         let now = locked.now;
-        touch(&mut locked.state, now);
+        expire(&mut locked.state, now);
         let Some(once) = once else {
             return locked.state.with_room(now, |state| write(state, now));
         };
         let caller = &once.caller.0;
-        let mut ids = caller.ids.lock();
-        // Under this lock too, so that the records lie in the order of their times.
+        let mut ids = caller.request_ids.lock();
+        // Read under this lock, so that the records lie in the order of their times.
         let asked = caller.shared.clock.now();
         ids.forget(asked, &caller.shared);
-        if let Some(answer) = ids.answer(&once)?
-            && !seeded::on(Bug::RequestIdAppliedTwice)
-        {
-            return Ok(answer);
+        if let Some(reply) = ids.reply_to(&once)? {
+            return Ok(reply);
         }
         let done = locked.state.with_room(now, |state| {
             state.atomically(steps, |state| {
-                let answer = write(state, now)?;
-                ids.remember(&once, answer.to_answer(), asked, &caller.shared)?;
-                Ok(answer)
+                let reply = write(state, now)?;
+                ids.remember(&once, reply.to_stored(), asked, &caller.shared)?;
+                Ok(reply)
             })
         });
-        caller.shared.agenda.visit_at(ids.next(), &caller.ticket, caller);
+        caller.shared.scheduler.schedule(ids.next(), &caller.schedule, caller);
         done
     }
 }
@@ -140,20 +150,14 @@ impl Store for MemoryStore {
         Ok(self.read(key))
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
-        #[cfg(feature = "seeded-bugs")]
-        let (this, write) = (&seeded_bugs::target(self), seeded_bugs::check_unlocked(self, write)?);
-        #[cfg(not(feature = "seeded-bugs"))]
-        let this = self;
-
-        let write = write.to_ref();
-        let hash = this.0.hash(write.key);
-        this.change(
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
+        let hash = self.0.hash(put.key);
+        self.change(
             1,
             once,
-            |state, now| state.touch(hash, write.key, now),
+            |state, now| state.expire_if_due(hash, put.key, now),
             |state, now| {
-                let revision = state.put(hash, &write, now, &this.0.shared)?;
+                let revision = state.put(hash, &put, now, &self.0.shared)?;
                 Ok(Written { revision, durability: Durability::Local })
             },
         )
@@ -165,7 +169,7 @@ impl Store for MemoryStore {
         self.change(
             1,
             once,
-            |state, now| state.touch(hash, key, now),
+            |state, now| state.expire_if_due(hash, key, now),
             |state, _| {
                 let deleted = state.delete(hash, key, delete.if_revision)?;
                 Ok(Deleted { deleted, revision: state.revision, durability: Durability::Local })
@@ -176,13 +180,14 @@ impl Store for MemoryStore {
     async fn batch(&self, operations: Operations, once: Option<Once<'_, Self>>) -> Result<Batched> {
         let hashes: Vec<_> =
             operations.iter().map(|operation| self.0.hash(operation.key())).collect();
-        let atomically_too = once.is_none();
+        // With a request id, `change` makes the batch and its record one atomic step.
+        let is_atomic = once.is_some();
         self.change(
             operations.len(),
             once,
-            |state, now| state.touch_all(&hashes, &operations, now),
+            |state, now| state.expire_all_if_due(&hashes, &operations, now),
             |state, now| {
-                let run = |state: &mut State| {
+                let run = |state: &mut StoreState| {
                     let outcomes = state.run(&hashes, &operations, now, &self.0.shared)?;
                     Ok(Batched {
                         outcomes,
@@ -190,14 +195,14 @@ impl Store for MemoryStore {
                         durability: Durability::Local,
                     })
                 };
-                if atomically_too { state.atomically(operations.len(), run) } else { run(state) }
+                if is_atomic { run(state) } else { state.atomically(operations.len(), run) }
             },
         )
     }
 
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
         let mut locked = self.0.lock();
-        // The reply tells a position, which somebody may want to watch from.
+        // The reply gives a position, from which a watch may follow.
         let now = locked.now;
         locked.state.keep_changes(now);
         locked.state.list(&query, self.0.position(&locked.state), now)
@@ -224,59 +229,58 @@ impl Store for MemoryStore {
     }
 }
 
-impl Inner {
+impl StoreInner {
     fn hash(&self, key: &[u8]) -> u64 {
-        table::hash(&self.hasher, key)
+        map::hash(&self.hasher, key)
     }
 
-    fn position(&self, state: &State) -> Position {
+    fn position(&self, state: &StoreState) -> Position {
         Position { epoch: self.epoch, sequence: state.revision }
     }
 
-    /// Locks the store, for one operation.
+    /// Locks the store for one operation.
     fn lock(self: &Arc<Self>) -> Locked<'_> {
         let mut state = self.state.lock();
-        // Under the lock, so that no operation sees a time before that of the one before it.
+        // Read under the lock, so that no operation sees an earlier time than the one before it.
         let now = self.shared.clock.now();
-        state.begin(now);
+        state.expire_some(now);
         Locked { store: self, state, now }
     }
 
-    /// Takes out some of what has expired, and tells how many entries that were.
+    /// Removes some of what has expired. Returns the number of entries and request ids removed.
     pub(super) fn sweep(self: &Arc<Self>) -> usize {
         let mut locked = self.lock();
         let now = locked.now;
-        let purged = locked.state.purge(now, PURGE_PER_SWEEP);
+        let expired = locked.state.expire_up_to(now, EXPIRED_PER_SWEEP);
         locked.state.tidy_changes(now, &self.shared);
         drop(locked);
-        let mut ids = self.ids.lock();
+        let mut ids = self.request_ids.lock();
         let forgotten = ids.forget(now, &self.shared);
-        self.shared.agenda.visit_at(ids.next(), &self.ticket, self);
-        purged + forgotten
+        self.shared.scheduler.schedule(ids.next(), &self.schedule, self);
+        expired + forgotten
     }
 }
 
-impl Drop for Inner {
+impl Drop for StoreInner {
     fn drop(&mut self) {
-        self.shared.agenda.leave(&self.ticket);
-        self.ids.get_mut().forget(Millis::MAX, &self.shared);
-        let table = self.state.get_mut().close(&self.shared);
-        self.shared.free(table);
+        self.shared.scheduler.cancel(&self.schedule);
+        self.request_ids.get_mut().forget_all(&self.shared);
+        let map = self.state.get_mut().close(&self.shared);
+        self.shared.free(map);
     }
 }
 
-/// A store's lock, at one time. What was changed under it is told to the engine in the end,
-/// whatever the way out.
+/// Locked store, at one time. When it is dropped, the engine learns what was changed.
 struct Locked<'a> {
-    store: &'a Arc<Inner>,
-    state: MutexGuard<'a, State>,
-    now: Millis,
+    store: &'a Arc<StoreInner>,
+    state: MutexGuard<'a, StoreState>,
+    now: UnixMillis,
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let shared = &self.store.shared;
         self.state.settle(shared);
-        shared.agenda.visit_at(self.state.next_visit(), &self.store.ticket, self.store);
+        shared.scheduler.schedule(self.state.next_visit(), &self.store.schedule, self.store);
     }
 }

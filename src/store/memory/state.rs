@@ -1,64 +1,62 @@
-//! What a store holds, and the changes of one key. All of it is under the store's lock.
+//! State of one store, and the changes of one key. All of it is under the store's lock.
 
 use foldhash::quality::RandomState;
 
-use crate::model::{self, Error, Expiry, Millis, PutRef, Reason, Result};
-use crate::store::Change;
-use crate::store::seeded::{self, Bug};
+use crate::model::{Entry, Error, Expiry, PutRef, Reason, Result, UnixMillis};
+use crate::store::{Change, ENTRY_OVERHEAD_BYTES};
 
 use super::changes::Changes;
-use super::engine::Shared;
-use super::entry::{self, Entry, NewEntry};
+use super::engine::MemoryShared;
 use super::expiries::Expiries;
-use super::journal::Journal;
-use super::table::{Place, Table};
+use super::map::{Location, MapSlot, SlotMap};
+use super::undo_log::UndoLog;
 
-/// How many expired keys an operation takes out before it does its own work: enough that they get
-/// fewer, few enough not to be felt.
-const PURGE_PER_OPERATION: usize = 64;
-/// How many expired keys go between two looks at whether a write fits by now.
-const PURGE_PER_REFUSAL: usize = 256;
+/// Maximum number of expired keys that an operation removes before its own work: enough that they
+/// get fewer, few enough not to be felt.
+const EXPIRED_PER_OPERATION: usize = 64;
+/// Maximum number of expired keys that are removed before a write that did not fit is tried again.
+const EXPIRED_PER_REFUSAL: usize = 256;
 
-/// A store.
-pub(super) struct State {
-    pub(super) table: Table,
+/// State of a store.
+pub(super) struct StoreState {
+    pub(super) map: SlotMap,
     pub(super) expiries: Expiries,
-    /// How many changes there were.
+    /// Number of changes so far.
     pub(super) revision: u64,
-    /// What the entries count in quotas.
+    /// Bytes that the entries count in quotas.
     pub(super) bytes: u64,
-    /// What is taken of the engine's budget: at least `bytes`, and just that between operations.
+    /// Bytes taken of the engine's budget: at least `bytes`, and exactly that between operations.
     reserved: u64,
-    /// The keys of which the engine knows: those of the table between operations.
+    /// Keys that the engine has counted: those of the map between operations.
     counted: u64,
-    /// What undoes a batch that is under way.
-    pub(super) journal: Option<Journal>,
-    /// What is kept of its changes, while somebody wants them.
+    /// Undo log of the batch that is running.
+    pub(super) undo_log: Option<UndoLog>,
+    /// Changes that are kept for watches; `None` while nobody lists or watches the store.
     pub(super) changes: Option<Box<Changes>>,
 }
 
-impl State {
+impl StoreState {
     pub(super) fn new(hasher: RandomState) -> Self {
         Self {
-            table: Table::new(hasher),
+            map: SlotMap::new(hasher),
             expiries: Expiries::new(),
             revision: 0,
             bytes: 0,
             reserved: 0,
             counted: 0,
-            journal: None,
+            undo_log: None,
             changes: None,
         }
     }
 
     pub(super) fn keys(&self) -> u64 {
-        self.table.len() as u64
+        self.map.len() as u64
     }
 
-    /// Every change of the store passes here, in the order of revisions: a put, a delete of a key
-    /// that was there, an expiry. Gives the change's revision.
+    /// Counts a change and returns its revision. Every change of the store passes here, in the
+    /// order of revisions: a put, a delete of a key that was there, an expiry.
     fn changed(&mut self, change: impl FnOnce() -> Option<Change>) -> u64 {
-        self.count_change();
+        self.revision += 1;
         if self.changes.is_some()
             && let Some(change) = change()
         {
@@ -67,77 +65,63 @@ impl State {
         self.revision
     }
 
-    fn count_change(&mut self) {
-        if !(seeded::on(Bug::RevisionUsedTwice) && self.table.len() % 3 == 2) {
-            self.revision += 1;
-        }
-    }
-
     fn keep(&mut self, change: Change) {
-        match (&mut self.journal, &mut self.changes) {
-            (Some(journal), Some(_)) => journal.changes.push(change),
+        match (&mut self.undo_log, &mut self.changes) {
+            (Some(log), Some(_)) => log.changes.push(change),
             (None, Some(changes)) => changes.append(change),
             (_, None) => {}
         }
     }
 
-    /// Takes out some of what has expired. What is left has expired for everybody too: see
-    /// [`touch`](Self::touch).
-    pub(super) fn begin(&mut self, now: Millis) {
-        if !seeded::on(Bug::ExpiredValueBack) {
-            self.purge(now, PURGE_PER_OPERATION);
-        }
+    /// Removes some of what has expired, at the beginning of an operation. The rest is hidden by
+    /// [`expire_if_due`](Self::expire_if_due).
+    pub(super) fn expire_some(&mut self, now: UnixMillis) {
+        self.expire_up_to(now, EXPIRED_PER_OPERATION);
     }
 
-    /// Takes out the key if it has expired; before an operation looks at it.
-    pub(super) fn touch(&mut self, hash: u64, key: &[u8], now: Millis) {
-        if self.expiries.next() > now {
+    /// Removes the key if it has expired; called before an operation reads it.
+    pub(super) fn expire_if_due(&mut self, hash: u64, key: &[u8], now: UnixMillis) {
+        if !self.expiries.is_any_due(now) {
             return;
         }
-        if let Some(entry) = self.find(hash, key)
-            && entry.is_due(now)
+        if let Some(slot) = self.map.find(hash, key)
+            && slot.is_due(now)
         {
-            let revision = entry.revision();
+            let revision = slot.revision();
             self.expire(hash, revision);
         }
     }
 
-    /// Takes out at most so many of the expired keys, and tells how many.
-    pub(super) fn purge(&mut self, now: Millis, most: usize) -> usize {
-        let mut purged = 0;
-        while purged < most
+    /// Removes at most `most` expired keys. Returns their number.
+    pub(super) fn expire_up_to(&mut self, now: UnixMillis, most: usize) -> usize {
+        let mut expired = 0;
+        while expired < most
             && let Some(due) = self.expiries.first_due(now)
         {
             self.expire(due.hash, due.revision);
-            purged += 1;
+            expired += 1;
         }
-        purged
+        expired
     }
 
-    /// Takes out the entry of this revision, which has expired.
+    /// Removes the entry of this revision, which has expired.
     fn expire(&mut self, hash: u64, revision: u64) {
-        // The key is copied only for those who watch.
-        let watched = self
-            .changes
-            .as_ref()
-            .and_then(|_| self.table.find(hash, |entry| entry.revision() == revision));
-        let change = watched.and_then(|entry| Change::gone(entry.key(), true));
+        // The key is copied only for watches.
+        let watched = self.changes.as_ref().and_then(|_| self.map.find_revision(hash, revision));
+        let change = watched.and_then(|slot| Change::gone(slot.key(), true));
         self.remove(hash, revision);
-        self.count_change();
-        if let Some(change) = change {
-            self.keep(change);
-        }
+        self.changed(|| change);
     }
 
-    pub(super) fn read(&self, hash: u64, key: &[u8]) -> Option<model::Entry> {
-        self.find(hash, key).map(Entry::to_model)
+    pub(super) fn read(&self, hash: u64, key: &[u8]) -> Option<Entry> {
+        self.map.find(hash, key).map(MapSlot::to_entry)
     }
 
-    /// Does `write`; where there is no room for it, takes out what has expired, as much as it
-    /// needs.
+    /// Runs `write`. As long as it fails for want of room and something has expired, removes that
+    /// and runs it again.
     pub(super) fn with_room<T>(
         &mut self,
-        now: Millis,
+        now: UnixMillis,
         mut write: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
         loop {
@@ -145,69 +129,72 @@ impl State {
             let full = done.as_ref().err().is_some_and(|error| {
                 matches!(error.reason(), Reason::QuotaExceeded | Reason::ServerFull)
             });
-            if !full || self.purge(now, PURGE_PER_REFUSAL) == 0 {
+            if !full || self.expire_up_to(now, EXPIRED_PER_REFUSAL) == 0 {
                 return done;
             }
         }
     }
 
-    /// Writes a key that is not there or has not expired, and gives the revision. An expiry that
-    /// has passed makes it a removal, of one revision as every put.
+    /// Writes a key that is absent or has not expired, and returns the revision. A put whose expiry
+    /// has passed is a removal, of one revision like every put.
+    ///
+    /// # Errors
+    /// `REVISION_MISMATCH`, `INVALID_TTL`, `QUOTA_EXCEEDED`, `SERVER_FULL`; nothing has changed.
     pub(super) fn put(
         &mut self,
         hash: u64,
-        write: &PutRef<'_>,
-        now: Millis,
-        shared: &Shared,
+        put: &PutRef<'_>,
+        now: UnixMillis,
+        shared: &MemoryShared,
     ) -> Result<u64> {
-        let place = self.table.locate(hash, |entry| entry.key() == write.key);
-        let old = place.and_then(|place| self.table.get(place));
-        let old_revision = old.map(Entry::revision);
-        self.check(write.if_revision, old_revision)?;
-        if seeded::on(Bug::LostCas) && write.if_revision.is_some() && self.revision % 4 == 3 {
-            return Ok(self.changed(|| Change::of(write)));
-        }
-        if write.expire_time.is_some_and(|time| time <= now) {
-            if write.refuses_passed() {
+        let location = self.map.locate(hash, put.key);
+        let old = location.and_then(|location| self.map.get(location));
+        let old_revision = old.map(MapSlot::revision);
+        self.check(put.if_revision, old_revision)?;
+        if put.expire_time.is_some_and(|time| time <= now) {
+            if put.refuses_passed() {
                 return Err(Expiry::passed());
             }
             if let Some(old) = old_revision {
                 self.remove(hash, old);
             }
-            return Ok(self.changed(|| Change::gone(write.key, true)));
+            return Ok(self.changed(|| Change::gone(put.key, true)));
         }
 
-        let old_cost = old.map_or(0, Entry::cost);
-        let fits = old.is_some_and(|old| old.has_room_for(write));
-        let cost = entry::cost(write.key.len(), write.value.len());
+        let old_cost = old.map_or(0, cost_of);
+        let fits = old.is_some_and(|old| old.has_room_for(put));
+        let cost = cost(put.key.len(), put.value.len());
         self.charge(
             old.is_none(),
             self.bytes.saturating_sub(old_cost).saturating_add(cost),
             cost,
             shared,
         )?;
-        if !fits && !self.table.has_room(hash) {
+        if !fits && !self.map.has_room(hash) {
             return Err(Error::new(
                 Reason::QuotaExceeded,
                 "the store has too many keys of the same hash",
             ));
         }
-        let new = NewEntry { write, revision: self.changed(|| Change::of(write)) };
-        match place {
-            Some(place) => self.replace(hash, place, fits, &new),
-            None => self.insert(hash, &new),
+        let revision = self.changed(|| Change::of(put));
+        match location {
+            Some(location) => self.replace(hash, location, fits, put, revision),
+            None => self.insert(hash, put, revision),
         }
-        Ok(new.revision)
+        Ok(revision)
     }
 
-    /// Removes a key that has not expired; tells whether it was there.
+    /// Removes a key that has not expired. Returns true if it was there.
+    ///
+    /// # Errors
+    /// `REVISION_MISMATCH`; nothing has changed.
     pub(super) fn delete(
         &mut self,
         hash: u64,
         key: &[u8],
         if_revision: Option<u64>,
     ) -> Result<bool> {
-        let old = self.find(hash, key).map(Entry::revision);
+        let old = self.map.find(hash, key).map(MapSlot::revision);
         self.check(if_revision, old)?;
         let Some(old) = old else { return Ok(false) };
         self.remove(hash, old);
@@ -215,26 +202,21 @@ impl State {
         Ok(true)
     }
 
-    /// Gives everything back to the engine; the entries are the caller's to free.
-    pub(super) fn close(&mut self, shared: &Shared) -> Table {
-        let empty = self.table.empty();
-        let table = std::mem::replace(&mut self.table, empty);
+    /// Empties the store and gives everything back to the engine. The caller frees the map that is
+    /// returned.
+    pub(super) fn close(&mut self, shared: &MemoryShared) -> SlotMap {
+        let empty = self.map.empty();
+        let map = std::mem::replace(&mut self.map, empty);
         self.expiries = Expiries::new();
         self.bytes = 0;
         self.settle(shared);
         self.forget_changes(shared);
-        table
+        map
     }
 
-    /// Whether the condition of a put holds now.
-    #[cfg(feature = "seeded-bugs")]
-    pub(super) fn check_key(&self, hash: u64, write: &PutRef<'_>) -> Result<()> {
-        self.check(write.if_revision, self.find(hash, write.key).map(Entry::revision))
-    }
-
-    /// Tells the engine what an operation changed. A batch gives bytes back only here, when nothing
-    /// can be undone any more.
-    pub(super) fn settle(&mut self, shared: &Shared) {
+    /// Reports to the engine what an operation changed. The bytes that a batch frees are given back
+    /// only here, when nothing can be undone any more.
+    pub(super) fn settle(&mut self, shared: &MemoryShared) {
         if self.reserved > self.bytes {
             shared.release(self.reserved - self.bytes);
             self.reserved = self.bytes;
@@ -248,45 +230,48 @@ impl State {
         }
     }
 
-    /// The changes, kept from now on if they were not; this is a use of them.
-    pub(super) fn keep_changes(&mut self, now: Millis) -> &mut Changes {
+    /// Returns the changes, which are kept from now on. This counts as a use of them.
+    pub(super) fn keep_changes(&mut self, now: UnixMillis) -> &mut Changes {
         let revision = self.revision;
         let changes = self.changes.get_or_insert_with(|| Box::new(Changes::new(revision, now)));
-        changes.touch(now);
+        changes.mark_used(now);
         changes
     }
 
-    /// Forgets the changes, unless somebody needs them.
-    pub(super) fn tidy_changes(&mut self, now: Millis, shared: &Shared) {
+    /// Forgets the changes, unless they are in use.
+    pub(super) fn tidy_changes(&mut self, now: UnixMillis, shared: &MemoryShared) {
         if self.changes.as_mut().is_some_and(|changes| changes.are_over(now)) {
             self.forget_changes(shared);
         }
     }
 
-    fn forget_changes(&mut self, shared: &Shared) {
+    fn forget_changes(&mut self, shared: &MemoryShared) {
         if let Some(changes) = self.changes.take() {
             changes.close(shared);
         }
     }
 
-    /// When the store wants to be visited: something expires, or its changes may be forgotten.
-    /// `Millis::MAX`: never.
-    pub(super) fn next_visit(&self) -> Millis {
-        let changes = self.changes.as_ref().map_or(Millis::MAX, |changes| changes.due());
-        changes.min(self.expiries.next())
+    /// Returns when the store is to be swept, since a key expires or its changes may be forgotten;
+    /// `None`: never.
+    pub(super) fn next_visit(&self) -> Option<UnixMillis> {
+        let changes = self.changes.as_ref().map(|changes| changes.due());
+        match (changes, self.expiries.next()) {
+            (Some(changes), Some(expiry)) => Some(changes.min(expiry)),
+            (changes, expiry) => changes.or(expiry),
+        }
     }
 
-    /// Whether `if_revision` holds for a key of this revision.
+    /// Checks `if_revision` for a key of this revision.
     fn check(&self, if_revision: Option<u64>, revision: Option<u64>) -> Result<()> {
         let Some(wanted) = if_revision else { return Ok(()) };
-        let in_batch =
-            |revision| self.journal.as_ref().is_some_and(|journal| revision > journal.revision);
+        let in_batch = |revision| self.undo_log.as_ref().is_some_and(|log| revision > log.revision);
         let message = match revision {
             None if wanted == 0 => return Ok(()),
             None => format!("if_revision is {wanted}, but there is no such key"),
             Some(revision) if in_batch(revision) => {
                 format!(
-                    "if_revision is {wanted}, but an earlier operation of the batch wrote the key, which none matches"
+                    "if_revision is {wanted}, but an earlier operation of the batch wrote the key, \
+                     which none matches"
                 )
             }
             Some(revision) if wanted == revision => return Ok(()),
@@ -300,8 +285,14 @@ impl State {
         Err(Error::new(Reason::RevisionMismatch, message).in_field("if_revision"))
     }
 
-    /// Checks the quotas for a store of `bytes`, and takes what is missing of the engine's budget.
-    fn charge(&mut self, new_key: bool, bytes: u64, cost: u64, shared: &Shared) -> Result<()> {
+    /// Checks the quotas for a store of `bytes`, and takes what it lacks from the engine's budget.
+    fn charge(
+        &mut self,
+        new_key: bool,
+        bytes: u64,
+        cost: u64,
+        shared: &MemoryShared,
+    ) -> Result<()> {
         let limits = &shared.limits;
         if new_key && self.keys() >= limits.max_keys_per_user {
             let message = format!(
@@ -313,7 +304,8 @@ impl State {
         }
         if bytes > limits.max_bytes_per_user {
             let message = format!(
-                "the key needs {cost} bytes, with which the store would have {bytes}; {} are allowed",
+                "the key needs {cost} bytes, with which the store would have {bytes}; {} are \
+                 allowed",
                 limits.max_bytes_per_user
             );
             return Err(Error::new(Reason::QuotaExceeded, message));
@@ -325,52 +317,64 @@ impl State {
         Ok(())
     }
 
-    fn find(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        self.table.find(hash, |entry| entry.key() == key)
-    }
-
-    /// Puts an entry in the place of one of the same key, which has room for it or not.
-    fn replace(&mut self, hash: u64, place: Place, fits: bool, new: &NewEntry<'_>) {
-        let Some(mut entry) = self.table.get_mut(place) else { return };
-        let old_cost =
-            if seeded::on(Bug::QuotaDriftOnOverwrite) { 0 } else { entry.as_ref().cost() };
-        self.expiries.remove(hash, entry.as_ref());
+    /// Replaces the entry at `location` by that of a put of the same key, in place if it `fits`.
+    fn replace(
+        &mut self,
+        hash: u64,
+        location: Location,
+        fits: bool,
+        put: &PutRef<'_>,
+        revision: u64,
+    ) {
+        let Some(mut slot) = self.map.get_mut(location) else { return };
+        let old_cost = cost_of(slot.as_ref());
+        self.expiries.remove(hash, slot.as_ref());
         let in_place = fits
             && self
-                .journal
+                .undo_log
                 .as_mut()
-                .is_none_or(|journal| journal.overwritten(hash, new.revision, entry.as_ref()));
+                .is_none_or(|log| log.overwritten(hash, revision, slot.as_ref()));
         if in_place {
-            entry.overwrite(new);
+            slot.overwrite(put, revision);
         } else {
-            let old = entry.as_ref().revision();
-            let old = self.table.replace(hash, |entry| entry.revision() == old, new);
-            if let (Some(journal), Some(old)) = (&mut self.journal, old) {
-                journal.replaced(hash, new.revision, old);
+            let old = slot.as_ref().revision();
+            let old = self.map.replace(hash, old, (put, revision));
+            if let (Some(log), Some(old)) = (&mut self.undo_log, old) {
+                log.replaced(hash, revision, old);
             }
         }
-        self.expiries.add(hash, new.write.expire_time, new.revision);
-        self.bytes = self.bytes.saturating_sub(old_cost).saturating_add(new.cost());
+        self.expiries.add(hash, put.expire_time, revision);
+        let cost = cost(put.key.len(), put.value.len());
+        self.bytes = self.bytes.saturating_sub(old_cost).saturating_add(cost);
     }
 
-    fn insert(&mut self, hash: u64, new: &NewEntry<'_>) {
-        if let Some(journal) = &mut self.journal {
-            journal.inserted(hash, new.revision);
+    fn insert(&mut self, hash: u64, put: &PutRef<'_>, revision: u64) {
+        if let Some(log) = &mut self.undo_log {
+            log.inserted(hash, revision);
         }
-        self.expiries.add(hash, new.write.expire_time, new.revision);
-        self.bytes += new.cost();
-        self.table.insert(hash, new);
+        self.expiries.add(hash, put.expire_time, revision);
+        self.bytes += cost(put.key.len(), put.value.len());
+        self.map.insert(hash, (put, revision));
     }
 
-    /// Takes out the entry of this revision.
+    /// Removes the entry of this revision.
     fn remove(&mut self, hash: u64, revision: u64) {
-        let Some(entry) = self.table.remove(hash, |entry| entry.revision() == revision) else {
-            return;
-        };
-        self.expiries.remove(hash, entry.as_ref());
-        self.bytes = self.bytes.saturating_sub(entry.as_ref().cost());
-        if let Some(journal) = &mut self.journal {
-            journal.removed(hash, entry);
+        let Some(slot) = self.map.remove(hash, revision) else { return };
+        self.expiries.remove(hash, slot.as_ref());
+        self.bytes = self.bytes.saturating_sub(cost_of(slot.as_ref()));
+        if let Some(log) = &mut self.undo_log {
+            log.removed(hash, slot);
         }
     }
+}
+
+/// Bytes that an entry counts in quotas.
+fn cost_of(slot: MapSlot<'_>) -> u64 {
+    cost(slot.key().len(), slot.value().len())
+}
+
+/// Bytes that a key and a value of these lengths count in quotas.
+fn cost(key_len: usize, value_len: usize) -> u64 {
+    let bytes = u64::try_from(key_len.saturating_add(value_len)).unwrap_or(u64::MAX);
+    bytes.saturating_add(u64::from(ENTRY_OVERHEAD_BYTES))
 }

@@ -1,21 +1,24 @@
-//! Whether what is there can be used. Only when all is well is anything written: the functions, and
-//! the mark of the namespace.
+//! Checks at the start that Redis can be used. Only after all of them is anything written: the
+//! functions, and the mark of the namespace.
 
 use std::sync::Arc;
 
 use redis::{Cmd, Value, cmd};
 
 use super::library;
-use super::node::Node;
-use super::settings::{Promise, RedisOptions};
+use super::node::RedisNode;
+use super::settings::{DurabilityLevel, RedisOptions};
 use super::topology::{SLOTS, Topology, slot_of, text};
 
-/// The oldest Redis that has functions.
+/// Oldest major version of Redis that has functions.
 const OLDEST: u32 = 7;
-/// What the namespace's mark says: the version of everything below it.
+/// Value of the namespace's mark: the version of the stored data.
 const MARK: &str = "kvrpc 1";
 
-/// Checks everything, and prepares the engine.
+/// Checks everything, loads the functions and marks the namespace.
+///
+/// # Errors
+/// The first thing that is wrong, in one sentence.
 pub(super) async fn check(topology: &Arc<Topology>, options: &RedisOptions) -> Result<(), String> {
     let first = reachable(topology).await?;
     server(&first, options.url.cluster).await?;
@@ -26,11 +29,11 @@ pub(super) async fn check(topology: &Arc<Topology>, options: &RedisOptions) -> R
     for master in &masters {
         server(master, options.url.cluster).await?;
         eviction(master).await?;
-        if options.promise == Promise::Fsynced {
+        if options.durability == DurabilityLevel::Fsynced {
             fsynced(master).await?;
         }
     }
-    if let Promise::Replicated(wanted) = options.promise {
+    if let DurabilityLevel::Replicated(wanted) = options.durability {
         replicated(&masters, wanted).await?;
     }
     let mut without = Vec::new();
@@ -50,7 +53,7 @@ pub(super) async fn check(topology: &Arc<Topology>, options: &RedisOptions) -> R
     Ok(())
 }
 
-async fn ask(node: &Node, command: &Cmd) -> Result<Value, String> {
+async fn ask(node: &RedisNode, command: &Cmd) -> Result<Value, String> {
     match node.ask(command, false).await {
         Ok(Value::ServerError(error)) => Err(format!("{} refuses: {error}", node.address)),
         Ok(value) => Ok(value),
@@ -58,8 +61,8 @@ async fn ask(node: &Node, command: &Cmd) -> Result<Value, String> {
     }
 }
 
-/// The first of the named nodes that answers.
-async fn reachable(topology: &Topology) -> Result<Arc<Node>, String> {
+/// Returns the first of the named nodes that answers.
+async fn reachable(topology: &Topology) -> Result<Arc<RedisNode>, String> {
     let mut first_wrong = None;
     for node in topology.nodes() {
         match ask(&node, &cmd("PING")).await {
@@ -70,17 +73,17 @@ async fn reachable(topology: &Topology) -> Result<Arc<Node>, String> {
     Err(first_wrong.unwrap_or_else(|| "it names no node".to_owned()))
 }
 
-/// A field of INFO.
+/// Returns a field of INFO.
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-async fn info(node: &Node, section: &str) -> Result<String, String> {
+async fn info(node: &RedisNode, section: &str) -> Result<String, String> {
     let answer = ask(node, cmd("INFO").arg(section)).await?;
     text(&answer).ok_or_else(|| format!("{} does not answer INFO as Redis does", node.address))
 }
 
-async fn server(node: &Node, cluster: bool) -> Result<(), String> {
+async fn server(node: &RedisNode, cluster: bool) -> Result<(), String> {
     let info = info(node, "server").await?;
     let version = field(&info, "redis_version").unwrap_or("unknown");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
@@ -113,8 +116,8 @@ async fn covered(topology: &Topology) -> Result<(), String> {
     Ok(())
 }
 
-/// A value of CONFIG GET; `None` where that is not allowed.
-async fn setting(node: &Node, name: &str) -> Option<String> {
+/// Returns a value of CONFIG GET; `None` where that is not allowed.
+async fn setting(node: &RedisNode, name: &str) -> Option<String> {
     let answer = node.ask(cmd("CONFIG").arg("GET").arg(name), false).await.ok()?;
     match answer {
         Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value)),
@@ -123,22 +126,24 @@ async fn setting(node: &Node, name: &str) -> Option<String> {
     }
 }
 
-/// A full engine must refuse, not forget.
-async fn eviction(node: &Node) -> Result<(), String> {
+/// Checks that a full Redis refuses writes and does not evict keys.
+async fn eviction(node: &RedisNode) -> Result<(), String> {
     match (setting(node, "maxmemory").await, setting(node, "maxmemory-policy").await) {
         (Some(most), Some(policy)) if most != "0" && policy != "noeviction" => Err(format!(
-            "{} forgets keys when its memory is full (maxmemory-policy {policy}); set maxmemory-policy noeviction",
+            "{} forgets keys when its memory is full (maxmemory-policy {policy}); set \
+             maxmemory-policy noeviction",
             node.address
         )),
         _ => Ok(()),
     }
 }
 
-async fn fsynced(node: &Node) -> Result<(), String> {
+async fn fsynced(node: &RedisNode) -> Result<(), String> {
     match (setting(node, "appendonly").await, setting(node, "appendfsync").await) {
         (Some(only), Some(sync)) if only == "yes" && sync == "always" => Ok(()),
         (Some(only), Some(sync)) => Err(format!(
-            "--durability fsynced needs appendonly yes and appendfsync always; {} has {only} and {sync}",
+            "--durability fsynced needs appendonly yes and appendfsync always; {} has {only} and \
+             {sync}",
             node.address
         )),
         _ => Err(format!(
@@ -148,7 +153,7 @@ async fn fsynced(node: &Node) -> Result<(), String> {
     }
 }
 
-async fn replicated(masters: &[Arc<Node>], wanted: u32) -> Result<(), String> {
+async fn replicated(masters: &[Arc<RedisNode>], wanted: u32) -> Result<(), String> {
     let mut short = Vec::new();
     for master in masters {
         let info = info(master, "replication").await?;
@@ -161,7 +166,8 @@ async fn replicated(masters: &[Arc<Node>], wanted: u32) -> Result<(), String> {
     }
     if !short.is_empty() && short.len() == masters.len() {
         return Err(format!(
-            "--durability replicated:{wanted} needs {wanted} replicas of each node, and {}; add replicas, or choose --durability local",
+            "--durability replicated:{wanted} needs {wanted} replicas of each node, and {}; add \
+             replicas, or choose --durability local",
             short.join(", ")
         ));
     }
@@ -174,8 +180,8 @@ async fn replicated(masters: &[Arc<Node>], wanted: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the node has this version's functions as they are here.
-async fn has_library(node: &Node) -> Result<bool, String> {
+/// Returns true if the node has this version's functions, from the same source.
+async fn has_library(node: &RedisNode) -> Result<bool, String> {
     let Value::Array(libraries) = ask(node, &library::list()).await? else {
         return Err(format!("{} does not list its functions as Redis does", node.address));
     };
@@ -196,7 +202,8 @@ async fn has_library(node: &Node) -> Result<bool, String> {
         };
         if version > library::VERSION {
             return Err(format!(
-                "{} has the functions of version {version}, of a newer kvrpc-server; this one knows version {}",
+                "{} has the functions of version {version}, of a newer kvrpc-server; this one \
+                 knows version {}",
                 node.address,
                 library::VERSION
             ));
@@ -207,17 +214,17 @@ async fn has_library(node: &Node) -> Result<bool, String> {
     Ok(there)
 }
 
-fn mark(topology: &Topology, namespace: &str) -> Result<(Arc<Node>, String), String> {
+fn mark(topology: &Topology, namespace: &str) -> Result<(Arc<RedisNode>, String), String> {
     let key = format!("{namespace}:{{schema}}");
     let node =
         topology.of(slot_of("schema")).ok_or("no node has the slot of the namespace's mark")?;
     Ok((node, key))
 }
 
-/// Whether the namespace is ours already. One without a mark must be empty.
+/// Returns true if the namespace is marked as kvrpc's. One without a mark must be empty.
 async fn is_marked(
     topology: &Topology,
-    masters: &[Arc<Node>],
+    masters: &[Arc<RedisNode>],
     namespace: &str,
 ) -> Result<bool, String> {
     let (node, key) = mark(topology, namespace)?;
@@ -249,8 +256,8 @@ async fn is_marked(
     Ok(false)
 }
 
-/// A key in the namespace.
-async fn first_key(node: &Node, namespace: &str) -> Result<Option<String>, String> {
+/// Returns any key in the namespace.
+async fn first_key(node: &RedisNode, namespace: &str) -> Result<Option<String>, String> {
     let mut cursor = "0".to_owned();
     loop {
         let mut scan = cmd("SCAN");

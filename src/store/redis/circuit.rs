@@ -1,4 +1,4 @@
-//! Whether a node is worth asking.
+//! Circuit breaker of a node.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use parking_lot::Mutex;
 
-/// After so many calls in a row that were not answered in time, the node counts as dead.
+/// Number of calls in a row without an answer in time after which the node counts as dead.
 const LATE_IN_A_ROW: u32 = 3;
 
-/// Open, nobody asks the node but a probe, so that a dead one holds up no call. The probes come
-/// ever more rarely, at times that differ from server to server.
+/// Circuit breaker: while it is open, only probes are sent to the node, so that a dead one delays
+/// no call. Probes are sent with exponential back-off and jitter.
 pub(super) struct Circuit {
     open: AtomicBool,
     late: AtomicU32,
@@ -31,7 +31,7 @@ impl Circuit {
         self.open.load(Ordering::Acquire)
     }
 
-    /// The node answered.
+    /// Records an answer; closes the circuit.
     pub(super) fn answered(&self) {
         if self.late.load(Ordering::Relaxed) != 0 {
             self.late.store(0, Ordering::Relaxed);
@@ -42,7 +42,7 @@ impl Circuit {
         }
     }
 
-    /// The node did not answer in time; true if it now counts as dead.
+    /// Records an answer that did not come in time. Returns true if the node counts as dead.
     pub(super) fn late(&self) -> bool {
         let dead = self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE_IN_A_ROW;
         if dead {
@@ -51,7 +51,7 @@ impl Circuit {
         dead
     }
 
-    /// The node cannot be reached.
+    /// Records that the node cannot be reached; opens the circuit.
     pub(super) fn failed(&self) {
         let mut probes = self.probes.lock();
         let probes = probes.get_or_insert_with(|| {
@@ -64,7 +64,7 @@ impl Circuit {
         self.open.store(true, Ordering::Release);
     }
 
-    /// Whether it is time for a probe.
+    /// Returns true if a probe is due.
     pub(super) fn wants_probe(&self) -> bool {
         self.is_open()
             && self.probes.lock().as_ref().is_none_or(|probes| probes.next <= Instant::now())

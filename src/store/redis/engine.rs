@@ -1,4 +1,4 @@
-//! What all stores of the Redis engine share.
+//! The Redis engine: starts, checks Redis, and holds what its stores share.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
@@ -7,62 +7,67 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 
+use super::change_follower::{ChangeFollowers, Invalidation};
 use super::check;
-use super::link::Link;
-use super::node::Making;
+use super::node::NodeOptions;
 use super::rooms::Ears;
-use super::settings::{Promise, RedisOptions};
+use super::router::Router;
+use super::settings::{DurabilityLevel, RedisOptions};
 use super::store::RedisStore;
-use super::tail::{Changed, Tails};
 use super::topology::Topology;
 use crate::model::Durability;
-use crate::store::{Clock, Limits};
+use crate::store::{Clock, StoreLimits};
 
-/// Why an engine cannot be used: one sentence for who started the server. Nothing was written to
-/// it.
+/// Reason why an engine cannot be used, as one sentence for the operator. Nothing was written to
+/// Redis.
 #[derive(Debug, Error)]
 #[error("--store {url}: {why}")]
-pub struct StartError {
+pub struct RedisStartError {
     url: String,
     why: String,
 }
 
-/// The Redis engine. Clones are the same engine; the last one ends its connections.
+/// Redis engine. Clones are the same engine; the last one closes its connections.
 #[derive(Clone)]
-pub struct RedisEngine(pub(super) Arc<Shared>);
+pub struct RedisEngine(pub(super) Arc<RedisShared>);
 
-pub(super) struct Shared {
-    pub(super) link: Link,
+/// State that all stores of the engine share.
+pub(super) struct RedisShared {
+    pub(super) router: Router,
     pub(super) clock: Clock,
-    pub(super) limits: Limits,
+    pub(super) limits: StoreLimits,
     pub(super) namespace: String,
-    promise: Promise,
+    durability: DurabilityLevel,
     cluster: bool,
-    pub(super) tails: Arc<Tails>,
-    /// Who is told of rooms that change.
+    pub(super) followers: Arc<ChangeFollowers>,
+    /// Invalidation listeners of rooms.
     pub(super) ears: Arc<Ears>,
-    /// The highest id of a user that was made here.
+    /// Highest id of a user that was made by this server.
     pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
     health: watch::Receiver<bool>,
-    /// Dropped, it ends the engine's thread.
+    /// Ends the engine's thread when it is dropped.
     _running: oneshot::Sender<()>,
 }
 
 impl RedisEngine {
-    /// Connects, and sees to it that what is there can be used. Waits for that.
+    /// Connects to Redis, checks that it can be used, and blocks until that is known.
     ///
     /// # Errors
-    /// What is wrong, in one sentence.
-    pub fn start(options: RedisOptions, clock: Clock, limits: Limits) -> Result<Self, StartError> {
+    /// The first thing that is wrong, in one sentence.
+    pub fn start(
+        options: RedisOptions,
+        clock: Clock,
+        limits: StoreLimits,
+    ) -> Result<Self, RedisStartError> {
         let url = options.url.to_string();
-        let wrong = |why: String| StartError { url: url.clone(), why };
+        let wrong = |why: String| RedisStartError { url: url.clone(), why };
         let (told, outcome) = mpsc::sync_channel(1);
         let (running, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("kvrpc-store".to_owned());
         let body = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(serve(options, clock, limits, running, stopped, &told)),
-            // Nobody listens only if the start was given up.
+            // The receiver is gone only if the start was given up.
             Err(error) => drop(told.send(Err(format!("its thread cannot be started: {error}")))),
         };
         thread
@@ -75,86 +80,94 @@ impl RedisEngine {
         }
     }
 
-    /// The store of this id, made by the first write if it is not there.
+    /// Opens the store of this user id; the first write makes it if it does not exist.
     pub fn open(&self, id: u64) -> RedisStore {
         let epoch: u64 = rand::random();
         RedisStore::new(Arc::clone(&self.0), id, epoch.to_le_bytes().to_vec())
     }
 
-    /// The store of a user that was [entered](Self::enter); once that has gone, it is gone too.
+    /// Opens the store of a user that was [entered](Self::enter). Once the user is gone, its calls
+    /// end as `SESSION_EXPIRED`.
     pub fn open_existing(&self, id: u64) -> RedisStore {
         RedisStore::new(Arc::clone(&self.0), id, Vec::new())
     }
 
-    /// Whether any node answers, now and whenever that changes.
+    /// Watches whether any node answers.
     pub fn health(&self) -> watch::Receiver<bool> {
         self.0.health.clone()
     }
 
-    /// What it is called: `redis` or `redis-cluster`.
+    /// Name of the engine: `redis` or `redis-cluster`.
     pub fn name(&self) -> &'static str {
         if self.0.cluster { "redis-cluster" } else { "redis" }
     }
 
-    /// How many bytes of changes are kept here for those who watch.
+    /// Bytes of changes that this process keeps for watches.
     pub fn change_bytes(&self) -> u64 {
-        self.0.tails.bytes()
+        self.0.followers.bytes()
     }
 
-    /// What is true of a write when it is answered.
+    /// Durability of a write when it is answered.
     pub fn durability(&self) -> Durability {
         self.0.durability()
     }
 }
 
-impl Shared {
-    /// The time that the functions go by: empty, the engine's own; a clock that tests move, that
-    /// one.
+impl RedisShared {
+    /// Time that is passed to the functions: empty for Redis's own clock; of a manual clock, its
+    /// time in Unix milliseconds.
     pub(super) fn now(&self) -> String {
         if self.clock.is_manual() { self.clock.now().to_string() } else { String::new() }
     }
 
     pub(super) const fn durability(&self) -> Durability {
-        match self.promise {
-            Promise::Local => Durability::Local,
-            Promise::Replicated(_) => Durability::Replicated,
-            Promise::Fsynced => Durability::Fsynced,
+        match self.durability {
+            DurabilityLevel::Local => Durability::Local,
+            DurabilityLevel::Replicated(_) => Durability::Replicated,
+            DurabilityLevel::Fsynced => Durability::Fsynced,
         }
     }
 }
 
+/// Finds the nodes and checks that they can be used.
+async fn open_topology(
+    options: &RedisOptions,
+    node_options: NodeOptions,
+) -> Result<Arc<Topology>, String> {
+    let nodes = options.url.nodes();
+    let topology = Topology::new(&nodes, options.url.cluster, node_options);
+    let topology = Arc::new(topology.ok_or("it names no node")?);
+    check::check(&topology, options).await?;
+    Ok(topology)
+}
+
+/// Runs the engine on its thread: reports to `told` whether it started, then keeps the topology up
+/// to date until it is stopped.
 async fn serve(
     options: RedisOptions,
     clock: Clock,
-    limits: Limits,
+    limits: StoreLimits,
     running: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
     told: &mpsc::SyncSender<Result<RedisEngine, String>>,
 ) {
     let runtime = Handle::current();
-    let tails = Arc::<Tails>::default();
+    let followers = Arc::<ChangeFollowers>::default();
     let ears = Arc::<Ears>::default();
-    let (of_stores, of_rooms) = (Arc::clone(&tails), Arc::clone(&ears));
-    let replicas = if let Promise::Replicated(replicas) = options.promise { replicas } else { 0 };
-    let making = Making {
+    let (of_stores, of_rooms) = (Arc::clone(&followers), Arc::clone(&ears));
+    let replicas =
+        if let DurabilityLevel::Replicated(replicas) = options.durability { replicas } else { 0 };
+    let node_options = NodeOptions {
         patience: options.patience,
         runtime: runtime.clone(),
         replicas,
         pushes: Arc::new(move |push| {
-            let changed = Changed::of(push);
-            of_stores.hear(&changed);
+            let changed = Invalidation::of(push);
+            of_stores.on_invalidation(&changed);
             of_rooms.hear(&changed);
         }),
     };
-    let started = async {
-        let nodes = options.url.nodes();
-        let topology =
-            Topology::new(&nodes, options.url.cluster, making).ok_or("it names no node")?;
-        let topology = Arc::new(topology);
-        check::check(&topology, &options).await?;
-        Ok::<_, String>(topology)
-    };
-    let topology = match started.await {
+    let topology = match open_topology(&options, node_options).await {
         Ok(topology) => topology,
         Err(why) => {
             drop(told.send(Err(why)));
@@ -162,15 +175,15 @@ async fn serve(
         }
     };
     let (health_told, health) = watch::channel(true);
-    let link = Link { topology: Arc::clone(&topology), replicas };
-    let shared = Shared {
-        link,
+    let router = Router { topology: Arc::clone(&topology), replicas };
+    let shared = RedisShared {
+        router,
         clock,
         limits,
         namespace: options.namespace,
-        promise: options.promise,
+        durability: options.durability,
         cluster: options.url.cluster,
-        tails,
+        followers,
         ears,
         last_id: AtomicU64::new(0),
         runtime,

@@ -1,4 +1,4 @@
-//! What can go wrong between here and Redis, and what a caller is told of it.
+//! Failures on the way to Redis, and the errors that callers get for them.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use redis::{RedisError, ServerError};
 
 use crate::model::{Error, Reason};
 
-/// After how long a caller may try again when the engine does not answer.
+/// Time after which a caller may try again when Redis does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a node gave no answer.
+/// Reason why a node gave no answer.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
-    /// Nothing was sent: nothing was done.
+pub(super) enum NodeFailure {
+    /// The command was not sent: nothing was done.
     NotSent(String),
-    /// The node counts as dead, so nothing was sent.
+    /// The node counts as dead, so the command was not sent.
     Dead,
-    /// It was sent, or may have been; nobody knows whether it was done.
+    /// The command was sent, or may have been: it may have been done.
     Lost(String),
 }
 
-impl Failure {
+impl NodeFailure {
     pub(super) fn lost(error: &RedisError) -> Self {
         Self::Lost(error.to_string())
     }
@@ -29,7 +29,7 @@ impl Failure {
         Self::NotSent(error.to_string())
     }
 
-    /// What happened, for the log.
+    /// Returns the failure as text, for the log.
     pub(super) fn into_text(self) -> String {
         match self {
             Self::NotSent(text) | Self::Lost(text) => text,
@@ -38,7 +38,7 @@ impl Failure {
     }
 }
 
-/// Nothing was done, since the engine cannot be reached.
+/// `STORE_UNAVAILABLE`: Redis cannot be reached; nothing was done.
 pub(super) fn unavailable(why: String) -> Error {
     Error::new(
         Reason::StoreUnavailable,
@@ -48,25 +48,29 @@ pub(super) fn unavailable(why: String) -> Error {
     .with_source(why)
 }
 
-/// Nobody knows whether it was done.
+/// `OUTCOME_UNKNOWN`: the command may have been done.
 pub(super) fn unknown(why: String) -> Error {
     Error::new(
         Reason::OutcomeUnknown,
-        "the store did not say whether this was done; the same call with the same request_id finds out",
+        "the store did not say whether this was done; the same call with the same request_id finds \
+         out",
     )
     .with_source(why)
 }
 
-/// It was done, but fewer replicas have it than were promised.
+/// `OUTCOME_UNKNOWN`: the write was done, but fewer replicas have it than the durability level asks
+/// for.
 pub(super) fn not_replicated(acknowledged: i64, wanted: u32) -> Error {
     Error::new(
         Reason::OutcomeUnknown,
-        "this was done, but too few replicas have it so far: it may be lost with its node; the same call with the same request_id finds out",
+        "this was done, but too few replicas have it so far: it may be lost with its node; the \
+         same call with the same request_id finds out",
     )
     .with_source(format!("{acknowledged} of {wanted} replicas acknowledged"))
 }
 
-/// What a caller is told of an error that Redis answered: nothing was done then.
+/// Error for one that Redis answered: nothing was done. `SERVER_FULL`, `STORE_UNAVAILABLE`, or
+/// `INTERNAL` for an unexpected one.
 pub(super) fn answered(error: &ServerError) -> Error {
     let text = format!("{} {}", error.code(), error.details().unwrap_or_default());
     match error.code() {

@@ -2,45 +2,46 @@
 //! step; the caller's request ids lie with the caller, the answers to them with the owner.
 
 use super::library::call;
-use super::link::Effect;
 use super::refusal;
-use super::reply::{self, Parts};
-use super::request::{Kind, RememberedId, claimed, one, record_bytes};
+use super::reply::{self, ReplyParts};
+use super::request::{RememberedId, WriteKind, one, record_bytes, reserved};
+use super::router::Effect;
 use super::store::RedisStore;
-use crate::model::{Millis, OperationRef, Operations, Reason, RequestId, Result};
-use crate::store::{Write, Written};
+use crate::model::{OperationRef, Operations, PutRef, Reason, RequestId, Result, UnixMillis};
+use crate::store::Written;
 
-/// What the owner is told of a write.
+/// Access to a store by another user, as its owner is told of it.
 #[derive(Clone, Debug)]
-pub struct Visit {
-    /// Who does what: packed by the service.
+pub struct RecordedAccess {
+    /// User, protocol, RPC and key, encoded by the service.
     pub what: Vec<u8>,
-    /// The role in which it is done.
+    /// Role of the accessor.
     pub role: &'static str,
 }
 
-/// A request id that is noted as used, where its caller's ids are.
-pub struct Claim {
+/// Request id that is reserved for a write, with its caller's ids.
+pub struct Reservation {
     caller: RedisStore,
     id: RequestId,
-    /// When it was first claimed, if that was before.
-    first: Option<Millis>,
+    /// Time of the first reservation, if the id was reserved before.
+    first: Option<UnixMillis>,
 }
 
-impl Claim {
-    /// When the id was first claimed, if that was before this time.
-    pub fn first(&self) -> Option<Millis> {
+impl Reservation {
+    /// Time of the first reservation, if there was one before this one.
+    pub fn first(&self) -> Option<UnixMillis> {
         self.first
     }
 
-    /// Forgets the id: the write failed. The claim goes by itself after five minutes if this fails.
+    /// Forgets the id, since the write failed. If this fails too, the reservation ends after five
+    /// minutes.
     pub async fn forget(self) {
         let _ = self.settle(None).await;
     }
 
-    /// Notes what the answer counts beside its record; `None`: the write failed.
+    /// Records the bytes that the reply counts beside its record; `None`: the write failed.
     async fn settle(&self, read: Option<u64>) -> Result<()> {
-        let mut settle = call("settle", &[&self.caller.0.answers]);
+        let mut settle = call("settle_reservation", &[&self.caller.0.answers]);
         settle.arg(self.id.as_str());
         if let Some(read) = read {
             settle.arg(read);
@@ -50,100 +51,100 @@ impl Claim {
 }
 
 impl RedisStore {
-    /// Notes that this store's user uses a request id for a put to another's.
+    /// Reserves a request id of this store's user, for a put to another user's store.
     ///
     /// # Errors
-    /// `REQUEST_ID_REUSED`; the engine cannot be reached, or does not say.
-    pub async fn claim(&self, id: &RequestId, fingerprint: &[u8; 16]) -> Result<Claim> {
-        self.claim_for(id, fingerprint, Kind::Put, 1).await
+    /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: the id may be reserved.
+    pub async fn reserve(&self, id: &RequestId, fingerprint: &[u8; 16]) -> Result<Reservation> {
+        self.reserve_for(id, fingerprint, WriteKind::Put, 1).await
     }
 
-    pub(super) async fn claim_for(
+    pub(super) async fn reserve_for(
         &self,
         id: &RequestId,
         fingerprint: &[u8; 16],
-        kind: Kind,
+        kind: WriteKind,
         steps: usize,
-    ) -> Result<Claim> {
+    ) -> Result<Reservation> {
         let this = &self.0;
-        let mut claim = call("claim", &[&this.answers]);
-        claim.arg(this.shared.now()).arg(id.as_str()).arg(fingerprint);
-        claim.arg(record_bytes(id.as_str(), kind, steps)).arg(kind.letter());
-        let answer = this.run(&claim, Effect::WritesOnce).await?;
-        if let Some(first) = claimed(&answer) {
-            return Ok(Claim { caller: self.clone(), id: id.clone(), first });
+        let mut reservation = call("reserve", &[&this.answers]);
+        reservation.arg(this.shared.now()).arg(id.as_str()).arg(fingerprint);
+        reservation.arg(record_bytes(id.as_str(), kind, steps)).arg(kind.letter());
+        let answer = this.run(&reservation, Effect::WritesOnce).await?;
+        if let Some(first) = reserved(&answer) {
+            return Ok(Reservation { caller: self.clone(), id: id.clone(), first });
         }
         match reply::outcome(answer)? {
-            Ok(_) => Err(reply::strange("a claim")),
+            Ok(_) => Err(reply::unexpected("a reservation")),
             Err(refused) => Err(refusal::read(refused, &this.shared.limits, false)),
         }
     }
 
-    /// A put by another user than the owner, who is told of it. With a claimed id and what tells
-    /// its payload from others it is done once.
+    /// Writes one key for another user than the owner, and puts that on record for the owner. With
+    /// a reserved id and the payload's fingerprint it is done at most once.
     ///
     /// # Errors
-    /// As [`Store::put`](crate::store::Store::put). It is on record for the owner nevertheless,
-    /// unless the owner has gone.
-    pub async fn put_visited(
+    /// As [`Store::put`](crate::store::Store::put). The access is on record even then, unless the
+    /// owner is gone (`SESSION_EXPIRED`).
+    pub async fn put_other(
         &self,
-        write: Write,
-        visit: &Visit,
-        once: Option<(Claim, [u8; 16])>,
+        put: PutRef<'_>,
+        access: &RecordedAccess,
+        once: Option<(Reservation, [u8; 16])>,
     ) -> Result<Written> {
         let durability = self.durability();
-        let read = |mut parts: Parts| Ok(Written { revision: parts.number()?, durability });
-        let operations = one(OperationRef::Put(write.to_ref()));
+        let read = |mut parts: ReplyParts| Ok(Written { revision: parts.number()?, durability });
+        let operations = one(OperationRef::Put(put));
         match once {
-            None => self.write(Kind::Put, &operations, None, Some(visit), &read).await,
+            None => self.write(WriteKind::Put, &operations, None, Some(access), &read).await,
             Some(once) => {
-                self.write_claimed(Kind::Put, &operations, once, Some(visit), &read).await
+                self.write_reserved(WriteKind::Put, &operations, once, Some(access), &read).await
             }
         }
     }
 
-    /// Writes once what an id was claimed for.
-    pub(super) async fn write_claimed<T>(
+    /// Runs a write at most once, by a reserved id.
+    pub(super) async fn write_reserved<T>(
         &self,
-        kind: Kind,
+        kind: WriteKind,
         operations: &Operations,
-        (claim, fingerprint): (Claim, [u8; 16]),
-        visit: Option<&Visit>,
-        read: &impl Fn(Parts) -> Result<T>,
+        (reservation, fingerprint): (Reservation, [u8; 16]),
+        access: Option<&RecordedAccess>,
+        read: &impl Fn(ReplyParts) -> Result<T>,
     ) -> Result<T> {
-        let name = format!("{}:{}", claim.caller.0.id, claim.id.as_str());
-        let record = record_bytes(claim.id.as_str(), kind, operations.len());
+        let name = format!("{}:{}", reservation.caller.0.id, reservation.id.as_str());
+        let record = record_bytes(reservation.id.as_str(), kind, operations.len());
         let id =
             RememberedId { key: &self.0.foreign, id: &name, fingerprint: &fingerprint, record };
-        let done = self.write(kind, operations, Some(id), visit, read).await;
+        let done = self.write(kind, operations, Some(id), access, read).await;
         match &done {
             Err(error) if error.reason() == Reason::OutcomeUnknown => {}
             // Failures are not remembered.
-            Err(_) => claim.forget().await,
-            Ok(_) if kind == Kind::Batch => {
+            Err(_) => reservation.forget().await,
+            Ok(_) if kind == WriteKind::Batch => {
                 let read = self.remembered(&name).await?;
-                let _ = claim.settle(Some(read)).await;
+                let _ = reservation.settle(Some(read)).await;
             }
             Ok(_) => {}
         }
         done
     }
 
-    /// What the answer to a foreign id counts beside its record.
+    /// Bytes that the reply to a foreign id counts beside its record.
     async fn remembered(&self, name: &str) -> Result<u64> {
-        let mut command = call("weigh", &[&self.0.foreign]);
+        let mut command = call("reply_bytes", &[&self.0.foreign]);
         command.arg(name);
-        Parts::new(vec![self.0.run(&command, Effect::Reads).await?]).number()
+        ReplyParts::new(vec![self.0.run(&command, Effect::Reads).await?]).number()
     }
 
-    /// Refuses an id that was first used before this store was made: what it was used for was
-    /// another's of the same name.
+    /// Refuses an id that was first used before this store was made: it was used for the store of
+    /// another user of the same name.
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`.
-    pub fn check_age(&self, claim: &Claim) -> Result<()> {
-        match claim.first() {
-            Some(first) if super::people::made_at(self.0.id) > first => Err(refusal::reused()),
+    pub fn check_age(&self, reservation: &Reservation) -> Result<()> {
+        match reservation.first() {
+            Some(first) if super::users::made_at(self.0.id) > first => Err(refusal::reused()),
             Some(_) | None => Ok(()),
         }
     }

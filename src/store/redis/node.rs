@@ -1,4 +1,4 @@
-//! A node of the engine: a connection for what is answered at once, and one for writes.
+//! A node of the engine: a connection for what is answered at once, and one for group commits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,69 +7,76 @@ use redis::{Client, Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
 
 use super::circuit::Circuit;
-use super::commits::{Commits, Pending};
-use super::failure::Failure;
-use super::lane::{Lane, Message, Pushes};
+use super::connection::{NodeConnection, Outgoing, PushHandler};
+use super::failure::NodeFailure;
+use super::group_commit::{GroupCommit, PendingWrite};
 use super::settings::Patience;
 
-/// A node.
-pub(super) struct Node {
+/// Node of the engine.
+pub(super) struct RedisNode {
     /// `host:port`.
     pub(super) address: String,
     pub(super) circuit: Arc<Circuit>,
-    calls: Lane,
-    commits: Commits,
+    calls: NodeConnection,
+    commits: GroupCommit,
 }
 
-/// What every node is made with.
+/// Options of every node.
 #[derive(Clone)]
-pub(super) struct Making {
+pub(super) struct NodeOptions {
     pub(super) patience: Patience,
     pub(super) runtime: Handle,
-    /// How many replicas a write waits for.
+    /// Number of replicas that a write waits for.
     pub(super) replicas: u32,
-    pub(super) pushes: Pushes,
+    pub(super) pushes: PushHandler,
 }
 
-impl Node {
-    pub(super) fn new(address: String, client: Client, making: &Making) -> Arc<Self> {
-        let Making { patience, runtime, replicas, pushes } = making.clone();
+impl RedisNode {
+    pub(super) fn new(address: String, client: Client, options: &NodeOptions) -> Arc<Self> {
+        let NodeOptions { patience, runtime, replicas, pushes } = options.clone();
         let circuit = Arc::new(Circuit::new());
-        let lane = |pushes| {
-            Lane::new(client.clone(), patience, Arc::clone(&circuit), runtime.clone(), pushes)
+        let connection = |pushes| {
+            NodeConnection::new(
+                client.clone(),
+                patience,
+                Arc::clone(&circuit),
+                runtime.clone(),
+                pushes,
+            )
         };
-        let commits = Commits::start(&runtime, lane(None), replicas, patience.replicas);
-        Arc::new(Self { address, calls: lane(Some(pushes)), circuit, commits })
+        let commits = GroupCommit::start(&runtime, connection(None), replicas, patience.replicas);
+        Arc::new(Self { address, calls: connection(Some(pushes)), circuit, commits })
     }
 
-    /// Asks the node.
-    pub(super) async fn ask(&self, command: &Cmd, asking: bool) -> Result<Value, Failure> {
+    /// Sends a command, after `ASKING` if that is set, and returns the answer.
+    pub(super) async fn ask(&self, command: &Cmd, asking: bool) -> Result<Value, NodeFailure> {
         if asking {
             let mut both = Pipeline::with_capacity(2);
             both.cmd("ASKING").add_command(command.clone());
             return self.many(&both).await.and_then(last);
         }
-        self.calls.send(Message::One(command), Duration::ZERO).await.and_then(last)
+        self.calls.send(Outgoing::One(command), Duration::ZERO).await.and_then(last)
     }
 
-    /// Sends several commands at once.
-    pub(super) async fn many(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
-        self.calls.send(Message::Many(commands), Duration::ZERO).await
+    /// Sends several commands together.
+    pub(super) async fn many(&self, commands: &Pipeline) -> Result<Vec<Value>, NodeFailure> {
+        self.calls.send(Outgoing::Many(commands), Duration::ZERO).await
     }
 
-    /// Writes, and tells how many replicas have it.
+    /// Sends a write with the next group. Returns its answer, and the number of replicas that have
+    /// it.
     pub(super) async fn commit(
         &self,
-        write: Pending,
+        write: PendingWrite,
         asking: bool,
-    ) -> Result<(Value, i64), Failure> {
+    ) -> Result<(Value, i64), NodeFailure> {
         if self.circuit.is_open() {
-            return Err(Failure::Dead);
+            return Err(NodeFailure::Dead);
         }
         self.commits.send(write, asking).await
     }
 
-    /// Asks whether it is there.
+    /// Returns true if the node answers a `PING`.
     pub(super) async fn probe(&self) -> bool {
         match self.calls.probe().await {
             Ok(()) => true,
@@ -81,6 +88,6 @@ impl Node {
     }
 }
 
-fn last(mut values: Vec<Value>) -> Result<Value, Failure> {
-    values.pop().ok_or_else(|| Failure::Lost("the node gave no answer".to_owned()))
+fn last(mut values: Vec<Value>) -> Result<Value, NodeFailure> {
+    values.pop().ok_or_else(|| NodeFailure::Lost("the node gave no answer".to_owned()))
 }

@@ -1,14 +1,14 @@
-//! What the functions refuse, in the words of the contract.
+//! Refusals of the functions, as errors of the contract.
 
 use redis::Value;
 
-use super::reply::Parts;
+use super::reply::ReplyParts;
 use crate::model::{Error, Expiry, MAX_MESSAGE_BYTES, Reason};
-use crate::store::Limits;
+use crate::store::StoreLimits;
 
-/// The error that a refusal stands for. `batch`: the operation's number belongs to it.
-pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
-    let mut parts = Parts::new(parts);
+/// Returns the error for a refusal; with the operation's index if it is of a `batch`.
+pub(super) fn read(parts: Vec<Value>, limits: &StoreLimits, batch: bool) -> Error {
+    let mut parts = ReplyParts::new(parts);
     let (Ok(code), Ok(first), Ok(second)) =
         (parts.text(), parts.text_or_empty(), parts.text_or_empty())
     else {
@@ -21,7 +21,8 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
     let error = match code.as_str() {
         "absent" => mismatch(format!("if_revision is {first}, but there is no such key")),
         "batched" => mismatch(format!(
-            "if_revision is {first}, but an earlier operation of the batch wrote the key, which none matches"
+            "if_revision is {first}, but an earlier operation of the batch wrote the key, which \
+             none matches"
         )),
         "revision" if first == "0" => {
             mismatch(format!("if_revision is 0 (no such key), but the key has revision {second}"))
@@ -57,7 +58,7 @@ pub(super) fn read(parts: Vec<Value>, limits: &Limits, batch: bool) -> Error {
     }
 }
 
-/// A request id that was used for something else.
+/// `REQUEST_ID_REUSED`.
 pub(super) fn reused() -> Error {
     Error::new(
         Reason::RequestIdReused,

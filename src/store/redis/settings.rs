@@ -1,25 +1,27 @@
-//! What a Redis engine is told: where it is, and what a write waits for.
+//! Settings of the Redis engine: its URL, durability level and timeouts.
 
 use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
-/// Where the engine is: `redis://`, `rediss://` (TLS), or `redis-cluster://`, `rediss-cluster://`
+/// URL of the engine: `redis://`, `rediss://` (TLS), or `redis-cluster://`, `rediss-cluster://`
 /// with one or more of the cluster's nodes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    /// One for each node that was named, the first for a single server; without a password.
+    /// The URL without its login.
     shown: String,
+    /// URLs of the nodes that were named; one for a single server.
     nodes: Vec<String>,
-    /// Whether it is a cluster.
+    /// True for a cluster.
     pub cluster: bool,
 }
 
-const RULE: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or redis-cluster://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]";
+const RULE: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or \
+                    redis-cluster://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]";
 
 impl RedisUrl {
-    /// Reads one.
+    /// Parses a URL.
     ///
     /// # Errors
     /// The rule that it breaks; never the password in it.
@@ -51,7 +53,7 @@ impl RedisUrl {
         Ok(Self { shown, nodes, cluster })
     }
 
-    /// The nodes that were named.
+    /// Nodes that were named.
     pub(super) fn nodes(&self) -> Vec<ConnectionInfo> {
         self.nodes.iter().filter_map(|node| node.as_str().into_connection_info().ok()).collect()
     }
@@ -70,20 +72,20 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// What is true of a write when it is answered.
+/// Durability level: the durability of a write when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// A node has it in memory.
+pub enum DurabilityLevel {
+    /// The master has the write in memory.
     Local,
-    /// So many replicas of that node have it too.
+    /// This number of replicas have the write too.
     Replicated(u32),
-    /// The node has it on disk: `appendonly yes` and `appendfsync always`, which is looked at when
-    /// the server starts.
+    /// The master has the write on disk: `appendonly yes` and `appendfsync always`, which is
+    /// checked when the server starts.
     Fsynced,
 }
 
-impl Promise {
-    /// Reads `local`, `replicated:N` or `fsynced`.
+impl DurabilityLevel {
+    /// Parses `local`, `replicated:N` or `fsynced`.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -102,7 +104,7 @@ impl Promise {
     }
 }
 
-impl fmt::Display for Promise {
+impl fmt::Display for DurabilityLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => f.write_str("local"),
@@ -112,14 +114,14 @@ impl fmt::Display for Promise {
     }
 }
 
-/// How long the engine is waited for.
+/// Timeouts of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For a connection to a node.
+    /// Time for a connection to a node.
     pub connect: Duration,
-    /// For an answer, that of the replicas not counted.
+    /// Time for an answer, without that of the replicas.
     pub answer: Duration,
-    /// For the replicas.
+    /// Time for the replicas.
     pub replicas: Duration,
 }
 
@@ -133,25 +135,26 @@ impl Default for Patience {
     }
 }
 
-/// Everything that a Redis engine is told.
+/// Options of a Redis engine.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// Where it is.
+    /// URL of the engine.
     pub url: RedisUrl,
-    /// What a write waits for.
-    pub promise: Promise,
-    /// How long it is waited for.
+    /// Durability level of writes.
+    pub durability: DurabilityLevel,
+    /// Timeouts.
     pub patience: Patience,
-    /// What all keys begin with: letters, digits and `-`. Engines of different ones on one Redis
-    /// know nothing of each other.
+    /// Prefix of all keys: letters, digits and `-`. Engines with different namespaces on one Redis
+    /// do not see each other.
     pub namespace: String,
 }
 
 impl RedisOptions {
-    /// The defaults for an engine there.
+    /// Default options for a URL.
     pub fn new(url: RedisUrl) -> Self {
-        let promise = if url.cluster { Promise::Replicated(1) } else { Promise::Local };
-        Self { url, promise, patience: Patience::default(), namespace: "kvrpc".to_owned() }
+        let durability =
+            if url.cluster { DurabilityLevel::Replicated(1) } else { DurabilityLevel::Local };
+        Self { url, durability, patience: Patience::default(), namespace: "kvrpc".to_owned() }
     }
 }
 
@@ -190,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_is_what_it_is_called() {
+    fn a_durability_level_is_what_it_is_called() {
         for text in ["local", "fsynced", "replicated:1", "replicated:16"] {
-            assert_eq!(Promise::parse(text).unwrap().to_string(), text);
+            assert_eq!(DurabilityLevel::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(Promise::parse("replicated").unwrap(), Promise::Replicated(1));
+        assert_eq!(DurabilityLevel::parse("replicated").unwrap(), DurabilityLevel::Replicated(1));
         for text in ["", "replicated:0", "replicated:17", "replicated:x", "fsync", "local:1"] {
-            assert!(Promise::parse(text).is_err(), "{text}");
+            assert!(DurabilityLevel::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -2,99 +2,99 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 
-use super::commits::PlainPut;
-use super::engine::Shared;
-use super::foreign::Visit;
+use super::engine::RedisShared;
+use super::foreign::RecordedAccess;
 use super::library::call;
-use super::link::Effect;
-use super::people::UserKeys;
-use super::reply::{self, Parts};
-use super::request::{Kind, RememberedId, add_operation, one, range, record_bytes};
+use super::reply::{self, ReplyParts};
+use super::request::{RememberedId, WriteKind, add_operation, one, range, record_bytes};
+use super::router::Effect;
+use super::users::UserKeys;
 use super::{refusal, topology};
 use crate::model::{
-    Delete, Durability, Entry, Error, Key, Millis, OperationRef, Operations, Outcome, Position,
-    Result,
+    Delete, Durability, Entry, Error, Key, ListedEntry, OperationRef, Operations, Outcome,
+    Position, PutRef, Result, UnixMillis,
 };
-use crate::store::{
-    Batched, Deleted, ListQuery, Listed, Once, Row, Store, Usage, Watched, Write, Written,
-};
+use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Usage, Watched, Written};
 
-/// How far the servers' clocks may be apart from the engine's. Nearer to an expiry than this the
-/// engine decides.
-const CLOCKS_APART: Millis = 5_000;
-/// How many rows and bytes one command lists at most: it holds up the node for a millisecond or a
-/// few.
+/// Maximum difference between the servers' clocks and Redis's. Closer to an expiry than this, Redis
+/// decides.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+/// Maximum number of rows and bytes that one command lists: it blocks the node for a few
+/// milliseconds.
 const LISTED_ROWS: usize = 1_000;
 const LISTED_BYTES: usize = 4 << 20;
-/// How many puts of a store go the longer way after one that had to: it costs a round trip to find
-/// out.
+/// Number of puts of a store that are not tried as plain ones, after one that could not be: such a
+/// try costs a round trip.
 const DETOURS: u32 = 16;
-/// How many expired keys an operation takes out before it does its own work.
-const PURGE: usize = 64;
+/// Maximum number of expired keys that an operation removes before its own work.
+const EXPIRED_PER_OPERATION: usize = 64;
 
-/// One user's store in Redis. Clones are the same store.
+/// One user's store, in Redis. Clones are the same store.
 #[derive(Clone)]
-pub struct RedisStore(pub(super) Arc<Inner>);
+pub struct RedisStore(pub(super) Arc<RedisStoreInner>);
 
-pub(super) struct Inner {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct RedisStoreInner {
+    pub(super) shared: Arc<RedisShared>,
     pub(super) id: u64,
     pub(super) slot: u16,
-    /// Entries, order, expiries, changes.
+    /// Keys of entries, order, expiries and changes.
     keys: [String; 4],
+    /// Key of the replies to the owner's request ids.
     pub(super) answers: String,
-    /// Answers to request ids of those who are not the owner.
+    /// Key of the replies to other users' request ids.
     pub(super) foreign: String,
-    /// That of the store if this operation makes it; empty: it must be there.
+    /// Epoch for a store that an operation makes; empty: the store must exist.
     epoch: Vec<u8>,
-    /// How many puts are not tried as plain ones, since the last that was could not be.
+    /// Number of puts that are still not tried as plain ones.
     detours: AtomicU32,
 }
 
-/// Where a store stands, and how much is in it.
+/// Position and contents of a store.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stand {
+pub(super) struct StoreStatus {
     pub(super) position: Position,
-    /// When the next key expires; 0: none does.
-    pub(super) next: Millis,
-    /// Behind which revision changes are kept.
+    /// Earliest expiry; `None`: nothing expires.
+    pub(super) next: Option<UnixMillis>,
+    /// Revision after which changes are kept.
     pub(super) from: u64,
+    /// Number of expired keys that were removed.
     pub(super) purged: u64,
     usage: Usage,
 }
 
 impl RedisStore {
-    pub(super) fn new(shared: Arc<Shared>, id: u64, epoch: Vec<u8>) -> Self {
+    pub(super) fn new(shared: Arc<RedisShared>, id: u64, epoch: Vec<u8>) -> Self {
         let key = |name: &str| format!("{}:{{{id}}}:{name}", shared.namespace);
         let keys = [key("entries"), key("order"), key("expiries"), key("changes")];
         let (answers, foreign) = (key("answers"), key("foreign"));
         let (slot, detours) = (topology::slot_of(&id.to_string()), AtomicU32::new(0));
-        Self(Arc::new(Inner { slot, id, keys, answers, foreign, epoch, shared, detours }))
+        Self(Arc::new(RedisStoreInner { slot, id, keys, answers, foreign, epoch, shared, detours }))
     }
 
-    /// What is in the store.
+    /// Returns what is in the store.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `SESSION_EXPIRED`.
     pub async fn usage(&self) -> Result<Usage> {
-        Ok(self.0.stand(PURGE, false).await?.usage)
+        Ok(self.0.status(EXPIRED_PER_OPERATION, false).await?.usage)
     }
 
-    /// Takes out some of what has expired; tells how much that was.
+    /// Removes at most `most` expired keys. Returns their number.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// As [`usage`](Self::usage).
     pub async fn sweep(&self, most: usize) -> Result<u64> {
-        Ok(self.0.stand(most, false).await?.purged)
+        Ok(self.0.status(most, false).await?.purged)
     }
 
-    /// Takes the store out of the engine.
+    /// Removes the store from Redis.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may have been removed.
     pub async fn remove(&self) -> Result<()> {
         let [entries, order, expiries, changes] = &self.0.keys;
         let keys = [entries, order, expiries, changes, &self.0.answers, &self.0.foreign];
@@ -102,18 +102,19 @@ impl RedisStore {
         self.0.run(&remove, Effect::WritesOnce).await.map(|_| ())
     }
 
-    /// Whether the engine must be asked, since its clock alone says what has expired.
-    fn is_doubtful(&self, expire_time: Millis) -> bool {
+    /// Returns true if an expiry is so close that only Redis's clock can decide.
+    fn is_doubtful(&self, expire_time: UnixMillis) -> bool {
         let clock = &self.0.shared.clock;
         clock.is_manual() || expire_time <= clock.now().saturating_add(CLOCKS_APART)
     }
 
+    /// Runs a write, at most once if `once` is given.
     async fn change<T>(
         &self,
-        kind: Kind,
+        kind: WriteKind,
         operations: &Operations,
         once: Option<Once<'_, Self>>,
-        read: impl Fn(Parts) -> Result<T>,
+        read: impl Fn(ReplyParts) -> Result<T>,
     ) -> Result<T> {
         let Some(once) = once else { return self.write(kind, operations, None, None, &read).await };
         if once.caller.0.id == self.0.id {
@@ -125,31 +126,33 @@ impl RedisStore {
             };
             return self.write(kind, operations, Some(id), None, &read).await;
         }
-        let claim =
-            once.caller.claim_for(&once.id, &once.fingerprint, kind, operations.len()).await?;
-        self.write_claimed(kind, operations, (claim, once.fingerprint), None, &read).await
+        let reservation =
+            once.caller.reserve_for(&once.id, &once.fingerprint, kind, operations.len()).await?;
+        self.write_reserved(kind, operations, (reservation, once.fingerprint), None, &read).await
     }
 
+    /// Runs a write, with the reply remembered for `id`, and put on record as an `access` by
+    /// another user than the owner.
     pub(super) async fn write<T>(
         &self,
-        kind: Kind,
+        kind: WriteKind,
         operations: &Operations,
         id: Option<RememberedId<'_>>,
-        visit: Option<&Visit>,
-        read: &impl Fn(Parts) -> Result<T>,
+        access: Option<&RecordedAccess>,
+        read: &impl Fn(ReplyParts) -> Result<T>,
     ) -> Result<T> {
         let this = &self.0;
-        let function = match (visit, kind) {
-            (Some(_), _) => "visit",
-            (None, Kind::Delete) => "delete",
-            (None, Kind::Put | Kind::Batch) => "write",
+        let function = match (access, kind) {
+            (Some(_), _) => "write_other",
+            (None, WriteKind::Delete) => "delete",
+            (None, WriteKind::Put | WriteKind::Batch) => "write",
         };
-        let visited = visit.map(|_| UserKeys::new(&this.shared.namespace, this.id));
-        let mut keys: Vec<&str> = visited.iter().flat_map(UserKeys::of_accesses).collect();
+        let access_keys = access.map(|_| UserKeys::new(&this.shared.namespace, this.id));
+        let mut keys: Vec<&str> = access_keys.iter().flat_map(UserKeys::of_accesses).collect();
         keys.extend(this.keys.iter().map(String::as_str).chain(id.as_ref().map(|id| id.key)));
         let mut command = call(function, &keys);
-        if let Some(visit) = visit {
-            command.arg(visit.what.as_slice()).arg(visit.role);
+        if let Some(access) = access {
+            command.arg(access.what.as_slice()).arg(access.role);
         }
         let limits = &this.shared.limits;
         command.arg(this.shared.now()).arg(this.epoch.as_slice());
@@ -161,7 +164,7 @@ impl RedisStore {
         let effect = if id.is_some() { Effect::WritesOnce } else { Effect::Writes };
         match reply::outcome(this.run(&command, effect).await?)? {
             Ok(parts) => read(parts),
-            Err(refused) => Err(refusal::read(refused, limits, kind == Kind::Batch)),
+            Err(refused) => Err(refusal::read(refused, limits, kind == WriteKind::Batch)),
         }
     }
 
@@ -169,18 +172,17 @@ impl RedisStore {
         self.0.shared.durability()
     }
 
-    /// A put as most are, with as little work for the engine as can be. `None`: something expires
-    /// in the store or somebody watches it, and nothing was done.
-    async fn put_plainly(&self, write: &Arc<Write>) -> Result<Option<u64>> {
+    /// Tries a put without an expiry or a request id with the least work for Redis. `None`:
+    /// something expires in the store or it is watched, and nothing was done.
+    async fn put_plainly(&self, put: &Arc<Operations>) -> Result<Option<u64>> {
         let this = &self.0;
         let detours = this.detours.load(Ordering::Relaxed);
         if detours > 0 {
             this.detours.store(detours - 1, Ordering::Relaxed);
             return Ok(None);
         }
-        let put = PlainPut { store: Arc::clone(this), write: Arc::clone(write) };
-        match this.shared.link.put(&put).await? {
-            // The store is not there yet.
+        match this.shared.router.put(this, put).await? {
+            // The store does not exist yet.
             Value::Int(0) => Ok(None),
             Value::Int(revision) => Ok(Some(u64::try_from(revision).map_err(Error::internal)?)),
             Value::Nil => {
@@ -188,12 +190,14 @@ impl RedisStore {
                 Ok(None)
             }
             refused => match reply::outcome(refused)? {
-                Ok(_) => Err(reply::strange("a revision")),
+                Ok(_) => Err(reply::unexpected("a revision")),
                 Err(refused) => Err(refusal::read(refused, &this.shared.limits, false)),
             },
         }
     }
 
+    /// Reads a batch of gets with one HMGET. `None`: it has other operations, or Redis's clock must
+    /// decide about an expiry; nothing was done.
     async fn get_batch(&self, operations: &Operations) -> Result<Option<Batched>> {
         let mut command = cmd("HMGET");
         command.arg(self.0.entries()).arg("");
@@ -202,12 +206,12 @@ impl RedisStore {
             command.arg(key);
         }
         let Value::Array(values) = self.0.run(&command, Effect::Reads).await? else {
-            return Err(reply::strange("values"));
+            return Err(reply::unexpected("values"));
         };
-        let mut values = Parts::new(values);
+        let mut values = ReplyParts::new(values);
         let Ok(record) = values.bytes() else { return Ok(None) };
         let Some((revision, next)) = reply::revision_and_next(&record) else { return Ok(None) };
-        if next > 0 && self.is_doubtful(next) {
+        if next.is_some_and(|next| self.is_doubtful(next)) {
             return Ok(None);
         }
         let mut outcomes = Vec::with_capacity(operations.len());
@@ -218,8 +222,8 @@ impl RedisStore {
     }
 }
 
-/// How many gets a batch may have to be a plain read: however large the values, the reply is one
-/// that may be given.
+/// Maximum number of gets in a batch that is read plainly: however large the values, the reply is
+/// not too long.
 const PLAIN_GETS: usize = 3;
 
 impl Store for RedisStore {
@@ -237,16 +241,16 @@ impl Store for RedisStore {
         }
     }
 
-    async fn put(&self, write: Write, once: Option<Once<'_, Self>>) -> Result<Written> {
+    async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         let durability = self.durability();
-        let write = Arc::new(write);
+        let operations = Arc::new(one(OperationRef::Put(put)));
         if once.is_none()
-            && write.expire_time.is_none()
-            && let Some(revision) = self.put_plainly(&write).await?
+            && put.expire_time.is_none()
+            && let Some(revision) = self.put_plainly(&operations).await?
         {
             return Ok(Written { revision, durability });
         }
-        self.change(Kind::Put, &one(OperationRef::Put(write.to_ref())), once, |mut parts| {
+        self.change(WriteKind::Put, &operations, once, |mut parts| {
             Ok(Written { revision: parts.number()?, durability })
         })
         .await
@@ -254,7 +258,7 @@ impl Store for RedisStore {
 
     async fn delete(&self, delete: Delete, once: Option<Once<'_, Self>>) -> Result<Deleted> {
         let durability = self.durability();
-        self.change(Kind::Delete, &one(delete.to_ref()), once, |mut parts| {
+        self.change(WriteKind::Delete, &one(delete.to_ref()), once, |mut parts| {
             let revision = parts.number()?;
             parts.next();
             Ok(Deleted { deleted: parts.number()? == 1, revision, durability })
@@ -270,14 +274,14 @@ impl Store for RedisStore {
             return Ok(read);
         }
         let durability = self.durability();
-        self.change(Kind::Batch, &operations, once, |mut parts| {
+        self.change(WriteKind::Batch, &operations, once, |mut parts| {
             let revision = parts.number()?;
             parts.next();
             let outcome = |operation: OperationRef<'_>| match operation {
                 OperationRef::Get { .. } => {
                     let value = parts
                         .next()
-                        .ok_or_else(|| reply::strange("an outcome for each operation"))?;
+                        .ok_or_else(|| reply::unexpected("an outcome for each operation"))?;
                     reply::entry(value).map(Outcome::Get)
                 }
                 OperationRef::Put(_) => parts.number().map(|revision| Outcome::Put { revision }),
@@ -304,35 +308,35 @@ impl Store for RedisStore {
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
         let next = Some(parts.text()?).filter(|next| !next.is_empty()).map(Key::new).transpose()?;
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows = Vec::new();
         while let Some(Value::BulkString(key)) = parts.next() {
             let key = Key::new(String::from_utf8(key).map_err(Error::internal)?)?;
             let entry = reply::decode(parts.bytes()?)?;
-            rows.push((
+            rows.push(ListedEntry {
                 key,
-                (!query.keys_only).then_some(entry.value),
-                entry.revision,
-                entry.expire_time,
-            ));
+                value: (!query.keys_only).then_some(entry.value),
+                revision: entry.revision,
+                expire_time: entry.expire_time,
+            });
         }
         Ok(Listed { rows, next, position })
     }
 
     async fn watch(&self, after: Option<Position>) -> Result<Watched> {
-        super::tail::watch(&self.0, after).await
+        super::change_follower::watch(&self.0, after).await
     }
 
     async fn position(&self) -> Result<Position> {
-        Ok(self.0.stand(PURGE, false).await?.position)
+        Ok(self.0.status(EXPIRED_PER_OPERATION, false).await?.position)
     }
 }
 
-impl Inner {
+impl RedisStoreInner {
     pub(super) async fn run(&self, command: &Cmd, effect: Effect) -> Result<Value> {
-        self.shared.link.run(self.slot, command, effect).await
+        self.shared.router.run(self.slot, command, effect).await
     }
 
-    /// What a plain put touches.
+    /// Keys of a plain put.
     pub(super) fn plain_keys(&self) -> [&str; 2] {
         let [entries, order, ..] = &self.keys;
         [entries, order]
@@ -348,23 +352,24 @@ impl Inner {
         changes
     }
 
-    /// Takes out some of what has expired, and looks where the store stands. `watched` keeps its
-    /// changes for those who watch.
-    pub(super) async fn stand(&self, purge: usize, watched: bool) -> Result<Stand> {
+    /// Removes at most `purge` expired keys, and returns the store's status. `watched` keeps its
+    /// changes for watches.
+    pub(super) async fn status(&self, purge: usize, watched: bool) -> Result<StoreStatus> {
         let [entries, order, expiries, changes] = &self.keys;
-        let mut command = call("stand", &[entries, order, expiries, changes, &self.answers]);
+        let mut command = call("status", &[entries, order, expiries, changes, &self.answers]);
         command.arg(self.shared.now()).arg(self.epoch.as_slice()).arg(purge).arg(u8::from(watched));
         let answer = self.run(&command, Effect::WritesLocally).await?;
         let mut parts = reply::outcome(answer)?
             .map_err(|refused| refusal::read(refused, &self.shared.limits, false))?;
         let sequence = parts.number()?;
         let position = Position { epoch: parts.epoch()?, sequence };
-        let (next, from, purged) = (parts.number()?, parts.number()?, parts.number()?);
+        let next = reply::time(parts.number()?);
+        let (from, purged) = (parts.number()?, parts.number()?);
         let usage = Usage {
             keys: parts.number()?,
             bytes: parts.number()?,
             request_id_bytes: parts.number()?,
         };
-        Ok(Stand { position, next, from, purged, usage })
+        Ok(StoreStatus { position, next, from, purged, usage })
     }
 }

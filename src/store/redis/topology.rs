@@ -1,4 +1,4 @@
-//! Which node has which slot.
+//! Topology: the nodes, and the slots that each has.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,47 +10,52 @@ use parking_lot::Mutex;
 use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, Value, cmd};
 use tokio::sync::Notify;
 
-use super::node::{Making, Node};
+use super::node::{NodeOptions, RedisNode};
 
-/// How many slots a cluster has.
+/// Number of slots in a cluster.
 pub(super) const SLOTS: u16 = 16_384;
-/// No node that is known has the slot.
-const NONE: u16 = u16::MAX;
-/// How often the nodes are looked at: who does not answer, whether one that did not is back.
+/// Index of a slot without a known node.
+const NO_NODE: u16 = u16::MAX;
+/// Interval at which nodes that do not answer are probed.
 const ROUND: Duration = Duration::from_millis(100);
-/// After how many rounds the cluster is asked who has what, and every node whether it is there,
-/// though nothing looks amiss.
+/// Number of rounds after which the slots are asked for and every node is probed, though nothing
+/// seems wrong.
 const CALM_ROUNDS: u32 = 10;
-/// How many nodes are remembered.
+/// Maximum number of nodes that are remembered.
 const MAX_NODES: usize = 4_096;
 
-/// The slot of a key with this hash tag (or without braces).
+/// Slot of a key with this hash tag (or of this key, without braces).
 pub(super) fn slot_of(tag: &str) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % SLOTS
 }
 
-/// The nodes, and which slots each has. Of a single server, all.
+/// Nodes and their slots. A single server has all slots.
 pub(super) struct Topology {
-    /// Nodes only come: an index stays what it is.
-    nodes: ArcSwap<Vec<Arc<Node>>>,
+    /// Nodes are only added, so an index stays valid.
+    nodes: ArcSwap<Vec<Arc<RedisNode>>>,
     growing: Mutex<()>,
+    /// Index of each slot's node.
     slots: Vec<AtomicU16>,
     seed: ConnectionInfo,
     cluster: bool,
-    making: Making,
-    /// Asks for a look at who has what.
+    options: NodeOptions,
+    /// Notified when the slots may have changed.
     stale: Notify,
 }
 
 impl Topology {
-    pub(super) fn new(seeds: &[ConnectionInfo], cluster: bool, making: Making) -> Option<Self> {
+    pub(super) fn new(
+        seeds: &[ConnectionInfo],
+        cluster: bool,
+        options: NodeOptions,
+    ) -> Option<Self> {
         let topology = Self {
             nodes: ArcSwap::default(),
             growing: Mutex::new(()),
-            slots: (0..SLOTS).map(|_| AtomicU16::new(if cluster { NONE } else { 0 })).collect(),
+            slots: (0..SLOTS).map(|_| AtomicU16::new(if cluster { NO_NODE } else { 0 })).collect(),
             seed: seeds.first()?.clone(),
             cluster,
-            making,
+            options,
             stale: Notify::new(),
         };
         for seed in seeds {
@@ -60,33 +65,33 @@ impl Topology {
         Some(topology)
     }
 
-    /// All nodes.
-    pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
+    /// Returns all nodes.
+    pub(super) fn nodes(&self) -> Vec<Arc<RedisNode>> {
         self.nodes.load().iter().cloned().collect()
     }
 
-    /// The nodes that have slots.
-    pub(super) fn masters(&self) -> Vec<Arc<Node>> {
+    /// Returns the nodes that have slots.
+    pub(super) fn masters(&self) -> Vec<Arc<RedisNode>> {
         let indices: BTreeSet<u16> =
             self.slots.iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
         let nodes = self.nodes.load();
         indices.into_iter().filter_map(|index| nodes.get(usize::from(index)).cloned()).collect()
     }
 
-    /// The node that has this slot, as far as is known.
-    pub(super) fn of(&self, slot: u16) -> Option<Arc<Node>> {
+    /// Returns the node that has this slot, as far as is known.
+    pub(super) fn of(&self, slot: u16) -> Option<Arc<RedisNode>> {
         let index = self.slots.get(usize::from(slot))?.load(Ordering::Acquire);
         self.nodes.load().get(usize::from(index)).cloned()
     }
 
-    /// The node at `host:port`, as a redirection names it.
-    pub(super) fn at(&self, address: &str) -> Option<Arc<Node>> {
+    /// Returns the node at `host:port`, as a redirection names it.
+    pub(super) fn at(&self, address: &str) -> Option<Arc<RedisNode>> {
         let (host, port) = address.rsplit_once(':')?;
         self.node(host, port.parse().ok()?).map(|(_, node)| node)
     }
 
-    /// A slot is at another node than was thought.
-    pub(super) fn moved(&self, slot: u16, address: &str) -> Option<Arc<Node>> {
+    /// Records that a slot is at another node (`MOVED`), and returns that node.
+    pub(super) fn moved(&self, slot: u16, address: &str) -> Option<Arc<RedisNode>> {
         let (host, port) = address.rsplit_once(':')?;
         let (index, node) = self.node(host, port.parse().ok()?)?;
         self.slots.get(usize::from(slot))?.store(index, Ordering::Release);
@@ -94,16 +99,16 @@ impl Topology {
         Some(node)
     }
 
-    /// Something looks amiss.
-    pub(super) fn doubt(&self) {
+    /// Makes the slots be asked for soon, after a failure or redirection.
+    pub(super) fn mark_stale(&self) {
         if self.cluster {
             self.stale.notify_one();
         }
     }
 
-    fn node(&self, host: &str, port: u16) -> Option<(u16, Arc<Node>)> {
+    fn node(&self, host: &str, port: u16) -> Option<(u16, Arc<RedisNode>)> {
         let address = format!("{host}:{port}");
-        let find = |nodes: &[Arc<Node>]| {
+        let find = |nodes: &[Arc<RedisNode>]| {
             let at = nodes.iter().position(|node| node.address == address)?;
             Some((u16::try_from(at).ok()?, Arc::clone(nodes.get(at)?)))
         };
@@ -119,14 +124,14 @@ impl Topology {
             return None;
         }
         let client = Client::open(self.connection_info(host, port)).ok()?;
-        let node = Node::new(address.clone(), client, &self.making);
+        let node = RedisNode::new(address.clone(), client, &self.options);
         nodes.push(node);
         let found = find(&nodes);
         self.nodes.store(Arc::new(nodes));
         found
     }
 
-    /// The seed's login and encryption, at another address.
+    /// Connection info with the seed's login and encryption, for another address.
     fn connection_info(&self, host: &str, port: u16) -> ConnectionInfo {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let address = match self.seed.addr() {
@@ -143,7 +148,8 @@ impl Topology {
         self.seed.clone().set_addr(address).set_redis_settings(settings)
     }
 
-    /// Asks the nodes one after another who has what, until one knows. False: none did.
+    /// Asks the nodes for their slots, one after another, until one answers. Returns false if none
+    /// did.
     pub(super) async fn refresh(&self) -> bool {
         for node in self.nodes() {
             if node.circuit.is_open() {
@@ -158,7 +164,7 @@ impl Topology {
         false
     }
 
-    fn read(&self, asked: &Node, ranges: &[Value]) -> bool {
+    fn read(&self, asked: &RedisNode, ranges: &[Value]) -> bool {
         let own_host = asked.address.rsplit_once(':').map_or("", |(host, _)| host);
         let mut known = false;
         for range in ranges {
@@ -170,7 +176,7 @@ impl Topology {
             let (Some(host), Some(Value::Int(port))) = (master.first(), master.get(1)) else {
                 continue;
             };
-            // Without a host it is the one that was asked.
+            // No host means the host of the node that was asked.
             let host =
                 text(host).filter(|host| !host.is_empty()).unwrap_or_else(|| own_host.to_owned());
             let Some((index, _)) =
@@ -188,15 +194,16 @@ impl Topology {
         known
     }
 
-    /// Keeps the map true, and dead nodes under watch. For ever.
+    /// Keeps the slots up to date and probes nodes, for ever. Reports to `health` whether any
+    /// master can be reached.
     pub(super) async fn watch_over(self: Arc<Self>, health: tokio::sync::watch::Sender<bool>) {
         for round in 0_u32.. {
             let stale = tokio::time::timeout(ROUND, self.stale.notified()).await.is_ok();
             let calm = round % CALM_ROUNDS == 0;
             for node in self.nodes() {
                 if node.circuit.wants_probe() || (calm && !node.circuit.is_open()) {
-                    // Each on its own: one that does not answer holds up no other.
-                    self.making.runtime.spawn(async move { node.probe().await });
+                    // In a task of its own: a node that does not answer delays no other.
+                    self.options.runtime.spawn(async move { node.probe().await });
                 }
             }
             let masters = self.masters();
@@ -207,7 +214,7 @@ impl Topology {
             let reachable = masters.iter().any(|node| !node.circuit.is_open());
             health.send_if_modified(|healthy| std::mem::replace(healthy, reachable) != reachable);
             if stale {
-                // Many who doubt at once are answered by one look.
+                // One refresh serves all calls that failed within this time.
                 tokio::time::sleep(ROUND / 4).await;
             }
         }
@@ -229,7 +236,7 @@ fn host_port(address: &ConnectionAddr) -> Option<(String, u16)> {
     }
 }
 
-/// A value's text.
+/// Text of a string value.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),

@@ -13,8 +13,9 @@ use kvrpc::dialect::{Transport, find};
 use kvrpc::model::request::{Auth, GetOther, ListKeys, ListUsers, PutOther, Scan, Upgrade};
 use kvrpc::model::{
     Access, Calculated, Command, DoorInfo, Durability, Entry, EntryPage, Error, Identity, Key,
-    KeyPage, Limits, Listing, Position, Reason, Reply, Result, Role, ServerInfo, SessionInfo, Time,
-    UpgradePolicy, User, UserName, Value, Written, calculate, decode_bits, encode_bits,
+    KeyPage, Limits, ListedEntry, Listing, Position, Reason, Reply, Result, Role, ServerInfo,
+    SessionInfo, Time, UnixMillis, UpgradePolicy, User, UserName, Value, Written, calculate,
+    decode_bits, encode_bits,
 };
 
 type Store = BTreeMap<String, Value>;
@@ -114,13 +115,13 @@ impl Peer {
                 Ok(Reply::Auth(SessionInfo {
                     token: String::new(),
                     user: self.user(),
-                    expire_time: 0,
+                    expire_time: None,
                 }))
             }
             Command::Auth(_) => Err(error(Reason::BadCredentials)),
             Command::WhoAmI(_) => Ok(Reply::WhoAmI(Identity {
                 user: self.user(),
-                expire_time: 0,
+                expire_time: None,
                 upgrade_policy: self.policy,
             })),
             Command::ListKeys(ListKeys { prefix, page, .. }) if prefix.as_str() == "endless" => {
@@ -140,7 +141,12 @@ impl Peer {
             }
             Command::Scan(Scan { keys_only, cursor, .. }) => {
                 let row = |(key, value): (&String, &Value)| {
-                    Ok((Key::new(key.as_str())?, (!keys_only).then(|| value.clone()), 1, None))
+                    Ok(ListedEntry {
+                        key: Key::new(key.as_str())?,
+                        value: (!keys_only).then(|| value.clone()),
+                        revision: 1,
+                        expire_time: None,
+                    })
                 };
                 let entries: Vec<_> = self.store(&me).iter().map(row).collect::<Result<_>>()?;
                 let (entries, cursor) = after(&cursor.unwrap_or_default(), &entries);
@@ -167,8 +173,8 @@ impl Peer {
                     method: "GetOther",
                     key: "city".to_owned(),
                     count: 2,
-                    first_time: 1_999,
-                    last_time: 60_000,
+                    first_time: UnixMillis::new(1_999),
+                    last_time: UnixMillis::new(60_000),
                 }],
                 next_page_token: String::new(),
             })),

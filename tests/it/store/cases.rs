@@ -1,11 +1,11 @@
 //! Single operations, at the edges.
 
-use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result};
-use kvrpc::store::{Limits, Usage};
+use kvrpc::model::{Error, MAX_BATCH_OPERATIONS, Outcome, Reason, Result, UnixMillis};
+use kvrpc::store::{StoreLimits, Usage};
 
 use super::{
     Engine, NO_LIMITS, START, Step, Tested, batch, delete, entry_bytes, for_each_engine, get,
-    get_text, key, list, put, reason, removal, revision, text, write, write_if, write_until,
+    get_text, key, list, ms, put, reason, removal, revision, text, write, write_if, write_until,
 };
 
 fn a_condition_holds_or_says_why_not<E: Engine>() {
@@ -66,9 +66,12 @@ fn a_key_goes_at_its_time<E: Engine>() {
     let (engine, clock) = E::make(NO_LIMITS);
     let store = engine.open();
     assert_eq!(put(&store, write_until("k", "v", START + 10)).unwrap(), 1);
-    clock.advance(9);
-    assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), Some(START + 10));
-    clock.advance(1);
+    clock.advance(ms(9));
+    assert_eq!(
+        get(&store, "k").and_then(|entry| entry.expire_time),
+        Some(UnixMillis::new(START + 10))
+    );
+    clock.advance(ms(1));
     assert_eq!(get(&store, "k"), None, "at the time itself it is gone");
     assert_eq!(revision(&store), 2, "an expiry is a change");
     assert_eq!(list(&store, "", 10, 1_000).concat(), [], "in listings too");
@@ -76,9 +79,9 @@ fn a_key_goes_at_its_time<E: Engine>() {
     assert_eq!(put(&store, write_if("k", "v", 0)).unwrap(), 3, "as if it had never been there");
     assert_eq!(get(&store, "k").and_then(|entry| entry.expire_time), None);
 
-    put(&store, write_until("k", "v", clock.now() + 5)).unwrap();
+    put(&store, write_until("k", "v", clock.now().as_u64() + 5)).unwrap();
     put(&store, write("k", "w")).unwrap();
-    clock.advance(10);
+    clock.advance(ms(10));
     assert_eq!(
         get_text(&store, "k").as_deref(),
         Some("w"),
@@ -87,7 +90,7 @@ fn a_key_goes_at_its_time<E: Engine>() {
 }
 
 fn a_put_whose_time_has_passed_leaves_no_key<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 1, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 1, ..NO_LIMITS });
     let store = engine.open();
     assert_eq!(put(&store, write_until("k", "v", START)).unwrap(), 1, "it is a write");
     put(&store, write("k", "v")).unwrap();
@@ -100,12 +103,12 @@ fn a_put_whose_time_has_passed_leaves_no_key<E: Engine>() {
 }
 
 fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
-    let (engine, clock) = E::make(Limits { max_keys_per_user: 10_000, ..NO_LIMITS });
+    let (engine, clock) = E::make(StoreLimits { max_keys_per_user: 10_000, ..NO_LIMITS });
     let store = engine.open();
     for number in 0..10_000 {
         put(&store, write_until(&format!("key {number}"), "v", START + 1 + number)).unwrap();
     }
-    clock.advance(10_000);
+    clock.advance(ms(10_000));
     // The last of the expired keys: each operation removes a few of the oldest, and the one that it
     // asks for.
     assert_eq!(get(&store, "key 9999"), None);
@@ -126,9 +129,9 @@ fn expired_keys_in_heaps_are_gone_at_once<E: Engine>() {
 
 fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
     for (name, limits) in [
-        ("keys", Limits { max_keys_per_user: 3_000, ..NO_LIMITS }),
-        ("bytes", Limits { max_bytes_per_user: 300_000, ..NO_LIMITS }),
-        ("bytes in all", Limits { max_bytes_total: 300_000, ..NO_LIMITS }),
+        ("keys", StoreLimits { max_keys_per_user: 3_000, ..NO_LIMITS }),
+        ("bytes", StoreLimits { max_bytes_per_user: 300_000, ..NO_LIMITS }),
+        ("bytes in all", StoreLimits { max_bytes_total: 300_000, ..NO_LIMITS }),
     ] {
         if limits.max_bytes_total < u64::MAX && !E::COUNTS_ALL {
             continue;
@@ -143,7 +146,7 @@ fn what_expired_does_not_stand_in_the_way_of_a_write<E: Engine>() {
         if limits.max_keys_per_user == u64::MAX {
             assert!(put(&store, write("large", &large)).is_err(), "{name}");
         }
-        clock.advance(1);
+        clock.advance(ms(1));
         // 2,700 of the expired keys count as much: many more than an operation usually removes.
         batch(&store, vec![Step::Put(write("small", "")), Step::Put(write("large", &large))])
             .unwrap();
@@ -156,12 +159,12 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
     for (name, limits, want) in [
         (
             "keys",
-            Limits { max_keys_per_user: 2, ..NO_LIMITS },
+            StoreLimits { max_keys_per_user: 2, ..NO_LIMITS },
             (Reason::QuotaExceeded, "the store has 2 keys, and 2 are allowed"),
         ),
         (
             "bytes",
-            Limits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
+            StoreLimits { max_bytes_per_user: 3 * unit - 1, ..NO_LIMITS },
             (
                 Reason::QuotaExceeded,
                 "the key needs 72 bytes, with which the store would have 216; 215 are allowed",
@@ -169,7 +172,7 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
         ),
         (
             "bytes in all",
-            Limits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
+            StoreLimits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
             (
                 Reason::ServerFull,
                 "all stores together would have more than the 215 bytes allowed; 72 more were needed",
@@ -207,7 +210,7 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
 }
 
 fn a_batch_is_all_or_nothing<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 4, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 4, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write_until("old", "old value", START + 5)).unwrap();
     put(&store, write("gone", "g")).unwrap();
@@ -267,12 +270,12 @@ fn a_failed_batch_leaves_expiries_as_they_were<E: Engine>() {
         Step::Put(write_if("k", "", 1)),
     ];
     assert_eq!(reason(batch(&store, steps)), Reason::RevisionMismatch);
-    clock.advance(4);
+    clock.advance(ms(4));
     assert_eq!(
         (get_text(&store, "k").as_deref(), get_text(&store, "stays").as_deref()),
         (Some("v"), Some("v"))
     );
-    clock.advance(1);
+    clock.advance(ms(1));
     assert_eq!((get_text(&store, "k"), get_text(&store, "stays").as_deref()), (None, Some("v")));
 }
 
@@ -330,16 +333,18 @@ fn a_listing_keeps_to_its_rows_and_bytes<E: Engine>() {
     ] {
         let pages = list(&store, prefix, max_rows, max_bytes);
         for page in &pages {
-            let bytes: usize = page.iter().map(|(key, ..)| key.as_str().len() + 3).sum();
+            let bytes: usize = page.iter().map(|row| row.key.as_str().len() + 3).sum();
             assert!(
                 page.len() <= max_rows.max(1) && (bytes <= max_bytes || page.len() == 1),
                 "{prefix} {max_rows}"
             );
         }
         let listed: Vec<_> = pages.concat();
-        assert!(listed.iter().all(
-            |(key, value, ..)| key.as_str().starts_with(prefix) && *value == Some(text("123"))
-        ));
+        assert!(
+            listed
+                .iter()
+                .all(|row| row.key.as_str().starts_with(prefix) && row.value == Some(text("123")))
+        );
         assert_eq!(listed.len(), rows, "{prefix} {max_rows} {max_bytes}");
         let everything = list(&store, prefix, 1_000_000, usize::MAX).concat();
         assert_eq!(listed, everything, "the order does not depend on the pages");

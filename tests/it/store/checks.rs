@@ -10,13 +10,13 @@ use std::thread;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use kvrpc::model::{Outcome, Prefix, Reason};
+use kvrpc::model::{ListedEntry, Outcome, Prefix, Reason};
 use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, get_text, key, list, once, put,
-    put_once, removal, revision, write, write_if, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, Write, batch, delete, get, get_text, key, list, ms,
+    once, put, put_once, removal, revision, write, write_if, write_until,
 };
 
 type Checked = Result<(), Violation>;
@@ -66,7 +66,7 @@ fn rng(seed: u64, thread: usize) -> StdRng {
 /// Returns the keys and bytes of a store by its own listing, as quotas count them.
 fn listed_bytes(store: &impl Tested) -> (u64, u64) {
     let rows: Vec<_> = list(store, "", 1_000, usize::MAX).into_iter().flatten().collect();
-    let bytes = rows.iter().map(|(key, value, ..)| {
+    let bytes = rows.iter().map(|ListedEntry { key, value, .. }| {
         (key.as_str().len() + value.as_ref().map_or(0, |value| value.as_bytes().len())) as u64
             + u64::from(ENTRY_OVERHEAD_BYTES)
     });
@@ -147,7 +147,7 @@ fn registers<E: Engine>(seed: u64) -> Checked {
     quotas_are_exact(&engine, &[&store])
 }
 
-fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> kvrpc::store::Write {
+fn write_to(name: &str, value: u64, if_revision: Option<u64>) -> Write {
     let mut write = write(name, &value.to_string());
     write.if_revision = if_revision;
     write
@@ -250,7 +250,7 @@ fn retries<E: Engine>(_seed: u64) -> Checked {
     let store = engine.open();
     let first = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     put(&store, write("k", "second")).unwrap();
-    clock.advance(299_999);
+    clock.advance(ms(299_999));
     let again = put_once(&store, write("k", "first"), once(&store, "id", 0)).unwrap();
     ensure(first == again, || format!("{first:?}, then {again:?}"))?;
     ensure(get_text(&store, "k").as_deref() == Some("second"), || {
@@ -310,7 +310,7 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
         ensure(listed.rows.len() <= max_rows, || {
             format!("{} rows in a page of {max_rows}", listed.rows.len())
         })?;
-        for (key, ..) in listed.rows {
+        for ListedEntry { key, .. } in listed.rows {
             ensure(seen.insert(key.clone().into_string()), || {
                 format!("{} is listed twice", key.as_str())
             })?;
@@ -335,12 +335,12 @@ fn expiries<E: Engine>(seed: u64) -> Checked {
         for round in 0..80 {
             let name = format!("key {}", rng.random_range(0..20));
             match thread {
-                0 => clock.advance(rng.random_range(0..3)),
+                0 => clock.advance(ms(rng.random_range(0..3))),
                 1 if round % 7 == 0 => {
                     engine.sweep();
                 }
                 2 => {
-                    let until = clock.now() + rng.random_range(0..6);
+                    let until = clock.now().as_u64() + rng.random_range(0..6);
                     put(&store, write_until(&name, &until.to_string(), until)).unwrap();
                 }
                 _ => {
@@ -355,12 +355,12 @@ fn expiries<E: Engine>(seed: u64) -> Checked {
         Ok(())
     });
     seen.into_iter().collect::<Checked>()?;
-    clock.advance(1_000);
+    clock.advance(ms(1_000));
     let usage = store.usage();
     ensure((usage.keys, usage.bytes) == (0, 0), || {
         format!("{usage:?} is left after everything expired")
     })?;
-    ensure(clock.now() > START, || "the clock stands still".to_owned())
+    ensure(clock.now().as_u64() > START, || "the clock stands still".to_owned())
 }
 
 /// Two users write to their own stores at the same time.

@@ -1,10 +1,11 @@
 //! Memory engine only: memory is returned by deletes, by expiry, and when a store is dropped.
 
-use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage, Write};
+use kvrpc::model::UnixMillis;
+use kvrpc::store::{Backend, MemoryEngine, MemoryStore, Once, Store, Usage};
 
 use super::{
-    Engine, NO_LIMITS, START, Step, Tested, batch, delete, get, key, list, once, put, put_once,
-    removal, revision, write, write_until,
+    Engine, NO_LIMITS, START, Step, Tested, Write, batch, delete, get, key, list, ms, once, put,
+    put_once, removal, revision, write, write_until,
 };
 
 const NOTHING: Usage = Usage { keys: 0, bytes: 0, request_id_bytes: 0 };
@@ -13,7 +14,7 @@ fn fill(store: &MemoryStore, keys: usize, expire_time: Option<u64>) {
     for from in (0..keys).step_by(1_000) {
         let steps = (from..keys.min(from + 1_000)).map(|number| {
             let mut write = write(&format!("key {number}"), "value");
-            write.expire_time = expire_time;
+            write.expire_time = expire_time.map(UnixMillis::new);
             Step::Put(write)
         });
         batch(store, steps.collect()).unwrap();
@@ -51,7 +52,8 @@ fn the_backend_is_the_engine_it_holds() {
         let id = once(&store, "id", 0).unwrap().id;
         Some(Once { caller: &backend, id, fingerprint: [0; 16] })
     };
-    let put_it = |write: Write| MemoryStore::now(other.put(write, request())).unwrap().revision;
+    let put_it =
+        |write: Write| MemoryStore::now(other.put(write.to_ref(), request())).unwrap().revision;
     assert_eq!((put_it(write("k", "v")), put_it(write("k", "v"))), (1, 1));
     assert!(store.usage().request_id_bytes > 0, "the id is the caller's");
     assert_eq!(
@@ -95,16 +97,16 @@ fn a_sweep_takes_out_what_expired_in_any_store_a_part_at_a_time() {
     assert!(!engine.sweep(), "nothing is due");
     assert_eq!(engine.usage().keys, 20_900);
 
-    clock.advance(10);
+    clock.advance(ms(10));
     assert!(engine.sweep(), "20,150 keys are too many for one sweep");
     let left = engine.usage().keys;
     assert!((10_000..20_750).contains(&left), "{left} keys after one sweep");
     assert!(sweep(&engine, 10) > 2);
     assert_eq!(engine.usage().keys, 600 + 150);
-    clock.advance(1);
+    clock.advance(ms(1));
     sweep(&engine, 10);
     assert_eq!(engine.usage().keys, 600, "those that were due 1 ms later");
-    clock.advance(1_000);
+    clock.advance(ms(1_000));
     sweep(&engine, 10);
     assert_eq!(engine.usage().keys, 300, "those that were due much later");
     assert_eq!(
@@ -124,9 +126,9 @@ fn an_earlier_expiry_is_swept_in_time() {
     // The key for which the next expiry was scheduled is replaced by one without expiry.
     put(&store, write("30", "v")).unwrap();
     for (advance, left) in [(30, 4), (10, 3), (10, 2), (10, 1)] {
-        clock.advance(advance);
+        clock.advance(ms(advance));
         assert!(!engine.sweep());
-        assert_eq!(engine.usage().keys, left, "at {}", clock.now() - START);
+        assert_eq!(engine.usage().keys, left, "at {}", clock.now().as_u64() - START);
     }
 }
 
@@ -135,14 +137,14 @@ fn request_ids_are_swept_after_five_minutes() {
     let (engine, clock) = MemoryEngine::make(NO_LIMITS);
     let (store, caller) = (engine.open(), engine.open());
     put_once(&store, write("k", "v"), once(&caller, "one", 0)).unwrap();
-    clock.advance(1_000);
+    clock.advance(ms(1_000));
     put_once(&store, write("k", "v"), once(&caller, "two", 0)).unwrap();
     let both = engine.usage().request_id_bytes;
     assert_eq!(both, caller.usage().request_id_bytes);
-    clock.advance(299_000);
+    clock.advance(ms(299_000));
     sweep(&engine, 1);
     assert_eq!(engine.usage().request_id_bytes, both / 2);
-    clock.advance(1_000);
+    clock.advance(ms(1_000));
     sweep(&engine, 1);
     assert_eq!(engine.usage().request_id_bytes, 0);
     assert_eq!(engine.usage(), store.usage());
@@ -163,7 +165,7 @@ fn the_last_clone_of_a_store_gives_everything_back() {
         assert_eq!(engine.usage(), NOTHING);
     }
     assert!(sweep(&engine, 100) > 4, "30,000 entries are freed in parts");
-    clock.advance(2_000_000);
+    clock.advance(ms(2_000_000));
     assert!(!engine.sweep(), "the stores that are gone are not visited");
     let store = engine.open();
     assert_eq!(

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+#[cfg(feature = "seeded-bugs")]
+mod buggy;
 mod cases;
 mod checker;
 mod checks;
@@ -21,22 +23,27 @@ mod together;
 mod watching;
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
 use kvrpc::model::{
-    Delete, Entry, Key, OperationRef, Operations, Prefix, Reason, RequestId, Result, Value,
+    Delete, Entry, Key, ListedEntry, OperationRef, Operations, Prefix, PutRef, Reason, RequestId,
+    Result, UnixMillis, Value,
 };
 use kvrpc::store::{
-    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, Limits, ListQuery, MemoryEngine, MemoryStore,
-    Once, Row, Store, Usage, Write, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, ListQuery, MemoryEngine, MemoryStore, Once,
+    Store, StoreLimits, Usage, Written,
 };
 
-/// Start of the tests' manual clocks.
+/// Start of the tests' manual clocks, in Unix milliseconds.
 const START: u64 = 1_000_000;
 
-const NO_LIMITS: Limits =
-    Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };
+const NO_LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: u64::MAX,
+    max_bytes_per_user: u64::MAX,
+    max_bytes_total: u64::MAX,
+};
 
 /// An engine under test; the same properties hold for all of them.
 trait Engine: Sized + Send + Sync {
@@ -49,7 +56,7 @@ trait Engine: Sized + Send + Sync {
     const CASES: u32;
 
     /// Creates an engine with a clock that stands still.
-    fn make(limits: Limits) -> (Self, Clock);
+    fn make(limits: StoreLimits) -> (Self, Clock);
     fn open(&self) -> Self::Own;
     /// Returns the total of all stores.
     fn usage(&self) -> Usage;
@@ -76,8 +83,8 @@ impl Engine for MemoryEngine {
     const ROUNDS: u64 = 40;
     const CASES: u32 = 400;
 
-    fn make(limits: Limits) -> (Self, Clock) {
-        let clock = Clock::manual(START);
+    fn make(limits: StoreLimits) -> (Self, Clock) {
+        let clock = Clock::manual(UnixMillis::new(START));
         (Self::new(clock.clone(), limits), clock)
     }
 
@@ -132,18 +139,39 @@ fn text(text: &str) -> Value {
     Value::text(text).unwrap()
 }
 
-fn write(to: &str, value: &str) -> Write {
-    Write {
-        key: key(to),
-        value: text(value),
-        expire_time: None,
-        refuse_passed: false,
-        if_revision: None,
+/// A put with a resolved expiry, which keeps its key and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Write {
+    key: Key,
+    value: Value,
+    expire_time: Option<UnixMillis>,
+    if_revision: Option<u64>,
+}
+
+impl Write {
+    fn to_ref(&self) -> PutRef<'_> {
+        PutRef {
+            key: self.key.as_str().as_bytes(),
+            value: self.value.as_bytes(),
+            text: self.value.is_text(),
+            expiry: None,
+            expire_time: self.expire_time,
+            if_revision: self.if_revision,
+        }
     }
 }
 
+fn write(to: &str, value: &str) -> Write {
+    Write { key: key(to), value: text(value), expire_time: None, if_revision: None }
+}
+
+/// A number of milliseconds.
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 fn write_until(to: &str, value: &str, expire_time: u64) -> Write {
-    Write { expire_time: Some(expire_time), ..write(to, value) }
+    Write { expire_time: Some(UnixMillis::new(expire_time)), ..write(to, value) }
 }
 
 fn write_if(to: &str, value: &str, revision: u64) -> Write {
@@ -163,7 +191,7 @@ fn get_text<S: Tested>(store: &S, of: &str) -> Option<String> {
 }
 
 fn put<S: Tested>(store: &S, write: Write) -> Result<u64> {
-    S::now(store.put(write, None)).map(|written| written.revision)
+    S::now(store.put(write.to_ref(), None)).map(|written| written.revision)
 }
 
 fn delete<S: Tested>(store: &S, delete: Delete) -> Result<(bool, u64)> {
@@ -202,7 +230,7 @@ fn once<'a, S>(caller: &'a S, id: &str, payload: u8) -> Option<Once<'a, S>> {
 }
 
 fn put_once<S: Tested>(store: &S, write: Write, once: Option<Once<'_, S>>) -> Result<Written> {
-    S::now(store.put(write, once))
+    S::now(store.put(write.to_ref(), once))
 }
 
 fn delete_once<S: Tested>(store: &S, delete: Delete, once: Option<Once<'_, S>>) -> Result<Deleted> {
@@ -224,7 +252,12 @@ fn entry_bytes(key: &str, value: &str) -> u64 {
 }
 
 /// Returns all rows with the prefix, in pages of at most `max_rows` rows and `max_bytes` bytes.
-fn list<S: Tested>(store: &S, prefix: &str, max_rows: usize, max_bytes: usize) -> Vec<Vec<Row>> {
+fn list<S: Tested>(
+    store: &S,
+    prefix: &str,
+    max_rows: usize,
+    max_bytes: usize,
+) -> Vec<Vec<ListedEntry>> {
     let prefix = Prefix::new(prefix).unwrap();
     let mut pages = Vec::new();
     let mut after = None;

@@ -7,13 +7,14 @@ use std::mem::size_of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use kvrpc::model::{Delete, Durability, Entry, Outcome, Reason, RequestId, Result};
-use kvrpc::store::{
-    Batched, Deleted, ENTRY_OVERHEAD_BYTES, Limits, Once, Row, Usage, Write, Written,
+use kvrpc::model::{
+    Delete, Durability, Entry, ListedEntry, Outcome, Reason, RequestId, Result, UnixMillis,
 };
+use kvrpc::store::{Batched, Deleted, ENTRY_OVERHEAD_BYTES, Once, StoreLimits, Usage, Written};
 
 use super::{
-    Engine, START, Step, Tested, for_each_engine, get, key, list, once, put_once, revision, write,
+    Engine, START, Step, Tested, Write, for_each_engine, get, key, list, ms, once, put_once,
+    revision, write,
 };
 
 /// A condition, to be filled in from the model's state.
@@ -72,8 +73,8 @@ enum Action {
 }
 
 const KEYS: [&str; 6] = ["a", "ab", "abc", "b", "bä", "c"];
-const LIMITS: Limits =
-    Limits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
+const LIMITS: StoreLimits =
+    StoreLimits { max_keys_per_user: 4, max_bytes_per_user: 330, max_bytes_total: 2_000 };
 
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
@@ -141,7 +142,7 @@ struct ModelStore {
 struct Model {
     stores: [ModelStore; 2],
     now: u64,
-    limits: Limits,
+    limits: StoreLimits,
     /// Size of a record of a request id, without the id and the content of a batch's answer.
     record_bytes: u64,
 }
@@ -161,7 +162,7 @@ impl ModelStore {
 
     fn expire(&mut self, now: u64) {
         let before = self.entries.len();
-        self.entries.retain(|_, entry| entry.expire_time.is_none_or(|time| time > now));
+        self.entries.retain(|_, entry| entry.expire_time.is_none_or(|time| time.as_u64() > now));
         self.revision += (before - self.entries.len()) as u64;
         self.answered.retain(|(_, _, time, _)| time + 300_000 > now);
     }
@@ -227,7 +228,7 @@ impl Model {
                     store.check(write.key.as_str(), write.if_revision, began_at)?;
                     store.revision += 1;
                     store.entries.remove(write.key.as_str());
-                    if write.expire_time.is_none_or(|time| time > self.now) {
+                    if write.expire_time.is_none_or(|time| time.as_u64() > self.now) {
                         let (value, expire_time) = (write.value.clone(), write.expire_time);
                         let entry = Entry { value, revision: store.revision, expire_time };
                         store.entries.insert(write.key.as_str().to_owned(), entry);
@@ -300,7 +301,7 @@ impl Model {
         let step = |change: &Change| match *change {
             Change::Get { key: at } => Step::Get { key: key(KEYS[at]) },
             Change::Put { key: at, size, ttl, condition } => Step::Put(Write {
-                expire_time: ttl.map(|ttl| self.now.saturating_add_signed(ttl)),
+                expire_time: ttl.map(|ttl| UnixMillis::new(self.now.saturating_add_signed(ttl))),
                 if_revision: if_revision(at, condition),
                 ..write(KEYS[at], &"v".repeat(size))
             }),
@@ -341,7 +342,7 @@ fn send<S: Tested>(stores: &[S; 2], request: &Request, sent: &[Request]) -> Answ
     match (request.batch, request.steps.as_slice()) {
         (false, [Step::Get { key }]) => answer(S::now(store.get(key)), Answer::Entry),
         (false, [Step::Put(write)]) => {
-            answer(S::now(store.put(write.clone(), once)), Answer::Written)
+            answer(S::now(store.put(write.to_ref(), once)), Answer::Written)
         }
         (false, [Step::Delete(delete)]) => {
             answer(S::now(store.delete(delete.clone(), once)), Answer::Deleted)
@@ -368,18 +369,23 @@ fn check_listing(
     max_rows: usize,
     max_bytes: usize,
 ) {
-    let mut rows: Vec<Row> = list(store, prefix, max_rows, max_bytes).concat();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut rows: Vec<ListedEntry> = list(store, prefix, max_rows, max_bytes).concat();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
     let wanted = model.entries.iter().filter(|(key, _)| key.starts_with(prefix));
-    let wanted: Vec<Row> = wanted
-        .map(|(of, entry)| (key(of), Some(entry.value.clone()), entry.revision, entry.expire_time))
+    let wanted: Vec<ListedEntry> = wanted
+        .map(|(of, entry)| ListedEntry {
+            key: key(of),
+            value: Some(entry.value.clone()),
+            revision: entry.revision,
+            expire_time: entry.expire_time,
+        })
         .collect();
     assert_eq!(rows, wanted);
 }
 
 fn run<E: Engine>(actions: Vec<Action>) {
     let limits =
-        if E::COUNTS_ALL { LIMITS } else { Limits { max_bytes_total: u64::MAX, ..LIMITS } };
+        if E::COUNTS_ALL { LIMITS } else { StoreLimits { max_bytes_total: u64::MAX, ..LIMITS } };
     let (engine, clock) = E::make(limits);
     let stores = [engine.open(), engine.open()];
     let mut model =
@@ -388,7 +394,7 @@ fn run<E: Engine>(actions: Vec<Action>) {
     for action in actions {
         match action {
             Action::Advance { millis } => {
-                clock.advance(millis);
+                clock.advance(ms(millis));
                 model.now += millis;
                 // A store removes expired keys when it is swept or used; here each is used at once.
                 for (store, model_store) in stores.iter().zip(&mut model.stores) {

@@ -5,8 +5,9 @@ use std::future::Future;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
-use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
-use kvrpc::store::{Clock, Limits, RedisEngine, RedisStore, Usage};
+use kvrpc::model::UnixMillis;
+use kvrpc::store::redis::{DurabilityLevel, RedisOptions, RedisUrl};
+use kvrpc::store::{Clock, RedisEngine, RedisStore, StoreLimits, Usage};
 
 use super::{Engine, START, Tested};
 use crate::harness::{PATIENCE, new_namespace, shared_cluster, shared_redis};
@@ -27,10 +28,10 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(url: &str, limits: Limits) -> (Self, Clock) {
-        let clock = Clock::manual(START);
+    fn new(url: &str, limits: StoreLimits) -> (Self, Clock) {
+        let clock = Clock::manual(UnixMillis::new(START));
         let mut options = RedisOptions::new(RedisUrl::parse(url).unwrap());
-        options.promise = Promise::Local;
+        options.durability = DurabilityLevel::Local;
         options.patience.connect = PATIENCE;
         options.patience.answer = PATIENCE;
         options.namespace = new_namespace();
@@ -99,7 +100,7 @@ macro_rules! engine {
             const ROUNDS: u64 = $rounds;
             const CASES: u32 = $cases;
 
-            fn make(limits: Limits) -> (Self, Clock) {
+            fn make(limits: StoreLimits) -> (Self, Clock) {
                 let (opened, clock) = Opened::new(&$shared().url(), limits);
                 (Self(opened), clock)
             }

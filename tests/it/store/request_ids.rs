@@ -1,11 +1,11 @@
 //! Request ids: retries get the first answer, for a limited time.
 
 use kvrpc::model::Reason;
-use kvrpc::store::{Limits, Store, Usage};
+use kvrpc::store::{Store, StoreLimits, Usage};
 
 use super::{
-    Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, once,
-    put, put_once, reason, removal, revision, write, write_if,
+    Engine, NO_LIMITS, Step, Tested, delete, delete_once, entry_bytes, for_each_engine, key, ms,
+    once, put, put_once, reason, removal, revision, write, write_if,
 };
 
 fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
@@ -19,7 +19,7 @@ fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
 
     assert_eq!((first.revision, removed.deleted, removed.revision, ran.revision), (1, true, 2, 3));
     for wait in [0, 299_999] {
-        clock.advance(wait);
+        clock.advance(ms(wait));
         assert_eq!(put_once(&target, write("k", "1"), once(&caller, "put", 1)).unwrap(), first);
         assert_eq!(
             delete_once(&target, removal("k"), once(&caller, "delete", 2)).unwrap(),
@@ -50,7 +50,7 @@ fn a_request_id_gets_its_first_answer_for_five_minutes<E: Engine>() {
         5,
         "another caller's id"
     );
-    clock.advance(1);
+    clock.advance(ms(1));
     assert_eq!(
         put_once(&target, write("k", "1"), once(&caller, "put", 9)).unwrap().revision,
         6,
@@ -95,7 +95,7 @@ fn an_answer_that_cannot_be_remembered_is_not_given<E: Engine>() {
         return;
     }
     let unit = entry_bytes("k", "v");
-    let (engine, _) = E::make(Limits { max_bytes_total: unit, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_bytes_total: unit, ..NO_LIMITS });
     let store = engine.open();
     assert_eq!(
         reason(put_once(&store, write("k", "v"), once(&store, "id", 0))),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use kvrpc::model::{Role, User};
+use kvrpc::model::{Role, UnixMillis, User};
 use kvrpc::store::redis::rooms::{
     Claim, Happening, NewRoom, Refusal, RoomKeys, RoomLimits, RoomList, RoomUser, Seat, Struck,
     Vacated,
 };
-use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl, UserRecord};
-use kvrpc::store::{Clock, Limits, RedisEngine};
+use kvrpc::store::redis::{DurabilityLevel, RedisOptions, RedisUrl, UserRecord};
+use kvrpc::store::{Clock, RedisEngine, StoreLimits};
 
-use super::START;
 use super::redis::on_runtime;
+use super::{START, ms};
 use crate::harness::{PATIENCE, new_namespace, shared_cluster, shared_redis};
 
 const LIMITS: RoomLimits = RoomLimits {
@@ -35,11 +35,11 @@ struct Town {
 fn in_towns(check: impl AsyncFn(&Town)) {
     for url in [shared_redis().url(), shared_cluster().url()] {
         let mut options = RedisOptions::new(RedisUrl::parse(&url).unwrap());
-        options.promise = Promise::Local;
+        options.durability = DurabilityLevel::Local;
         (options.patience.connect, options.patience.answer) = (PATIENCE, PATIENCE);
         options.namespace = new_namespace();
-        let clock = Clock::manual(START);
-        let limits = Limits::from(&kvrpc::model::Limits::default());
+        let clock = Clock::manual(UnixMillis::new(START));
+        let limits = StoreLimits::from(&kvrpc::model::Limits::default());
         let engine = RedisEngine::start(options, clock.clone(), limits).unwrap();
         let room = engine.room_keys("tea");
         on_runtime(check(&Town { engine, clock, room }));
@@ -147,11 +147,11 @@ fn seats_that_nobody_holds_lapse() {
             town.engine.hold_seats(&town.room, front, &LIMITS).await.unwrap().unwrap()
         };
         let evict = async || town.engine.evict(&town.room, THERE, &LIMITS).await.unwrap();
-        town.clock.advance(14_999);
+        town.clock.advance(ms(14_999));
         assert_eq!(hold(HERE).await.lapsed, [0; 0]);
         assert_eq!(evict().await, (0, Vec::new()), "it still has them");
         assert_eq!(town.members().await, [1, 2, 3]);
-        town.clock.advance(1);
+        town.clock.advance(ms(1));
         let held = hold(HERE).await;
         assert_eq!((held.seats, held.sequence, &held.lapsed[..]), (1, 3, &[THERE][..]));
         let (seats, mut left) = evict().await;
@@ -187,9 +187,9 @@ fn what_was_said_under_an_id_is_remembered_for_a_while() {
             "only the last 1,000 are remembered"
         );
         let late = town.say(1, "late", "late").await.unwrap();
-        town.clock.advance(299_999);
+        town.clock.advance(ms(299_999));
         assert_eq!(town.say(1, "late", "late").await, Ok(late));
-        town.clock.advance(1);
+        town.clock.advance(ms(1));
         assert_ne!(town.say(1, "late", "late").await, Ok(late), "for 5 minutes");
     });
 }
@@ -219,7 +219,7 @@ fn names_are_claimed_by_one_and_lists_have_an_end() {
         let engine = &town.engine;
         let claim = async |name: &str, maker| {
             let claimed =
-                engine.claim_room(name, Struck { maker, mark: maker + 10 }, 2, 10_000).await;
+                engine.claim_room(name, Struck { maker, mark: maker + 10 }, 2, ms(10_000)).await;
             claimed.unwrap()
         };
         assert_eq!(claim("tea", 1).await, Ok(Claim::New));
@@ -229,11 +229,11 @@ fn names_are_claimed_by_one_and_lists_have_an_end() {
         let names: Vec<_> =
             engine.rooms_behind(0, 10).await.unwrap().into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["tea", "a}b{c"]);
-        assert_eq!(engine.strike_room("tea", 10_000).await.unwrap(), None);
-        town.clock.advance(10_000);
+        assert_eq!(engine.strike_room("tea", ms(10_000)).await.unwrap(), None);
+        town.clock.advance(ms(10_000));
         assert_eq!(claim("tea", 2).await, Ok(Claim::Old));
         assert_eq!(
-            engine.strike_room("tea", 10_000).await.unwrap(),
+            engine.strike_room("tea", ms(10_000)).await.unwrap(),
             Some(Struck { maker: 1, mark: 11 })
         );
         assert_eq!(claim("third", 1).await, Ok(Claim::New));
@@ -244,7 +244,7 @@ fn names_are_claimed_by_one_and_lists_have_an_end() {
         assert_eq!(list("a", 1, true).await, Err(Refusal::NoUser));
         let record =
             UserRecord { name: "ann".to_owned(), account: false, standing: 0, grant: None };
-        engine.enter(1, &record, 0).await.unwrap();
+        engine.enter(1, &record, None).await.unwrap();
         assert_eq!((list("a", 1, true).await, list("a", 2, true).await), (Ok(true), Ok(false)));
         assert_eq!(list("b", u64::MAX, false).await, Ok(true));
         let Err(Refusal::List(mut all)) = list("c", 4, true).await else {

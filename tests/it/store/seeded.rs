@@ -1,9 +1,7 @@
 //! The checkers find every seeded bug. Runs alone: `cargo test --features seeded-bugs --test it
 //! seeded`.
 
-use kvrpc::store::MemoryEngine;
-use kvrpc::store::seeded::{Bug, switch};
-
+use super::buggy::{Bug, BuggyEngine, switch};
 use super::checks;
 
 /// Rounds of all checks in which a bug must show; those that need a race usually show in the first
@@ -15,7 +13,7 @@ fn every_seeded_bug_is_caught() {
     let caught_by = |bug| {
         switch(Some(bug));
         let caught = (0..ROUNDS).find_map(|seed| {
-            let found = checks::all::<MemoryEngine>()
+            let found = checks::all::<BuggyEngine>()
                 .iter()
                 .find_map(|(name, check)| check(seed).err().map(|violation| (*name, violation)));
             found.map(|(name, violation)| (seed, name, violation))
@@ -34,7 +32,7 @@ fn every_seeded_bug_is_caught() {
     }
     eprintln!("caught {} of {}", Bug::ALL.len() - missed.len(), Bug::ALL.len());
     assert_eq!(missed, [], "not caught");
-    for (name, check) in checks::all::<MemoryEngine>() {
+    for (name, check) in checks::all::<BuggyEngine>() {
         assert_eq!(check(0), Ok(()), "{name}, with every bug switched off again");
     }
 }

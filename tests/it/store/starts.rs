@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 use kvrpc::model::Durability;
-use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl};
+use kvrpc::store::redis::{DurabilityLevel, RedisOptions, RedisUrl};
 use kvrpc::store::{Clock, RedisEngine, Store};
 
 use super::redis::on_runtime;
@@ -119,19 +119,20 @@ fn what_cannot_be_used_is_refused_in_one_line_and_nothing_is_written() {
 #[ignore = "needs redis-server"]
 fn a_promise_that_cannot_be_kept_is_refused_and_one_that_can_is_told() {
     let alone = RedisProcess::start(&[]);
-    let try_it = |promise| start(&alone.url(), |options| options.promise = promise).err().unwrap();
-    let said = |promise, part| assert!(try_it(promise).contains(part), "{}", try_it(promise));
-    said(Promise::Fsynced, "needs appendonly yes and appendfsync always");
-    said(Promise::Replicated(1), "--durability replicated:1 needs 1 replicas of each node");
+    let try_it = |level| start(&alone.url(), |options| options.durability = level).err().unwrap();
+    let said = |level, part| assert!(try_it(level).contains(part), "{}", try_it(level));
+    said(DurabilityLevel::Fsynced, "needs appendonly yes and appendfsync always");
+    said(DurabilityLevel::Replicated(1), "--durability replicated:1 needs 1 replicas of each node");
     alone.cli(&["CONFIG", "SET", "appendonly", "yes", "appendfsync", "always"]);
-    let engine = start(&alone.url(), |options| options.promise = Promise::Fsynced).unwrap();
-    let written = on_runtime(engine.open(1).put(write("k", "v"), None)).unwrap();
+    let engine =
+        start(&alone.url(), |options| options.durability = DurabilityLevel::Fsynced).unwrap();
+    let written = on_runtime(engine.open(1).put(write("k", "v").to_ref(), None)).unwrap();
     assert_eq!(written.durability, Durability::Fsynced);
 
     let cluster = RedisCluster::start(1);
     let engine = start(&cluster.url(), |_| {}).unwrap();
     for id in 1..10 {
-        let written = on_runtime(engine.open(id).put(write("k", "v"), None)).unwrap();
+        let written = on_runtime(engine.open(id).put(write("k", "v").to_ref(), None)).unwrap();
         assert_eq!((written.durability, written.revision), (Durability::Replicated, 1));
     }
 }

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use kvrpc::model::Reason;
-use kvrpc::store::{Limits, Write};
+use kvrpc::store::StoreLimits;
 
 use super::{
-    Engine, NO_LIMITS, Tested, entry_bytes, for_each_engine, get, get_text, list, put, revision,
-    write, write_if,
+    Engine, NO_LIMITS, Tested, Write, entry_bytes, for_each_engine, get, get_text, list, put,
+    revision, write, write_if,
 };
 
 /// Runs all puts at once; returns the revision or the reason of each.
 fn all_at_once<S: Tested>(store: &S, writes: &[Write]) -> Vec<Result<u64, Reason>> {
-    let done = S::now(join_all(writes.iter().map(|write| store.put(write.clone(), None))));
+    let done = S::now(join_all(writes.iter().map(|write| store.put(write.to_ref(), None))));
     done.into_iter()
         .map(|done| done.map(|done| done.revision).map_err(|error| error.reason()))
         .collect()
@@ -24,7 +24,7 @@ fn count(done: &[Result<u64, Reason>], reason: Reason) -> usize {
 }
 
 fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
-    let (engine, _) = E::make(Limits { max_keys_per_user: 10, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_keys_per_user: 10, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write("first", "0")).unwrap();
     let mut writes = Vec::new();
@@ -68,14 +68,14 @@ fn puts_that_come_together_are_each_as_if_alone<E: Engine>() {
     let listed = list(&store, "", 1_000, 1 << 20)
         .into_iter()
         .flatten()
-        .map(|(key, ..)| key.as_str().to_owned());
+        .map(|row| row.key.as_str().to_owned());
     assert_eq!(listed.collect::<BTreeSet<_>>(), entries.into_keys().collect());
     engine.close([store]);
 }
 
 fn a_quota_holds_for_what_comes_together<E: Engine>() {
     let each = entry_bytes("key 0", "") + 1_000;
-    let (engine, _) = E::make(Limits { max_bytes_per_user: 5 * each, ..NO_LIMITS });
+    let (engine, _) = E::make(StoreLimits { max_bytes_per_user: 5 * each, ..NO_LIMITS });
     let store = engine.open();
     put(&store, write("key 0", "")).unwrap();
     let large = "v".repeat(1_000);

@@ -7,7 +7,7 @@ use kvrpc::store::feed::Next;
 use kvrpc::store::{Change, ChangeKind, ListQuery, Store, Watched};
 
 use super::{
-    Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, put, removal, write,
+    Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, ms, put, removal, write,
     write_until,
 };
 use crate::harness::within;
@@ -57,11 +57,11 @@ fn changes_are_told_in_order_from_a_listing_on<E: Engine>() {
     let steps =
         vec![Step::Put(write("b", "3")), Step::Delete(removal("a")), Step::Put(write("c", "4"))];
     batch(&store, steps).unwrap();
-    put(&store, write_until("d", "5", clock.now() + 5)).unwrap();
+    put(&store, write_until("d", "5", clock.now().as_u64() + 5)).unwrap();
     assert!(!delete(&store, removal("none")).unwrap().0);
     let wanted = ["2 a = 2", "3 b = 3", "4 a deleted", "5 c = 4", "6 d = 5"];
     assert_eq!(E::Own::waiting(seen(&mut watched, 5)), wanted);
-    clock.advance(5);
+    clock.advance(ms(5));
     engine.sweep();
     assert_eq!(E::Own::waiting(seen(&mut watched, 1)), ["7 d expired"]);
 

@@ -1,25 +1,29 @@
 //! The change history of the memory engine, with a manual clock.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
-use kvrpc::model::{Delete, Key, Position, Prefix, Value};
+use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{
-    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, Limits, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
-    MemoryStore, Store, Watched, Write,
+    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
+    MemoryStore, Store, StoreLimits, Watched,
 };
 
-const LIMITS: Limits =
-    Limits { max_keys_per_user: 1 << 30, max_bytes_per_user: 1 << 40, max_bytes_total: 1 << 40 };
+const LIMITS: StoreLimits = StoreLimits {
+    max_keys_per_user: 1 << 30,
+    max_bytes_per_user: 1 << 40,
+    max_bytes_total: 1 << 40,
+};
 
 fn engine() -> (MemoryEngine, Clock) {
-    let clock = Clock::manual(1_000_000);
+    let clock = Clock::manual(UnixMillis::new(1_000_000));
     (MemoryEngine::new(clock.clone(), LIMITS), clock)
 }
 
-fn put(store: &MemoryStore, key: &str, value: Vec<u8>, expire_time: Option<u64>) {
-    let (key, value) = (Key::new(key).unwrap(), Value::blob(value).unwrap());
+fn put(store: &MemoryStore, key: &str, value: Vec<u8>, expire_time: Option<UnixMillis>) {
     store
-        .put(Write { key, value, expire_time, if_revision: None, refuse_passed: false }, None)
+        .put(PutRef { key: key.as_bytes(), value: &value, expire_time, ..PutRef::default() }, None)
         .now_or_never()
         .unwrap()
         .unwrap();
@@ -62,17 +66,17 @@ fn a_store_that_nobody_lists_or_watches_keeps_no_changes() {
     put(&store, "b", vec![1], None);
     assert!(engine.change_bytes() > 0);
     assert_eq!(seen(&mut watch(&store, Some(position))), ["2 put b"]);
-    let kept_for = u64::try_from(CHANGES_KEPT_FOR.as_millis()).unwrap();
-    clock.advance(kept_for - 1);
+    let millisecond = Duration::from_millis(1);
+    clock.advance(CHANGES_KEPT_FOR - millisecond);
     engine.sweep();
     assert!(engine.change_bytes() > 0);
-    clock.advance(1);
+    clock.advance(millisecond);
     engine.sweep();
     assert_eq!(engine.change_bytes(), 0, "nobody came back");
     let mut late = watch(&store, Some(position));
     assert!(late.follower.skip_gap());
     put(&store, "c", vec![1], None);
-    clock.advance(10 * kept_for);
+    clock.advance(10 * CHANGES_KEPT_FOR);
     engine.sweep();
     assert_eq!(seen(&mut late), ["3 put c"], "who follows keeps them");
     drop((late, store));
@@ -84,9 +88,9 @@ fn a_sweep_tells_of_expiries_and_a_passed_expiry_is_one() {
     let (engine, clock) = engine();
     let store = engine.open();
     let mut watched = watch(&store, None);
-    put(&store, "a", vec![1], Some(clock.now() + 5));
+    put(&store, "a", vec![1], Some(clock.now().saturating_add(Duration::from_millis(5))));
     put(&store, "b", vec![1], Some(clock.now()));
-    clock.advance(5);
+    clock.advance(Duration::from_millis(5));
     assert_eq!(seen(&mut watched), ["1 put a", "2 delete b true"]);
     engine.sweep();
     assert_eq!(seen(&mut watched), ["3 delete a true"]);

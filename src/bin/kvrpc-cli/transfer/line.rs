@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::convert;
-use kvrpc::model::{Expiry, Key, Value};
+use kvrpc::model::{Expiry, Key, UnixMillis, Value};
 use kvrpc::pb::v1::operation::Operation as Kind;
 use kvrpc::pb::v1::{Operation, PutOperation};
 
@@ -49,8 +49,10 @@ pub(super) fn parse(line: &[u8]) -> Result<Put, String> {
     };
     let value = value.map_err(|error| error.to_string())?;
     let expired = line.expire_time.is_some_and(|time| time <= jiff::Timestamp::now());
-    let expiry =
-        line.expire_time.and_then(|time| u64::try_from(time.as_millisecond()).ok()).map(Expiry::At);
+    let expiry = line
+        .expire_time
+        .and_then(|time| u64::try_from(time.as_millisecond()).ok())
+        .map(|millis| Expiry::At(UnixMillis::new(millis)));
     let put = PutOperation {
         key: key.into_string(),
         data: convert::operation_data(value),

@@ -196,8 +196,8 @@ fn put_words(put: &PutCall, given: &Given) -> Result<Vec<String>> {
         Some(Expiry::After(ttl)) => {
             all.extend(["--ttl".to_owned(), format!("{}ms", ttl.as_millis())])
         }
-        Some(Expiry::At(millis)) => {
-            let time = i64::try_from(millis)
+        Some(Expiry::At(time)) => {
+            let time = i64::try_from(time.as_u64())
                 .ok()
                 .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
             let time = time.ok_or_else(|| Failure::usage("--expire-time is too far away"))?;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::refusal;
-use crate::model::{Millis, Result, Saying};
+use crate::model::{Result, Saying, UnixMillis};
 use crate::store::REQUEST_ID_WINDOW;
 
 /// How many ids of a user are remembered in a room.
@@ -27,7 +27,7 @@ struct Said {
     id: Box<str>,
     text: u64,
     sequence: u64,
-    time: Millis,
+    time: UnixMillis,
 }
 
 impl Recent {
@@ -45,7 +45,7 @@ impl Recent {
     }
 
     /// Remembers a message.
-    pub(super) fn add(&mut self, id: &str, saying: &Saying, sequence: u64, now: Millis) {
+    pub(super) fn add(&mut self, id: &str, saying: &Saying, sequence: u64, now: UnixMillis) {
         let number = self.gone + self.order.len() as u64;
         self.index.insert(id.into(), number);
         self.order.push_back(Said {
@@ -59,10 +59,9 @@ impl Recent {
     }
 
     /// Forgets what is too old, and the oldest of what is more than `most`.
-    pub(super) fn forget(&mut self, now: Millis, most: usize) {
-        let window = u64::try_from(REQUEST_ID_WINDOW.as_millis()).unwrap_or(u64::MAX);
+    pub(super) fn forget(&mut self, now: UnixMillis, most: usize) {
         while let Some(first) = self.order.front()
-            && (self.order.len() > most || first.time.saturating_add(window) <= now)
+            && (self.order.len() > most || first.time.saturating_add(REQUEST_ID_WINDOW) <= now)
         {
             self.bytes = self.bytes.saturating_sub(RECENT_BYTES + 2 * first.id.len());
             self.index.remove(&first.id);

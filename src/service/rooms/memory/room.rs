@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::recent::Recent;
 use super::{Shared, refusal, talk};
 use crate::model::{
-    Millis, Position, Result, Room as RoomView, RoomName, Saying, User as UserView,
+    Position, Result, Room as RoomView, RoomName, Saying, UnixMillis, User as UserView,
 };
 use crate::service::rooms::{Membership, RoomEvent, Someone, Welcome};
 use crate::service::user::User;
@@ -39,7 +39,7 @@ struct State {
     recent_bytes: usize,
     /// What it counts in [`Shared::kept`].
     counted: u64,
-    last_use: Millis,
+    last_use: UnixMillis,
     ended: bool,
 }
 
@@ -238,8 +238,8 @@ impl Room {
     }
 
     fn is_idle(&self, state: &State) -> bool {
-        let idle = u64::try_from(self.shared.limits.room_idle.as_millis()).unwrap_or(u64::MAX);
-        state.members.is_empty() && state.last_use.saturating_add(idle) <= self.shared.clock.now()
+        let end = state.last_use.saturating_add(self.shared.limits.room_idle);
+        state.members.is_empty() && end <= self.shared.clock.now()
     }
 
     /// Ends it if nobody used it for long, and tells whether it has.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Reason, UserName};
+use crate::model::{Reason, UnixMillis, UserName};
 use crate::service::rooms::{RoomEvent, talk::Talk};
 use crate::service::user::Standing;
 use crate::store::feed::Next;
@@ -23,8 +23,8 @@ impl Town {
     fn new(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
-        let clock = Clock::manual(START);
-        let store = crate::store::Limits {
+        let clock = Clock::manual(UnixMillis::new(START));
+        let store = crate::store::StoreLimits {
             max_keys_per_user: 1,
             max_bytes_per_user: 1,
             max_bytes_total: 1,
@@ -123,9 +123,9 @@ fn a_resend_is_said_once_and_another_text_under_its_id_is_refused() {
         "only the last 1,000 are remembered"
     );
     let second = town.say(&ann, "r", "late", "late").unwrap();
-    town.clock.advance(299_999);
+    town.clock.advance(Duration::from_millis(299_999));
     assert_eq!(town.say(&ann, "r", "late", "late").unwrap(), second);
-    town.clock.advance(1);
+    town.clock.advance(Duration::from_millis(1));
     assert_ne!(town.say(&ann, "r", "late", "late").unwrap(), second, "for 5 minutes");
 }
 
@@ -169,15 +169,15 @@ fn a_room_ends_with_its_history_some_time_after_its_last_use() {
     let member = town.join(&ann, "r", None);
     town.say(&ann, "r", "text", "").unwrap();
     let epoch = member.position().epoch;
-    town.clock.advance(3_600_000);
+    town.clock.advance(Duration::from_millis(3_600_000));
     town.sweep();
     assert_eq!(town.rooms.len(), 1, "a room with a member stays");
     drop(member);
-    town.clock.advance(599_999);
+    town.clock.advance(Duration::from_millis(599_999));
     town.sweep();
     assert_eq!(town.rooms.len(), 1);
     assert!(town.rooms.kept_bytes() > 0);
-    town.clock.advance(1);
+    town.clock.advance(Duration::from_millis(1));
     town.sweep();
     assert_eq!((town.rooms.len(), town.rooms.kept_bytes()), (0, 0));
     assert_eq!(town.rooms.members(&name("r"), 0, 1).unwrap_err().reason(), Reason::RoomNotFound);
@@ -222,7 +222,7 @@ fn limits_are_kept_and_a_refusal_changes_nothing() {
     );
     drop(in_two);
     drop(town.join(&ann, "c", None));
-    town.clock.advance(600_000);
+    town.clock.advance(Duration::from_millis(600_000));
     town.sweep();
     assert_eq!(town.rooms.len(), 1, "that in which bob is");
     town.say(&ann, "c", "text", "").unwrap();

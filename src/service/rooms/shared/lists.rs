@@ -1,10 +1,12 @@
 //! Which rooms there are, and how many of them a user may be in and make.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 
 use super::{AT_ONCE, Rooms};
-use crate::model::{Error, Millis, Reason, Result, RoomName};
+use crate::model::{Error, Reason, Result, RoomName};
 use crate::service::rooms::refusal;
 use crate::service::user::User;
 use crate::store::redis::rooms::{Claim, Refusal, RoomList, Struck};
@@ -13,7 +15,7 @@ use crate::store::redis::rooms::{Claim, Refusal, RoomList, Struck};
 /// before.
 const TRIES: usize = 4;
 /// For how long at most a name that leads to no room is left to who claimed it.
-const CLAIM_IS_NEW: Millis = 10_000;
+const CLAIM_IS_NEW: Duration = Duration::from_secs(10);
 
 impl Rooms {
     /// Puts a room on the list of those that the user is in; tells whether it was not there.
@@ -109,12 +111,12 @@ impl Rooms {
 
     /// A room lives for its idle time at least: whatever was claimed earlier and is not there has
     /// ended.
-    pub(super) fn claim_is_new(&self) -> Millis {
-        u64::try_from(self.limits.room_idle.as_millis()).unwrap_or(u64::MAX).min(CLAIM_IS_NEW)
+    pub(super) fn claim_is_new(&self) -> Duration {
+        self.limits.room_idle.min(CLAIM_IS_NEW)
     }
 
     /// Takes a name that leads to no room off the list of rooms, if it has been there for so long.
-    pub(super) async fn strike(&self, folded: &str, age: Millis) -> Result<()> {
+    pub(super) async fn strike(&self, folded: &str, age: Duration) -> Result<()> {
         match self.engine.strike_room(folded, age).await? {
             Some(Struck { maker, mark }) => {
                 self.engine.delist(maker, RoomList::Made, folded, mark).await

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 
 use super::{AT_ONCE, Rooms};
-use crate::model::{Millis, Result};
+use crate::model::Result;
 
 /// At each so many of the service's sweeps, which come every 250 ms, some rooms are looked at.
 const EVERY: u64 = 8;
@@ -15,7 +16,7 @@ const EVERY: u64 = 8;
 const ROOMS: usize = 128;
 /// A name that leads to no room is left alone for so long: longer than anybody takes who is about
 /// to make the room.
-const CLAIMED_FOR: Millis = 60_000;
+const CLAIMED_FOR: Duration = Duration::from_secs(60);
 
 impl Rooms {
     /// Looks at some rooms, beside everything else.

@@ -1,6 +1,8 @@
--- What was answered to request ids: 'n<number>' -> {time, bytes, kind, fingerprint, id,
--- bytes of the values read}, 'a<number>' -> the answer, packed,
--- 'i<id>' -> number, '' -> first number, next number, bytes. The answers lie apart, since those of batches may be large.
+-- Replies to request ids, a hash:
+--   'n<number>' -> time, bytes, kind, fingerprint, id, bytes of the values read
+--   'a<number>' -> the packed reply, apart since that of a batch may be large
+--   'i<id>'     -> number
+--   ''          -> first number, next number, bytes
 
 local ID_WINDOW = 300000
 local MAX_IDS = 10000
@@ -36,6 +38,7 @@ local function forget_first(a)
   a.dirty = true
 end
 
+-- Forgets the replies that have expired.
 local function forget_old(a, now)
   while a.first < a.next do
     local packed = redis.call('HGET', a.key, numbered('n', a.first))
@@ -44,7 +47,8 @@ local function forget_old(a, now)
   end
 end
 
--- Gives a refusal, or what is remembered of the request, the answer, and when it was.
+-- Looks an id up. Returns nil if it is not known; a refusal if it was used for another request;
+-- else nil, true, the packed reply, and its time.
 local function answered(a, id, fingerprint, kind)
   local number = redis.call('HGET', a.key, 'i' .. id)
   if not number then return nil end
@@ -53,6 +57,7 @@ local function answered(a, id, fingerprint, kind)
   return nil, true, redis.call('HGET', a.key, 'a' .. number), known[1]
 end
 
+-- Remembers a reply, and forgets the oldest if there are too many.
 local function remember(a, now, id, fingerprint, kind, record, read, answer)
   local bytes = record + read
   while a.first < a.next and (a.next - a.first >= MAX_IDS or a.bytes + bytes > MAX_ID_BYTES) do
@@ -67,9 +72,10 @@ local function remember(a, now, id, fingerprint, kind, record, read, answer)
   save_answers(a)
 end
 
--- A caller's id, for a write to another's store. KEYS: 1 the caller's answers. ARGV: now, id, fingerprint, bytes of the record, kind. Gives
--- when it was first claimed, if it was.
-local function claim(keys, args)
+-- Reserves a caller's id for a write to another user's store. Returns the time of the first
+-- reservation, if the id was reserved before. KEYS: 1 the caller's answers. ARGV: now, id,
+-- fingerprint, bytes of the record, kind.
+local function reserve(keys, args)
   local a, s = open_answers(keys[1]), { given = args[1], seen = 0 }
   forget_old(a, clock(s))
   local refused, known, _, first = answered(a, args[2], args[3], args[5])
@@ -81,9 +87,9 @@ local function claim(keys, args)
   return { '?' }
 end
 
--- What became of a claim. The answer itself is kept with the store that was written to. ARGV: id, and the bytes that the answer counts
--- beside the record's, or nothing if it failed.
-local function settle(keys, args)
+-- Ends a reservation; the reply itself is kept with the store that was written to. ARGV: id, and
+-- the bytes that the reply counts beside the record, or nothing if the write failed.
+local function settle_reservation(keys, args)
   local number = redis.call('HGET', keys[1], 'i' .. args[1])
   if not number then return 0 end
   local a = open_answers(keys[1])
@@ -96,8 +102,8 @@ local function settle(keys, args)
   return 1
 end
 
--- What an answer counts beside its record: the values that it has. KEYS: 1 the answers. ARGV: id.
-local function weigh(keys, args)
+-- Bytes that a reply counts beside its record: those of its values. KEYS: 1 answers. ARGV: id.
+local function reply_bytes(keys, args)
   local number = redis.call('HGET', keys[1], 'i' .. args[1])
   if not number then return 0 end
   return cmsgpack.unpack(redis.call('HGET', keys[1], 'n' .. number))[6]

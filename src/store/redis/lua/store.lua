@@ -1,12 +1,13 @@
 -- The operations on a store.
 
-local PURGE = 64
-local PURGE_FOR_ROOM = 256
+local EXPIRED_PER_OPERATION = 64
+local EXPIRED_PER_REFUSAL = 256
 local MAX_REPLY = 4194304
 local OUTCOME_BYTES = 64
+-- Number of keys after which a listing ends.
 local EXAMINED = 2000
 
--- What an operation knows of a key: as it is, and as it will be.
+-- Returns the row of a key: its state before the operation and after it.
 local function look(s, key)
   local row = s.view[key]
   if row then return row end
@@ -22,6 +23,7 @@ local function look(s, key)
   return row, entry
 end
 
+-- Checks if_revision. Returns a refusal or nil.
 local function check(row, wanted)
   if wanted == '' then return nil end
   if not row.revision then
@@ -33,13 +35,14 @@ local function check(row, wanted)
   return { '!', 'revision', wanted, string.format('%.0f', row.revision) }
 end
 
--- Every change of an operation gets its revision here.
+-- Counts a change and returns its revision.
 local function changed(s, key, entry)
   s.revision = s.revision + 1
   s.changes[#s.changes + 1] = { s.revision, key, entry }
   return s.revision
 end
 
+-- Removes a key from the view.
 local function leave(s, row)
   s.bytes = s.bytes - (row.cost or 0)
   if row.revision then s.more = s.more - 1 end
@@ -60,7 +63,9 @@ local function put(s, limits, key, flags, expiry, strict, wanted, value)
   local all = s.bytes - (row.cost or 0) + bytes
   if not row.revision then
     s.count = s.count or count(s)
-    if s.count + s.more >= limits.keys then return { '!', 'keys', string.format('%.0f', s.count + s.more) } end
+    if s.count + s.more >= limits.keys then
+      return { '!', 'keys', string.format('%.0f', s.count + s.more) }
+    end
   end
   if all > limits.bytes then
     return { '!', 'bytes', string.format('%.0f', bytes), string.format('%.0f', all) }
@@ -73,7 +78,8 @@ local function put(s, limits, key, flags, expiry, strict, wanted, value)
   end
   if not row.revision then s.more = s.more + 1 end
   s.bytes = all
-  row.revision, row.expiry, row.cost, row.entry, row.wrote = s.revision + 1, expiry, bytes, entry, true
+  row.revision, row.expiry, row.cost = s.revision + 1, expiry, bytes
+  row.entry, row.wrote = entry, true
   return nil, changed(s, key, entry)
 end
 
@@ -93,15 +99,16 @@ local function get(s, key)
   return entry or redis.call('HGET', s.keys[1], key)
 end
 
--- Runs the steps on what is known of the keys; nothing is written yet. Gives a refusal, or the outcomes and the bytes of the values read.
+-- Runs the steps on the view; nothing is written yet. Returns a refusal, or nil, the outcomes and
+-- the bytes of the values read.
 local function run(s, limits, kind, args, at)
   local outcomes, read, index = {}, 0, 0
   while args[at] do
     local refused, outcome
     local op = args[at]
     if op == 'p' then
-      refused, outcome =
-        put(s, limits, args[at + 1], args[at + 2], args[at + 3], args[at + 4], args[at + 5], args[at + 6])
+      refused, outcome = put(s, limits, args[at + 1], args[at + 2], args[at + 3], args[at + 4],
+        args[at + 5], args[at + 6])
       at = at + 7
     elseif op == 'd' then
       refused, outcome = delete(s, args[at + 1], args[at + 2])
@@ -115,7 +122,9 @@ local function run(s, limits, kind, args, at)
       end
     end
     index = index + 1
-    if not refused and kind == 'b' and index * OUTCOME_BYTES + read > MAX_REPLY then refused = { '!', 'reply' } end
+    if not refused and kind == 'b' and index * OUTCOME_BYTES + read > MAX_REPLY then
+      refused = { '!', 'reply' }
+    end
     if refused then
       for hole = 3, 4 do refused[hole] = refused[hole] or '' end
       refused[5] = index - 1
@@ -126,7 +135,7 @@ local function run(s, limits, kind, args, at)
   return nil, outcomes, read
 end
 
--- Writes what the operation changed.
+-- Writes the changes of the view.
 local function commit(s)
   local expiries = false
   for key, row in pairs(s.view) do
@@ -148,7 +157,7 @@ local function commit(s)
       end
     end
   end
-  if s.life > 0 then
+  if s.deadline > 0 then
     if s.count == 0 then made(s, s.keys[2]) end
     if expiries and s.next == 0 then made(s, s.keys[3]) end
   end
@@ -159,32 +168,34 @@ local function commit(s)
   end
 end
 
--- Takes out those keys of the steps that have expired.
-local function touch_all(s, args, at)
+-- Removes those keys of the steps that have expired.
+local function expire_all_if_due(s, args, at)
   while s.next > 0 and s.next <= clock(s) and args[at] do
-    touch(s, args[at + 1])
+    expire_if_due(s, args[at + 1])
     at = at + (args[at] == 'p' and 7 or args[at] == 'd' and 3 or 2)
   end
 end
 
--- ARGV: now, epoch, most keys, most bytes, kind (p, d, b); with five KEYS then id, fingerprint, bytes of the record; then the steps.
+-- Runs a put, delete or batch. ARGV: now, epoch, maximum keys, maximum bytes, kind (p, d, b); with
+-- five KEYS then request id, fingerprint, bytes of the record; then the steps.
 local function write(keys, args)
   local s = open(keys, args[1], args[2])
   if not s then return gone() end
-  local limits, kind, at, a = { keys = tonumber(args[3]), bytes = tonumber(args[4]) }, args[5], 6, nil
-  purge(s, PURGE)
+  local limits = { keys = tonumber(args[3]), bytes = tonumber(args[4]) }
+  local kind, at, a = args[5], 6, nil
+  expire_some(s, EXPIRED_PER_OPERATION)
   if keys[5] then
     at, a = 9, open_answers(keys[5])
     forget_old(a, clock(s))
     local refused, known, answer = answered(a, args[6], args[7], kind)
     if refused or known then
       if s.dirty then save(s) end
-      -- A write, so that a wait for the replicas covers what it repeats.
+      -- Written again, so that WAIT covers the first write, which the reply repeats.
       save_answers(a)
       return refused or cmsgpack.unpack(answer)
     end
   end
-  touch_all(s, args, at)
+  expire_all_if_due(s, args, at)
   local refused, outcomes, read
   repeat
     s.count, s.more = nil, 0
@@ -194,7 +205,7 @@ local function write(keys, args)
       s.revision, s.bytes, s.view, s.changes = revision, bytes, {}, {}
     end
     local full = refused and (refused[2] == 'keys' or refused[2] == 'bytes')
-  until not full or purge(s, PURGE_FOR_ROOM) == 0
+  until not full or expire_some(s, EXPIRED_PER_REFUSAL) == 0
   if refused then
     if s.dirty then save(s) end
     return refused
@@ -208,7 +219,7 @@ local function write(keys, args)
   return reply
 end
 
--- A key that may have expired, by the time given or else the engine's. ARGV: now, key.
+-- Reads a key that may have expired. ARGV: now, key.
 local function read(keys, args)
   local entry = redis.call('HGET', keys[1], args[2])
   if not entry then return false end
@@ -217,11 +228,12 @@ local function read(keys, args)
   return entry
 end
 
--- Where the store stands, and how much is in it. ARGV: now, epoch, how many expired keys to take out at most, 1 if somebody watches.
-local function stand(keys, args)
+-- Returns the store's position and contents. ARGV: now, epoch, maximum number of expired keys to
+-- remove, 1 to keep changes.
+local function status(keys, args)
   local s = open(keys, args[1], args[2])
   if not s then return gone() end
-  local purged = purge(s, tonumber(args[3]))
+  local purged = expire_some(s, tonumber(args[3]))
   if args[4] == '1' then keep(s) end
   if s.dirty then save(s) end
   local a = open_answers(keys[5])
@@ -232,15 +244,18 @@ local function stand(keys, args)
   return { '+', s.revision, s.epoch, s.next, s.from, purged, count(s), s.bytes, a.bytes }
 end
 
--- ARGV: now, epoch, begin and end of the keys, most rows, most bytes, 1 to leave the values out.
+-- Returns the next rows of a listing. ARGV: now, epoch, bounds of the keys, maximum rows, maximum
+-- bytes, 1 to leave the values out.
 local function list(keys, args)
   local s = open(keys, args[1], args[2])
   if not s then return gone() end
-  purge(s, PURGE)
+  expire_some(s, EXPIRED_PER_OPERATION)
   keep(s)
   if s.dirty then save(s) end
-  local from, most_rows, most_bytes, bare = args[3], tonumber(args[5]), tonumber(args[6]), args[7] == '1'
-  local reply, rows, bytes, examined, last, go_on = { '+', s.revision, s.epoch, '' }, 0, 0, 0, nil, true
+  local from, most_rows, most_bytes = args[3], tonumber(args[5]), tonumber(args[6])
+  local bare = args[7] == '1'
+  local reply, rows, bytes = { '+', s.revision, s.epoch, '' }, 0, 0
+  local examined, last, go_on = 0, nil, true
   while go_on do
     local some = redis.call('ZRANGEBYLEX', keys[2], from, args[4], 'LIMIT', 0, 250)
     for _, key in ipairs(some) do
@@ -268,7 +283,7 @@ local function list(keys, args)
   return reply
 end
 
--- The store is no more.
+-- Removes all keys of a store.
 local function remove(keys)
   return redis.call('UNLINK', unpack(keys))
 end
@@ -278,12 +293,12 @@ local function register(name, callback, flags)
 end
 
 register('write', write, {})
--- What frees memory is not refused for want of it.
+-- 'allow-oom': a call that frees memory is not refused when memory is full.
 register('delete', write, { 'allow-oom' })
-register('stand', stand, { 'allow-oom' })
+register('status', status, { 'allow-oom' })
 register('list', list, { 'allow-oom' })
 register('remove', remove, { 'allow-oom' })
 register('read', read, { 'no-writes' })
-register('claim', claim, {})
-register('settle', settle, { 'allow-oom' })
-register('weigh', weigh, { 'no-writes' })
+register('reserve', reserve, {})
+register('settle_reservation', settle_reservation, { 'allow-oom' })
+register('reply_bytes', reply_bytes, { 'no-writes' })

@@ -8,11 +8,11 @@ use redis::{Pipeline, ServerErrorKind, Value};
 use tokio::sync::Notify;
 
 use super::{Done, NewRoom, RoomKeys, RoomLimits, RoomUser, role_number, role_of};
-use crate::model::{Error, Millis, Position, Reason, Result, User};
+use crate::model::{Error, Position, Reason, Result, UnixMillis, User};
+use crate::store::redis::change_follower::Invalidation;
 use crate::store::redis::library::call;
-use crate::store::redis::link::Effect;
-use crate::store::redis::reply::{self, Parts};
-use crate::store::redis::tail::Changed;
+use crate::store::redis::reply::{self, ReplyParts};
+use crate::store::redis::router::Effect;
 use crate::store::redis::{RedisEngine, failure};
 
 /// Where in a room's record its epoch and sequence are.
@@ -39,7 +39,7 @@ pub struct Happened {
     /// Who.
     pub who: RoomUser,
     /// When.
-    pub time: Millis,
+    pub time: UnixMillis,
     /// What was said.
     pub text: String,
 }
@@ -59,7 +59,7 @@ pub(in crate::store::redis) struct Ears(Mutex<HashMap<String, Weak<Notify>>>);
 
 impl Ears {
     /// Hears what a connection was told.
-    pub(in crate::store::redis) fn hear(&self, changed: &Changed) {
+    pub(in crate::store::redis) fn hear(&self, changed: &Invalidation) {
         let ears = self.0.lock();
         let tell = |ear: &Weak<Notify>| {
             if let Some(ear) = ear.upgrade() {
@@ -67,9 +67,9 @@ impl Ears {
             }
         };
         match changed {
-            Changed::Keys(keys) => keys.iter().filter_map(|key| ears.get(key)).for_each(tell),
-            Changed::Anything => ears.values().for_each(tell),
-            Changed::Nothing => {}
+            Invalidation::Keys(keys) => keys.iter().filter_map(|key| ears.get(key)).for_each(tell),
+            Invalidation::Anything => ears.values().for_each(tell),
+            Invalidation::Nothing => {}
         }
     }
 }
@@ -110,7 +110,7 @@ impl RedisEngine {
     /// # Errors
     /// The engine cannot be reached.
     pub async fn read_room(&self, room: &RoomKeys, after: u64, most: usize) -> Result<RoomRead> {
-        let topology = &self.0.link.topology;
+        let topology = &self.0.router.topology;
         let node = topology
             .of(room.slot)
             .ok_or_else(|| failure::unavailable("no node has the slot".to_owned()))?;
@@ -128,7 +128,7 @@ impl RedisEngine {
         let mut answers = match node.many(&all).await {
             Ok(answers) => answers.into_iter().skip(1),
             Err(failure) => {
-                topology.doubt();
+                topology.mark_stale();
                 return Err(failure::unavailable(failure.into_text()));
             }
         };
@@ -136,15 +136,15 @@ impl RedisEngine {
             Some(Value::Array(events)) => events,
             Some(Value::ServerError(error)) => {
                 if error.kind() == Some(ServerErrorKind::Moved) {
-                    topology.doubt();
+                    topology.mark_stale();
                 }
                 return Err(failure::answered(&error));
             }
-            Some(_) | None => return Err(reply::strange("events")),
+            Some(_) | None => return Err(reply::unexpected("events")),
         };
         let stand = match answers.next() {
             Some(Value::BulkString(stand)) => stand_of(&stand),
-            Some(_) | None => return Err(reply::strange("a room's record")),
+            Some(_) | None => return Err(reply::unexpected("a room's record")),
         };
         Ok(RoomRead { stand, events: events.into_iter().map(happened).collect::<Result<_>>()? })
     }
@@ -198,7 +198,7 @@ impl RedisEngine {
     pub async fn restart_room(&self, room: &RoomKeys, epoch: u64, next: u64) -> Result<()> {
         let mut restart = call("restart_room", &[&room.room]);
         restart.arg(epoch.to_le_bytes().as_slice()).arg(next.to_le_bytes().as_slice());
-        self.0.link.run(room.slot, &restart, Effect::WritesLocally).await.map(|_| ())
+        self.0.router.run(room.slot, &restart, Effect::WritesLocally).await.map(|_| ())
     }
 }
 
@@ -220,9 +220,9 @@ fn stand_of(record: &[u8]) -> Option<Position> {
 /// An event of the stream: `["<sequence>-0", ["e", event]]`; kind, role, user, time, length of the
 /// name, name, text.
 fn happened(event: Value) -> Result<Happened> {
-    let wrong = || reply::strange("an event");
+    let wrong = || reply::unexpected("an event");
     let Value::Array(event) = event else { return Err(wrong()) };
-    let mut event = Parts::new(event);
+    let mut event = ReplyParts::new(event);
     let place = event.text()?;
     let sequence =
         place.split_once('-').and_then(|(sequence, _)| sequence.parse().ok()).ok_or_else(wrong)?;
@@ -248,7 +248,13 @@ fn happened(event: Value) -> Result<Happened> {
         id: u64::from_be_bytes(*user),
         view: User { name: utf8(name)?, role: role_of(role) },
     };
-    Ok(Happened { sequence, what, who, time: u64::from_le_bytes(*time), text: utf8(text)? })
+    Ok(Happened {
+        sequence,
+        what,
+        who,
+        time: UnixMillis::new(u64::from_le_bytes(*time)),
+        text: utf8(text)?,
+    })
 }
 
 #[cfg(test)]
@@ -272,7 +278,7 @@ mod tests {
         let read = event(&whole).unwrap();
         assert_eq!(
             (read.sequence, read.what, read.who.id, read.time),
-            (7, Happening::Message, 5, 9)
+            (7, Happening::Message, 5, UnixMillis::new(9))
         );
         assert_eq!((read.who.view.name.as_str(), read.text.as_str()), ("ann", "hello"));
         for length in 0..23 {

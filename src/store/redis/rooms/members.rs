@@ -6,8 +6,8 @@ use super::{Done, NewRoom, RoomKeys, RoomLimits, RoomUser, Seat, array, id, role
 use crate::model::{Error, Result, User};
 use crate::store::redis::RedisEngine;
 use crate::store::redis::library::call;
-use crate::store::redis::link::Effect;
-use crate::store::redis::reply::{self, Parts};
+use crate::store::redis::reply::{self, ReplyParts};
+use crate::store::redis::router::Effect;
 
 /// How many seats are given up, or taken away, in one step.
 pub const SEATS_AT_ONCE: usize = 200;
@@ -125,7 +125,7 @@ impl RedisEngine {
         }
         match self.call_room(room.slot, &depart, Effect::WritesOnce).await? {
             Ok(parts) => vacated(parts),
-            Err(_) => Err(reply::strange("who left")),
+            Err(_) => Err(reply::unexpected("who left")),
         }
     }
 
@@ -146,7 +146,7 @@ impl RedisEngine {
         evict.arg(limits.idle_millis()).arg(limits.messages).arg(limits.bytes).arg(SEATS_AT_ONCE);
         match self.call_room(room.slot, &evict, Effect::WritesOnce).await? {
             Ok(mut parts) => Ok((parts.number()?, vacated(parts)?)),
-            Err(_) => Err(reply::strange("who left")),
+            Err(_) => Err(reply::unexpected("who left")),
         }
     }
 
@@ -178,8 +178,11 @@ impl RedisEngine {
     /// # Errors
     /// The engine cannot be reached.
     pub async fn seats(&self, room: &RoomKeys, front: u64) -> Result<Vec<u64>> {
-        let answer =
-            self.0.link.run(room.slot, cmd("HKEYS").arg(room.seats(front)), Effect::Reads).await?;
+        let answer = self
+            .0
+            .router
+            .run(room.slot, cmd("HKEYS").arg(room.seats(front)), Effect::Reads)
+            .await?;
         array(Some(answer)).map(ids)
     }
 
@@ -204,7 +207,7 @@ impl RedisEngine {
         let mut records = array(parts.next())?;
         let mut found = Vec::with_capacity(users.len());
         for user in users {
-            let record = records.next().ok_or_else(|| reply::strange("a member for each id"))?;
+            let record = records.next().ok_or_else(|| reply::unexpected("a member for each id"))?;
             found.push((user, member(record)?));
         }
         Ok(Ok(found))
@@ -217,7 +220,7 @@ impl RedisEngine {
     pub async fn is_member(&self, room: &RoomKeys, user: u64) -> Result<bool> {
         let mut there = Cmd::new();
         there.arg("HEXISTS").arg(&room.members).arg(user.to_be_bytes().as_slice());
-        Ok(self.0.link.run(room.slot, &there, Effect::Reads).await? == Value::Int(1))
+        Ok(self.0.router.run(room.slot, &there, Effect::Reads).await? == Value::Int(1))
     }
 }
 
@@ -225,7 +228,7 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-pub(super) fn ids(mut parts: Parts) -> Vec<u64> {
+pub(super) fn ids(mut parts: ReplyParts) -> Vec<u64> {
     let mut ids = Vec::new();
     while let Ok(next) = id(&mut parts) {
         ids.push(next);
@@ -233,10 +236,10 @@ pub(super) fn ids(mut parts: Parts) -> Vec<u64> {
     ids
 }
 
-fn vacated(mut parts: Parts) -> Result<Vec<Vacated>> {
+fn vacated(mut parts: ReplyParts) -> Result<Vec<Vacated>> {
     let mut left = Vec::new();
     while let Some(Value::BulkString(user)) = parts.next() {
-        let user: [u8; 8] = user.try_into().map_err(|_| reply::strange("an id"))?;
+        let user: [u8; 8] = user.try_into().map_err(|_| reply::unexpected("an id"))?;
         left.push(Vacated { user: u64::from_be_bytes(user), seat: id(&mut parts)? });
     }
     Ok(left)
@@ -244,7 +247,7 @@ fn vacated(mut parts: Parts) -> Result<Vec<Vacated>> {
 
 /// A member's record: how many seats (8 bytes), the latest (8), role, name.
 fn member(record: Value) -> Result<User> {
-    let wrong = || reply::strange("a member");
+    let wrong = || reply::unexpected("a member");
     let Value::BulkString(record) = record else { return Err(wrong()) };
     let (role, name) = record.get(16..).and_then(<[u8]>::split_first).ok_or_else(wrong)?;
     let name = String::from_utf8(name.to_vec()).map_err(Error::internal)?;

@@ -18,11 +18,11 @@ pub use registry::{Claim, RoomList, Struck};
 use redis::{Cmd, Value};
 
 use super::RedisEngine;
-use super::link::Effect;
-use super::people::hex;
-use super::reply::{self, Parts};
+use super::reply::{self, ReplyParts};
+use super::router::Effect;
 use super::topology::slot_of;
-use crate::model::{Error, Result, Role, User};
+use super::users::hex;
+use crate::model::{Error, Result, Role, User, whole_millis};
 
 /// Where a room is.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl RoomLimits {
 
 fn millis(length: Duration) -> u64 {
     // The functions count in doubles.
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+    whole_millis(length).clamp(1, 1 << 50)
 }
 
 /// A user, as the room is told of it.
@@ -151,8 +151,13 @@ impl RedisEngine {
         }
     }
 
-    async fn call_room(&self, slot: u16, command: &Cmd, effect: Effect) -> Result<Done<Parts>> {
-        match reply::outcome(self.0.link.run(slot, command, effect).await?)? {
+    async fn call_room(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        effect: Effect,
+    ) -> Result<Done<ReplyParts>> {
+        match reply::outcome(self.0.router.run(slot, command, effect).await?)? {
             Ok(parts) => Ok(Ok(parts)),
             Err(refused) => refusal(refused).map(Err),
         }
@@ -160,7 +165,7 @@ impl RedisEngine {
 }
 
 fn refusal(parts: Vec<Value>) -> Result<Refusal> {
-    let mut parts = Parts::new(parts);
+    let mut parts = ReplyParts::new(parts);
     Ok(match parts.text()?.as_str() {
         "room" => Refusal::NoRoom,
         "members" => Refusal::Members,
@@ -179,16 +184,16 @@ fn refusal(parts: Vec<Value>) -> Result<Refusal> {
     })
 }
 
-fn array(answer: Option<Value>) -> Result<Parts> {
+fn array(answer: Option<Value>) -> Result<ReplyParts> {
     match answer {
-        Some(Value::Array(parts)) => Ok(Parts::new(parts)),
-        _ => Err(reply::strange("a list")),
+        Some(Value::Array(parts)) => Ok(ReplyParts::new(parts)),
+        _ => Err(reply::unexpected("a list")),
     }
 }
 
 /// A number as the functions keep it: eight bytes, the first the highest.
-fn id(parts: &mut Parts) -> Result<u64> {
-    let bytes: [u8; 8] = parts.bytes()?.try_into().map_err(|_| reply::strange("an id"))?;
+fn id(parts: &mut ReplyParts) -> Result<u64> {
+    let bytes: [u8; 8] = parts.bytes()?.try_into().map_err(|_| reply::unexpected("an id"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 

@@ -1,16 +1,18 @@
 //! Which rooms there are, in which of them a user is, and which it made.
 
+use std::time::Duration;
+
 use redis::{Value, cmd};
 
 use super::members::ids;
 use super::{Done, RoomKeys, array, id};
-use crate::model::{Millis, Result, Room};
+use crate::model::{Result, Room, whole_millis};
 use crate::store::redis::RedisEngine;
 use crate::store::redis::library::call;
-use crate::store::redis::link::Effect;
-use crate::store::redis::people::UserKeys;
 use crate::store::redis::reply;
+use crate::store::redis::router::Effect;
 use crate::store::redis::topology::{slot_of, text};
+use crate::store::redis::users::UserKeys;
 
 /// What became of a claim to a room's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +54,12 @@ impl RedisEngine {
         folded: &str,
         maker: Struck,
         most: u32,
-        is_new: Millis,
+        is_new: Duration,
     ) -> Result<Done<Claim>> {
         let (slot, keys) = self.rooms_keys();
         let mut claim = call("claim_room", &keys.each_ref().map(String::as_str));
         claim.arg(self.0.now()).arg(folded).arg(maker.maker.to_be_bytes().as_slice());
-        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most).arg(is_new);
+        claim.arg(maker.mark.to_be_bytes().as_slice()).arg(most).arg(whole_millis(is_new));
         let mut parts = match self.call_room(slot, &claim, Effect::WritesOnce).await? {
             Ok(parts) => parts,
             Err(refused) => return Ok(Err(refused)),
@@ -66,7 +68,7 @@ impl RedisEngine {
             "new" => Ok(Ok(Claim::New)),
             "known" => Ok(Ok(Claim::Known)),
             "old" => Ok(Ok(Claim::Old)),
-            _ => Err(reply::strange("a claim")),
+            _ => Err(reply::unexpected("a claim")),
         }
     }
 
@@ -74,16 +76,16 @@ impl RedisEngine {
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub async fn strike_room(&self, folded: &str, age: Millis) -> Result<Option<Struck>> {
+    pub async fn strike_room(&self, folded: &str, age: Duration) -> Result<Option<Struck>> {
         let (slot, keys) = self.rooms_keys();
         let mut strike = call("strike_room", &keys.each_ref().map(String::as_str));
-        strike.arg(self.0.now()).arg(folded).arg(age);
+        strike.arg(self.0.now()).arg(folded).arg(whole_millis(age));
         match self.call_room(slot, &strike, Effect::WritesLocally).await? {
             Ok(mut parts) => Ok(match (id(&mut parts), id(&mut parts)) {
                 (Ok(maker), Ok(mark)) => Some(Struck { maker, mark }),
                 _ => None,
             }),
-            Err(_) => Err(reply::strange("a maker")),
+            Err(_) => Err(reply::unexpected("a maker")),
         }
     }
 
@@ -103,18 +105,18 @@ impl RedisEngine {
             .arg("LIMIT")
             .arg(0)
             .arg(size);
-        let Value::Array(rows) = self.0.link.run(slot, &command, Effect::Reads).await? else {
-            return Err(reply::strange("rooms"));
+        let Value::Array(rows) = self.0.router.run(slot, &command, Effect::Reads).await? else {
+            return Err(reply::unexpected("rooms"));
         };
         let mut rooms = Vec::with_capacity(rows.len());
         for row in rows {
             let Value::Array(row) = row else {
-                return Err(reply::strange("a room and its number"));
+                return Err(reply::unexpected("a room and its number"));
             };
             let (Some(name), Some(Value::Double(number))) =
                 (row.first().and_then(text), row.get(1))
             else {
-                return Err(reply::strange("a room and its number"));
+                return Err(reply::unexpected("a room and its number"));
             };
             // Counted from one, and far from where a double leaves one out.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
@@ -172,7 +174,7 @@ impl RedisEngine {
         let keys = UserKeys::new(&self.0.namespace, user);
         let mut delist = call("delist", &[list.key(&keys)]);
         delist.arg(folded).arg(mark.to_be_bytes().as_slice());
-        self.0.link.run(keys.slot, &delist, Effect::WritesLocally).await.map(|_| ())
+        self.0.router.run(keys.slot, &delist, Effect::WritesLocally).await.map(|_| ())
     }
 
     /// List, order, last number.

@@ -1,4 +1,4 @@
-//! One connection to a node, which comes back by itself.
+//! A connection to a node that many calls share, and that reconnects by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,49 +12,49 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::circuit::Circuit;
-use super::failure::Failure;
+use super::failure::NodeFailure;
 use super::settings::Patience;
 
-/// How many calls may wait for one connection's answers.
+/// Maximum number of calls that wait for one connection's answers.
 const IN_FLIGHT: usize = 8_192;
-/// How many of them may wait to be written.
+/// Maximum number of them that wait to be written.
 const UNSENT: usize = 1_024;
 
-/// What is told of pushes: a key that changed.
-pub(super) type Pushes = Arc<dyn Fn(&PushInfo) + Send + Sync>;
+/// Receiver of the connection's pushes, such as invalidations.
+pub(super) type PushHandler = Arc<dyn Fn(&PushInfo) + Send + Sync>;
 
-/// What is sent at a time.
-pub(super) enum Message<'a> {
+/// Commands that are sent together.
+pub(super) enum Outgoing<'a> {
     One(&'a Cmd),
     Many(&'a Pipeline),
 }
 
-/// A connection that many calls share: what they send together goes out together.
-pub(super) struct Lane {
+/// A multiplexed connection: commands that are sent at the same time share a packet.
+pub(super) struct NodeConnection {
     client: Client,
     patience: Patience,
     circuit: Arc<Circuit>,
-    /// Where the connection's own work is done.
+    /// Runtime of the connection's own task.
     runtime: Handle,
-    live: Mutex<Option<Live>>,
+    live: Mutex<Option<LiveConnection>>,
     connecting: tokio::sync::Mutex<()>,
     in_flight: Semaphore,
-    pushes: Option<Pushes>,
+    pushes: Option<PushHandler>,
 }
 
 #[derive(Clone)]
-struct Live {
+struct LiveConnection {
     connection: MultiplexedConnection,
     closed: Arc<AtomicBool>,
 }
 
-impl Lane {
+impl NodeConnection {
     pub(super) fn new(
         client: Client,
         patience: Patience,
         circuit: Arc<Circuit>,
         runtime: Handle,
-        pushes: Option<Pushes>,
+        pushes: Option<PushHandler>,
     ) -> Self {
         let (live, connecting) = (Mutex::new(None), tokio::sync::Mutex::new(()));
         Self {
@@ -69,40 +69,49 @@ impl Lane {
         }
     }
 
-    /// Sends, and waits for the answers, so much longer than usual.
+    /// Sends `message` and returns the answers. `longer` is added to the answer timeout (for
+    /// `WAIT`).
+    ///
+    /// # Errors
+    /// `Dead`, `NotSent`: nothing was done. `Lost`: it was sent, or may have been.
     pub(super) async fn send(
         &self,
-        message: Message<'_>,
+        message: Outgoing<'_>,
         longer: Duration,
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Result<Vec<Value>, NodeFailure> {
         if self.circuit.is_open() {
-            return Err(Failure::Dead);
+            return Err(NodeFailure::Dead);
         }
         let Ok(_permit) = self.in_flight.try_acquire() else {
-            return Err(Failure::NotSent(format!("{IN_FLIGHT} calls wait for the node's answers")));
+            return Err(NodeFailure::NotSent(format!(
+                "{IN_FLIGHT} calls wait for the node's answers"
+            )));
         };
         let live = self.live().await?;
         self.exchange(live, message, longer).await
     }
 
-    /// Asks whether the node is there, whatever is thought of it.
-    pub(super) async fn probe(&self) -> Result<(), Failure> {
+    /// Sends a `PING`, even if the circuit is open.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub(super) async fn probe(&self) -> Result<(), NodeFailure> {
         let live = self.live().await?;
-        self.exchange(live, Message::One(&redis::cmd("PING")), Duration::ZERO).await.map(|_| ())
+        self.exchange(live, Outgoing::One(&redis::cmd("PING")), Duration::ZERO).await.map(|_| ())
     }
 
     async fn exchange(
         &self,
-        mut live: Live,
-        message: Message<'_>,
+        mut live: LiveConnection,
+        message: Outgoing<'_>,
         longer: Duration,
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Result<Vec<Value>, NodeFailure> {
         let answered = async {
             match message {
-                Message::One(command) => {
+                Outgoing::One(command) => {
                     live.connection.send_packed_command(command).await.map(|value| vec![value])
                 }
-                Message::Many(pipeline) => {
+                Outgoing::Many(pipeline) => {
                     live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await
                 }
             }
@@ -114,18 +123,19 @@ impl Lane {
             }
             Ok(Err(error)) => {
                 self.give_up(&live);
-                Err(Failure::lost(&error))
+                Err(NodeFailure::lost(&error))
             }
             Err(_) => {
                 if self.circuit.late() {
                     self.give_up(&live);
                 }
-                Err(Failure::Lost("the node did not answer in time".to_owned()))
+                Err(NodeFailure::Lost("the node did not answer in time".to_owned()))
             }
         }
     }
 
-    fn give_up(&self, old: &Live) {
+    /// Closes a connection, so that the next call makes a new one.
+    fn give_up(&self, old: &LiveConnection) {
         old.closed.store(true, Ordering::Release);
         let mut live = self.live.lock();
         if live.as_ref().is_some_and(|live| Arc::ptr_eq(&live.closed, &old.closed)) {
@@ -133,11 +143,11 @@ impl Lane {
         }
     }
 
-    fn known(&self) -> Option<Live> {
+    fn known(&self) -> Option<LiveConnection> {
         self.live.lock().as_ref().filter(|live| !live.closed.load(Ordering::Acquire)).cloned()
     }
 
-    async fn live(&self) -> Result<Live, Failure> {
+    async fn live(&self) -> Result<LiveConnection, NodeFailure> {
         if let Some(live) = self.known() {
             return Ok(live);
         }
@@ -152,12 +162,12 @@ impl Lane {
             }
             Err(error) => {
                 self.circuit.failed();
-                Err(Failure::not_sent(&error))
+                Err(NodeFailure::not_sent(&error))
             }
         }
     }
 
-    async fn connect(&self) -> RedisResult<Live> {
+    async fn connect(&self) -> RedisResult<LiveConnection> {
         let closed = Arc::new(AtomicBool::new(false));
         let (told, pushes) = (Arc::clone(&closed), self.pushes.clone());
         let config = AsyncConnectionConfig::new()
@@ -175,8 +185,8 @@ impl Lane {
             });
         let client = self.client.clone();
         let tracking = self.pushes.is_some();
-        // On the runtime that lives as long as the engine: the caller's may be gone before the
-        // connection is.
+        // On the engine's runtime, which lives as long as the connection; the caller's may end
+        // before.
         let connecting = self.runtime.spawn(async move {
             let mut connection =
                 client.get_multiplexed_async_connection_with_config(&config).await?;
@@ -196,6 +206,6 @@ impl Lane {
                 Ok(Err(error)) => Err(std::io::Error::other(error).into()),
                 Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             };
-        Ok(Live { connection: connected?, closed })
+        Ok(LiveConnection { connection: connected?, closed })
     }
 }

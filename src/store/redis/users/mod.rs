@@ -1,9 +1,8 @@
-//! Who there is, as all servers on one engine know it: names, users, sessions, and who used whose
-//! store.
+//! Names, users, sessions and access logs, as all servers on one engine share them.
 //!
-//! A record is written before anybody is told of it, and held to the same promise as any write.
-//! What belongs to a guest has a life of its own in the engine, which whoever serves the guest
-//! prolongs: it goes by itself when nobody does.
+//! A record is written before it is used, with the same durability as any write. The keys of a
+//! guest have a deadline in Redis, which the server of the guest's session extends; without that,
+//! they expire.
 
 mod sessions;
 
@@ -14,132 +13,137 @@ use redis::{Cmd, Value, cmd};
 
 use super::engine::RedisEngine;
 use super::library::call;
-use super::link::Effect;
-use super::reply::{self, Parts};
+use super::reply::{self, ReplyParts};
+use super::router::Effect;
 use super::topology::{slot_of, text};
-use crate::model::{Error, Millis, Result};
+use crate::model::{Error, Result, UnixMillis};
 
-/// A name's holder.
+/// Holder of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameRecord {
-    /// The user.
+    /// User's id.
     pub id: u64,
-    /// The name as it was written.
+    /// Name as it was written.
     pub name: String,
-    /// Whether it is an account.
+    /// True for an account.
     pub account: bool,
 }
 
-/// A user.
+/// User.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRecord {
-    /// Its name as it was written.
+    /// Name as it was written.
     pub name: String,
-    /// Whether it is an account.
+    /// True for an account.
     pub account: bool,
-    /// How it came by its role: the number of a standing.
+    /// Number of its privilege level.
     pub standing: u8,
-    /// The account whose password was given in its session.
+    /// Account whose password was given in its session.
     pub grant: Option<String>,
 }
 
-/// A session.
+/// Session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// Whose it is.
+    /// User's id.
     pub user: u64,
-    /// When it ends, if nobody prolongs it.
-    pub until: Millis,
-    /// The account whose password was given in it, if it is an account's session.
+    /// When it ends, if it is not extended.
+    pub until: UnixMillis,
+    /// Account whose password was given in it, if it is an account's session.
     pub grant: Option<String>,
 }
 
-/// What of a store somebody else used, as the owner is told: packed by the service.
+/// Row of a store's access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRecord {
-    /// Its place: the latest has the highest.
+    /// Position in the log: the latest row has the highest.
     pub order: u64,
-    /// Who did what.
+    /// User, protocol, RPC and key, encoded by the service.
     pub what: Vec<u8>,
-    /// The role at the last time.
+    /// Role at the last access.
     pub role: String,
-    /// How often.
+    /// Number of accesses.
     pub count: u64,
-    /// The first time.
-    pub first: Millis,
-    /// The last time.
-    pub last: Millis,
+    /// Time of the first access.
+    pub first: UnixMillis,
+    /// Time of the last access.
+    pub last: UnixMillis,
 }
 
-/// Above this bit, a user's id is the time at which it was made.
+/// From this bit on, a user's id is the time at which it was made, in Unix milliseconds.
 const ID_TIME_BIT: u32 = 21;
 
-/// When the user of this id was made.
-pub(super) fn made_at(id: u64) -> Millis {
-    id >> ID_TIME_BIT
+/// Time at which the user of this id was made.
+pub(super) fn made_at(id: u64) -> UnixMillis {
+    UnixMillis::new(id >> ID_TIME_BIT)
 }
 
-/// A life without end.
-pub const FOR_EVER: Millis = 0;
+/// Deadline in the form that the functions take: Unix milliseconds; 0: none.
+fn millis_or_zero(time: Option<UnixMillis>) -> u64 {
+    time.map_or(0, UnixMillis::as_u64)
+}
 
 impl RedisEngine {
-    /// An id for a new user: rising with time, and no other server's.
+    /// Makes the id of a new user: rising with time, and different from other servers'.
     pub fn new_id(&self) -> u64 {
-        let id = (self.0.clock.now() << ID_TIME_BIT) | (rand::random::<u64>() >> 43);
-        // Of two in one millisecond the later one is higher too.
+        let id = (self.0.clock.now().as_u64() << ID_TIME_BIT) | (rand::random::<u64>() >> 43);
+        // Of two ids made in one millisecond, the later one is higher too.
         let last = self.0.last_id.fetch_max(id, Ordering::Relaxed);
         if last < id { id } else { self.0.last_id.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
-    /// Takes a name for a user, or tells who has it.
+    /// Takes a name for a user until `deadline`, or returns the id of its holder.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not say.
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`; `OUTCOME_UNKNOWN`: the name may be taken.
     pub async fn take_name(
         &self,
         folded: &str,
         holder: &NameRecord,
-        life: Millis,
+        deadline: Option<UnixMillis>,
     ) -> Result<std::result::Result<(), u64>> {
         let (slot, key) = self.name_key(folded);
         let mut take = call("take", &[&key]);
-        take.arg(holder.id).arg(&holder.name).arg(u8::from(holder.account)).arg(life);
-        match reply::outcome(self.0.link.run(slot, &take, Effect::WritesOnce).await?)? {
+        take.arg(holder.id)
+            .arg(&holder.name)
+            .arg(u8::from(holder.account))
+            .arg(millis_or_zero(deadline));
+        match reply::outcome(self.0.router.run(slot, &take, Effect::WritesOnce).await?)? {
             Ok(_) => Ok(Ok(())),
             Err(refused) => {
-                let mut refused = Parts::new(refused);
+                let mut refused = ReplyParts::new(refused);
                 refused.next();
                 Ok(Err(refused.number()?))
             }
         }
     }
 
-    /// Gives a name that is this user's a longer life.
+    /// Extends a name's deadline, if it is this user's.
     ///
     /// # Errors
-    /// The engine cannot be reached.
-    pub async fn hold_name(&self, folded: &str, id: u64, life: Millis) -> Result<()> {
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be extended.
+    pub async fn hold_name(&self, folded: &str, id: u64, deadline: UnixMillis) -> Result<()> {
         let (slot, key) = self.name_key(folded);
         self.0
-            .link
-            .run(slot, call("hold", &[&key]).arg(id).arg(life), Effect::WritesLocally)
+            .router
+            .run(slot, call("hold", &[&key]).arg(id).arg(deadline.as_u64()), Effect::WritesLocally)
             .await
             .map(|_| ())
     }
 
-    /// Lets a name go, if it is this user's.
+    /// Frees a name, if it is this user's.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be free.
     pub async fn free_name(&self, folded: &str, id: u64) -> Result<()> {
         let (slot, key) = self.name_key(folded);
-        self.0.link.run(slot, call("hold", &[&key]).arg(id), Effect::WritesOnce).await.map(|_| ())
+        self.0.router.run(slot, call("hold", &[&key]).arg(id), Effect::WritesOnce).await.map(|_| ())
     }
 
-    /// Who has a name.
+    /// Finds the holder of a name.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`.
     pub async fn find_name(&self, folded: &str) -> Result<Option<NameRecord>> {
         let (slot, key) = self.name_key(folded);
         let mut fields = self.fields(slot, &key).await?;
@@ -148,28 +152,33 @@ impl RedisEngine {
         Ok(Some(NameRecord { id, name: fields.remove("name").unwrap_or_default(), account }))
     }
 
-    /// Makes a user and its store.
+    /// Makes a user and its store, which expire at `deadline`; `None`: never.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not say.
-    pub async fn enter(&self, id: u64, user: &UserRecord, life: Millis) -> Result<()> {
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`; `OUTCOME_UNKNOWN`: they may be made.
+    pub async fn enter(
+        &self,
+        id: u64,
+        user: &UserRecord,
+        deadline: Option<UnixMillis>,
+    ) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let epoch: u64 = rand::random();
         let mut enter =
             call("enter", &[&keys.entries, &keys.order, &keys.expiries, &keys.changes, &keys.user]);
         enter
             .arg(epoch.to_le_bytes().as_slice())
-            .arg(life)
+            .arg(millis_or_zero(deadline))
             .arg(&user.name)
             .arg(u8::from(user.account));
         enter.arg(user.standing);
         self.done(keys.slot, &enter, Effect::WritesOnce).await.map(|_| ())
     }
 
-    /// A user.
+    /// Finds a user.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`.
     pub async fn find_user(&self, id: u64) -> Result<Option<UserRecord>> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let mut fields = self.fields(keys.slot, &keys.user).await?;
@@ -182,74 +191,75 @@ impl RedisEngine {
         Ok(Some(UserRecord { name, account, standing, grant: fields.remove("grant") }))
     }
 
-    /// Gives a user and its store a longer life.
+    /// Extends the deadline of a user and its store.
     ///
     /// # Errors
-    /// The engine cannot be reached.
-    pub async fn prolong(&self, id: u64, life: Millis) -> Result<()> {
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be extended.
+    pub async fn prolong(&self, id: u64, deadline: UnixMillis) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let mut prolong = call("prolong", &keys.all());
-        prolong.arg(life);
-        self.0.link.run(keys.slot, &prolong, Effect::WritesLocally).await.map(|_| ())
+        prolong.arg(deadline.as_u64());
+        self.0.router.run(keys.slot, &prolong, Effect::WritesLocally).await.map(|_| ())
     }
 
-    /// Takes a user with all that is its own out.
+    /// Removes a user and all of its keys.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: they may be removed.
     pub async fn leave(&self, id: u64) -> Result<()> {
         let keys = UserKeys::new(&self.0.namespace, id);
         self.0
-            .link
+            .router
             .run(keys.slot, &call("remove", &keys.all()), Effect::WritesOnce)
             .await
             .map(|_| ())
     }
 
-    /// Raises a user's standing to this, or leaves it if it is higher. False: there is no such
-    /// user.
+    /// Raises a user's privilege level to `standing`, unless it is higher. Returns false if there
+    /// is no such user.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not say.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be raised.
     pub async fn raise(&self, id: u64, standing: u8) -> Result<bool> {
-        self.rank(id, standing, "raise").await
+        self.set_role(id, standing, "raise").await
     }
 
-    /// Sets a user's standing, and takes back what a password gave. False: there is no such user.
+    /// Sets a user's privilege level, and revokes what a password granted. Returns false if there
+    /// is no such user.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not say.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be set.
     pub async fn lower(&self, id: u64, standing: u8) -> Result<bool> {
-        self.rank(id, standing, "set").await
+        self.set_role(id, standing, "set").await
     }
 
-    async fn rank(&self, id: u64, standing: u8, how: &str) -> Result<bool> {
+    async fn set_role(&self, id: u64, standing: u8, how: &str) -> Result<bool> {
         let keys = UserKeys::new(&self.0.namespace, id);
-        let mut rank = call("rank", &[&keys.user]);
-        rank.arg(standing).arg(how);
-        self.done(keys.slot, &rank, Effect::WritesOnce).await.map(|done| done.is_some())
+        let mut set = call("set_role", &[&keys.user]);
+        set.arg(standing).arg(how);
+        self.done(keys.slot, &set, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
-    /// Notes the account whose password was given, with the user, or with the session where
-    /// `session` names one.
+    /// Records the account whose password was given, with the user, or with `session` if it names
+    /// one. Returns false if that is gone.
     ///
     /// # Errors
-    /// The engine cannot be reached, or does not say.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be recorded.
     pub async fn grant(&self, id: u64, session: Option<&str>, account: &str) -> Result<bool> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let (slot, key) = match session {
             Some(session) => self.session_key(session),
             None => (keys.slot, keys.user),
         };
-        let mut note = call("note", &[&key]);
-        note.arg("grant").arg(account);
-        self.done(slot, &note, Effect::WritesOnce).await.map(|done| done.is_some())
+        let mut set = call("set_field", &[&key]);
+        set.arg("grant").arg(account);
+        self.done(slot, &set, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
-    /// Counts a user among all, or no more.
+    /// Adds a user to the list of all users, or removes it if it is not `there`.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be done.
     pub async fn count_user(&self, id: u64, there: bool) -> Result<()> {
         let (slot, key) = self.users_key();
         let mut command = cmd(if there { "ZADD" } else { "ZREM" });
@@ -258,45 +268,47 @@ impl RedisEngine {
             command.arg(0);
         }
         command.arg(format!("{id:016x}"));
-        self.0.link.run(slot, &command, Effect::WritesLocally).await.map(|_| ())
+        self.0.router.run(slot, &command, Effect::WritesLocally).await.map(|_| ())
     }
 
-    /// The next users behind this one, in the order in which they came; some may have gone.
+    /// Returns the next users after this one, in the order of their ids; some may be gone.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`.
     pub async fn users_behind(&self, after: u64, size: usize) -> Result<Vec<u64>> {
         let (slot, key) = self.users_key();
         let mut command = cmd("ZRANGEBYLEX");
         command.arg(&key).arg(format!("({after:016x}")).arg("+").arg("LIMIT").arg(0).arg(size);
-        let Value::Array(ids) = self.0.link.run(slot, &command, Effect::Reads).await? else {
-            return Err(reply::strange("users"));
+        let Value::Array(ids) = self.0.router.run(slot, &command, Effect::Reads).await? else {
+            return Err(reply::unexpected("users"));
         };
         let id = |id: &Value| text(id).and_then(|id| u64::from_str_radix(&id, 16).ok());
         Ok(ids.iter().filter_map(id).collect())
     }
 
-    /// A secret that all servers on the engine have in common, made by the first.
+    /// Returns the secret that all servers on the engine share; the first server makes it.
     ///
     /// # Errors
-    /// The engine cannot be reached.
+    /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
     pub async fn secret(&self) -> Result<[u8; 32]> {
         let key = format!("{}:{{schema}}:secret", self.0.namespace);
         let slot = slot_of("schema");
         let fresh: [u8; 32] = rand::random();
         let mut set = cmd("SET");
         set.arg(&key).arg(fresh.as_slice()).arg("NX");
-        self.0.link.run(slot, &set, Effect::WritesOnce).await?;
-        match self.0.link.run(slot, cmd("GET").arg(&key), Effect::Reads).await? {
-            Value::BulkString(secret) => secret.try_into().map_err(|_| reply::strange("a secret")),
-            _ => Err(reply::strange("a secret")),
+        self.0.router.run(slot, &set, Effect::WritesOnce).await?;
+        match self.0.router.run(slot, cmd("GET").arg(&key), Effect::Reads).await? {
+            Value::BulkString(secret) => {
+                secret.try_into().map_err(|_| reply::unexpected("a secret"))
+            }
+            _ => Err(reply::unexpected("a secret")),
         }
     }
 
-    /// Does something and waits for it, on a thread that may wait: when the server starts.
+    /// Runs `work` on the engine's thread and blocks until it is done, while the server starts.
     ///
     /// # Errors
-    /// Those of the work; `INTERNAL` if the engine has ended.
+    /// Those of `work`; `INTERNAL` if the engine has ended.
     pub fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
@@ -306,7 +318,7 @@ impl RedisEngine {
         outcome.recv().unwrap_or_else(|_| Err(Error::internal("the engine has ended")))
     }
 
-    /// Does what nobody waits for.
+    /// Runs `work` as a background task; its error is logged.
     pub fn in_background(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
         self.0.runtime.spawn(async move {
             if let Err(error) = work.await {
@@ -315,30 +327,33 @@ impl RedisEngine {
         });
     }
 
-    /// Runs a function; `None` if it refused.
+    /// Runs a function. Returns `None` if it refused.
+    ///
+    /// # Errors
+    /// As [`Router::run`](super::router::Router::run).
     pub(super) async fn done(
         &self,
         slot: u16,
         command: &Cmd,
         effect: Effect,
-    ) -> Result<Option<Parts>> {
-        Ok(reply::outcome(self.0.link.run(slot, command, effect).await?)?.ok())
+    ) -> Result<Option<ReplyParts>> {
+        Ok(reply::outcome(self.0.router.run(slot, command, effect).await?)?.ok())
     }
 
     async fn fields(&self, slot: u16, key: &str) -> Result<HashMap<String, String>> {
-        match self.0.link.run(slot, cmd("HGETALL").arg(key), Effect::Reads).await? {
+        match self.0.router.run(slot, cmd("HGETALL").arg(key), Effect::Reads).await? {
             Value::Map(pairs) => Ok(pairs
                 .iter()
                 .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
                 .collect()),
             Value::Nil => Ok(HashMap::new()),
             Value::ServerError(error) => Err(Error::internal(error.to_string())),
-            _ => Err(reply::strange("fields")),
+            _ => Err(reply::unexpected("fields")),
         }
     }
 
     fn name_key(&self, folded: &str) -> (u16, String) {
-        // In hexadecimal: a brace in a name would end the hash tag.
+        // In hexadecimal, since a brace in a name would end the hash tag.
         let tag = format!("n:{}", hex(folded.as_bytes()));
         (slot_of(&tag), format!("{}:{{{tag}}}", self.0.namespace))
     }
@@ -357,7 +372,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The keys of what is one user's own.
+/// Keys of one user.
 pub(super) struct UserKeys {
     pub(super) slot: u16,
     entries: String,
@@ -370,9 +385,9 @@ pub(super) struct UserKeys {
     sessions: String,
     accesses: String,
     accessed: String,
-    /// The rooms in which it is.
+    /// Rooms that the user is in.
     pub(super) joined: String,
-    /// The rooms that it made.
+    /// Rooms that the user made.
     pub(super) made: String,
 }
 
@@ -396,7 +411,7 @@ impl UserKeys {
         }
     }
 
-    /// Those that an access of somebody else is put down under.
+    /// Keys of the access log, and the user's record.
     pub(super) fn of_accesses(&self) -> [&str; 3] {
         [&self.accesses, &self.accessed, &self.user]
     }

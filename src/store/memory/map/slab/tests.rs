@@ -1,4 +1,4 @@
-//! Tests of the slab against a map of what it should hold.
+//! Tests of the slab against a map of its expected content.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,21 +8,21 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A slot of this length, with a revision that tells which it is.
-fn slot(len: usize, number: u64) -> Moved<'static> {
+/// MapSlot of this length, told from others by its revision.
+fn slot(len: usize, number: u64) -> OwnedSlot<'static> {
     let mut bytes = vec![0; len];
     bytes.get_mut(3..11).unwrap().copy_from_slice(&number.to_le_bytes());
-    Moved::new(bytes)
+    OwnedSlot::new(bytes)
 }
 
-/// Checks the entries, that of each length at most one chunk has used and free slots, and that
-/// these chunks are the open ones.
+/// Checks the slots; that for each length at most one chunk has used and free slots; and that these
+/// chunks are the open ones.
 fn check(slab: &Slab, model: &BTreeMap<u16, (u64, usize)>) {
     assert_eq!(slab.len(), model.len());
     assert_eq!(slab.iter().count(), model.len());
     for (&at, &(number, len)) in model {
-        let entry = slab.get(at).unwrap();
-        assert_eq!((entry.revision(), entry.slot().len()), (number, len), "at {at}");
+        let slot = slab.get(at).unwrap();
+        assert_eq!((slot.revision(), slot.bytes().len()), (number, len), "at {at}");
     }
     let list = |first: u16| {
         let mut ids = Vec::new();
@@ -32,7 +32,7 @@ fn check(slab: &Slab, model: &BTreeMap<u16, (u64, usize)>) {
             assert!(ids.len() <= slab.chunks.len(), "a list ends");
             id = chunk.next;
         }
-        assert_eq!(id, NONE, "a list has only chunks that are there");
+        assert_eq!(id, NO_CHUNK, "a list has only chunks that are there");
         ids.sort_unstable();
         ids
     };
@@ -58,7 +58,7 @@ proptest! {
     #[test]
     fn a_slab_holds_what_was_put_in_and_not_taken_out(
         steps in prop::collection::vec((any::<u16>(), lens()), 1..400),
-        // Out of 8: how often something comes rather than goes.
+        // Number of steps out of 8 that add a slot.
         growth in 2_u16..7,
     ) {
         let mut slab = Slab::default();
@@ -71,7 +71,8 @@ proptest! {
                 let at = *model.keys().nth(usize::from(choice / 8) % model.len()).unwrap();
                 let (taken, moved_from) = slab.take(at).unwrap();
                 let expected = model.remove(&at).unwrap();
-                prop_assert_eq!((taken.as_ref().revision(), taken.as_ref().slot().len()), expected);
+                let slot = taken.as_ref();
+                prop_assert_eq!((slot.revision(), slot.bytes().len()), expected);
                 if let Some(moved_from) = moved_from {
                     let moved = model.remove(&moved_from).unwrap();
                     model.insert(at, moved);
@@ -80,9 +81,9 @@ proptest! {
             check(&slab, &model);
         }
         let mut left: Vec<_> = model.values().copied().collect();
-        slab.empty_into(|entry| {
-            let entry = (entry.as_ref().revision(), entry.as_ref().slot().len());
-            left.retain(|of_model| *of_model != entry);
+        slab.empty_into(|slot| {
+            let slot = (slot.as_ref().revision(), slot.as_ref().bytes().len());
+            left.retain(|of_model| *of_model != slot);
         });
         prop_assert_eq!(left, Vec::new());
     }

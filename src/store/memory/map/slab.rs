@@ -1,47 +1,46 @@
-//! The entries of a partition, many in an allocation.
+//! The slab: the slots of a partition, many in one allocation.
 //!
-//! With an allocation for each, their owner would have a pointer and a length for each, which is 16
-//! bytes beside 127.
+//! An allocation for each slot would need a pointer and a length for each: 16 bytes beside 127.
 
-use super::entry::{Entry, EntryMut, IntoSlot, MAX_SHARED, Moved};
+use super::slot::{IntoSlot, MAX_SHARED, MapSlot, MapSlotMut, OwnedSlot};
 
-/// The most chunks of a slab.
+/// Maximum number of chunks in a slab.
 const MAX_CHUNKS: usize = 1 << 12;
-/// How many of a position's bits, the low ones, tell the slot. The others tell the chunk.
+/// Number of low bits of a position that select the slot. The others select the chunk.
 const SLOT_BITS: u32 = 4;
-/// How long the slots of a chunk are together at most, where there are several, in bytes: what an
-/// allocator has a size for.
+/// Maximum length of a chunk of several slots, in bytes: a size class of common allocators.
 const CHUNK_BYTES: usize = 2_048;
-/// No chunk.
-const NONE: u16 = u16::MAX;
+/// End of a list of chunks.
+const NO_CHUNK: u16 = u16::MAX;
 
-/// Entries, each in a slot, which it keeps until [`take`](Self::take) moves it.
+/// Slots, each of which keeps its position until [`take`](Self::take) moves it.
 ///
-/// The slots of a chunk are equally long. For each length, at most one chunk has used and free
-/// slots, and is in the list of those that are open: what lies idle is less than a chunk for each
-/// length.
+/// The slots of a chunk are equally long. For each length, at most one chunk has both used and free
+/// slots; it is in the list of open chunks. So less than a chunk lies idle for each length.
 pub(super) struct Slab {
     chunks: Vec<Chunk>,
+    /// Head of the list of open chunks.
     open: u16,
+    /// Head of the list of empty chunks.
     empty: u16,
     len: usize,
 }
 
-/// Slots, the used ones first.
+/// Used slots of one length, one after another.
 struct Chunk {
     bytes: Vec<u8>,
-    /// How long a slot is, in bytes; 0: the chunk is empty.
+    /// Length of a slot, in bytes; 0: the chunk is empty.
     slot_len: u32,
-    /// The next one of the chunks that are open, or of those that are empty.
+    /// Next chunk in the list of open or of empty chunks.
     next: u16,
-    /// Whether it will soon be full: it grows fast, since moving it costs more than what lies idle
-    /// until then. Of a small store, or of many lengths, what lies idle costs more.
+    /// True if the chunk will soon be full. Then it grows fast, since moving it costs more than
+    /// what lies idle until then. In a small store, or with many lengths, idle bytes cost more.
     likely_full: bool,
 }
 
 impl Default for Slab {
     fn default() -> Self {
-        Self { chunks: Vec::new(), open: NONE, empty: NONE, len: 0 }
+        Self { chunks: Vec::new(), open: NO_CHUNK, empty: NO_CHUNK, len: 0 }
     }
 }
 
@@ -50,29 +49,29 @@ impl Slab {
         self.len
     }
 
-    /// Whether one more entry, of whatever length, can be put in.
+    /// Returns true if one more slot, of any length, can be added.
     pub(super) fn has_room(&self) -> bool {
-        self.empty != NONE || self.chunks.len() < MAX_CHUNKS
+        self.empty != NO_CHUNK || self.chunks.len() < MAX_CHUNKS
     }
 
-    pub(super) fn get(&self, at: u16) -> Option<Entry<'_>> {
+    pub(super) fn get(&self, at: u16) -> Option<MapSlot<'_>> {
         let (chunk, slot) = place(at);
         let chunk = self.chunks.get(chunk)?;
         let start = slot * chunk.slot_len();
-        chunk.bytes.get(start..start + chunk.slot_len()).map(Entry::of)
+        chunk.bytes.get(start..start + chunk.slot_len()).map(MapSlot::of)
     }
 
-    pub(super) fn get_mut(&mut self, at: u16) -> Option<EntryMut<'_>> {
-        self.slot_mut(at).map(EntryMut::of)
+    pub(super) fn get_mut(&mut self, at: u16) -> Option<MapSlotMut<'_>> {
+        self.slot_mut(at).map(MapSlotMut::of)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.chunks.iter().flat_map(Chunk::entries)
+    pub(super) fn iter(&self) -> impl Iterator<Item = MapSlot<'_>> {
+        self.chunks.iter().flat_map(Chunk::slots)
     }
 
-    /// Puts in an entry, and tells its position; `None` without [room](Self::has_room).
-    pub(super) fn push(&mut self, entry: impl IntoSlot) -> Option<u16> {
-        let slot_len = entry.slot_len();
+    /// Adds a slot and returns its position, or `None` without [room](Self::has_room).
+    pub(super) fn push(&mut self, new: impl IntoSlot) -> Option<u16> {
+        let slot_len = new.slot_len();
         let id = match self.find_open(slot_len) {
             Some(id) => id,
             None => self.start(slot_len)?,
@@ -80,7 +79,7 @@ impl Slab {
         let chunk = self.chunks.get_mut(usize::from(id))?;
         let slot = chunk.used();
         chunk.grow();
-        entry.append_to(&mut chunk.bytes);
+        new.append_to(&mut chunk.bytes);
         self.len += 1;
         if slot + 1 == slots(slot_len) {
             self.close(id);
@@ -88,8 +87,9 @@ impl Slab {
         position(id, slot)
     }
 
-    /// Takes out an entry. Another one, whose position is the second result, is then where it was.
-    pub(super) fn take(&mut self, at: u16) -> Option<(Moved<'static>, Option<u16>)> {
+    /// Takes a slot out. Another one may move into its position; its earlier position is the second
+    /// result.
+    pub(super) fn take(&mut self, at: u16) -> Option<(OwnedSlot<'static>, Option<u16>)> {
         let (id, _) = place(at);
         let slot_len = self.chunks.get(id)?.slot_len();
         let last_id = match self.find_open(slot_len) {
@@ -107,16 +107,16 @@ impl Slab {
             slot.swap_with_slice(self.slot_mut(at)?);
         }
         self.len -= 1;
-        Some((Moved::new(slot), (last_at != at).then_some(last_at)))
+        Some((OwnedSlot::new(slot), (last_at != at).then_some(last_at)))
     }
 
-    /// Gives all entries to `put`.
-    pub(super) fn empty_into(self, mut put: impl FnMut(Moved<'_>)) {
+    /// Passes every slot to `put`.
+    pub(super) fn empty_into(self, mut put: impl FnMut(OwnedSlot<'_>)) {
         for chunk in self.chunks {
             if slots(chunk.slot_len()) == 1 {
-                put(Moved::new(chunk.bytes));
+                put(OwnedSlot::new(chunk.bytes));
             } else {
-                chunk.entries().for_each(|entry| put(Moved::new(entry.slot())));
+                chunk.slots().for_each(|slot| put(OwnedSlot::new(slot.bytes())));
             }
         }
     }
@@ -139,16 +139,16 @@ impl Slab {
         None
     }
 
-    /// Makes an empty chunk one of slots of this length.
+    /// Takes an empty chunk, or a new one, for slots of this length.
     fn start(&mut self, slot_len: usize) -> Option<u16> {
-        let id = if self.empty == NONE {
+        let id = if self.empty == NO_CHUNK {
             if self.chunks.len() >= MAX_CHUNKS {
                 return None;
             }
             if self.chunks.len() == self.chunks.capacity() {
                 self.chunks.reserve_exact((self.chunks.len() / 8).max(1));
             }
-            self.chunks.push(Chunk::empty(NONE));
+            self.chunks.push(Chunk::empty(NO_CHUNK));
             u16::try_from(self.chunks.len() - 1).ok()?
         } else {
             let id = self.empty;
@@ -206,11 +206,11 @@ impl Chunk {
         self.bytes.len().checked_div(self.slot_len()).unwrap_or_default()
     }
 
-    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.bytes.chunks_exact(self.slot_len().max(1)).map(Entry::of)
+    fn slots(&self) -> impl Iterator<Item = MapSlot<'_>> {
+        self.bytes.chunks_exact(self.slot_len().max(1)).map(MapSlot::of)
     }
 
-    /// Sees to it that one more slot has room.
+    /// Reserves room for one more slot.
     fn grow(&mut self) {
         let (used, slots) = (self.used(), slots(self.slot_len()));
         if slots > 1 && self.bytes.len() == self.bytes.capacity() {
@@ -219,7 +219,7 @@ impl Chunk {
         }
     }
 
-    /// Takes out the last slot.
+    /// Takes the last slot out.
     fn pop(&mut self) -> Option<Vec<u8>> {
         let start = self.bytes.len().checked_sub(self.slot_len())?;
         if start == 0 {
@@ -233,7 +233,7 @@ impl Chunk {
     }
 }
 
-/// How many slots of this length a chunk has.
+/// Number of slots of this length in a full chunk.
 fn slots(slot_len: usize) -> usize {
     if slot_len > MAX_SHARED { 1 } else { (CHUNK_BYTES / slot_len.max(1)).min(1 << SLOT_BITS) }
 }

@@ -1,28 +1,28 @@
-//! The answers that are kept for request ids.
+//! Replies that are remembered for request ids.
 
 use std::collections::VecDeque;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use crate::model::{Error, Millis, Outcome, Reason, Result};
+use crate::model::{Error, Outcome, Reason, Result, UnixMillis};
 use crate::store::{
     Batched, Deleted, MAX_REMEMBERED_BYTES, MAX_REQUEST_IDS, MemoryStore, Once, REQUEST_ID_WINDOW,
     Written,
 };
 
-use super::engine::Shared;
-use super::table::hash;
+use super::engine::MemoryShared;
+use super::map::hash;
 
-/// What a record counts beside its id and what the answer holds: the record itself, its share of
-/// the index, and allocations.
+/// Bytes that a record counts beside its id and what its reply holds: the record itself, its share
+/// of the index, and allocations.
 const RECORD_BYTES: usize = size_of::<Record>() + 64;
 
-/// The requests of one user that were answered, the oldest first.
-pub(super) struct Ids {
+/// Answered requests of one user, the oldest first.
+pub(super) struct RequestIds {
     hasher: RandomState,
     records: VecDeque<Record>,
-    /// The number of the first record; the next has the next number.
+    /// Number of the first record; the others count on from it.
     first: u64,
     /// Numbers of records, by the hash of the id.
     index: HashTable<u64>,
@@ -32,55 +32,55 @@ pub(super) struct Ids {
 struct Record {
     id: Box<str>,
     fingerprint: [u8; 16],
-    time: Millis,
+    time: UnixMillis,
     bytes: u64,
-    answer: Answer,
+    reply: StoredReply,
 }
 
-/// What was answered.
-pub(super) enum Answer {
+/// Reply to a write.
+pub(super) enum StoredReply {
     Written(Written),
     Deleted(Deleted),
     Batched(Box<Batched>),
 }
 
-/// An answer of one kind of write.
+/// Reply of one kind of write.
 pub(super) trait Remembered: Sized {
-    fn to_answer(&self) -> Answer;
-    fn from_answer(answer: &Answer) -> Option<Self>;
+    fn to_stored(&self) -> StoredReply;
+    fn from_stored(reply: &StoredReply) -> Option<Self>;
 }
 
 impl Remembered for Written {
-    fn to_answer(&self) -> Answer {
-        Answer::Written(*self)
+    fn to_stored(&self) -> StoredReply {
+        StoredReply::Written(*self)
     }
 
-    fn from_answer(answer: &Answer) -> Option<Self> {
-        if let Answer::Written(written) = answer { Some(*written) } else { None }
+    fn from_stored(reply: &StoredReply) -> Option<Self> {
+        if let StoredReply::Written(written) = reply { Some(*written) } else { None }
     }
 }
 
 impl Remembered for Deleted {
-    fn to_answer(&self) -> Answer {
-        Answer::Deleted(*self)
+    fn to_stored(&self) -> StoredReply {
+        StoredReply::Deleted(*self)
     }
 
-    fn from_answer(answer: &Answer) -> Option<Self> {
-        if let Answer::Deleted(deleted) = answer { Some(*deleted) } else { None }
+    fn from_stored(reply: &StoredReply) -> Option<Self> {
+        if let StoredReply::Deleted(deleted) = reply { Some(*deleted) } else { None }
     }
 }
 
 impl Remembered for Batched {
-    fn to_answer(&self) -> Answer {
-        Answer::Batched(Box::new(self.clone()))
+    fn to_stored(&self) -> StoredReply {
+        StoredReply::Batched(Box::new(self.clone()))
     }
 
-    fn from_answer(answer: &Answer) -> Option<Self> {
-        if let Answer::Batched(batched) = answer { Some(Self::clone(batched)) } else { None }
+    fn from_stored(reply: &StoredReply) -> Option<Self> {
+        if let StoredReply::Batched(batched) = reply { Some(Self::clone(batched)) } else { None }
     }
 }
 
-impl Ids {
+impl RequestIds {
     pub(super) fn new(hasher: RandomState) -> Self {
         Self { hasher, records: VecDeque::new(), first: 0, index: HashTable::new(), bytes: 0 }
     }
@@ -89,16 +89,19 @@ impl Ids {
         self.bytes
     }
 
-    /// When the oldest record goes; `Millis::MAX` without any.
-    pub(super) fn next(&self) -> Millis {
-        self.records.front().map_or(Millis::MAX, Record::expire_time)
+    /// When the oldest record expires; `None` without records.
+    pub(super) fn next(&self) -> Option<UnixMillis> {
+        self.records.front().map(Record::expire_time)
     }
 
-    /// The first answer to this request, if it is remembered.
+    /// Returns the first reply to this request, if it is remembered.
     ///
     /// # Errors
-    /// `REQUEST_ID_REUSED` if the id was for another request.
-    pub(super) fn answer<T: Remembered>(&self, once: &Once<'_, MemoryStore>) -> Result<Option<T>> {
+    /// `REQUEST_ID_REUSED` if the id was used for another request.
+    pub(super) fn reply_to<T: Remembered>(
+        &self,
+        once: &Once<'_, MemoryStore>,
+    ) -> Result<Option<T>> {
         let id = once.id.as_str();
         let hash = hash(&self.hasher, id.as_bytes());
         let number = self
@@ -106,8 +109,8 @@ impl Ids {
             .find(hash, |number| self.record(*number).is_some_and(|record| *record.id == *id));
         let Some(record) = number.and_then(|number| self.record(*number)) else { return Ok(None) };
         let same = record.fingerprint == once.fingerprint;
-        match T::from_answer(&record.answer).filter(|_| same) {
-            Some(answer) => Ok(Some(answer)),
+        match T::from_stored(&record.reply).filter(|_| same) {
+            Some(reply) => Ok(Some(reply)),
             None => Err(Error::new(
                 Reason::RequestIdReused,
                 "this request_id was used for another request; a new request needs a new id",
@@ -116,19 +119,19 @@ impl Ids {
         }
     }
 
-    /// Remembers an answer, and forgets the oldest where there are too many.
+    /// Remembers a reply, and forgets the oldest if there are too many.
     ///
     /// # Errors
-    /// `SERVER_FULL`: there is no memory for it.
+    /// `SERVER_FULL`: the engine's budget has no room for it.
     pub(super) fn remember(
         &mut self,
         once: &Once<'_, MemoryStore>,
-        answer: Answer,
-        time: Millis,
-        shared: &Shared,
+        reply: StoredReply,
+        time: UnixMillis,
+        shared: &MemoryShared,
     ) -> Result<()> {
         let id = once.id.as_str();
-        let bytes = (RECORD_BYTES + id.len() + answer.bytes()) as u64;
+        let bytes = (RECORD_BYTES + id.len() + reply.bytes()) as u64;
         shared.reserve_for_request_id(bytes)?;
         while !self.records.is_empty()
             && (self.records.len() >= MAX_REQUEST_IDS || self.bytes + bytes > MAX_REMEMBERED_BYTES)
@@ -141,7 +144,7 @@ impl Ids {
             fingerprint: once.fingerprint,
             time,
             bytes,
-            answer,
+            reply,
         });
         self.bytes += bytes;
         let (hasher, records, first) = (&self.hasher, &self.records, self.first);
@@ -151,8 +154,8 @@ impl Ids {
         Ok(())
     }
 
-    /// Forgets what is too old, and tells how many records that were.
-    pub(super) fn forget(&mut self, now: Millis, shared: &Shared) -> usize {
+    /// Forgets the records that have expired. Returns their number.
+    pub(super) fn forget(&mut self, now: UnixMillis, shared: &MemoryShared) -> usize {
         let before = self.records.len();
         while self.records.front().is_some_and(|record| record.expire_time() <= now) {
             self.forget_first(shared);
@@ -160,7 +163,14 @@ impl Ids {
         before - self.records.len()
     }
 
-    fn forget_first(&mut self, shared: &Shared) {
+    /// Forgets every record.
+    pub(super) fn forget_all(&mut self, shared: &MemoryShared) {
+        while !self.records.is_empty() {
+            self.forget_first(shared);
+        }
+    }
+
+    fn forget_first(&mut self, shared: &MemoryShared) {
         let Some(record) = self.records.pop_front() else { return };
         let hash = hash(&self.hasher, record.id.as_bytes());
         if let Ok(slot) = self.index.find_entry(hash, |number| *number == self.first) {
@@ -190,13 +200,13 @@ fn nth(records: &VecDeque<Record>, first: u64, number: u64) -> Option<&Record> {
 }
 
 impl Record {
-    fn expire_time(&self) -> Millis {
-        self.time.saturating_add(REQUEST_ID_WINDOW.as_millis() as u64)
+    fn expire_time(&self) -> UnixMillis {
+        self.time.saturating_add(REQUEST_ID_WINDOW)
     }
 }
 
-impl Answer {
-    /// What the answer holds beside itself, in bytes.
+impl StoredReply {
+    /// Bytes that the reply holds beside itself.
     fn bytes(&self) -> usize {
         match self {
             Self::Written(_) | Self::Deleted(_) => 0,
