@@ -114,6 +114,12 @@ pub(super) fn without_code(line: &str) -> String {
 /// The targets of the links and pictures in a line.
 pub(super) fn links(line: &str) -> Vec<String> {
     let line = without_code(line);
+    // `[name]: target` at the beginning of a line.
+    if let Some((name, target)) = line.split_once("]: ")
+        && name.starts_with('[')
+    {
+        return vec![target.to_owned()];
+    }
     let targets = line.split("](").skip(1);
     targets.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned()).collect()
 }

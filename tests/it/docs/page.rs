@@ -136,6 +136,7 @@ fn the_checks_see_what_they_look_for() {
     assert!(!has_two_sentences("1. One."));
     assert!(!has_two_sentences("See `a. B`, e.g. here."));
     assert_eq!(links("[a](b.md#c), `[d](e)` and ![f](g.svg)"), ["b.md#c", "g.svg"]);
+    assert_eq!(links("[name]: ../a.md"), ["../a.md"]);
     assert_eq!(anchors("# A `b`: c\n\n## D\n### D\n"), ["a-b-c", "d", "d-1"]);
     let page = "```console needs=nc\n$ a\n```\ntext\n";
     let block = &blocks(page)[0];

@@ -227,9 +227,12 @@ impl Session {
     }
 
     fn to_real(&self, text: &str) -> String {
+        // As one word, as the two that `nc` takes, and as Python's pair.
+        let forms = [":", " ", "\", "];
         self.addresses.iter().fold(text.to_owned(), |text, (shown, real)| {
-            // As one word, and as the two that `nc` takes.
-            text.replace(shown, real).replace(&shown.replace(':', " "), &real.replace(':', " "))
+            forms.iter().fold(text, |text, form| {
+                text.replace(&shown.replace(':', form), &real.replace(':', form))
+            })
         })
     }
 
