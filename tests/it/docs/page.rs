@@ -114,6 +114,42 @@ fn every_link_leads_somewhere() {
     assert!(broken.is_empty(), "links to nowhere:\n{}", broken.join("\n"));
 }
 
+/// Folders whose files the pages name in code spans.
+const NAMED: [&str; 8] =
+    ["src/", "tests/", "proto/", "bench/", "fuzz/", "deploy/", "docs/", ".ci/"];
+
+/// Paths that are named before they are there.
+const NOT_YET: [&str; 4] =
+    ["src/model/request.rs", "src/model/limits/table.rs", "src/bin/kvrpc-cli", "bench/examples/"];
+
+/// Whether a path of the tree, in which `*` is any name and a word in capitals a name to choose,
+/// leads somewhere.
+fn is_there(path: &str) -> bool {
+    let fixed = path.split('/').take_while(|part| {
+        let chosen = part.split('.').next().is_some_and(|name| name == "NAME");
+        !part.contains('*') && !chosen
+    });
+    root().join(fixed.collect::<PathBuf>()).exists()
+}
+
+#[test]
+fn every_path_that_a_page_names_is_there() {
+    let mut lost = Vec::new();
+    for page in pages() {
+        for (number, line) in prose(&page.text) {
+            for code in line.split('`').skip(1).step_by(2) {
+                let path = code.split(' ').next().unwrap_or_default();
+                let named = NAMED.iter().any(|folder| path.starts_with(folder));
+                let later = NOT_YET.iter().any(|begin| path.starts_with(begin));
+                if named && !later && !is_there(path) {
+                    lost.push(format!("{}:{number}: {path}", page.path));
+                }
+            }
+        }
+    }
+    assert!(lost.is_empty(), "named, and not there:\n{}", lost.join("\n"));
+}
+
 #[test]
 fn no_page_is_left_alone() {
     let pages = pages();
@@ -142,5 +178,7 @@ fn the_checks_see_what_they_look_for() {
     let block = &blocks(page)[0];
     assert_eq!((block.language(), block.attribute("needs")), ("console", Some("nc")));
     assert_eq!(prose(page), [(4, "text")]);
+    assert!(is_there("src/dialect/NAME.rs") && is_there("src/*/mod.rs"));
+    assert!(!is_there("src/nothing.rs"));
     assert_eq!(resolve("docs/a/b.md", "../c.md"), Path::new("docs/c.md"));
 }
