@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use kvrpc::model::Reason;
-use kvrpc::service::{Access, Method};
+use kvrpc::service::Method;
 
 use super::markdown::read;
 use crate::harness::{Server, exchange};
@@ -90,30 +90,39 @@ fn the_page_of_configuration_has_every_flag_variable_and_key() {
 }
 
 #[test]
-fn the_page_of_the_command_line_has_every_flag_variable_and_command() {
+fn the_page_of_the_command_line_has_every_flag_and_variable() {
     let page = "docs/command-line.md";
     let help = output(CLI, &["--help"]);
-    listed(page, flags(&help).into_iter().filter(|flag| flag != "--..."));
+    let (options, _) = help.split_once("\nCommands:\n").unwrap();
+    let all = flags(options);
+    assert!(all.len() > 12, "{all:?}");
+    listed(page, all);
     let all = variables(&help);
     assert_eq!(all.len(), 4, "{all:?}");
     listed(page, all);
-    let (_, commands) = help.split_once("\nCommands:\n").unwrap();
-    let (commands, _) = commands.split_once("\n\n").unwrap();
-    let mut names = Vec::new();
-    for line in commands.lines().filter_map(|line| line.strip_prefix("  ")) {
-        // A long help goes on in the next line, with a word that is no command.
-        let name = line.split(' ').next().unwrap();
-        let own = Command::new(CLI).env_clear().args([name, "--help"]).output().unwrap();
-        // The load generator has a page of its own.
-        if !own.status.success() || !line.contains("  ") || name == "bench" {
-            continue;
-        }
-        let own = String::from_utf8(own.stdout).unwrap();
-        listed(page, flags(&own));
-        names.push(name.to_owned());
+}
+
+/// The code spans in the first cells of a table's rows.
+fn first_cells<'a>(page: &'a str, head: &str) -> Vec<&'a str> {
+    let (_, table) = page.split_once(head).unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('`').nth(1).unwrap()).collect()
+}
+
+#[test]
+fn the_page_of_the_command_line_names_commands_that_are_there() {
+    let page = read("docs/command-line.md");
+    let commands = first_cells(&page, "| command | what it does |\n");
+    assert!(commands.len() > 20, "{commands:?}");
+    let mut options = Vec::new();
+    for command in commands {
+        let name = command.split(' ').next().unwrap();
+        options.extend(flags(&output(CLI, &[name, "--help"])));
     }
-    assert!(names.len() > 25, "{names:?}");
-    listed(page, names);
+    for option in first_cells(&page, "| option | of | meaning |\n") {
+        let name = option.split(' ').next().unwrap();
+        assert!(options.iter().any(|own| own == name), "no command has {name}");
+    }
 }
 
 /// The exit codes that a help text lists.
@@ -163,21 +172,22 @@ fn the_page_of_errors_has_every_reason_with_its_code() {
 }
 
 #[test]
-fn the_page_of_roles_has_every_rpc_with_who_may_call_it() {
+fn the_page_of_roles_says_of_each_rpc_who_may_call_it() {
     let page = read("docs/roles.md");
-    for method in Method::ALL {
-        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", method.name())));
-        let row = row.unwrap_or_else(|| panic!("docs/roles.md has no row for {}", method.name()));
-        let who = match method.access() {
-            Access::Open => "everybody",
-            Access::OptionalSession => "everybody; a token must be valid",
-            Access::Session => "every session",
-            Access::OwnOrManager => "every session for its own store, managers for another's",
-            Access::Manager => "managers",
-            Access::Promotion => "managers; under the policy `open` every session for itself",
-        };
-        assert!(row.ends_with(&format!("| {who} |")), "{who} is not in: {row}");
+    let (_, table) = page.split_once("\n| permission | RPCs |\n").unwrap();
+    let mut named = 0;
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let mut codes = row.split('`').skip(1).step_by(2);
+        let permission = codes.next().unwrap().replace('_', "");
+        for rpc in codes {
+            let method = Method::ALL.iter().find(|method| method.name() == rpc);
+            let method = method.unwrap_or_else(|| panic!("docs/roles.md: there is no RPC {rpc}"));
+            let own = format!("{:?}", method.access());
+            assert!(own.eq_ignore_ascii_case(&permission), "{rpc} is {own}, not {permission}");
+            named += 1;
+        }
     }
+    assert!(named > 25, "docs/roles.md names {named} RPCs");
 }
 
 #[tokio::test]
