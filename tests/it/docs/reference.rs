@@ -5,7 +5,7 @@ use std::process::Command;
 use kvrpc::model::Reason;
 use kvrpc::service::Method;
 
-use super::markdown::read;
+use super::markdown::{files, read};
 use crate::harness::{Server, exchange};
 
 /// What a program prints when it runs to its end.
@@ -188,6 +188,30 @@ fn the_page_of_roles_says_of_each_rpc_who_may_call_it() {
         }
     }
     assert!(named > 25, "docs/roles.md names {named} RPCs");
+}
+
+/// The numbers in a text, as it has them.
+fn numbers(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ',');
+    let words = words.map(|word| word.trim_matches(['.', ',']));
+    words.filter(|word| word.chars().any(|c| c.is_ascii_digit())).collect()
+}
+
+#[test]
+fn the_page_of_benchmarks_has_figures_that_were_measured() {
+    let page = read("docs/benchmarks.md");
+    let (_, table) = page.split_once("\n| what | kvrpc | beside |\n").unwrap();
+    let results = files(|path| path.starts_with("bench/results/") && path.ends_with(".md"));
+    let measured: Vec<_> = results.iter().flat_map(|file| numbers(&file.text)).collect();
+    let mut found = 0;
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let (_, figures) = row[1..].split_once('|').unwrap();
+        for number in numbers(figures) {
+            assert!(measured.contains(&number), "no result has {number}: {row}");
+            found += 1;
+        }
+    }
+    assert!(found > 15, "the table has {found} figures");
 }
 
 #[tokio::test]
