@@ -72,6 +72,23 @@ fn every_block_says_what_it_is() {
     }
 }
 
+#[test]
+fn every_row_of_a_table_has_its_columns() {
+    for page in pages() {
+        let mut columns = None;
+        for (number, line) in prose(&page.text) {
+            if !line.starts_with('|') {
+                columns = None;
+                continue;
+            }
+            // A bar in a code span parts cells too, unless it is escaped.
+            let bars = line.replace("\\|", "").matches('|').count();
+            let wanted = *columns.get_or_insert(bars);
+            assert_eq!(bars, wanted, "{}:{number}: {line}", page.path);
+        }
+    }
+}
+
 /// The file that a link of a page leads to, from the root.
 fn resolve(page: &str, target: &str) -> PathBuf {
     let mut path = PathBuf::new();
