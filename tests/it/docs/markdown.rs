@@ -41,26 +41,30 @@ pub(super) fn read(path: &str) -> String {
     text.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every file below the root whose path passes, without what builds and tools leave there.
+/// Folders that builds, tools and readers of the README leave in the tree.
+fn is_left_behind(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let anywhere =
+        ["target", ".git", "node_modules", "venv", "artifacts", "coverage", "__pycache__"];
+    path == "client" || anywhere.contains(&name)
+}
+
+/// Every file of the tree whose path passes.
 pub(super) fn files(wanted: impl Fn(&str) -> bool) -> Vec<File> {
     let mut folders = vec![root().to_owned()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
-            let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
-            let skipped =
-                ["target", "node_modules", "artifacts", "coverage", "__pycache__", ".git"];
-            if skipped.contains(&name.as_str()) {
+            let path = entry.path();
+            let path = path.strip_prefix(root()).unwrap().to_str().unwrap();
+            if is_left_behind(path) {
                 continue;
             }
             if entry.file_type().unwrap().is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let path = path.strip_prefix(root()).unwrap().display().to_string();
-            if wanted(&path) {
-                found.push(File { text: read(&path), path });
+                folders.push(entry.path());
+            } else if wanted(path) {
+                found.push(File { text: read(path), path: path.to_owned() });
             }
         }
     }
