@@ -15,6 +15,9 @@ use crate::harness::PATIENCE;
 /// Printed behind a command, with its exit code.
 const MARK: &str = "--8<-- ended with";
 
+/// How long a command may take: Python's start on a busy machine does not count as a failure.
+const COMMAND: Duration = PATIENCE.saturating_mul(6);
+
 /// A shell in a folder, with its two outputs in one. Dropped, it ends with all that it started.
 pub(super) struct Terminal {
     shell: Child,
@@ -71,7 +74,7 @@ impl Terminal {
         .unwrap();
         let mut printed = Vec::new();
         loop {
-            let line = self.line(PATIENCE).unwrap_or_else(|| {
+            let line = self.line(COMMAND).unwrap_or_else(|| {
                 panic!("`{command}` did not end; it printed:\n{}", printed.join("\n"))
             });
             if let Some(code) = line.strip_prefix(MARK) {
