@@ -14,7 +14,7 @@ pub(super) struct File {
 pub(super) struct Block {
     /// The line of its opening fence, from 1.
     pub(super) line: usize,
-    /// What follows the opening fence.
+    /// Text behind the opening fence.
     pub(super) info: String,
     pub(super) lines: Vec<String>,
 }

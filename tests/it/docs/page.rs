@@ -22,7 +22,7 @@ fn lines_are_no_wider_than_a_reader_sees() {
     assert!(wide.is_empty(), "over {WIDTH}:\n{}", wide.join("\n"));
 }
 
-/// Whether a sentence ends before the end of a line.
+/// Returns `true` if a sentence ends before the end of the line.
 fn has_two_sentences(line: &str) -> bool {
     let line = without_code(line);
     let ends = line.match_indices(". ").filter(|(at, _)| {
@@ -64,7 +64,7 @@ fn every_block_says_what_it_is() {
             if !RUN.contains(&page.path.as_str()) {
                 continue;
             }
-            // What is neither run nor written to a file for a command that is run has a reason.
+            // A block that is neither run nor written to a file has a reason.
             let used = matches!(block.language(), "sh" | "console");
             let used = used || ["file", "not-run"].iter().any(|key| block.attribute(key).is_some());
             assert!(used, "{place}: not run, and `not-run=WHY` is missing: {}", block.info);
@@ -139,8 +139,8 @@ const NAMED: [&str; 8] =
 const NOT_YET: [&str; 4] =
     ["src/model/request.rs", "src/model/limits/table.rs", "src/bin/kvrpc-cli", "bench/examples/"];
 
-/// Whether a path of the tree, in which `*` is any name and a word in capitals a name to choose,
-/// leads somewhere.
+/// Returns `true` if a path, in which `*` is any name and `NAME` a name to choose, leads
+/// somewhere.
 fn is_there(path: &str) -> bool {
     let fixed = path.split('/').take_while(|part| {
         let chosen = part.split('.').next().is_some_and(|name| name == "NAME");

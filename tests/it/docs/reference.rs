@@ -8,7 +8,7 @@ use kvrpc::service::Method;
 use super::markdown::{files, read};
 use crate::harness::{Server, exchange};
 
-/// What a program prints when it runs to its end.
+/// Standard output of a program that has to end well.
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).env_clear().args(arguments).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}");

@@ -22,8 +22,8 @@ use super::markdown::{Block, blocks, read, root};
 use super::terminal::Terminal;
 use crate::harness::PATIENCE;
 
-/// How long a running command may take to print what is shown before the one that should have made
-/// it do so is run again: nothing tells when a watch has begun.
+/// Time for a running command to print what is shown; after it, the command that should have made
+/// it do so is run again, since nothing tells when a watch has begun.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A page that is being run.
@@ -175,7 +175,7 @@ impl Session {
                 self.main.export("KVRPC_SERVER", real);
             }
         }
-        // What comes before depends on the machine.
+        // The lines before it depend on the machine.
         let ready = self.to_shown(printed.last().unwrap());
         assert!(
             shown.is_empty() || matches(shown, std::slice::from_ref(&ready)),
@@ -260,7 +260,7 @@ fn commands(lines: &[String]) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// Whether lines are those shown, in which `…` stands for anything.
+/// Returns `true` if lines are those shown, in which `…` stands for anything.
 fn matches(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),

@@ -15,7 +15,7 @@ use crate::harness::PATIENCE;
 /// Printed behind a command, with its exit code.
 const MARK: &str = "--8<-- ended with";
 
-/// How long a command may take: Python's start on a busy machine does not count as a failure.
+/// Longest time for a command: the start of Python on a busy machine is no failure.
 const COMMAND: Duration = PATIENCE.saturating_mul(6);
 
 /// A shell in a folder, with its two outputs in one. Dropped, it ends with all that it started.
