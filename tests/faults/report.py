@@ -8,7 +8,7 @@ from server import ROOT
 ATTACKS = [
     ("silent", "10,000 connections that say nothing, and 100 new ones a second in place of the oldest"),
     ("slow", "1,000 connections that send a byte a second each, of a request that does not end"),
-    ("long", "40 connections a second, each with a frame, line, message, name or header over the limit"),
+    ("long", "40 connections a second, each with a frame, line, message or name over the limit"),
     ("unread", "400 connections that ask for as much as the protocol gives, and read nothing of it"),
     ("flood", "20,000 datagrams a second from one address, some too long and some that are answers"),
     ("descriptors", "a server with 128 descriptors and 300 clients that are active"),
@@ -19,8 +19,10 @@ HEAD = """# Faults
 
 Effect of hostile clients on a server, and on a well-behaved client of the same protocol.
 Measured by `tests/faults/run` ({seconds:.0f} s) on {system} with {cores} cores,
-which the server, the attack and the measuring client share, at a load average of {load:.1f} before it began.
-`tests/faults/run --quick` is part of CI: it fails if the server does not live, does not answer rightly afterwards,
+which the server, the attack and the measuring client share,
+at a load average of {load:.1f} before it began.
+`tests/faults/run --quick` is part of CI: it fails if the server does not live,
+does not answer rightly afterwards,
 or takes more memory than it may.
 
 Each row is a new server with one listener beside gRPC, and the default limits.
@@ -34,7 +36,8 @@ a p99 is the third longest of some 200, and varies by half from run to run.
 
 - *Before* is measured alone.
 - *Beside* is measured while the same attack is on another server of this machine:
-  it is what the attack takes of the processors, which a client and a server on machines of their own do not notice.
+  it is what the attack takes of the processors,
+  which a client and a server on machines of their own do not notice.
 - *During* is measured while the attack is on this server.
 - *Grew* is the p99 during the attack by the longer of the other two.
 - *Newcomer* is the time in ms from a new connection to its first answer during the attack.
@@ -47,7 +50,8 @@ LOAD = """
 ## The server
 
 Memory is resident, in MiB, before, at its peak, and after.
-*Processor* is the server's time as a share of one core, its work for the well-behaved client included.
+*Processor* is the server's time as a share of one core,
+its work for the well-behaved client included.
 
 | attack | protocol | load | memory | processor | verdict |
 |---|---|---|---|--:|---|
@@ -58,13 +62,18 @@ NOTES = """
   they are among the closed of *silent*, with the hundred a second that the attack itself ends.
   A client that has been active keeps its place.
   Over gRPC, silence ends after 3 s.
-- At *unread* the server bounds what a connection may have unread, the less the more others have, and waits:
+- At *unread* the server bounds what a connection may have unread, the less the more others have,
+  and waits:
   nobody has to be closed over gRPC and in the protocols that answer in pieces.
-  Where one reply is long (a batch of `pickle`, a frame of `encode`), the attack comes back as often as it is closed,
-  and gets its next long reply when the one that waited longest has had a tenth of a second to be taken.
-- What is kept of replies that nobody takes is at most 256 MiB for gRPC and 64 MiB for all legacy protocols;
+  Where one reply is long (a batch of `pickle`, a frame of `encode`),
+  the attack comes back as often as it is closed,
+  and gets its next long reply when the one that waited longest has had a tenth of a second to be
+  taken.
+- What is kept of replies that nobody takes is at most 256 MiB for gRPC and 64 MiB for all legacy
+  protocols;
   then the connection that has waited longest to be read is closed.
-  The system keeps 16 KiB more for each legacy connection and 64 KiB for gRPC, and what is on its way.
+  The system keeps 16 KiB more for each legacy connection and 64 KiB for gRPC,
+  and what is on its way.
 
 ## Web pages
 

@@ -130,7 +130,6 @@ const EXCEPTIONS: &[&str] = &[
     "tests/faults/attacks.py",
     "tests/faults/doors.py",
     "tests/faults/pages.py",
-    "tests/faults/report.py",
     "tests/faults/run",
     "tests/faults/server.py",
     "tests/interop/client.py",
