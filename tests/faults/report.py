@@ -6,11 +6,11 @@ import platform
 from server import ROOT
 
 ATTACKS = [
-    ("silent", "10,000 connections that say nothing, and 100 new ones a second in place of the oldest"),
+    ("silent", "10,000 connections that say nothing, and 100 new ones a second for the oldest"),
     ("slow", "1,000 connections that send a byte a second each, of a request that does not end"),
     ("long", "40 connections a second, each with a frame, line, message or name over the limit"),
-    ("unread", "400 connections that ask for as much as the protocol gives, and read nothing of it"),
-    ("flood", "20,000 datagrams a second from one address, some too long and some that are answers"),
+    ("unread", "400 connections that ask for as much as the protocol gives, and read nothing"),
+    ("flood", "20,000 datagrams a second from one address, some too long, some answers"),
     ("descriptors", "a server with 128 descriptors and 300 clients that are active"),
     ("starved", "a server whose limit of descriptors falls below what it has open"),
 ]
