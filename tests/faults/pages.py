@@ -54,7 +54,7 @@ def run():
             said = post(server.addresses[door], COMMANDS[door])
             time.sleep(0.1)
             ran = calls(server).get(door, 0) - before
-            rows.append(f"| `{door}` | POST with the door's commands as its body | {'RAN ' + str(ran) if ran else 'nothing ran'} "
+            rows.append(f"| `{door}` | POST with its commands as the body | {'RAN ' + str(ran) if ran else 'nothing ran'} "
                         f"| {'closed without a word' if not said else repr(said[:40].decode('latin-1'))} |")
         for door in ("ws-text", "ws-pickle"):
             for origin, wanted in (("http://page.example", 403), (None, 101)):

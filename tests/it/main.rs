@@ -14,6 +14,7 @@ mod clients;
 mod cluster;
 mod config;
 mod dialect;
+mod docs;
 mod doors;
 mod fronts;
 mod greedy;

@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kvrpc::model::Reason;
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -117,18 +115,6 @@ fn tests_wait_for_conditions_not_for_time() {
     for (path, text) in files("tests", "rs").into_iter().chain(files("bench/tests", "rs")) {
         let sleeps = ["sleep", "("].concat();
         assert!(!text.contains(&sleeps), "{path}: wait for the condition with a deadline instead");
-    }
-}
-
-#[test]
-fn the_readme_has_a_row_for_each_reason() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for reason in Reason::ALL {
-        assert!(
-            readme.contains(&format!("`{}`", reason.as_str())),
-            "README.md lacks {}",
-            reason.as_str()
-        );
     }
 }
 

@@ -1,4 +1,4 @@
-"""docs/scaling.md and its plots."""
+"""bench/results/scaling.md and its plots."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def size(count):
 
 
 def text(results, memory, options):
-    """docs/scaling.md."""
+    """bench/results/scaling.md."""
     lines = [
         "# What more of it costs",
         "",
@@ -93,4 +93,4 @@ for dimension, series in json.load(sys.stdin).items():
     figure.savefig(f"{sys.argv[1]}/scaling-{dimension}.svg", metadata={"Date": None})
 """
     given = {dimension: of(results, dimension) for dimension in ABOUT if of(results, dimension)}
-    subprocess.run([python / "bin" / "python", "-c", code, ROOT / "docs"], input=json.dumps(given), text=True, check=True)
+    subprocess.run([python / "bin" / "python", "-c", code, ROOT / "bench" / "results"], input=json.dumps(given), text=True, check=True)

@@ -1,4 +1,4 @@
-//! A backup of every node and a new cluster from it, by the steps of docs/cluster.md.
+//! A backup of every node, and a new cluster from it: by the steps of docs/operations/backup.md.
 
 use std::path::PathBuf;
 use std::process::Command;
