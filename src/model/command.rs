@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{
-    Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName, Saying,
+    ChatMessage, Durability, Expiry, Key, Millis, Operations, Prefix, RequestId, Role, RoomName,
     UpgradePolicy, UserName, Value,
 };
 
@@ -74,7 +74,7 @@ pub enum Command {
     },
     Send {
         room: RoomName,
-        saying: Saying,
+        message: ChatMessage,
     },
     ListMembers {
         room: RoomName,

@@ -2,8 +2,8 @@
 
 use super::{time, v1};
 use crate::model::{
-    Command, Delete, Error, Expiry, Key, Operation, Operations, Page, Position, Prefix, Put,
-    Reason, RequestId, Result, RoomName, Saying, UserName, Value,
+    ChatMessage, Command, Delete, Error, Expiry, Key, Operation, Operations, Page, Position,
+    Prefix, Put, Reason, RequestId, Result, RoomName, UserName, Value,
 };
 
 /// The fields that each kind of put has, under the same names.
@@ -206,7 +206,8 @@ impl TryFrom<v1::SendRequest> for Command {
 
     fn try_from(request: v1::SendRequest) -> Result<Self> {
         let room = RoomName::new(request.room)?;
-        Ok(Self::Send { room, saying: Saying::new(request.text, request.client_message_id)? })
+        let message = ChatMessage::new(request.text, request.client_message_id)?;
+        Ok(Self::Send { room, message })
     }
 }
 

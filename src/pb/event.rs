@@ -2,8 +2,8 @@
 
 use super::reply::data;
 use super::{time, v1};
-use crate::model::Position;
-use crate::service::rooms::{RoomEvent, Someone, Welcome};
+use crate::model::{Participant, Position, RoomEvent};
+use crate::service::rooms::Welcome;
 use crate::service::{Change, ChangeKind};
 
 /// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same
@@ -11,10 +11,10 @@ use crate::service::{Change, ChangeKind};
 pub fn room_event(position: Position, event: &RoomEvent) -> v1::ChatResponse {
     use v1::chat_response::Event;
 
-    let user = |someone: &Someone| Some(someone.user.clone().into());
+    let user = |user: &Participant| Some(user.user.clone().into());
     let event = match event {
-        RoomEvent::Joined(someone) => Event::Joined(v1::Joined { user: user(someone) }),
-        RoomEvent::Left(someone) => Event::Left(v1::Left { user: user(someone) }),
+        RoomEvent::Joined(who) => Event::Joined(v1::Joined { user: user(who) }),
+        RoomEvent::Left(who) => Event::Left(v1::Left { user: user(who) }),
         RoomEvent::Message { sender, text, send_time } => Event::Message(v1::Message {
             user: user(sender),
             text: text.clone(),

@@ -1,4 +1,4 @@
-//! Rooms, for those who have a session.
+//! Rooms, for callers with a session: authorisation, rates and paging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,71 +11,76 @@ use super::rooms::Membership;
 use super::session::{Session, StreamGuard};
 use super::user::User;
 use super::{Service, rates};
-use crate::model::{Page, Position, Reply, Result, RoomName, Saying};
+use crate::model::{ChatMessage, Page, Position, Reply, Result, RoomName};
 
-/// What goes on in a room, for one stream of a session: as long as it lives, the session is in use
-/// and its user a member.
-pub struct Conversation {
-    /// The room.
+/// A stream of a session in a room. While it lives, the session is in use and its user is a member
+/// of the room.
+pub struct RoomSubscription {
+    /// The stream's membership.
     pub membership: Membership,
-    /// Whose stream it is.
+    /// The session.
     pub session: Arc<Session>,
     _in_use: StreamGuard,
 }
 
 impl Service {
-    /// Joins a room, and makes it if it is not there. Behind `after` all that was missed follows,
-    /// without one the room's history.
+    /// Joins a room, which is created if it does not exist. The stream receives the events after
+    /// position `after`; without one, the room's history.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; those of the engine.
+    /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; in Redis also
+    /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
     pub async fn join(
         &self,
         caller: &Caller,
         room: &RoomName,
         after: Option<Position>,
-    ) -> Result<Conversation> {
+    ) -> Result<RoomSubscription> {
         let user = self.authorize_own(caller, Method::Chat)?;
-        self.conversation(caller, self.rooms.join(&user, room, after).await?)
+        self.room_subscription(caller, self.rooms.join(&user, room, after, true).await?)
     }
 
-    /// Joins a room that is there.
+    /// Joins a room that exists.
     ///
     /// # Errors
-    /// As [`join`](Self::join), and `ROOM_NOT_FOUND`.
+    /// `ROOM_NOT_FOUND`, and as [`join`](Self::join).
     pub async fn subscribe(
         &self,
         caller: &Caller,
         room: &RoomName,
         after: Option<Position>,
-    ) -> Result<Conversation> {
+    ) -> Result<RoomSubscription> {
         let user = self.authorize_own(caller, Method::Subscribe)?;
-        self.conversation(caller, self.rooms.join_existing(&user, room, after).await?)
+        self.room_subscription(caller, self.rooms.join(&user, room, after, false).await?)
     }
 
-    fn conversation(&self, caller: &Caller, membership: Membership) -> Result<Conversation> {
+    fn room_subscription(
+        &self,
+        caller: &Caller,
+        membership: Membership,
+    ) -> Result<RoomSubscription> {
         let session = Arc::clone(caller.session()?);
         let in_use = StreamGuard::new(Arc::clone(&session), self.clock.clone());
-        Ok(Conversation { membership, session, _in_use: in_use })
+        Ok(RoomSubscription { membership, session, _in_use: in_use })
     }
 
     /// Counts a message against its user's rate.
     ///
     /// # Errors
-    /// After how long it may be said.
-    pub fn may_say(&self, user: &User) -> std::result::Result<(), Duration> {
-        user.talk.may_say(&self.limits)
+    /// The time to wait before the message may be sent; it has not been counted.
+    pub fn admit_message(&self, user: &User) -> std::result::Result<(), Duration> {
+        user.rooms.rate.check(&self.limits)
     }
 
     pub(super) async fn send(
         &self,
         caller: &Caller,
         room: &RoomName,
-        saying: &Saying,
+        message: &ChatMessage,
     ) -> Result<Reply> {
         let user = self.authorize_own(caller, Method::Send)?;
-        self.may_say(&user).map_err(|wait| rates::limited("too many messages", wait))?;
-        Ok(Reply::Sent { position: self.rooms.say(&user, room, saying).await? })
+        self.admit_message(&user).map_err(|wait| rates::limited("too many messages", wait))?;
+        Ok(Reply::Sent { position: self.rooms.publish(&user, room, message).await? })
     }
 
     pub(super) async fn list_members(

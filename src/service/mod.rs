@@ -33,11 +33,10 @@ use std::sync::{Arc, OnceLock};
 use futures_util::FutureExt as _;
 
 pub use authorize::Caller;
-pub use chat::Conversation;
+pub use chat::RoomSubscription;
 pub use connection::ConnectionSession;
 pub use limits::Limits;
 pub use method::{Access, Answer, Method};
-pub use rooms::RoomEvent;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
@@ -240,7 +239,7 @@ impl Service {
             Command::SignOut => self.sign_out(caller).await,
             Command::ListUsers { page } => self.list_users(caller, &page).await,
             Command::ListAccesses { page } => self.list_accesses(caller, &page).await,
-            Command::Send { room, saying } => self.send(caller, &room, &saying).await,
+            Command::Send { room, message } => self.send(caller, &room, &message).await,
             Command::ListMembers { room, page } => self.list_members(caller, &room, &page).await,
             Command::ListRooms { page } => self.list_rooms(caller, &page).await,
             Command::GetServerInfo => Ok(self.server_info()),

@@ -10,9 +10,9 @@ use super::room::{self, Room};
 
 use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Caller as Named, Dialect};
-use crate::model::{Command, Error, Reason, Result, UserName};
+use crate::model::{Command, Error, Reason, Result, RoomEvent, UserName};
 use crate::service::metrics::DoorCalls;
-use crate::service::{Caller, ConnectionSession, Method, Next, RoomEvent, Service};
+use crate::service::{Caller, ConnectionSession, Method, Next, Service};
 
 /// The client of one connection. Dropped, its session ends.
 pub(super) struct Member {

@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 
 use crate::dialect::codec::RoomEvent;
-use crate::model::{Error, Result, RoomName, Saying};
-use crate::service::{self, Caller, Conversation, Next, Service};
+use crate::model::{self, ChatMessage, Error, Result, RoomName};
+use crate::service::{Caller, Next, RoomSubscription, Service};
 
 /// What happens in the room, without what its own user does and what was before.
 pub(super) struct Room {
-    conversation: Conversation,
+    conversation: RoomSubscription,
     /// Up to here, it is history: this protocol has none.
     joined_at: u64,
 }
@@ -23,23 +23,23 @@ impl Room {
 
     /// Says a line; waits while its user is over the rate.
     pub(super) async fn say(&self, service: &Service, text: String) -> Result<()> {
-        let saying = Saying::new(text, "")?;
+        let message = ChatMessage::new(text, "")?;
         // One turn is enough but for another stream of the same user, and this protocol's users
         // have one each.
-        while let Err(wait) = service.may_say(&self.conversation.session.user) {
+        while let Err(wait) = service.admit_message(&self.conversation.session.user) {
             tokio::time::sleep(wait).await;
         }
-        self.conversation.membership.say(&saying).known().await.map(|_| ())
+        self.conversation.membership.publish(&message).result().await.map(|_| ())
     }
 
     /// What happens next that the client is to be told.
-    pub(super) async fn next(&mut self) -> Next<service::RoomEvent> {
+    pub(super) async fn next(&mut self) -> Next<model::RoomEvent> {
         let own = self.conversation.session.user.id;
         loop {
             let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
             let passes_over = match &next {
                 Next::Event(event) => {
-                    event.sequence <= self.joined_at || event.body.someone().id == own
+                    event.sequence <= self.joined_at || event.body.participant().id == own
                 }
                 Next::Gap { .. } => false,
             };
@@ -51,7 +51,7 @@ impl Room {
 }
 
 /// A happening in the words of the codecs.
-pub(super) fn told(next: &Next<service::RoomEvent>) -> RoomEvent<'_> {
+pub(super) fn told(next: &Next<model::RoomEvent>) -> RoomEvent<'_> {
     let event = match next {
         Next::Gap { .. } => {
             return RoomEvent::Notice("this connection reads too slowly; messages were left out");
@@ -59,9 +59,9 @@ pub(super) fn told(next: &Next<service::RoomEvent>) -> RoomEvent<'_> {
         Next::Event(event) => &event.body,
     };
     match event {
-        service::RoomEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
-        service::RoomEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
-        service::RoomEvent::Message { sender, text, .. } => {
+        model::RoomEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
+        model::RoomEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
+        model::RoomEvent::Message { sender, text, .. } => {
             RoomEvent::Message { user: &sender.user.name, text }
         }
     }
@@ -69,5 +69,5 @@ pub(super) fn told(next: &Next<service::RoomEvent>) -> RoomEvent<'_> {
 
 /// The answer to a line of a connection that is in no room.
 pub(super) fn nowhere() -> Error {
-    Error::new(crate::model::Reason::RoomNotFound, "log in first")
+    Error::new(model::Reason::RoomNotFound, "log in first")
 }

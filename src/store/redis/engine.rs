@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::check;
 use super::link::Link;
 use super::node::Making;
-use super::rooms::Ears;
+use super::rooms::RoomListeners;
 use super::settings::{Promise, RedisOptions};
 use super::store::RedisStore;
 use super::tail::{Changed, Tails};
@@ -39,8 +39,8 @@ pub(super) struct Shared {
     promise: Promise,
     cluster: bool,
     pub(super) tails: Arc<Tails>,
-    /// Who is told of rooms that change.
-    pub(super) ears: Arc<Ears>,
+    /// Notified when the events of rooms change.
+    pub(super) room_listeners: Arc<RoomListeners>,
     /// The highest id of a user that was made here.
     pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
@@ -133,8 +133,8 @@ async fn serve(
 ) {
     let runtime = Handle::current();
     let tails = Arc::<Tails>::default();
-    let ears = Arc::<Ears>::default();
-    let (of_stores, of_rooms) = (Arc::clone(&tails), Arc::clone(&ears));
+    let room_listeners = Arc::<RoomListeners>::default();
+    let (of_stores, of_rooms) = (Arc::clone(&tails), Arc::clone(&room_listeners));
     let replicas = if let Promise::Replicated(replicas) = options.promise { replicas } else { 0 };
     let making = Making {
         patience: options.patience,
@@ -143,7 +143,7 @@ async fn serve(
         pushes: Arc::new(move |push| {
             let changed = Changed::of(push);
             of_stores.hear(&changed);
-            of_rooms.hear(&changed);
+            of_rooms.notify(&changed);
         }),
     };
     let started = async {
@@ -171,7 +171,7 @@ async fn serve(
         promise: options.promise,
         cluster: options.url.cluster,
         tails,
-        ears,
+        room_listeners,
         last_id: AtomicU64::new(0),
         runtime,
         health,

@@ -3,11 +3,11 @@
 use redis::{Cmd, cmd};
 
 /// Their version. A change of the functions, or of how anything is kept, is another one.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// What the libraries of all versions begin with.
 const FAMILY: &str = "kvrpc_";
 /// What the functions of this version begin with.
-pub(super) const PREFIX: &str = "kvrpc_2_";
+pub(super) const PREFIX: &str = "kvrpc_3_";
 
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");
