@@ -133,3 +133,56 @@ impl Generation {
         Subscription { follower: self.feed.follow(start), gap }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Participant, Role, User};
+    use crate::store::feed::{Next, Weight};
+
+    #[test]
+    fn a_subscription_begins_where_its_member_resumes_or_with_the_history() {
+        let limits = Limits { room_history: 3, ..Limits::default() };
+        let budget = Arc::new(HistoryBudget::new(1 << 20));
+        let (_feed, generation) = RoomFeed::with_generation(&limits, budget, 7);
+        for number in 1..=6 {
+            let user = User { name: "ann".to_owned(), role: Role::Guest };
+            let who = Participant { id: number, user };
+            generation.feed.publish(RoomEvent::Joined(who), Weight { counts: true, bytes: 1 });
+        }
+        let at = |epoch, sequence| Some(Position { epoch, sequence });
+        // The first event or gap that follows, and whether the welcome reports a gap.
+        for (after, first, gap) in [
+            (None, "4", false),
+            (at(7, 4), "5", false),
+            (at(7, 5), "6", false),
+            (at(7, 6), "", false),
+            // Within the generation, the gap is where the events are missing.
+            (at(7, 2), "3 to 4", false),
+            (at(7, 0), "1 to 4", false),
+            (at(7, 7), "4", true),
+            (at(8, 5), "4", true),
+            (at(8, 0), "4", true),
+        ] {
+            let mut subscription = generation.subscribe(after);
+            let next = match subscription.follower.try_next() {
+                Some(Next::Event(event)) => event.sequence.to_string(),
+                Some(Next::Gap { from, to }) => format!("{from} to {to}"),
+                None => String::new(),
+            };
+            assert_eq!((next.as_str(), subscription.gap), (first, gap), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_charged_for_what_it_keeps_until_it_is_dropped() {
+        let budget = Arc::new(HistoryBudget::new(100));
+        let rooms = [(); 2].map(|()| RoomFeed::new(&Limits::default(), Arc::clone(&budget)));
+        assert!(!rooms[0].charge(60) && !rooms[1].charge(40));
+        assert!(rooms[1].charge(41), "together they exceed the limit");
+        assert!(!rooms[0].charge(10));
+        assert_eq!(budget.used(), 51);
+        drop(rooms);
+        assert_eq!(budget.used(), 0);
+    }
+}

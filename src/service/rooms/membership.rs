@@ -32,11 +32,8 @@ pub(super) struct Joined {
     pub(super) lease: Lease,
     pub(super) feed: Arc<RoomFeed>,
     pub(super) generation: Arc<Generation>,
-    /// Sequence of the latest event before the join.
-    pub(super) before: u64,
-    pub(super) name: String,
-    pub(super) members: Vec<User>,
-    pub(super) member_count: u32,
+    /// The room at the join; a gap is not known yet.
+    pub(super) welcome: Welcome,
 }
 
 /// Keeps the stream's user a member. The stream leaves when it is dropped.
@@ -81,13 +78,13 @@ impl Publication {
 impl Membership {
     /// `after`: the position to resume from; without one, the stream receives the history.
     pub(super) fn new(joined: Joined, after: Option<Position>) -> Self {
-        let Joined { lease, feed, generation, before, name, members, member_count } = joined;
+        let Joined { lease, feed, generation, mut welcome } = joined;
         let Subscription { follower, gap } = generation.subscribe(after);
-        let latest = generation.position(before);
+        welcome.gap = gap;
         // A stream that resumes receives all events; a new one does not need to know who joined and
         // left before.
-        let messages_only_until = if after.is_some() && !gap { 0 } else { before };
-        let welcome = Welcome { room: name, members, member_count, latest, gap };
+        let resumes = after.is_some() && !gap;
+        let messages_only_until = if resumes { 0 } else { welcome.latest.sequence };
         Self { lease, feed, generation, follower, welcome, messages_only_until }
     }
 

@@ -16,7 +16,7 @@ use crate::model::{
 use crate::service::rooms::MEMBERS_PER_JOIN;
 use crate::service::rooms::feed::{Generation, RoomFeed};
 use crate::service::rooms::history::weight;
-use crate::service::rooms::membership::{Joined, Lease};
+use crate::service::rooms::membership::{Joined, Lease, Welcome};
 
 use crate::service::user::User;
 
@@ -82,13 +82,17 @@ impl ProcessRoom {
             self.append(&mut state, RoomEvent::Joined(participant));
         }
         let members = state.members.values().take(MEMBERS_PER_JOIN);
-        let members = members.map(|member| member.user.clone()).collect();
-        let member_count = member_count(&state);
+        let welcome = Welcome {
+            room: self.name.as_str().to_owned(),
+            members: members.map(|member| member.user.clone()).collect(),
+            member_count: member_count(&state),
+            latest: self.generation.position(before),
+            gap: false,
+        };
         drop(state);
         let (feed, generation) = (Arc::clone(&self.feed), Arc::clone(&self.generation));
-        let name = self.name.as_str().to_owned();
         let lease = Lease::InProcess(ProcessLease { room: self, user: Arc::clone(user) });
-        Ok(Some(Joined { lease, feed, generation, before, name, members, member_count }))
+        Ok(Some(Joined { lease, feed, generation, welcome }))
     }
 
     /// Returns true if the user has become a member.

@@ -1,6 +1,7 @@
 //! Rooms, with a clock that the test moves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -176,6 +177,51 @@ fn who_joins_gets_the_last_messages_and_who_resumes_what_it_missed() {
         assert!(stranger.welcome().gap, "{other:?}");
         assert_eq!(heard(&mut stranger)[0], "ann: 2", "{other:?}");
     }
+}
+
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// No room of one process does so, but the members of a room in Redis follow it by the same code.
+#[test]
+fn a_member_goes_on_with_the_next_generation_after_a_gap() {
+    let mut town = Town::new(|_| {});
+    let (ann, bob) = (town.user("ann"), town.user("bob"));
+    let joined = town.rooms.join(&ann, &name("r"), true).unwrap();
+    let feed = Arc::clone(&joined.feed);
+    let mut member = Membership::new(joined, None);
+    assert_eq!(heard(&mut member), ["+ann"]);
+    let old = member.position();
+    assert!(!feed.begin(old.epoch, 7), "it is the current one");
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Arc::clone(&woken).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(member.poll_next(&mut context).is_pending());
+
+    assert!(feed.begin(old.epoch ^ 1, 40));
+    assert!(woken.0.load(Ordering::SeqCst), "who waits is woken");
+    let generation = feed.generation().unwrap();
+    let publish = |event: RoomEvent| {
+        let weight = crate::service::rooms::history::weight(&event);
+        generation.feed.publish(event, weight)
+    };
+    let message = |text: &str| RoomEvent::Message {
+        sender: bob.participant(),
+        text: text.to_owned(),
+        send_time: START,
+    };
+    publish(RoomEvent::Joined(bob.participant()));
+    publish(message("before it came over"));
+    assert_eq!(heard(&mut member), ["gap", "bob: before it came over"]);
+    assert_eq!(member.position(), Position { epoch: old.epoch ^ 1, sequence: 42 });
+    publish(RoomEvent::Left(bob.participant()));
+    publish(message("after"));
+    assert_eq!(heard(&mut member), ["-bob", "bob: after"]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) use self::lease::RedisLease;
 use self::replica::RoomReplica;
 use self::sweep::SweepState;
 use super::history::HistoryBudget;
-use super::membership::{Joined, Lease};
+use super::membership::{Joined, Lease, Welcome};
 use super::refusal;
 use crate::model::{
     ChatMessage, Error, Position, Reason, Result, Room as RoomView, RoomName, User as UserView,
@@ -107,15 +107,15 @@ impl RedisRooms {
             .await?;
         lease.confirm();
         let generation = lease.replica.catch_up(&joined).await?;
-        Ok(Joined {
-            feed: Arc::clone(&lease.replica.feed),
-            lease: Lease::Redis(lease),
-            generation,
-            before: joined.before,
-            name: joined.name,
+        let welcome = Welcome {
+            room: joined.name,
             members: joined.members,
             member_count: joined.member_count,
-        })
+            latest: generation.position(joined.before),
+            gap: false,
+        };
+        let feed = Arc::clone(&lease.replica.feed);
+        Ok(Joined { lease: Lease::Redis(lease), feed, generation, welcome })
     }
 
     /// Finds or opens the replica of a room, and reserves a lease there.

@@ -95,11 +95,9 @@ impl RedisEngine {
             publish.arg(new.epoch.to_le_bytes().as_slice()).arg(new.name);
         }
         let effect = if id.is_some() { Effect::WritesOnce } else { Effect::Writes };
-        let published = self.call_room(room.slot, &publish, effect).await;
-        match published.map_err(name_message_id)? {
-            Ok(mut parts) => Ok(Ok(Position { epoch: parts.epoch()?, sequence: parts.number()? })),
-            Err(refused) => Ok(Err(refused)),
-        }
+        let decode =
+            |mut parts: Parts| Ok(Position { epoch: parts.epoch()?, sequence: parts.number()? });
+        self.call_room(room.slot, &publish, effect, decode).await.map_err(name_message_id)
     }
 
     /// Replaces a room's epoch, if it is still this one, because events that this server has read

@@ -4,6 +4,7 @@ use redis::{Cmd, Value, cmd};
 
 use super::{
     LeaseId, ListEntry, NewRoom, RoomKeys, RoomLimits, RoomResult, append_user, array, id, role_of,
+    unrefused,
 };
 use crate::model::{Error, Participant, Result, User};
 use crate::store::redis::RedisEngine;
@@ -51,6 +52,26 @@ pub struct LeaseRenewal {
     pub lapsed: Vec<u64>,
 }
 
+impl JoinedRoom {
+    fn decode(mut parts: Parts) -> Result<Self> {
+        let (epoch, before, latest, history_start) =
+            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
+        let (name, member_count) = (parts.text()?, count(parts.number()?));
+        let mut records = array(parts.next())?;
+        let members = std::iter::from_fn(|| records.next().map(member)).collect::<Result<_>>()?;
+        Ok(Self { epoch, before, latest, history_start, name, member_count, members })
+    }
+}
+
+impl LeaseRenewal {
+    fn decode(mut parts: Parts) -> Result<Self> {
+        let (epoch, latest, history_start, leases) =
+            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
+        let lapsed = ids(array(parts.next())?);
+        Ok(Self { epoch, latest, history_start, leases, lapsed })
+    }
+}
+
 impl RedisEngine {
     /// Adds a lease for a stream of a user, who becomes a member by its first lease. `new`: the
     /// room is created if it does not exist.
@@ -78,19 +99,7 @@ impl RedisEngine {
         if let Some(new) = new {
             join.arg(new.epoch.to_le_bytes().as_slice()).arg(new.name);
         }
-        let mut parts = match self.call_room(room.slot, &join, Effect::WritesOnce).await? {
-            Ok(parts) => parts,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let (epoch, before, latest, history_start) =
-            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
-        let (name, member_count) = (parts.text()?, count(parts.number()?));
-        let mut records = array(parts.next())?;
-        let mut members = Vec::new();
-        while let Some(record) = records.next() {
-            members.push(member(record)?);
-        }
-        Ok(Ok(JoinedRoom { epoch, before, latest, history_start, name, member_count, members }))
+        self.call_room(room.slot, &join, Effect::WritesOnce, JoinedRoom::decode).await
     }
 
     /// Ends leases of a server, at most [`LEASES_PER_CALL`]. Returns the users that are no longer
@@ -112,10 +121,7 @@ impl RedisEngine {
         for lease in leases.iter().take(LEASES_PER_CALL) {
             leave.arg(lease.to_be_bytes().as_slice());
         }
-        match self.call_room(room.slot, &leave, Effect::WritesOnce).await? {
-            Ok(parts) => left(parts),
-            Err(_) => Err(reply::strange("who left")),
-        }
+        unrefused(self.call_room(room.slot, &leave, Effect::WritesOnce, left).await?)
     }
 
     /// Ends [`LEASES_PER_CALL`] leases of a server whose leases have lapsed. Returns the number
@@ -135,10 +141,8 @@ impl RedisEngine {
         expire.arg(self.0.now()).arg(server.to_be_bytes().as_slice());
         limits.append_to(&mut expire);
         expire.arg(LEASES_PER_CALL);
-        match self.call_room(room.slot, &expire, Effect::WritesOnce).await? {
-            Ok(mut parts) => Ok((parts.number()?, left(parts)?)),
-            Err(_) => Err(reply::strange("who left")),
-        }
+        let decode = |mut parts: Parts| Ok((parts.number()?, left(parts)?));
+        unrefused(self.call_room(room.slot, &expire, Effect::WritesOnce, decode).await?)
     }
 
     /// Renews a server's leases in a room and returns the room's state.
@@ -154,14 +158,7 @@ impl RedisEngine {
         let of_server = room.leases(server);
         let mut renew = call("renew_leases", &room.with(&of_server));
         renew.arg(self.0.now()).arg(server.to_be_bytes().as_slice()).arg(limits.lease_millis());
-        let mut parts = match self.call_room(room.slot, &renew, Effect::WritesLocally).await? {
-            Ok(parts) => parts,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let (epoch, latest, history_start, leases) =
-            (parts.epoch()?, parts.number()?, parts.number()?, parts.number()?);
-        let lapsed = ids(array(parts.next())?);
-        Ok(Ok(LeaseRenewal { epoch, latest, history_start, leases, lapsed }))
+        self.call_room(room.slot, &renew, Effect::WritesLocally, LeaseRenewal::decode).await
     }
 
     /// Returns the numbers of a server's leases in a room.
@@ -186,19 +183,7 @@ impl RedisEngine {
     ) -> Result<RoomResult<Vec<(u64, User)>>> {
         let mut members = call("room_members", &room.all());
         members.arg(after.to_be_bytes().as_slice()).arg(size.min(2_000));
-        let mut parts = match self.call_room(room.slot, &members, Effect::Reads).await? {
-            Ok(parts) => parts,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let Some(users) = parts.next() else { return Ok(Ok(Vec::new())) };
-        let users = ids(array(Some(users))?);
-        let mut records = array(parts.next())?;
-        let mut found = Vec::with_capacity(users.len());
-        for user in users {
-            let record = records.next().ok_or_else(|| reply::strange("a member for each id"))?;
-            found.push((user, member(record)?));
-        }
-        Ok(Ok(found))
+        self.call_room(room.slot, &members, Effect::Reads, members_of).await
     }
 
     /// Returns true if the user is a member of the room.
@@ -218,6 +203,15 @@ pub(super) fn count(number: u64) -> u32 {
 
 pub(super) fn ids(mut parts: Parts) -> Vec<u64> {
     std::iter::from_fn(|| id(&mut parts).ok()).collect()
+}
+
+/// Decodes members and their records: two lists of one length, or nothing if there are none.
+fn members_of(mut parts: Parts) -> Result<Vec<(u64, User)>> {
+    let Some(users) = parts.next() else { return Ok(Vec::new()) };
+    let users = ids(array(Some(users))?);
+    let mut records = array(parts.next())?;
+    let user = |id| Ok((id, member(records.next().ok_or_else(|| reply::strange("a member"))?)?));
+    users.into_iter().map(user).collect()
 }
 
 fn left(mut parts: Parts) -> Result<Vec<ListEntry>> {

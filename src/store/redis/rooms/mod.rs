@@ -160,17 +160,24 @@ impl RedisEngine {
         }
     }
 
-    async fn call_room(
+    /// Calls a function and decodes the parts of its reply.
+    async fn call_room<T>(
         &self,
         slot: u16,
         command: &Cmd,
         effect: Effect,
-    ) -> Result<RoomResult<Parts>> {
+        decode: impl FnOnce(Parts) -> Result<T>,
+    ) -> Result<RoomResult<T>> {
         match reply::outcome(self.0.link.run(slot, command, effect).await?)? {
-            Ok(parts) => Ok(Ok(parts)),
+            Ok(parts) => decode(parts).map(Ok),
             Err(refused) => refusal(refused).map(Err),
         }
     }
+}
+
+/// Takes the result of a function that does not refuse.
+fn unrefused<T>(result: RoomResult<T>) -> Result<T> {
+    result.map_err(|refusal| Error::internal(format!("a function refused with {refusal:?}")))
 }
 
 fn refusal(parts: Vec<Value>) -> Result<RoomRefusal> {

@@ -3,13 +3,13 @@
 use redis::{Value, cmd};
 
 use super::members::{count, ids};
-use super::{ListEntry, RoomKeys, RoomResult, array, id};
+use super::{ListEntry, RoomKeys, RoomResult, array, id, unrefused};
 use crate::model::{Millis, Result, Room};
 use crate::store::redis::RedisEngine;
 use crate::store::redis::library::call;
 use crate::store::redis::link::Effect;
 use crate::store::redis::people::UserKeys;
-use crate::store::redis::reply;
+use crate::store::redis::reply::{self, Parts};
 use crate::store::redis::topology::{slot_of, text};
 
 /// Outcome of reserving a room's name.
@@ -49,16 +49,13 @@ impl RedisEngine {
         let mut reserve = call("reserve_room", &keys.each_ref().map(String::as_str));
         reserve.arg(self.0.now()).arg(folded).arg(creator.user.to_be_bytes().as_slice());
         reserve.arg(creator.mark.to_be_bytes().as_slice()).arg(limit).arg(recent);
-        let mut parts = match self.call_room(slot, &reserve, Effect::WritesOnce).await? {
-            Ok(parts) => parts,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        match parts.text()?.as_str() {
-            "new" => Ok(Ok(Reservation::New)),
-            "recent" => Ok(Ok(Reservation::Recent)),
-            "old" => Ok(Ok(Reservation::Old)),
+        let decode = |mut parts: Parts| match parts.text()?.as_str() {
+            "new" => Ok(Reservation::New),
+            "recent" => Ok(Reservation::Recent),
+            "old" => Ok(Reservation::Old),
             _ => Err(reply::strange("a reservation")),
-        }
+        };
+        self.call_room(slot, &reserve, Effect::WritesOnce, decode).await
     }
 
     /// Takes a name off the list of rooms, if it has been there for `age`. Returns the entry of its
@@ -70,13 +67,11 @@ impl RedisEngine {
         let (slot, keys) = self.rooms_keys();
         let mut unregister = call("unregister_room", &keys.each_ref().map(String::as_str));
         unregister.arg(self.0.now()).arg(folded).arg(age);
-        match self.call_room(slot, &unregister, Effect::WritesLocally).await? {
-            Ok(mut parts) => Ok(match (id(&mut parts), id(&mut parts)) {
-                (Ok(user), Ok(mark)) => Some(ListEntry { user, mark }),
-                _ => None,
-            }),
-            Err(_) => Err(reply::strange("a creator")),
-        }
+        let decode = |mut parts: Parts| {
+            let (user, mark) = (id(&mut parts).ok(), id(&mut parts).ok());
+            Ok(user.zip(mark).map(|(user, mark)| ListEntry { user, mark }))
+        };
+        unrefused(self.call_room(slot, &unregister, Effect::WritesLocally, decode).await?)
     }
 
     /// Returns the next names after the room with this number, each with its number, in the order
@@ -116,13 +111,11 @@ impl RedisEngine {
     pub async fn peek_room(&self, room: &RoomKeys) -> Result<Option<(Room, Vec<u64>)>> {
         let mut peek = call("peek_room", &room.all());
         peek.arg(self.0.now());
-        match self.call_room(room.slot, &peek, Effect::Reads).await? {
-            Ok(mut parts) => {
-                let (name, member_count) = (parts.text()?, count(parts.number()?));
-                Ok(Some((Room { name, member_count }, ids(array(parts.next())?))))
-            }
-            Err(_) => Ok(None),
-        }
+        let decode = |mut parts: Parts| {
+            let (name, member_count) = (parts.text()?, count(parts.number()?));
+            Ok((Room { name, member_count }, ids(array(parts.next())?)))
+        };
+        Ok(self.call_room(room.slot, &peek, Effect::Reads, decode).await?.ok())
     }
 
     /// Adds a room to a user's list, if that has fewer than `limit` rooms. Returns true if the room
@@ -141,10 +134,8 @@ impl RedisEngine {
         let keys = UserKeys::new(&self.0.namespace, entry.user);
         let mut add = call("add_to_list", &[list.key(&keys), &keys.user]);
         add.arg(folded).arg(entry.mark.to_be_bytes().as_slice()).arg(limit).arg(u8::from(replace));
-        match self.call_room(keys.slot, &add, Effect::WritesLocally).await? {
-            Ok(mut parts) => Ok(Ok(parts.number()? == 1)),
-            Err(refused) => Ok(Err(refused)),
-        }
+        let decode = |mut parts: Parts| Ok(parts.number()? == 1);
+        self.call_room(keys.slot, &add, Effect::WritesLocally, decode).await
     }
 
     /// Removes a room from a user's list, if it has this mark there.
