@@ -112,7 +112,7 @@ pub struct Participant {
 
 /// An event in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RoomEvent {
+pub enum ChatEvent {
     /// A user became a member.
     Joined(Participant),
     /// A user is no longer a member.
@@ -128,7 +128,7 @@ pub enum RoomEvent {
     },
 }
 
-impl RoomEvent {
+impl ChatEvent {
     /// Returns the user that caused the event.
     pub fn participant(&self) -> &Participant {
         match self {

@@ -17,7 +17,7 @@ mod value;
 pub use arithmetic::{DIVISION_BY_ZERO, MAX_EXPRESSION_BYTES, calculate};
 pub use bits::{MAX_DECODE_BYTES, MAX_ENCODE_BYTES, decode_bits, encode_bits};
 pub use chat::{
-    ChatMessage, LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, Participant, RoomEvent, RoomName,
+    ChatEvent, ChatMessage, LOBBY, MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES, Participant, RoomName,
 };
 pub use command::{
     Access, Command, Delete, DoorInfo, Entry, Operation, Outcome, Page, Position, Put, Reply, Room,

@@ -17,7 +17,7 @@ use super::events::{Outcome, Source};
 use super::frame::{Batch, frame};
 use crate::grpc::call::Call;
 use crate::grpc::{deadline, native};
-use crate::model::{ChatMessage, Error, Position, Reason, Result, RoomEvent, RoomName};
+use crate::model::{ChatEvent, ChatMessage, Error, Position, Reason, Result, RoomName};
 use crate::pb;
 use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
 use crate::service::rooms::Publication;
@@ -284,7 +284,7 @@ impl Room {
         }
     }
 
-    fn encoded(&self, next: Next<RoomEvent>) -> Option<Bytes> {
+    fn encoded(&self, next: Next<ChatEvent>) -> Option<Bytes> {
         let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
         let position = self.conversation.as_ref()?.membership.position();
         let at = |sequence| Position { sequence, ..position };

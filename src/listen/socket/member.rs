@@ -10,7 +10,7 @@ use super::room::{self, Room};
 
 use crate::dialect::codec::{Action, Answer};
 use crate::dialect::{Caller as Named, Dialect};
-use crate::model::{Command, Error, Reason, Result, RoomEvent, UserName};
+use crate::model::{ChatEvent, Command, Error, Reason, Result, UserName};
 use crate::service::metrics::DoorCalls;
 use crate::service::{Caller, ConnectionSession, Method, Next, Service};
 
@@ -145,7 +145,7 @@ impl Member {
     }
 
     /// What happens next in its room, for ever nothing if it is in none.
-    pub(super) async fn next_event(&mut self) -> Next<RoomEvent> {
+    pub(super) async fn next_event(&mut self) -> Next<ChatEvent> {
         match &mut self.room {
             Some(room) => room.next().await,
             None => std::future::pending().await,

@@ -33,7 +33,7 @@ impl Room {
     }
 
     /// What happens next that the client is to be told.
-    pub(super) async fn next(&mut self) -> Next<model::RoomEvent> {
+    pub(super) async fn next(&mut self) -> Next<model::ChatEvent> {
         let own = self.conversation.session.user.id;
         loop {
             let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
@@ -51,7 +51,7 @@ impl Room {
 }
 
 /// A happening in the words of the codecs.
-pub(super) fn told(next: &Next<model::RoomEvent>) -> RoomEvent<'_> {
+pub(super) fn told(next: &Next<model::ChatEvent>) -> RoomEvent<'_> {
     let event = match next {
         Next::Gap { .. } => {
             return RoomEvent::Notice("this connection reads too slowly; messages were left out");
@@ -59,9 +59,9 @@ pub(super) fn told(next: &Next<model::RoomEvent>) -> RoomEvent<'_> {
         Next::Event(event) => &event.body,
     };
     match event {
-        model::RoomEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
-        model::RoomEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
-        model::RoomEvent::Message { sender, text, .. } => {
+        model::ChatEvent::Joined(someone) => RoomEvent::Joined(&someone.user.name),
+        model::ChatEvent::Left(someone) => RoomEvent::Left(&someone.user.name),
+        model::ChatEvent::Message { sender, text, .. } => {
             RoomEvent::Message { user: &sender.user.name, text }
         }
     }

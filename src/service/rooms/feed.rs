@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::history::HistoryBudget;
-use crate::model::{Position, RoomEvent};
+use crate::model::{ChatEvent, Position};
 use crate::service::limits::Limits;
 use crate::store::feed::{Capacity, Feed, Follower};
 
@@ -23,13 +23,13 @@ pub(super) struct RoomFeed {
 /// lost some of its events.
 pub(super) struct Generation {
     epoch: u64,
-    pub(super) feed: Arc<Feed<RoomEvent>>,
+    pub(super) feed: Arc<Feed<ChatEvent>>,
     replaced: AtomicBool,
 }
 
 /// The part of a generation that a member receives.
 pub(super) struct Subscription {
-    pub(super) follower: Follower<RoomEvent>,
+    pub(super) follower: Follower<ChatEvent>,
     /// True if the member asked to resume and events after its position are missing.
     pub(super) gap: bool,
 }
@@ -148,7 +148,7 @@ mod tests {
         for number in 1..=6 {
             let user = User { name: "ann".to_owned(), role: Role::Guest };
             let who = Participant { id: number, user };
-            generation.feed.publish(RoomEvent::Joined(who), Weight { counts: true, bytes: 1 });
+            generation.feed.publish(ChatEvent::Joined(who), Weight { counts: true, bytes: 1 });
         }
         let at = |epoch, sequence| Some(Position { epoch, sequence });
         // The first event or gap that follows, and whether the welcome reports a gap.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::RoomEvent;
+use crate::model::ChatEvent;
 use crate::store::feed::Weight;
 
 /// Size that an event counts for, beside its text and its user's name.
@@ -12,18 +12,18 @@ const MIN_SHARE: u64 = 16 << 10;
 
 /// Returns what an event counts for in its room's history. Only messages count towards the number
 /// of messages.
-pub(super) fn weight(event: &RoomEvent) -> Weight {
+pub(super) fn weight(event: &ChatEvent) -> Weight {
     let text = match event {
-        RoomEvent::Message { text, .. } => text.len(),
-        RoomEvent::Joined(_) | RoomEvent::Left(_) => 0,
+        ChatEvent::Message { text, .. } => text.len(),
+        ChatEvent::Joined(_) | ChatEvent::Left(_) => 0,
     };
     // The encoded event, once there is one, contains text and name a second time.
     let bytes = EVENT_BYTES + 2 * (text + event.participant().user.name.len());
     Weight { counts: is_message(event), bytes }
 }
 
-pub(super) const fn is_message(event: &RoomEvent) -> bool {
-    matches!(event, RoomEvent::Message { .. })
+pub(super) const fn is_message(event: &ChatEvent) -> bool {
+    matches!(event, ChatEvent::Message { .. })
 }
 
 /// The rooms at this server, and the memory of their histories.

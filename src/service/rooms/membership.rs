@@ -9,7 +9,7 @@ use super::feed::{Generation, RoomFeed, Subscription};
 use super::history::is_message;
 use super::in_process::ProcessLease;
 use super::redis::RedisLease;
-use crate::model::{ChatMessage, Position, Result, RoomEvent, User};
+use crate::model::{ChatEvent, ChatMessage, Position, Result, User};
 use crate::store::feed::{Follower, Next};
 
 /// The room as it was when a stream joined it.
@@ -48,7 +48,7 @@ pub struct Membership {
     lease: Lease,
     feed: Arc<RoomFeed>,
     generation: Arc<Generation>,
-    follower: Follower<RoomEvent>,
+    follower: Follower<ChatEvent>,
     welcome: Welcome,
     /// Sequence up to which only messages are delivered.
     messages_only_until: u64,
@@ -100,7 +100,7 @@ impl Membership {
     }
 
     /// Returns the next event or gap, or `Pending` until there is one.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<RoomEvent>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<ChatEvent>> {
         loop {
             let Poll::Ready(next) = self.follower.poll_next(context) else {
                 // Checked after the waker is registered: it is woken when a generation begins.
@@ -113,7 +113,7 @@ impl Membership {
     }
 
     /// Follows the room's current generation if the one that was followed is replaced.
-    fn follow_next_generation(&mut self) -> Poll<Next<RoomEvent>> {
+    fn follow_next_generation(&mut self) -> Poll<Next<ChatEvent>> {
         if !self.generation.is_replaced() {
             return Poll::Pending;
         }
@@ -127,11 +127,11 @@ impl Membership {
 
     /// Returns the next event or gap if there is one and no event that is to be skipped precedes
     /// it.
-    pub fn try_next(&mut self) -> Option<Next<RoomEvent>> {
+    pub fn try_next(&mut self) -> Option<Next<ChatEvent>> {
         self.follower.try_next().filter(|next| !self.skips(next))
     }
 
-    fn skips(&self, next: &Next<RoomEvent>) -> bool {
+    fn skips(&self, next: &Next<ChatEvent>) -> bool {
         match next {
             Next::Event(event) => {
                 event.sequence <= self.messages_only_until && !is_message(&event.body)

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kvrpc::model::{Participant, Role, RoomEvent, User};
+use kvrpc::model::{ChatEvent, Participant, Role, User};
 use kvrpc::store::redis::rooms::{
-    LeaseId, ListEntry, NewRoom, Reservation, RoomKeys, RoomLimits, RoomList, RoomRefusal,
+    ListEntry, NewRoom, Reservation, RoomKeys, RoomLimits, RoomList, RoomRefusal,
 };
 use kvrpc::store::redis::{Promise, RedisOptions, RedisUrl, UserRecord};
 use kvrpc::store::{Clock, RedisEngine};
@@ -52,9 +52,11 @@ fn user(id: u64) -> Participant {
 impl Town {
     /// How many are in the room then, and where it stood before; or why not.
     async fn join(&self, id: u64, server: u64, number: u64) -> Result<(u32, u64), RoomRefusal> {
-        let lease = LeaseId { server, number };
-        let joined =
-            self.engine.join_room(&self.room, &user(id), lease, &LIMITS, Some(NEW)).await.unwrap();
+        let joined = self
+            .engine
+            .join_room(&self.room, &user(id), server, number, &LIMITS, Some(NEW))
+            .await
+            .unwrap();
         joined.map(|joined| (joined.member_count, joined.before))
     }
 
@@ -78,10 +80,10 @@ impl Town {
     /// What happened behind a place, in words.
     async fn events(&self, after: u64) -> Vec<String> {
         let read = self.engine.read_room(&self.room, after, 1_000).await.unwrap();
-        let in_words = |event: &RoomEvent| match event {
-            RoomEvent::Joined(who) => format!("+{}", who.user.name),
-            RoomEvent::Left(who) => format!("-{}", who.user.name),
-            RoomEvent::Message { sender, text, .. } => format!("{}{text}", sender.user.name),
+        let in_words = |event: &ChatEvent| match event {
+            ChatEvent::Joined(who) => format!("+{}", who.user.name),
+            ChatEvent::Left(who) => format!("-{}", who.user.name),
+            ChatEvent::Message { sender, text, .. } => format!("{}{text}", sender.user.name),
         };
         read.events.iter().map(|(_, event)| in_words(event)).collect()
     }
@@ -96,10 +98,7 @@ impl Town {
 #[ignore = "needs redis-server"]
 fn a_lease_begins_and_ends_once_however_often_that_is_sent() {
     in_towns(async |town| {
-        let none = town
-            .engine
-            .join_room(&town.room, &user(1), LeaseId { server: HERE, number: 1 }, &LIMITS, None)
-            .await;
+        let none = town.engine.join_room(&town.room, &user(1), HERE, 1, &LIMITS, None).await;
         assert_eq!(none.unwrap().unwrap_err(), RoomRefusal::NoRoom);
         // Ids and numbers of all sizes are kept as they are, and in their order.
         let high = u64::MAX - 5;

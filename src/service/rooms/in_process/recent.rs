@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use super::refusal;
 use crate::model::{ChatMessage, Millis, Result};
@@ -12,20 +13,17 @@ pub(super) const MAX_RECENT: usize = 1_000;
 /// Size that a message counts for in a room's memory, beside its id.
 const RECENT_BYTES: usize = 96;
 
-/// The messages of one user in one room that had ids, the oldest first.
+/// The messages of one user in one room that had ids.
 #[derive(Default)]
 pub(super) struct RecentMessages {
     hasher: RandomState,
-    order: VecDeque<RecentMessage>,
-    /// Number of each id's message, counted from the first one ever.
-    index: HashMap<Box<str>, u64>,
-    /// Number of messages that are forgotten.
-    forgotten: u64,
+    by_id: HashMap<Arc<str>, RecentMessage>,
+    /// The ids, the oldest first.
+    order: VecDeque<Arc<str>>,
     bytes: usize,
 }
 
 struct RecentMessage {
-    id: Box<str>,
     /// Hash of the text.
     text: u64,
     sequence: u64,
@@ -38,39 +36,35 @@ impl RecentMessages {
     /// # Errors
     /// `REQUEST_ID_REUSED` if its text was another one.
     pub(super) fn find(&self, id: &str, message: &ChatMessage) -> Result<Option<u64>> {
-        let number =
-            self.index.get(id).and_then(|number| usize::try_from(number - self.forgotten).ok());
-        let Some(known) = number.and_then(|number| self.order.get(number)) else { return Ok(None) };
-        if known.text == self.hasher.hash_one(message.text()) {
-            return Ok(Some(known.sequence));
+        match self.by_id.get(id) {
+            None => Ok(None),
+            Some(known) if known.text == self.hasher.hash_one(message.text()) => {
+                Ok(Some(known.sequence))
+            }
+            Some(_) => Err(refusal::id_reused()),
         }
-        Err(refusal::id_reused())
     }
 
-    /// Adds a message.
+    /// Adds a message whose id is not known.
     pub(super) fn add(&mut self, id: &str, message: &ChatMessage, sequence: u64, now: Millis) {
-        let number = self.forgotten + self.order.len() as u64;
-        self.index.insert(id.into(), number);
-        self.order.push_back(RecentMessage {
-            id: id.into(),
-            text: self.hasher.hash_one(message.text()),
-            sequence,
-            time: now,
-        });
-        self.bytes += RECENT_BYTES + 2 * id.len();
+        let text = self.hasher.hash_one(message.text());
+        let id: Arc<str> = id.into();
+        self.bytes += size(&id);
+        self.by_id.insert(Arc::clone(&id), RecentMessage { text, sequence, time: now });
+        self.order.push_back(id);
         self.forget(now, MAX_RECENT);
     }
 
     /// Forgets messages that are too old, and the oldest of more than `limit`.
     pub(super) fn forget(&mut self, now: Millis, limit: usize) {
         let window = u64::try_from(REQUEST_ID_WINDOW.as_millis()).unwrap_or(u64::MAX);
+        let is_old = |known: &RecentMessage| known.time.saturating_add(window) <= now;
         while let Some(first) = self.order.front()
-            && (self.order.len() > limit || first.time.saturating_add(window) <= now)
+            && (self.order.len() > limit || self.by_id.get(first).is_none_or(is_old))
         {
-            self.bytes = self.bytes.saturating_sub(RECENT_BYTES + 2 * first.id.len());
-            self.index.remove(&first.id);
+            self.bytes = self.bytes.saturating_sub(size(first));
+            self.by_id.remove(first);
             self.order.pop_front();
-            self.forgotten += 1;
         }
     }
 
@@ -81,4 +75,8 @@ impl RecentMessages {
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
+}
+
+fn size(id: &str) -> usize {
+    RECENT_BYTES + 2 * id.len()
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::recent::RecentMessages;
 use super::{ProcessLease, RoomContext, refusal};
 use crate::model::{
-    ChatMessage, Millis, Participant, Position, Result, Room as RoomView, RoomEvent, RoomName,
+    ChatEvent, ChatMessage, Millis, Participant, Position, Result, Room as RoomView, RoomName,
     User as UserView,
 };
 use crate::service::rooms::MEMBERS_PER_JOIN;
@@ -79,7 +79,7 @@ impl ProcessRoom {
         }
         let before = self.generation.feed.last();
         if self.add_stream(&mut state, user, &participant.user)? {
-            self.append(&mut state, RoomEvent::Joined(participant));
+            self.append(&mut state, ChatEvent::Joined(participant));
         }
         let members = state.members.values().take(MEMBERS_PER_JOIN);
         let welcome = Welcome {
@@ -123,7 +123,7 @@ impl ProcessRoom {
         if let Some(member) = state.members.remove(&user.id) {
             user.rooms.joined.subtract();
             let participant = Participant { id: user.id, user: member.user };
-            self.append(&mut state, RoomEvent::Left(participant));
+            self.append(&mut state, ChatEvent::Left(participant));
         }
     }
 
@@ -145,7 +145,7 @@ impl ProcessRoom {
             }
         }
         let text = message.text().to_owned();
-        let event = RoomEvent::Message { sender, text, send_time: now };
+        let event = ChatEvent::Message { sender, text, send_time: now };
         let sequence = self.append(&mut state, event);
         if let Some(id) = message.id() {
             let recent = state.recent.entry(user.id).or_default();
@@ -158,7 +158,7 @@ impl ProcessRoom {
         Ok(Some(self.generation.position(sequence)))
     }
 
-    fn append(&self, state: &mut RoomState, event: RoomEvent) -> u64 {
+    fn append(&self, state: &mut RoomState, event: ChatEvent) -> u64 {
         state.last_use = self.context.clock.now();
         let weight = weight(&event);
         let sequence = self.generation.feed.publish(event, weight);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::model::RoomEvent;
+use crate::model::ChatEvent;
 use crate::model::{Reason, UserName};
 use crate::service::rooms::membership::Membership;
 use crate::service::rooms::usage::RoomUsage;
@@ -93,9 +93,9 @@ fn heard(member: &mut Membership) -> Vec<String> {
             Next::Event(event) => {
                 let who = &event.body.participant().user.name;
                 match &event.body {
-                    RoomEvent::Joined(_) => format!("+{who}"),
-                    RoomEvent::Left(_) => format!("-{who}"),
-                    RoomEvent::Message { text, .. } => format!("{who}: {text}"),
+                    ChatEvent::Joined(_) => format!("+{who}"),
+                    ChatEvent::Left(_) => format!("-{who}"),
+                    ChatEvent::Message { text, .. } => format!("{who}: {text}"),
                 }
             }
         });
@@ -206,20 +206,20 @@ fn a_member_goes_on_with_the_next_generation_after_a_gap() {
     assert!(feed.begin(old.epoch ^ 1, 40));
     assert!(woken.0.load(Ordering::SeqCst), "who waits is woken");
     let generation = feed.generation().unwrap();
-    let publish = |event: RoomEvent| {
+    let publish = |event: ChatEvent| {
         let weight = crate::service::rooms::history::weight(&event);
         generation.feed.publish(event, weight)
     };
-    let message = |text: &str| RoomEvent::Message {
+    let message = |text: &str| ChatEvent::Message {
         sender: bob.participant(),
         text: text.to_owned(),
         send_time: START,
     };
-    publish(RoomEvent::Joined(bob.participant()));
+    publish(ChatEvent::Joined(bob.participant()));
     publish(message("before it came over"));
     assert_eq!(heard(&mut member), ["gap", "bob: before it came over"]);
     assert_eq!(member.position(), Position { epoch: old.epoch ^ 1, sequence: 42 });
-    publish(RoomEvent::Left(bob.participant()));
+    publish(ChatEvent::Left(bob.participant()));
     publish(message("after"));
     assert_eq!(heard(&mut member), ["-bob", "bob: after"]);
 }

@@ -177,11 +177,9 @@ impl RedisRooms {
         user: Arc<User>,
         new: NewRoom<'_>,
     ) -> Result<()> {
-        let (user, lease) = (user.participant(), self.lease_id(number));
-        let joined = self
-            .engine
-            .join_room(&replica.keys, &user, lease, &self.room_limits, Some(new))
-            .await?;
+        let (keys, user, limits) = (&replica.keys, user.participant(), &self.room_limits);
+        let joined =
+            self.engine.join_room(keys, &user, self.server, number, limits, Some(new)).await?;
         // A member for whom the room has no place is tried again after the next renewals.
         if let Ok(joined) = joined {
             replica.observe(joined.epoch, joined.history_start);

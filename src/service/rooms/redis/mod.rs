@@ -42,7 +42,7 @@ use crate::model::{
 use crate::service::limits::Limits;
 use crate::service::user::User;
 use crate::store::RedisEngine;
-use crate::store::redis::rooms::{LeaseId, NewRoom, RoomKeys, RoomLimits, RoomRefusal, RoomResult};
+use crate::store::redis::rooms::{NewRoom, RoomKeys, RoomLimits, RoomRefusal, RoomResult};
 
 /// Time after which the leases of a server that does not renew them lapse.
 const LEASE: Duration = Duration::from_secs(15);
@@ -98,11 +98,18 @@ impl RedisRooms {
     ) -> Result<Joined> {
         let mut lease = self.reserve_lease(user, name);
         lease.listed = self.list_joined(user.id, name, lease.number).await?;
-        let (keys, id) = (&lease.replica.keys, self.lease_id(lease.number));
+        let (keys, number) = (&lease.replica.keys, lease.number);
         let who = user.participant();
         let joined = self
             .create_if_missing(user, name, create, |new| {
-                Box::pin(self.engine.join_room(keys, &who, id, &self.room_limits, new))
+                Box::pin(self.engine.join_room(
+                    keys,
+                    &who,
+                    self.server,
+                    number,
+                    &self.room_limits,
+                    new,
+                ))
             })
             .await?;
         lease.confirm();
@@ -142,10 +149,6 @@ impl RedisRooms {
         }
         let (rooms, user) = (Arc::clone(self), Arc::clone(user));
         RedisLease { rooms, replica, user, number, listed: false }
-    }
-
-    const fn lease_id(&self, number: u64) -> LeaseId {
-        LeaseId { server: self.server, number }
     }
 
     pub(super) async fn publish(

@@ -105,13 +105,13 @@ local MEMBER = '<I8c8B'
 local MEMBER_HEAD = 17
 
 -- Adds a lease for a stream of a user. KEYS: of a room, with the leases of the server.
--- ARGV: now, user, role, name, limits, server, lease, lease time, maximum number of members, number
--- of members to return; then, if the room may be created, its epoch and name.
+-- ARGV: now, server, limits, lease, lease time, maximum number of members, number of members to
+-- return, user, role, name; then, if the room may be created, its epoch and name.
 local function join_room(keys, args)
-  local r = open_or_create_room(keys, args, 5, 13)
+  local r = open_or_create_room(keys, args, 3, 13)
   if not r then return { '!', 'room' } end
-  local user, before, now = args[2], r.sequence, given_or_engine_time(args[1])
-  local server, lease, lease_time = args[8], args[9], tonumber(args[10])
+  local lease, user, role, name = args[6], args[10], args[11], args[12]
+  local before, now = r.sequence, given_or_engine_time(args[1])
   local known = redis.call('HGET', keys[6], lease)
   if known then
     -- The call was sent again.
@@ -120,20 +120,19 @@ local function join_room(keys, args)
     local member, leases = redis.call('HGET', keys[3], user), 0
     if member then
       leases = struct.unpack('<I8', member)
-    elseif redis.call('ZCARD', keys[4]) >= tonumber(args[11]) then
+    elseif redis.call('ZCARD', keys[4]) >= tonumber(args[8]) then
       return { '!', 'members' }
     end
     redis.call('HSET', keys[6], lease, user .. struct.pack('<I8', before))
-    local head = struct.pack(MEMBER, leases + 1, lease, tonumber(args[3]))
-    redis.call('HSET', keys[3], user, head .. args[4])
+    redis.call('HSET', keys[3], user, struct.pack(MEMBER, leases + 1, lease, tonumber(role)) .. name)
     if not member then
       redis.call('ZADD', keys[4], 0, user)
-      append_event(r, now, JOINED, user, args[3], args[4], '')
+      append_event(r, now, JOINED, user, role, name, '')
     end
   end
-  redis.call('ZADD', keys[5], now + lease_time, server)
+  redis.call('ZADD', keys[5], now + tonumber(args[7]), args[2])
   save_room(r, true)
-  local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[12]) - 1)
+  local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[9]) - 1)
   local members = redis.call('HMGET', keys[3], unpack(some))
   return { '+', r.epoch, before, r.sequence, r.from, r.name, redis.call('ZCARD', keys[4]), members }
 end

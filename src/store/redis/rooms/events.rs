@@ -3,7 +3,7 @@
 use redis::{Pipeline, ServerErrorKind, Value};
 
 use super::{NewRoom, RoomKeys, RoomLimits, RoomResult, append_user, role_of};
-use crate::model::{Error, Participant, Position, Reason, Result, RoomEvent, User};
+use crate::model::{ChatEvent, Error, Participant, Position, Reason, Result, User};
 use crate::store::redis::library::call;
 use crate::store::redis::link::Effect;
 use crate::store::redis::reply::{self, Parts};
@@ -19,7 +19,7 @@ pub struct RoomRead {
     /// not exist.
     pub latest: Option<Position>,
     /// The events with their sequences.
-    pub events: Vec<(u64, RoomEvent)>,
+    pub events: Vec<(u64, ChatEvent)>,
 }
 
 impl RedisEngine {
@@ -130,7 +130,7 @@ fn position(record: &[u8]) -> Option<Position> {
 
 /// Decodes an event of the stream: `["<sequence>-0", ["e", event]]`. The event consists of kind,
 /// role, user, time, length of the name, name, text.
-fn event(event: Value) -> Result<(u64, RoomEvent)> {
+fn event(event: Value) -> Result<(u64, ChatEvent)> {
     let wrong = || reply::strange("an event");
     let Value::Array(event) = event else { return Err(wrong()) };
     let mut event = Parts::new(event);
@@ -152,9 +152,9 @@ fn event(event: Value) -> Result<(u64, RoomEvent)> {
     let user = User { name: utf8(name)?, role: role_of(role) };
     let user = Participant { id: u64::from_be_bytes(*id), user };
     let event = match kind {
-        1 => RoomEvent::Joined(user),
-        2 => RoomEvent::Left(user),
-        3 => RoomEvent::Message {
+        1 => ChatEvent::Joined(user),
+        2 => ChatEvent::Left(user),
+        3 => ChatEvent::Message {
             sender: user,
             text: utf8(text)?,
             send_time: u64::from_le_bytes(*time),
@@ -184,7 +184,7 @@ mod tests {
         whole.extend(b"annhello");
         let user = User { name: "ann".to_owned(), role: role_of(1) };
         let sender = Participant { id: 5, user };
-        let message = RoomEvent::Message { sender, text: "hello".to_owned(), send_time: 9 };
+        let message = ChatEvent::Message { sender, text: "hello".to_owned(), send_time: 9 };
         assert_eq!(event(&whole).unwrap(), (7, message));
         for length in 0..23 {
             assert!(event(&whole[..length]).is_err(), "{length}");

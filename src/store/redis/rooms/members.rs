@@ -3,7 +3,7 @@
 use redis::{Cmd, Value, cmd};
 
 use super::{
-    LeaseId, ListEntry, NewRoom, RoomKeys, RoomLimits, RoomResult, append_user, array, id, role_of,
+    ListEntry, NewRoom, RoomKeys, RoomLimits, RoomResult, append_user, array, id, role_of,
     unrefused,
 };
 use crate::model::{Error, Participant, Result, User};
@@ -73,8 +73,8 @@ impl LeaseRenewal {
 }
 
 impl RedisEngine {
-    /// Adds a lease for a stream of a user, who becomes a member by its first lease. `new`: the
-    /// room is created if it does not exist.
+    /// Adds a lease of a server for a stream of a user, who becomes a member by its first lease. The
+    /// server never uses the lease's number again. `new`: the room is created if it does not exist.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
@@ -82,20 +82,16 @@ impl RedisEngine {
         &self,
         room: &RoomKeys,
         user: &Participant,
-        lease: LeaseId,
+        server: u64,
+        lease: u64,
         limits: &RoomLimits,
         new: Option<NewRoom<'_>>,
     ) -> Result<RoomResult<JoinedRoom>> {
-        let leases = room.leases(lease.server);
-        let mut join = call("join_room", &room.with(&leases));
-        join.arg(self.0.now());
-        append_user(&mut join, user);
+        let mut join = self.lease_call("join_room", room, server);
         limits.append_to(&mut join);
-        join.arg(lease.server.to_be_bytes().as_slice())
-            .arg(lease.number.to_be_bytes().as_slice())
-            .arg(limits.lease_millis())
-            .arg(limits.members)
-            .arg(MEMBERS_PER_JOIN);
+        join.arg(lease.to_be_bytes().as_slice()).arg(limits.lease_millis());
+        join.arg(limits.members).arg(MEMBERS_PER_JOIN);
+        append_user(&mut join, user);
         if let Some(new) = new {
             join.arg(new.epoch.to_le_bytes().as_slice()).arg(new.name);
         }
@@ -114,9 +110,7 @@ impl RedisEngine {
         leases: &[u64],
         limits: &RoomLimits,
     ) -> Result<Vec<ListEntry>> {
-        let of_server = room.leases(server);
-        let mut leave = call("leave_room", &room.with(&of_server));
-        leave.arg(self.0.now()).arg(server.to_be_bytes().as_slice());
+        let mut leave = self.lease_call("leave_room", room, server);
         limits.append_to(&mut leave);
         for lease in leases.iter().take(LEASES_PER_CALL) {
             leave.arg(lease.to_be_bytes().as_slice());
@@ -136,9 +130,7 @@ impl RedisEngine {
         server: u64,
         limits: &RoomLimits,
     ) -> Result<(u64, Vec<ListEntry>)> {
-        let of_server = room.leases(server);
-        let mut expire = call("expire_leases", &room.with(&of_server));
-        expire.arg(self.0.now()).arg(server.to_be_bytes().as_slice());
+        let mut expire = self.lease_call("expire_leases", room, server);
         limits.append_to(&mut expire);
         expire.arg(LEASES_PER_CALL);
         let decode = |mut parts: Parts| Ok((parts.number()?, left(parts)?));
@@ -155,10 +147,16 @@ impl RedisEngine {
         server: u64,
         limits: &RoomLimits,
     ) -> Result<RoomResult<LeaseRenewal>> {
-        let of_server = room.leases(server);
-        let mut renew = call("renew_leases", &room.with(&of_server));
-        renew.arg(self.0.now()).arg(server.to_be_bytes().as_slice()).arg(limits.lease_millis());
+        let mut renew = self.lease_call("renew_leases", room, server);
+        renew.arg(limits.lease_millis());
         self.call_room(room.slot, &renew, Effect::WritesLocally, LeaseRenewal::decode).await
+    }
+
+    /// Begins a call of a function that concerns a server's leases in a room.
+    fn lease_call(&self, function: &str, room: &RoomKeys, server: u64) -> Cmd {
+        let mut command = call(function, &room.with(&room.leases(server)));
+        command.arg(self.0.now()).arg(server.to_be_bytes().as_slice());
+        command
     }
 
     /// Returns the numbers of a server's leases in a room.

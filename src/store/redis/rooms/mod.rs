@@ -96,15 +96,6 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
 }
 
-/// Identifies a membership lease: one stream of a member at one server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseId {
-    /// The server's id, unique among the servers on the engine.
-    pub server: u64,
-    /// Number of the lease, unique at that server.
-    pub number: u64,
-}
-
 /// Attributes of a room that is created if it does not exist.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRoom<'a> {
