@@ -48,7 +48,7 @@ impl RoomFeed {
         })
     }
 
-    /// A room with a generation, whose history is empty.
+    /// Creates a room with its first generation, whose history is empty.
     pub(super) fn with_generation(
         limits: &Limits,
         budget: Arc<HistoryBudget>,
@@ -76,6 +76,8 @@ impl RoomFeed {
             current.replace(Generation::new(epoch, from, self.capacity))
         };
         if let Some(old) = old {
+            // Set before the wake, and in one total order with it: a member that registers its
+            // waker too late to be woken sees the flag.
             old.replaced.store(true, Ordering::SeqCst);
             old.feed.wake();
         }

@@ -37,8 +37,8 @@ pub(super) struct Rooms {
     backend: Backend,
 }
 
-/// Where rooms are kept. Futures of the Redis backend are boxed, so that those of the other one are
-/// small.
+/// The store of the rooms. Futures of the Redis backend are boxed, so that those of the other one
+/// are small.
 enum Backend {
     InProcess(InProcessRooms),
     Redis(Arc<RedisRooms>),

@@ -35,7 +35,7 @@ pub(super) struct InProcessRooms {
     context: Arc<RoomContext>,
 }
 
-/// What rooms share.
+/// State common to all rooms.
 struct RoomContext {
     limits: Limits,
     clock: Clock,

@@ -98,18 +98,11 @@ impl RedisRooms {
     ) -> Result<Joined> {
         let mut lease = self.reserve_lease(user, name);
         lease.listed = self.list_joined(user.id, name, lease.number).await?;
-        let (keys, number) = (&lease.replica.keys, lease.number);
-        let who = user.participant();
+        let (keys, number, server) = (&lease.replica.keys, lease.number, self.server);
+        let (who, limits) = (user.participant(), &self.room_limits);
         let joined = self
             .create_if_missing(user, name, create, |new| {
-                Box::pin(self.engine.join_room(
-                    keys,
-                    &who,
-                    self.server,
-                    number,
-                    &self.room_limits,
-                    new,
-                ))
+                Box::pin(self.engine.join_room(keys, &who, server, number, limits, new))
             })
             .await?;
         lease.confirm();
