@@ -1,13 +1,14 @@
-//! What is said in rooms: their names, texts, and the ids that make a resend harmless.
+//! Chat rooms: their names, the messages sent to them, and the events that members receive.
 
 use super::limits::{MAX_MESSAGE_ID_BYTES, MAX_TEXT_BYTES};
 use super::name::checked;
-use super::{Error, Reason, Result};
+use super::{Error, Reason, Result, UnixMillis, User};
 
-/// The room that an empty name means.
+/// Name of the room that an empty name stands for.
 pub const LOBBY: &str = "lobby";
 
-/// A room's name, of the same characters as a user's; two are one in the same cases.
+/// A room's name. The same characters are allowed as in a user's name, and names are compared by
+/// the same folding.
 #[derive(Clone, Debug)]
 pub struct RoomName {
     text: String,
@@ -15,10 +16,10 @@ pub struct RoomName {
 }
 
 impl RoomName {
-    /// Checks a name; an empty one is [`LOBBY`].
+    /// Validates a name; an empty one stands for [`LOBBY`].
     ///
     /// # Errors
-    /// `INVALID_NAME`, with the character at fault.
+    /// `INVALID_NAME`, naming the character that is not allowed.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let mut text = text.into();
         if text.is_empty() {
@@ -28,12 +29,12 @@ impl RoomName {
         Ok(Self { text, folded })
     }
 
-    /// The name as it was written.
+    /// Returns the name as the client wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What names are compared by.
+    /// Returns the folded form, which names are compared by.
     pub fn folded(&self) -> &str {
         &self.folded
     }
@@ -47,18 +48,19 @@ impl PartialEq for RoomName {
 
 impl Eq for RoomName {}
 
-/// Something to be said: 1 byte to 4 KiB, with an id or without.
+/// A message that a client sends to a room: a text of 1 byte to 4 KiB and, optionally, the client's
+/// id for it, which makes a resend harmless.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saying {
+pub struct ChatMessage {
     text: String,
     id: Option<String>,
 }
 
-impl Saying {
-    /// Checks it; an empty id is none.
+impl ChatMessage {
+    /// Validates a message; an empty id means that it has none.
     ///
     /// # Errors
-    /// `INVALID_MESSAGE`, naming what was wrong.
+    /// `INVALID_MESSAGE`, naming the field and the limit.
     pub fn new(text: impl Into<String>, id: impl Into<String>) -> Result<Self> {
         let (text, id) = (text.into(), id.into());
         if text.is_empty() {
@@ -80,19 +82,55 @@ impl Saying {
         Ok(Self { text, id: Some(id).filter(|id| !id.is_empty()) })
     }
 
-    /// What is said.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Its id.
+    /// Returns the client's id.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Text and id, taken out.
+    /// Returns the text and the client's id.
     pub fn into_parts(self) -> (String, Option<String>) {
         (self.text, self.id)
+    }
+}
+
+/// A user as it was at the time of a room's event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// Id of the user, never reused. Tells a connection its own user's events from those of others.
+    pub id: u64,
+    /// Name and role.
+    pub user: User,
+}
+
+/// An event in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatEvent {
+    /// A user became a member.
+    Joined(Participant),
+    /// A user is no longer a member.
+    Left(Participant),
+    /// A user sent a message.
+    Message {
+        /// The sender.
+        sender: Participant,
+        /// The text.
+        text: String,
+        /// Time at which the room accepted the message.
+        send_time: UnixMillis,
+    },
+}
+
+impl ChatEvent {
+    /// Returns the user that caused the event.
+    pub fn participant(&self) -> &Participant {
+        match self {
+            Self::Joined(user) | Self::Left(user) | Self::Message { sender: user, .. } => user,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ mod value;
 
 pub use arithmetic::{DIVISION_BY_ZERO, calculate};
 pub use bits::{decode_bits, encode_bits};
-pub use chat::{LOBBY, RoomName, Saying};
+pub use chat::{ChatEvent, ChatMessage, LOBBY, Participant, RoomName};
 pub use error::{Error, Reason, Result};
 pub use key::{Key, Prefix};
 pub use limits::*;

@@ -6,7 +6,7 @@ use super::reply::{
     Room, ServerInfo, SessionInfo, Time, User, Written,
 };
 use super::{
-    Expiry, Key, Method, Operations, Prefix, RequestId, RoomName, Saying, UserName, Value,
+    ChatMessage, Expiry, Key, Method, Operations, Prefix, RequestId, RoomName, UserName, Value,
 };
 
 /// A request of one RPC.
@@ -200,7 +200,7 @@ pub struct ListAccesses {
 #[allow(missing_docs, reason = "each field is that of the contract")]
 pub struct Send {
     pub room: RoomName,
-    pub message: Saying,
+    pub message: ChatMessage,
 }
 
 /// Lists a room's members, a page at a time.

@@ -2,20 +2,20 @@
 
 use super::reply::data;
 use super::{time, v1};
-use crate::model::Position;
-use crate::service::rooms::{RoomEvent, Someone, Welcome};
+use crate::model::{ChatEvent, Participant, Position};
+use crate::service::rooms::Welcome;
 use crate::service::{Change, ChangeKind};
 
 /// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same
 /// numbers.
-pub fn room_event(position: Position, event: &RoomEvent) -> v1::ChatResponse {
+pub fn room_event(position: Position, event: &ChatEvent) -> v1::ChatResponse {
     use v1::chat_response::Event;
 
-    let user = |someone: &Someone| Some(someone.user.clone().into());
+    let user = |user: &Participant| Some(user.user.clone().into());
     let event = match event {
-        RoomEvent::Joined(someone) => Event::Joined(v1::Joined { user: user(someone) }),
-        RoomEvent::Left(someone) => Event::Left(v1::Left { user: user(someone) }),
-        RoomEvent::Message { sender, text, send_time } => Event::Message(v1::Message {
+        ChatEvent::Joined(who) => Event::Joined(v1::Joined { user: user(who) }),
+        ChatEvent::Left(who) => Event::Left(v1::Left { user: user(who) }),
+        ChatEvent::Message { sender, text, send_time } => Event::Message(v1::Message {
             user: user(sender),
             text: text.clone(),
             send_time: Some(time::timestamp(*send_time)),

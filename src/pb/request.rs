@@ -7,7 +7,7 @@ use crate::model::request::{
     Subscribe, Upgrade, Watch, WhoAmI,
 };
 use crate::model::{
-    Error, Key, Page, Position, Prefix, Reason, RequestId, Result, RoomName, Saying, UserName,
+    ChatMessage, Error, Key, Page, Position, Prefix, Reason, RequestId, Result, RoomName, UserName,
     Value,
 };
 
@@ -106,7 +106,7 @@ requests! {
     };
     SendRequest => Send |request| {
         let room = RoomName::new(request.room)?;
-        Send { room, message: Saying::new(request.text, request.client_message_id)? }
+        Send { room, message: ChatMessage::new(request.text, request.client_message_id)? }
     };
     ListMembersRequest => ListMembers |request| {
         let page = page(request.page_size, request.page_token);

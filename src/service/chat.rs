@@ -1,4 +1,4 @@
-//! Rooms, for callers with a session.
+//! Rooms, for callers with a session: authorisation, rates and paging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,47 +13,47 @@ use super::{Service, rates};
 use crate::model::request::{Chat, ListMembers, ListRooms, Send, Subscribe};
 use crate::model::{Listing, Method, Position, Request, Result, Room, User as UserView};
 
-/// What goes on in a room, for one stream of a session: as long as it lives, the session is in use
-/// and its user a member.
-pub struct Conversation {
-    /// The room.
+/// A stream of a session in a room. While it lives, the session is in use and its user is a member
+/// of the room.
+pub struct RoomSubscription {
+    /// The stream's membership.
     pub membership: Membership,
-    /// Whose stream it is.
+    /// The session.
     pub session: Arc<Session>,
     _in_use: StreamGuard,
 }
 
 impl Request for Chat {
     const METHOD: Method = Method::Chat;
-    type Reply = Conversation;
+    type Reply = RoomSubscription;
 }
 
 impl Request for Subscribe {
     const METHOD: Method = Method::Subscribe;
-    type Reply = Conversation;
+    type Reply = RoomSubscription;
 }
 
 impl Handle<Chat> for Service {
-    async fn handle(&self, subject: Subject<'_>, request: Chat) -> Result<Conversation> {
+    async fn handle(&self, subject: Subject<'_>, request: Chat) -> Result<RoomSubscription> {
         let user = &subject.session()?.user;
-        let membership = self.rooms.join(user, &request.room, request.after).await?;
-        self.conversation(&subject, membership)
+        let membership = self.rooms.join(user, &request.room, request.after, true).await?;
+        self.room_subscription(&subject, membership)
     }
 }
 
 impl Handle<Subscribe> for Service {
-    async fn handle(&self, subject: Subject<'_>, request: Subscribe) -> Result<Conversation> {
+    async fn handle(&self, subject: Subject<'_>, request: Subscribe) -> Result<RoomSubscription> {
         let user = &subject.session()?.user;
-        let membership = self.rooms.join_existing(user, &request.room, request.after).await?;
-        self.conversation(&subject, membership)
+        let membership = self.rooms.join(user, &request.room, request.after, false).await?;
+        self.room_subscription(&subject, membership)
     }
 }
 
 impl Handle<Send> for Service {
     async fn handle(&self, subject: Subject<'_>, request: Send) -> Result<Position> {
         let user = &subject.session()?.user;
-        self.may_say(user).map_err(|wait| rates::limited("too many messages", wait))?;
-        self.rooms.say(user, &request.room, &request.message).await
+        self.admit_message(user).map_err(|wait| rates::limited("too many messages", wait))?;
+        self.rooms.publish(user, &request.room, &request.message).await
     }
 }
 
@@ -87,17 +87,21 @@ impl Handle<ListRooms> for Service {
 }
 
 impl Service {
-    fn conversation(&self, subject: &Subject<'_>, membership: Membership) -> Result<Conversation> {
+    fn room_subscription(
+        &self,
+        subject: &Subject<'_>,
+        membership: Membership,
+    ) -> Result<RoomSubscription> {
         let session = Arc::clone(subject.session()?);
         let in_use = StreamGuard::new(Arc::clone(&session), self.clock.clone());
-        Ok(Conversation { membership, session, _in_use: in_use })
+        Ok(RoomSubscription { membership, session, _in_use: in_use })
     }
 
     /// Counts a message against its user's rate.
     ///
     /// # Errors
-    /// The time after which the message may be sent.
-    pub fn may_say(&self, user: &User) -> std::result::Result<(), Duration> {
-        user.talk.may_say(&self.limits)
+    /// The time to wait before the message may be sent; it has not been counted.
+    pub fn admit_message(&self, user: &User) -> std::result::Result<(), Duration> {
+        user.rooms.rate.check(&self.limits)
     }
 }

@@ -225,7 +225,7 @@ impl Service {
         metrics.bytes.set(usage.bytes);
         metrics.change_bytes.set(self.engine.change_bytes());
         metrics.rooms.set(self.rooms.len());
-        metrics.history_bytes.set(self.rooms.kept_bytes());
+        metrics.history_bytes.set(self.rooms.history_bytes());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &metrics.registry)?;
         Ok(text)

@@ -30,10 +30,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 pub use authorize::{Caller, Handle, Subject};
-pub use chat::Conversation;
+pub use chat::RoomSubscription;
 pub use connection::ConnectionSession;
 pub use limits::Limits;
-pub use rooms::RoomEvent;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::accesses::Accesses;
-use super::rooms::Talk;
+use super::rooms::RoomUsage;
 use super::session::Session;
-use crate::model::{Role, UnixMillis, User as UserView, UserName};
+use crate::model::{Participant, Role, UnixMillis, User as UserView, UserName};
 use crate::store::Backend;
 
 /// How a user came by its role, in rising order.
@@ -64,8 +64,8 @@ pub struct User {
     gone: AtomicBool,
     accesses: Mutex<Accesses>,
     sessions: Mutex<Vec<Weak<Session>>>,
-    /// What it takes of the rooms.
-    pub(super) talk: Talk,
+    /// Its use of the rooms of this process.
+    pub(super) rooms: RoomUsage,
 }
 
 impl User {
@@ -80,7 +80,7 @@ impl User {
             gone: AtomicBool::new(false),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
-            talk: Talk::default(),
+            rooms: RoomUsage::default(),
         }
     }
 
@@ -122,6 +122,11 @@ impl User {
         let granted = self.sessions().iter().map(|session| session.standing()).max();
         let standing = granted.unwrap_or(Standing::Guest).max(self.standing());
         UserView { name: self.name.as_str().to_owned(), role: standing.role() }
+    }
+
+    /// Returns the user as a participant of a room's event.
+    pub(super) fn participant(&self) -> Participant {
+        Participant { id: self.id, user: self.view() }
     }
 
     /// Its live sessions.

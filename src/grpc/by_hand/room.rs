@@ -16,11 +16,11 @@ use super::events::{Events, Outcome, Source};
 use super::guard::Guarded;
 use crate::grpc::call::Call;
 use crate::grpc::deadline;
-use crate::model::{Error, Position, Reason, Result, RoomName, Saying, request};
+use crate::model::{ChatEvent, ChatMessage, Error, Position, Reason, Result, RoomName, request};
 use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
 use crate::pb::{self, Framed};
-use crate::service::rooms::{RoomEvent, Said};
-use crate::service::{Conversation, Next};
+use crate::service::rooms::Publication;
+use crate::service::{Next, RoomSubscription};
 
 /// Answers of this stream's own that wait to go out; with so many, no more requests are read.
 const MAX_WAITING: usize = 64;
@@ -70,9 +70,9 @@ pub(in crate::grpc) struct Room {
     /// Whether the stream ends with its requests.
     ends: bool,
     /// `None`: it has not joined yet.
-    conversation: Option<Conversation>,
+    conversation: Option<RoomSubscription>,
     /// It is about to have joined.
-    joining: Option<BoxFuture<'static, Result<Conversation>>>,
+    joining: Option<BoxFuture<'static, Result<RoomSubscription>>>,
     /// What it gets to join.
     patience: Option<Pin<Box<Sleep>>>,
     /// Answers that go out before any more events.
@@ -83,7 +83,7 @@ pub(in crate::grpc) struct Room {
     /// The id of a message that the store has yet to take, and what becomes of it.
     saying: Option<(String, BoxFuture<'static, Result<Position>>)>,
     /// A message that has to wait for its user's rate.
-    held: Option<Saying>,
+    held: Option<ChatMessage>,
     rest: Option<Pin<Box<Sleep>>>,
 }
 
@@ -95,7 +95,7 @@ impl Room {
     }
 
     /// A stream that has joined, and says nothing.
-    fn subscribe(call: Arc<Call>, conversation: Conversation) -> Self {
+    fn subscribe(call: Arc<Call>, conversation: RoomSubscription) -> Self {
         let mut this = Self::empty(call);
         this.begin(conversation);
         this
@@ -117,7 +117,7 @@ impl Room {
         }
     }
 
-    fn begin(&mut self, conversation: Conversation) {
+    fn begin(&mut self, conversation: RoomSubscription) {
         let welcome = conversation.membership.welcome();
         let gap = welcome.gap;
         let welcome = Event::Welcome(pb::welcome(welcome));
@@ -178,7 +178,7 @@ impl Room {
     fn poll_joining(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Result<Conversation>, Outcome>> {
+    ) -> Poll<std::result::Result<Result<RoomSubscription>, Outcome>> {
         if self.joining.is_none() {
             let Poll::Ready(request) = self.poll_request(context) else { return Poll::Pending };
             let join = match request {
@@ -220,7 +220,7 @@ impl Room {
             match request? {
                 Some(Request::Message(message)) => {
                     let id = message.client_message_id.clone();
-                    match Saying::new(message.text, message.client_message_id) {
+                    match ChatMessage::new(message.text, message.client_message_id) {
                         Ok(saying) => self.held = Some(saying),
                         Err(error) => self.reject(&id, &error),
                     }
@@ -240,7 +240,7 @@ impl Room {
 
     /// Says it, or keeps it until its user may: until then nothing more is read, and the client's
     /// sending comes to a halt.
-    fn say(&mut self, context: &mut Context<'_>, saying: Saying) -> Poll<()> {
+    fn say(&mut self, context: &mut Context<'_>, saying: ChatMessage) -> Poll<()> {
         if let Some(rest) = &mut self.rest
             && rest.as_mut().poll(context).is_pending()
         {
@@ -249,7 +249,7 @@ impl Room {
         }
         self.rest = None;
         let Some(conversation) = &self.conversation else { return Poll::Ready(()) };
-        if let Err(wait) = self.call.service().may_say(&conversation.session.user) {
+        if let Err(wait) = self.call.service().admit_message(&conversation.session.user) {
             let mut rest = Box::pin(sleep(wait));
             // It registers the task to be woken, and is not over yet.
             if rest.as_mut().poll(context).is_pending() {
@@ -258,11 +258,11 @@ impl Room {
                 return Poll::Pending;
             }
         }
-        let said = conversation.membership.say(&saying);
+        let said = conversation.membership.publish(&saying);
         let id = saying.into_parts().1.unwrap_or_default();
         match said {
-            Said::Now(said) => self.said(id, said),
-            Said::Later(said) => self.saying = Some((id, said)),
+            Publication::Ready(said) => self.said(id, said),
+            Publication::Pending(said) => self.saying = Some((id, said)),
         }
         Poll::Ready(())
     }
@@ -309,11 +309,11 @@ impl Room {
         Some(Framed::new(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }))
     }
 
-    fn encoded(&self, next: Next<RoomEvent>) -> Option<Framed> {
+    fn encoded(&self, next: Next<ChatEvent>) -> Option<Framed> {
         let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
         let position = self.conversation.as_ref()?.membership.position();
         let at = |sequence| Position { sequence, ..position };
-        let encode = |event: &crate::service::Event<RoomEvent>| {
+        let encode = |event: &crate::service::Event<ChatEvent>| {
             Framed::new(&pb::room_event(at(event.sequence), &event.body)).0
         };
         Some(Framed(event.encoded(encode).clone()))

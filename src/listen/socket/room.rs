@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 
-use crate::dialect::codec::ChatEvent;
+use crate::dialect::codec::ChatEvent as CodecEvent;
 use crate::model::request::Chat;
-use crate::model::{Error, Result, RoomName, Saying};
-use crate::service::{self, Caller, Conversation, Next, Service};
+use crate::model::{ChatEvent, ChatMessage, Error, Result, RoomName};
+use crate::service::{Caller, Next, RoomSubscription, Service};
 
 /// Events of the room, except those that the connection's own user causes and those from before it
 /// joined.
 pub(super) struct JoinedRoom {
-    conversation: Conversation,
+    conversation: RoomSubscription,
     /// Sequence of the last event before the join. Earlier events are not shown: the protocol has
     /// no history.
     joined_at: u64,
@@ -27,23 +27,23 @@ impl JoinedRoom {
 
     /// Posts a line; waits while the user is over the rate limit.
     pub(super) async fn post(&self, service: &Service, text: String) -> Result<()> {
-        let saying = Saying::new(text, "")?;
+        let message = ChatMessage::new(text, "")?;
         // One wait is usually enough. Only another stream of the same user can use up the rate
         // meanwhile, and users of this protocol have one stream each.
-        while let Err(wait) = service.may_say(&self.conversation.session.user) {
+        while let Err(wait) = service.admit_message(&self.conversation.session.user) {
             tokio::time::sleep(wait).await;
         }
-        self.conversation.membership.say(&saying).known().await.map(|_| ())
+        self.conversation.membership.publish(&message).result().await.map(|_| ())
     }
 
     /// Returns the next event to show to the client.
-    pub(super) async fn next(&mut self) -> Next<service::RoomEvent> {
+    pub(super) async fn next(&mut self) -> Next<ChatEvent> {
         let own = self.conversation.session.user.id;
         loop {
             let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
             let passes_over = match &next {
                 Next::Event(event) => {
-                    event.sequence <= self.joined_at || event.body.someone().id == own
+                    event.sequence <= self.joined_at || event.body.participant().id == own
                 }
                 Next::Gap { .. } => false,
             };
@@ -55,18 +55,18 @@ impl JoinedRoom {
 }
 
 /// Converts an event to the codec's form.
-pub(super) fn to_chat_event(next: &Next<service::RoomEvent>) -> ChatEvent<'_> {
+pub(super) fn to_chat_event(next: &Next<ChatEvent>) -> CodecEvent<'_> {
     let event = match next {
         Next::Gap { .. } => {
-            return ChatEvent::Notice("this connection reads too slowly; messages were left out");
+            return CodecEvent::Notice("this connection reads too slowly; messages were left out");
         }
         Next::Event(event) => &event.body,
     };
     match event {
-        service::RoomEvent::Joined(someone) => ChatEvent::Joined(&someone.user.name),
-        service::RoomEvent::Left(someone) => ChatEvent::Left(&someone.user.name),
-        service::RoomEvent::Message { sender, text, .. } => {
-            ChatEvent::Message { user: &sender.user.name, text }
+        ChatEvent::Joined(someone) => CodecEvent::Joined(&someone.user.name),
+        ChatEvent::Left(someone) => CodecEvent::Left(&someone.user.name),
+        ChatEvent::Message { sender, text, .. } => {
+            CodecEvent::Message { user: &sender.user.name, text }
         }
     }
 }

@@ -10,9 +10,9 @@ use super::room::{self, JoinedRoom};
 
 use crate::dialect::codec::{Action, ActionResult};
 use crate::dialect::{ClientIdentity, Dialect};
-use crate::model::{Command, Error, Method, Reason, Result, UserName};
+use crate::model::{ChatEvent, Command, Error, Method, Reason, Result, UserName};
 use crate::service::metrics::DoorCalls;
-use crate::service::{Caller, ConnectionSession, Next, RoomEvent, Service};
+use crate::service::{Caller, ConnectionSession, Next, Service};
 
 /// Identity of one connection. Its service session ends on drop.
 pub(super) struct SocketSession {
@@ -146,7 +146,7 @@ impl SocketSession {
     }
 
     /// Returns the next event of the room; pending for ever if the connection is in no room.
-    pub(super) async fn next_event(&mut self) -> Next<RoomEvent> {
+    pub(super) async fn next_event(&mut self) -> Next<ChatEvent> {
         match &mut self.room {
             Some(room) => room.next().await,
             None => std::future::pending().await,

@@ -1,162 +1,155 @@
-//! A user's stream in a room.
+//! A stream of a member of a room.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
-use super::event::RoomEvent;
-use super::memory::Room;
-use super::shared::Seated;
-use crate::model::{Position, Result, Saying, User as UserView};
-use crate::service::user::User;
+use super::feed::{Generation, RoomFeed, Subscription};
+use super::history::is_message;
+use super::in_process::ProcessLease;
+use super::redis::RedisLease;
+use crate::model::{ChatEvent, ChatMessage, Position, Result, User};
 use crate::store::feed::{Follower, Next};
 
-/// What a stream learns when it joins.
+/// The room as it was when a stream joined it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// The room's name, as the first that used it wrote it.
+    /// The room's name, as its creator wrote it.
     pub room: String,
-    /// Who is in it: the first 1,000.
-    pub members: Vec<UserView>,
-    /// How many are in it.
+    /// The first 1,000 members.
+    pub members: Vec<User>,
+    /// Number of members.
     pub member_count: u32,
-    /// Where the room stood.
+    /// Position of the latest event before the join.
     pub latest: Position,
-    /// Whether events behind the position asked for are missing.
+    /// True if events after the position to resume from are missing.
     pub gap: bool,
 }
 
-/// One stream of a member: what happens in the room, from where it joined. Dropped, the stream has
-/// left.
+/// Result of a backend's join.
+pub(super) struct Joined {
+    pub(super) lease: Lease,
+    pub(super) feed: Arc<RoomFeed>,
+    pub(super) generation: Arc<Generation>,
+    /// The room at the join; a gap is not known yet.
+    pub(super) welcome: Welcome,
+}
+
+/// Keeps the stream's user a member. The stream leaves when it is dropped.
+pub(super) enum Lease {
+    InProcess(ProcessLease),
+    Redis(RedisLease),
+}
+
+/// A stream of a member: the room's events, from its join on. The stream leaves the room when it is
+/// dropped.
 pub struct Membership {
-    place: Place,
-    follower: Follower<RoomEvent>,
+    lease: Lease,
+    feed: Arc<RoomFeed>,
+    generation: Arc<Generation>,
+    follower: Follower<ChatEvent>,
     welcome: Welcome,
-    /// Up to this event, only messages are told.
-    quiet_until: u64,
+    /// Sequence up to which only messages are delivered.
+    messages_only_until: u64,
 }
 
-/// Where the member is.
-enum Place {
-    /// In a room of this process.
-    Own { room: Arc<Room>, user: Arc<User> },
-    /// In one that servers share.
-    Shared(Seated),
+/// Outcome of publishing a message.
+pub enum Publication {
+    /// Known: the message has its position, or was refused.
+    Ready(Result<Position>),
+    /// Known later. The message may be published even if the future is dropped.
+    Pending(BoxFuture<'static, Result<Position>>),
 }
 
-/// What became of something that was said.
-pub enum Said {
-    /// It has its place, or was refused.
-    Now(Result<Position>),
-    /// That will be known later. Whoever lets go of this does not learn it.
-    Later(BoxFuture<'static, Result<Position>>),
-}
-
-impl Said {
-    /// Waits until it is known.
+impl Publication {
+    /// Waits for the outcome.
     ///
     /// # Errors
-    /// As [`Membership::say`].
-    pub async fn known(self) -> Result<Position> {
+    /// As [`Membership::publish`].
+    pub async fn result(self) -> Result<Position> {
         match self {
-            Self::Now(said) => said,
-            Self::Later(said) => said.await,
+            Self::Ready(result) => result,
+            Self::Pending(result) => result.await,
         }
     }
 }
 
 impl Membership {
-    pub(super) fn own(
-        room: Arc<Room>,
-        user: Arc<User>,
-        follower: Follower<RoomEvent>,
-        welcome: Welcome,
-        quiet_until: u64,
-    ) -> Self {
-        Self { place: Place::Own { room, user }, follower, welcome, quiet_until }
+    /// `after`: the position to resume from; without one, the stream receives the history.
+    pub(super) fn new(joined: Joined, after: Option<Position>) -> Self {
+        let Joined { lease, feed, generation, mut welcome } = joined;
+        let Subscription { follower, gap } = generation.subscribe(after);
+        welcome.gap = gap;
+        // A stream that resumes receives all events; a new one does not need to know who joined and
+        // left before.
+        let resumes = after.is_some() && !gap;
+        let messages_only_until = if resumes { 0 } else { welcome.latest.sequence };
+        Self { lease, feed, generation, follower, welcome, messages_only_until }
     }
 
-    pub(super) fn shared(
-        seated: Seated,
-        follower: Follower<RoomEvent>,
-        welcome: Welcome,
-        quiet_until: u64,
-    ) -> Self {
-        Self { place: Place::Shared(seated), follower, welcome, quiet_until }
-    }
-
-    /// The room, as it was at the join.
+    /// Returns the room as it was at the join.
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// The place of the latest event that the stream was told, or of the one before its first.
+    /// Returns the position of the latest event that the stream received; before the first one, the
+    /// position after which it follows.
     pub fn position(&self) -> Position {
-        let sequence = self.follower.next_sequence() - 1;
-        match &self.place {
-            Place::Own { room, .. } => room.position(sequence),
-            Place::Shared(seated) => seated.position(sequence),
-        }
+        self.generation.position(self.follower.next_sequence() - 1)
     }
 
-    /// What comes next, or `Pending` until there is something.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<RoomEvent>> {
+    /// Returns the next event or gap, or `Pending` until there is one.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<ChatEvent>> {
         loop {
             let Poll::Ready(next) = self.follower.poll_next(context) else {
-                // Behind the wait: whoever begins another life of the room wakes those who wait.
-                return self.poll_next_life();
+                // Checked after the waker is registered: it is woken when a generation begins.
+                return self.follow_next_generation();
             };
-            if !self.passes_over(&next) {
+            if !self.skips(&next) {
                 return Poll::Ready(next);
             }
         }
     }
 
-    /// Goes over to what the room is now, if it is not what it was: the engine lost it, or some of
-    /// it.
-    fn poll_next_life(&mut self) -> Poll<Next<RoomEvent>> {
-        let Place::Shared(seated) = &mut self.place else { return Poll::Pending };
-        let Some((follower, latest)) = seated.next_life() else { return Poll::Pending };
+    /// Follows the room's current generation if the one that was followed is replaced.
+    fn follow_next_generation(&mut self) -> Poll<Next<ChatEvent>> {
+        if !self.generation.is_replaced() {
+            return Poll::Pending;
+        }
+        let Some(generation) = self.feed.generation() else { return Poll::Pending };
         let from = self.follower.next_sequence();
-        (self.follower, self.quiet_until) = (follower, latest);
+        self.messages_only_until = generation.feed.last();
+        self.follower = generation.subscribe(None).follower;
+        self.generation = generation;
         Poll::Ready(Next::Gap { from, to: self.follower.next_sequence() })
     }
 
-    /// What comes next, if it is there and nothing that is not told is before it.
-    pub fn try_next(&mut self) -> Option<Next<RoomEvent>> {
-        self.follower.try_next().filter(|next| !self.passes_over(next))
+    /// Returns the next event or gap if there is one and no event that is to be skipped precedes
+    /// it.
+    pub fn try_next(&mut self) -> Option<Next<ChatEvent>> {
+        self.follower.try_next().filter(|next| !self.skips(next))
     }
 
-    fn passes_over(&self, next: &Next<RoomEvent>) -> bool {
-        matches!(next, Next::Event(event) if event.sequence <= self.quiet_until && !event.body.is_message())
-    }
-
-    /// Says something; gives its place, the first one for what was said before with the same id.
-    ///
-    /// The caller sees to the rate: [`Service::may_say`](crate::service::Service::may_say).
-    ///
-    /// # Errors
-    /// `REQUEST_ID_REUSED`; in a room that servers share, those of the engine.
-    pub fn say(&self, saying: &Saying) -> Said {
-        match &self.place {
-            Place::Own { room, user } => Said::Now(room.say(user, saying).and_then(|said| {
-                // A room with a member does not end.
-                said.ok_or_else(|| {
-                    crate::model::Error::internal("a room ended with a member in it")
-                })
-            })),
-            Place::Shared(seated) => Said::Later(seated.say(saying.clone())),
+    fn skips(&self, next: &Next<ChatEvent>) -> bool {
+        match next {
+            Next::Event(event) => {
+                event.sequence <= self.messages_only_until && !is_message(&event.body)
+            }
+            Next::Gap { .. } => false,
         }
     }
-}
 
-impl Drop for Membership {
-    fn drop(&mut self) {
-        match &self.place {
-            Place::Own { room, user } => room.leave(user),
-            // The seat gives itself up.
-            Place::Shared(_) => {}
+    /// Publishes a message. Its position is that of the first one if the same message was published
+    /// before with the same id. The caller counts it against the rate of its user, by
+    /// [`Service::admit_message`](crate::service::Service::admit_message).
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED`; in Redis also `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `SERVER_FULL`.
+    pub fn publish(&self, message: &ChatMessage) -> Publication {
+        match &self.lease {
+            Lease::InProcess(lease) => Publication::Ready(lease.publish(message)),
+            Lease::Redis(lease) => Publication::Pending(lease.publish(message.clone())),
         }
     }
 }

@@ -1,139 +1,143 @@
-//! The rooms: who is in them, what happens there, and what of it is kept.
+//! The chat's rooms: their members, events and history.
 //!
-//! Rooms of one server are in its memory (`memory`); those of servers that share an engine are in
-//! the engine (`shared`), and each server follows the ones that its own clients are in. Either way
-//! a member's stream is a follower of one [`Feed`](crate::store::feed::Feed) a room.
+//! All rooms have in common a [`RoomFeed`](feed::RoomFeed), which the members at this server follow
+//! from the history or from where they resume, and the [`HistoryBudget`] that bounds the memory of
+//! all histories. The rest depends on where rooms are kept, and is a backend: joining, leaving,
+//! publishing and listing. Rooms of a single server are kept in its memory (`in_process`); servers
+//! that share a Redis engine have the same rooms (`redis`), and each follows those that its own
+//! clients are members of.
 
-mod event;
+mod feed;
+mod history;
+mod in_process;
 mod membership;
-mod memory;
+mod redis;
 mod refusal;
-mod shared;
-mod talk;
+mod usage;
 
 use std::sync::Arc;
 
-pub use event::{RoomEvent, Someone};
-pub use membership::{Membership, Said, Welcome};
-pub(super) use talk::Talk;
+pub use membership::{Membership, Publication, Welcome};
+pub(super) use usage::RoomUsage;
 
+use self::history::HistoryBudget;
+use self::in_process::InProcessRooms;
+use self::redis::RedisRooms;
 use super::limits::Limits;
 use super::user::User;
-use crate::model::{Position, Result, Room as RoomView, RoomName, Saying, User as UserView};
+use crate::model::{ChatMessage, Position, Result, Room as RoomView, RoomName, User as UserView};
 use crate::store::{Clock, Engine};
 
+/// Maximum number of members that a join returns; the others are listed on request.
+const MEMBERS_PER_JOIN: usize = 1_000;
+
 /// All rooms.
-pub(super) enum Rooms {
-    /// This server's own.
-    Own(memory::Rooms),
-    /// Those of all servers on the engine.
-    Shared(Arc<shared::Rooms>),
+pub(super) struct Rooms {
+    budget: Arc<HistoryBudget>,
+    backend: Backend,
+}
+
+/// The store of the rooms. Futures of the Redis backend are boxed, so that those of the other one
+/// are small.
+enum Backend {
+    InProcess(InProcessRooms),
+    Redis(Arc<RedisRooms>),
 }
 
 impl Rooms {
     pub(super) fn new(limits: Limits, clock: Clock, engine: &Engine) -> Self {
-        match engine {
-            Engine::Memory(_) => Self::Own(memory::Rooms::new(limits, clock)),
-            Engine::Redis(engine) => Self::Shared(shared::Rooms::new(engine.clone(), limits)),
-        }
+        let budget = Arc::new(HistoryBudget::new(limits.history_bytes));
+        let backend = match engine {
+            Engine::Memory(_) => {
+                Backend::InProcess(InProcessRooms::new(limits, clock, Arc::clone(&budget)))
+            }
+            Engine::Redis(engine) => {
+                Backend::Redis(RedisRooms::new(engine.clone(), limits, Arc::clone(&budget)))
+            }
+        };
+        Self { budget, backend }
     }
 
-    /// How many there are; of shared ones, in how many somebody here is.
+    /// Returns the number of rooms; of rooms in Redis, those with a member at this server.
     pub(super) fn len(&self) -> u64 {
-        match self {
-            Self::Own(rooms) => rooms.len(),
-            Self::Shared(rooms) => rooms.len(),
-        }
+        self.budget.rooms()
     }
 
-    /// How many bytes of them are kept here.
-    pub(super) fn kept_bytes(&self) -> u64 {
-        match self {
-            Self::Own(rooms) => rooms.kept_bytes(),
-            Self::Shared(rooms) => rooms.kept_bytes(),
-        }
+    /// Returns the memory that the histories take at this server, in bytes.
+    pub(super) fn history_bytes(&self) -> u64 {
+        self.budget.used()
     }
 
-    /// Makes the user a member, of a room that is there or else is made.
+    /// Makes the user a member of a room for the life of the returned stream. `create`: the room is
+    /// created if it does not exist. `after`: position to resume from.
     ///
     /// # Errors
-    /// `QUOTA_EXCEEDED`, `SERVER_FULL`; of a shared one those of the engine.
+    /// `ROOM_NOT_FOUND`, `QUOTA_EXCEEDED`, `SERVER_FULL`; in Redis also `STORE_UNAVAILABLE`,
+    /// `OUTCOME_UNKNOWN`, `SESSION_EXPIRED`.
     pub(super) async fn join(
         &self,
         user: &Arc<User>,
         name: &RoomName,
         after: Option<Position>,
+        create: bool,
     ) -> Result<Membership> {
-        match self {
-            Self::Own(rooms) => rooms.join(user, name, after),
-            Self::Shared(rooms) => Box::pin(rooms.join(user, name, after, true)).await,
-        }
+        let joined = match &self.backend {
+            Backend::InProcess(rooms) => rooms.join(user, name, create)?,
+            Backend::Redis(rooms) => Box::pin(rooms.join(user, name, create)).await?,
+        };
+        Ok(Membership::new(joined, after))
     }
 
-    /// Makes the user a member of a room that is there.
+    /// Publishes a message in a room, which is created if it does not exist, and returns its
+    /// position.
     ///
     /// # Errors
-    /// `ROOM_NOT_FOUND`, and as [`join`](Self::join).
-    pub(super) async fn join_existing(
+    /// `REQUEST_ID_REUSED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; in Redis also `STORE_UNAVAILABLE`,
+    /// `OUTCOME_UNKNOWN`, `SESSION_EXPIRED`.
+    pub(super) async fn publish(
         &self,
         user: &Arc<User>,
         name: &RoomName,
-        after: Option<Position>,
-    ) -> Result<Membership> {
-        match self {
-            Self::Own(rooms) => rooms.join_existing(user, name, after),
-            Self::Shared(rooms) => Box::pin(rooms.join(user, name, after, false)).await,
-        }
-    }
-
-    /// Says something in a room that is there or else is made; gives the message's place.
-    ///
-    /// # Errors
-    /// `REQUEST_ID_REUSED`, `QUOTA_EXCEEDED`, `SERVER_FULL`; of a shared one those of the engine.
-    pub(super) async fn say(
-        &self,
-        user: &Arc<User>,
-        name: &RoomName,
-        saying: &Saying,
+        message: &ChatMessage,
     ) -> Result<Position> {
-        match self {
-            Self::Own(rooms) => rooms.say(user, name, saying),
-            Self::Shared(rooms) => Box::pin(rooms.say(user, name, saying)).await,
+        match &self.backend {
+            Backend::InProcess(rooms) => rooms.publish(user, name, message),
+            Backend::Redis(rooms) => Box::pin(rooms.publish(user, name, message)).await,
         }
     }
 
-    /// The next members of a room behind the user with this id, each with its id.
+    /// Returns the next members of a room after the user with this id, each with its id.
     ///
     /// # Errors
-    /// `ROOM_NOT_FOUND`; of a shared one those of the engine.
+    /// `ROOM_NOT_FOUND`; in Redis also `STORE_UNAVAILABLE`.
     pub(super) async fn members(
         &self,
         name: &RoomName,
         after: u64,
         size: usize,
     ) -> Result<Vec<(u64, UserView)>> {
-        match self {
-            Self::Own(rooms) => rooms.members(name, after, size),
-            Self::Shared(rooms) => Box::pin(rooms.members(name, after, size)).await,
+        match &self.backend {
+            Backend::InProcess(rooms) => rooms.members(name, after, size),
+            Backend::Redis(rooms) => Box::pin(rooms.members(name, after, size)).await,
         }
     }
 
-    /// The next rooms behind the one with this id, each with its id.
+    /// Returns the next rooms after the one with this number, each with its number.
     ///
     /// # Errors
-    /// Of shared ones those of the engine.
+    /// In Redis `STORE_UNAVAILABLE`.
     pub(super) async fn page(&self, after: u64, size: usize) -> Result<Vec<(u64, RoomView)>> {
-        match self {
-            Self::Own(rooms) => Ok(rooms.page(after, size)),
-            Self::Shared(rooms) => Box::pin(rooms.page(after, size)).await,
+        match &self.backend {
+            Backend::InProcess(rooms) => Ok(rooms.page(after, size)),
+            Backend::Redis(rooms) => Box::pin(rooms.page(after, size)).await,
         }
     }
 
-    /// One short step of what is to be done from time to time.
+    /// Does a short step of the periodic work: ends unused rooms, and trims histories.
     pub(super) fn sweep(&self) {
-        match self {
-            Self::Own(rooms) => rooms.sweep(),
-            Self::Shared(rooms) => rooms.sweep(),
+        match &self.backend {
+            Backend::InProcess(rooms) => rooms.sweep(),
+            Backend::Redis(rooms) => rooms.sweep(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a room refuses, in the words of the contract.
+//! Errors of the rooms, in the contract's words.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) fn too_many_rooms(limits: &Limits) -> Error {
     Error::new(Reason::ServerFull, message).retry_after(limits.room_idle)
 }
 
-pub(super) fn too_many_members(limits: &Limits) -> Error {
+pub(super) fn room_full(limits: &Limits) -> Error {
     let message = format!(
         "the room has {} members, as many as it may; try again later",
         limits.members_per_room
@@ -29,11 +29,12 @@ pub(super) fn too_many_joined(limits: &Limits) -> Error {
     Error::new(Reason::QuotaExceeded, message)
 }
 
-pub(super) fn too_many_made(limits: &Limits) -> Error {
+pub(super) fn too_many_created(limits: &Limits) -> Error {
     Error::new(
         Reason::QuotaExceeded,
         format!(
-            "you made {} of the rooms that are there, as many as you may; one ends {} s after it was last used",
+            "you made {} of the rooms that are there, as many as you may; \
+             one ends {} s after it was last used",
             limits.rooms_per_user,
             limits.room_idle.as_secs()
         ),

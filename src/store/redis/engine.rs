@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::change_follower::{ChangeFollowers, Invalidation};
 use super::check;
 use super::node::NodeOptions;
-use super::rooms::Ears;
+use super::rooms::RoomListeners;
 use super::router::Router;
 use super::settings::{DurabilityLevel, RedisOptions};
 use super::store::RedisStore;
@@ -40,8 +40,8 @@ pub(super) struct RedisShared {
     durability: DurabilityLevel,
     cluster: bool,
     pub(super) followers: Arc<ChangeFollowers>,
-    /// Invalidation listeners of rooms.
-    pub(super) ears: Arc<Ears>,
+    /// Notified when the events of rooms change.
+    pub(super) room_listeners: Arc<RoomListeners>,
     /// Highest id of a user that was made by this server.
     pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
@@ -153,8 +153,8 @@ async fn serve(
 ) {
     let runtime = Handle::current();
     let followers = Arc::<ChangeFollowers>::default();
-    let ears = Arc::<Ears>::default();
-    let (of_stores, of_rooms) = (Arc::clone(&followers), Arc::clone(&ears));
+    let room_listeners = Arc::<RoomListeners>::default();
+    let (of_stores, of_rooms) = (Arc::clone(&followers), Arc::clone(&room_listeners));
     let replicas =
         if let DurabilityLevel::Replicated(replicas) = options.durability { replicas } else { 0 };
     let node_options = NodeOptions {
@@ -164,7 +164,7 @@ async fn serve(
         pushes: Arc::new(move |push| {
             let changed = Invalidation::of(push);
             of_stores.on_invalidation(&changed);
-            of_rooms.hear(&changed);
+            of_rooms.notify(&changed);
         }),
     };
     let topology = match open_topology(&options, node_options).await {
@@ -184,7 +184,7 @@ async fn serve(
         durability: options.durability,
         cluster: options.url.cluster,
         followers,
-        ears,
+        room_listeners,
         last_id: AtomicU64::new(0),
         runtime,
         health,

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use kvrpc::model::Reason;
 use kvrpc::model::Method;
+use kvrpc::model::Reason;
 
 use super::markdown::{files, read};
 use crate::harness::{Server, exchange};

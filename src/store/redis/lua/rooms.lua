@@ -1,59 +1,78 @@
--- The chat's rooms: everything that must happen at one instant in one of them, and the list of all.
+-- The chat's rooms: what must happen atomically in one room, and the list of all rooms.
 --
 -- KEYS of a room, all of one slot:
---   1 room     string  the room's record
+--   1 record   string  the room's record
 --   2 events   stream  <sequence>-0 -> the event
---   3 members  hash    user -> how many seats, the latest seat, role, name
---   4 order    zset    the members, all of score 0: listings go by their ids
---   5 fronts   zset    front end -> until when it holds its seats
---   6 seats    hash    of one front end: seat -> user, and where the room stood before it came
--- A member has a seat for each of its streams. Users, front ends and seats are numbers of 8 bytes, the first the highest.
+--   3 members  hash    user -> number of leases, latest lease, role, name
+--   4 order    zset    the members, all of score 0: listings are ordered by their ids
+--   5 servers  zset    server -> time at which its leases lapse
+--   6 leases   hash    of one server: lease -> user, sequence of the latest event before the join
+-- A member has one lease for each of its streams. Users, servers and leases are numbers of 8 bytes,
+-- big-endian.
 --
--- A room without members lives as long as Redis keeps its record: that long after its last use.
+-- A room without members exists as long as Redis keeps its record: for the idle time after its last
+-- use.
 
--- Epoch, sequence, the sequence that the kept events begin behind, how many of them are messages, their bytes; then the name.
+-- Epoch, sequence, sequence after which the history begins, number of messages in it, its bytes;
+-- then the name.
 local ROOM = '<c8I8I8I8I8'
 local ROOM_HEAD = 40
 -- Kind, role, user, time, length of the name; then the name and the text.
 local EVENT = '<BBc8I8H'
 local EVENT_HEAD = 20
 local JOINED, LEFT, MESSAGE = 1, 2, 3
+-- Size that an event counts for beside its name and text.
 local EVENT_BYTES = 160
+-- Number of messages beyond the limit that are kept, so that not every event trims the stream.
 local SLACK = 64
--- How many ids of a user are remembered.
-local MAX_SAID = 1000
+-- Number of message ids that are remembered for each user.
+local MAX_MESSAGE_IDS = 1000
 
-local function open_room(keys)
+-- Limits are the idle time, messages, bytes: three consecutive arguments from `at` on. A function
+-- that adds no event needs none.
+local function open_room(keys, args, at)
   local record = redis.call('GET', keys[1])
   if not record then return nil end
   local r = { keys = keys }
   r.epoch, r.sequence, r.from, r.counted, r.bytes = struct.unpack(ROOM, record)
   r.name = string.sub(record, ROOM_HEAD + 1)
+  if at then
+    r.idle, r.max_messages, r.max_bytes = args[at], tonumber(args[at + 1]), tonumber(args[at + 2])
+  end
   return r
 end
 
-local function make_room(keys, epoch, name)
+-- Opens a room; if it does not exist and the arguments have an epoch and a name from `new` on,
+-- creates it.
+local function open_or_create_room(keys, args, at, new)
+  local r = open_room(keys, args, at)
+  if r or not args[new] then return r end
   redis.call('UNLINK', keys[2], keys[3], keys[4], keys[5])
-  return { keys = keys, epoch = epoch, sequence = 0, from = 0, counted = 0, bytes = 0, name = name }
+  return {
+    keys = keys, epoch = args[new], name = args[new + 1],
+    sequence = 0, from = 0, counted = 0, bytes = 0,
+    idle = args[at], max_messages = tonumber(args[at + 1]), max_bytes = tonumber(args[at + 2]),
+  }
 end
 
--- Without members it lives on for so long; with some, for ever.
-local function save_room(r, idle, came)
+-- Saves the record: with the idle time as its lifetime if there are no members, else without one.
+local function save_room(r, joined)
   local record = struct.pack(ROOM, r.epoch, r.sequence, r.from, r.counted, r.bytes) .. r.name
   if redis.call('EXISTS', r.keys[4]) == 1 then
     redis.call('SET', r.keys[1], record)
-    if came then redis.call('PERSIST', r.keys[2]) end
+    if joined then redis.call('PERSIST', r.keys[2]) end
   else
-    redis.call('SET', r.keys[1], record, 'PX', idle)
-    redis.call('PEXPIRE', r.keys[2], idle)
+    redis.call('SET', r.keys[1], record, 'PX', r.idle)
+    redis.call('PEXPIRE', r.keys[2], r.idle)
   end
 end
 
--- Takes the oldest events off the stream until there are no more messages and bytes than are to be kept.
-local function trim(r, most, most_bytes)
+-- Removes the oldest events until the history is within its limits.
+local function trim_history(r)
   local some = redis.call('XRANGE', r.keys[2], '-', '+', 'COUNT', 2 * SLACK)
   for _, old in ipairs(some) do
-    if r.sequence - r.from <= 1 or (r.counted <= most and r.bytes <= most_bytes) then break end
+    local fits = r.counted <= r.max_messages and r.bytes <= r.max_bytes
+    if r.sequence - r.from <= 1 or fits then break end
     r.bytes = r.bytes - EVENT_BYTES - 2 * (#old[2][2] - EVENT_HEAD)
     if string.byte(old[2][2]) == MESSAGE then r.counted = r.counted - 1 end
     r.from = tonumber(string.match(old[1], '%d+'))
@@ -61,60 +80,71 @@ local function trim(r, most, most_bytes)
   redis.call('XTRIM', r.keys[2], 'MINID', string.format('%.0f-0', r.from + 1))
 end
 
--- Puts an event on the stream. A few more are kept than are to be, so that not each of them has one taken off.
-local function happen(r, now, kind, user, role, name, text, most, most_bytes)
+local function append_event(r, now, kind, user, role, name, text)
   r.sequence = r.sequence + 1
   local event = struct.pack(EVENT, kind, tonumber(role), user, now, #name) .. name .. text
   redis.call('XADD', r.keys[2], string.format('%.0f-0', r.sequence), 'e', event)
   r.bytes = r.bytes + EVENT_BYTES + 2 * (#event - EVENT_HEAD)
   if kind == MESSAGE then r.counted = r.counted + 1 end
-  if r.counted >= most + SLACK or r.bytes >= most_bytes + most_bytes / 16 then trim(r, most, most_bytes) end
+  if r.counted >= r.max_messages + SLACK or r.bytes >= r.max_bytes + r.max_bytes / 16 then
+    trim_history(r)
+  end
+end
+
+local function given_or_engine_time(given)
+  return clock({ given = given, seen = 0 })
+end
+
+-- Servers whose leases have lapsed, up to 16.
+local function lapsed_servers(keys, now)
+  local until_now = string.format('%.0f', now)
+  return redis.call('ZRANGEBYSCORE', keys[5], '-inf', until_now, 'LIMIT', 0, 16)
 end
 
 local MEMBER = '<I8c8B'
 local MEMBER_HEAD = 17
 
--- A user takes a seat. KEYS: of a room, with those of the front end's seats. ARGV: now, user, role, name, front end, seat, for how long the front
--- end holds its seats, how long a room without members lives, most messages, most bytes, most members, how many members to name; then, if
--- the room is to be made, its epoch and name.
-local function attend(keys, args)
-  local r = open_room(keys)
-  if not r then
-    if not args[13] then return { '!', 'room' } end
-    r = make_room(keys, args[13], args[14])
-  end
-  local user, before, now = args[2], r.sequence, clock({ given = args[1], seen = 0 })
-  local seat = redis.call('HGET', keys[6], args[6])
-  if seat then
-    -- Sent again.
-    before = struct.unpack('<I8', seat, 9)
+-- Adds a lease for a stream of a user. KEYS: of a room, with the leases of the server.
+-- ARGV: now, server, limits, lease, lease time, maximum number of members, number of members to
+-- return, user, role, name; then, if the room may be created, its epoch and name.
+local function join_room(keys, args)
+  local r = open_or_create_room(keys, args, 3, 13)
+  if not r then return { '!', 'room' } end
+  local lease, user, role, name = args[6], args[10], args[11], args[12]
+  local before, now = r.sequence, given_or_engine_time(args[1])
+  local known = redis.call('HGET', keys[6], lease)
+  if known then
+    -- The call was sent again.
+    before = struct.unpack('<I8', known, 9)
   else
-    local member, seats = redis.call('HGET', keys[3], user), 0
+    local member, leases = redis.call('HGET', keys[3], user), 0
     if member then
-      seats = struct.unpack('<I8', member)
-    elseif redis.call('ZCARD', keys[4]) >= tonumber(args[11]) then
+      leases = struct.unpack('<I8', member)
+    elseif redis.call('ZCARD', keys[4]) >= tonumber(args[8]) then
       return { '!', 'members' }
     end
-    redis.call('HSET', keys[6], args[6], user .. struct.pack('<I8', before))
-    redis.call('HSET', keys[3], user, struct.pack(MEMBER, seats + 1, args[6], tonumber(args[3])) .. args[4])
+    redis.call('HSET', keys[6], lease, user .. struct.pack('<I8', before))
+    redis.call('HSET', keys[3], user, struct.pack(MEMBER, leases + 1, lease, tonumber(role)) .. name)
     if not member then
       redis.call('ZADD', keys[4], 0, user)
-      happen(r, now, JOINED, user, args[3], args[4], '', tonumber(args[9]), tonumber(args[10]))
+      append_event(r, now, JOINED, user, role, name, '')
     end
   end
-  redis.call('ZADD', keys[5], now + tonumber(args[7]), args[5])
-  save_room(r, args[8], true)
-  local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[12]) - 1)
-  return { '+', r.epoch, before, r.sequence, r.from, r.name, redis.call('ZCARD', keys[4]), redis.call('HMGET', keys[3], unpack(some)) }
+  redis.call('ZADD', keys[5], now + tonumber(args[7]), args[2])
+  save_room(r, true)
+  local some = redis.call('ZRANGE', keys[4], 0, tonumber(args[9]) - 1)
+  local members = redis.call('HMGET', keys[3], unpack(some))
+  return { '+', r.epoch, before, r.sequence, r.from, r.name, redis.call('ZCARD', keys[4]), members }
 end
 
--- Takes seats from their members; who has none left has left. Adds those to the reply, with their latest seats.
-local function vacate(r, now, seats, most, most_bytes, reply)
-  for _, seat in ipairs(seats) do
-    local taken = redis.call('HGET', r.keys[6], seat)
-    local user = taken and string.sub(taken, 1, 8)
+-- Ends leases. A user that has none left is no longer a member: it is appended to the reply, with
+-- its latest lease.
+local function end_leases(r, now, leases, reply)
+  for _, lease in ipairs(leases) do
+    local known = redis.call('HGET', r.keys[6], lease)
+    local user = known and string.sub(known, 1, 8)
     local member = user and redis.call('HGET', r.keys[3], user)
-    if taken then redis.call('HDEL', r.keys[6], seat) end
+    if known then redis.call('HDEL', r.keys[6], lease) end
     if member then
       local count, latest, role = struct.unpack(MEMBER, member)
       local name = string.sub(member, MEMBER_HEAD + 1)
@@ -123,7 +153,7 @@ local function vacate(r, now, seats, most, most_bytes, reply)
       else
         redis.call('HDEL', r.keys[3], user)
         redis.call('ZREM', r.keys[4], user)
-        happen(r, now, LEFT, user, role, name, '', most, most_bytes)
+        append_event(r, now, LEFT, user, role, name, '')
         reply[#reply + 1] = user
         reply[#reply + 1] = latest
       end
@@ -131,61 +161,61 @@ local function vacate(r, now, seats, most, most_bytes, reply)
   end
 end
 
--- Seats are given up. KEYS: as `attend`. ARGV: now, front end, how long a room without members lives, most messages, most bytes, seats.
-local function depart(keys, args)
-  local r, reply = open_room(keys), { '+' }
+-- Ends leases that a server names. KEYS: as `join_room`. ARGV: now, server, limits, leases.
+local function leave_room(keys, args)
+  local r, reply = open_room(keys, args, 3), { '+' }
   if not r then
     redis.call('UNLINK', keys[6])
     return reply
   end
-  vacate(r, clock({ given = args[1], seen = 0 }), { unpack(args, 6) }, tonumber(args[4]), tonumber(args[5]), reply)
+  end_leases(r, given_or_engine_time(args[1]), { unpack(args, 6) }, reply)
   if redis.call('EXISTS', keys[6]) == 0 then redis.call('ZREM', keys[5], args[2]) end
-  save_room(r, args[3])
+  save_room(r)
   return reply
 end
 
--- A front end that does not hold its seats any more loses some of them. KEYS: as `attend`, with that front end's seats. ARGV: now, front end,
--- how long a room without members lives, most messages, most bytes, how many.
-local function evict(keys, args)
-  local r, reply, now = open_room(keys), { '+', 0 }, clock({ given = args[1], seen = 0 })
-  local held = redis.call('ZSCORE', keys[5], args[2])
-  if not r or not held or tonumber(held) > now then return reply end
-  local seats = redis.call('HRANDFIELD', keys[6], args[6])
-  vacate(r, now, seats, tonumber(args[4]), tonumber(args[5]), reply)
+-- Ends some leases of a server whose leases have lapsed. KEYS: as `join_room`, with the leases of
+-- that server. ARGV: now, server, limits, number of leases.
+local function expire_leases(keys, args)
+  local r, reply, now = open_room(keys, args, 3), { '+', 0 }, given_or_engine_time(args[1])
+  local lapses = redis.call('ZSCORE', keys[5], args[2])
+  if not r or not lapses or tonumber(lapses) > now then return reply end
+  end_leases(r, now, redis.call('HRANDFIELD', keys[6], args[6]), reply)
   reply[2] = redis.call('HLEN', keys[6])
   if reply[2] == 0 then redis.call('ZREM', keys[5], args[2]) end
-  save_room(r, args[3])
+  save_room(r)
   return reply
 end
 
--- Where the room stands; a front end with seats in it holds them on. KEYS: as `attend`. ARGV: now, front end, for how long.
--- Tells which front ends hold theirs no more.
-local function hold_seats(keys, args)
+-- Renews a server's leases, and returns the room's state. KEYS: as `join_room`. ARGV: now, server,
+-- lease time.
+local function renew_leases(keys, args)
   local r = open_room(keys)
   if not r then return { '!', 'room' } end
-  local seats, now = redis.call('HLEN', keys[6]), clock({ given = args[1], seen = 0 })
-  if seats > 0 then redis.call('ZADD', keys[5], now + tonumber(args[3]), args[2]) end
-  local lapsed = redis.call('ZRANGEBYSCORE', keys[5], '-inf', string.format('%.0f', now), 'LIMIT', 0, 16)
-  return { '+', r.epoch, r.sequence, r.from, seats, lapsed }
+  local leases, now = redis.call('HLEN', keys[6]), given_or_engine_time(args[1])
+  if leases > 0 then redis.call('ZADD', keys[5], now + tonumber(args[3]), args[2]) end
+  return { '+', r.epoch, r.sequence, r.from, leases, lapsed_servers(keys, now) }
 end
 
--- The room goes on under another epoch: what came after some place in this one is not what it was. KEYS: 1 room. ARGV: the epoch, the next.
-local function restart_room(keys, args)
+-- Replaces the epoch, because events that some server has read under it are lost. KEYS: 1 record.
+-- ARGV: the epoch, the new one.
+local function replace_epoch(keys, args)
   if redis.call('GETRANGE', keys[1], 0, 7) ~= args[1] then return { '+' } end
   redis.call('SETRANGE', keys[1], 0, args[2])
   return { '+' }
 end
 
--- How many front ends hold their seats no more, and how many members there are. KEYS: of a room. ARGV: now.
-local function glance(keys, args)
+-- Returns the name, the number of members, and the servers whose leases have lapsed. KEYS: of a
+-- room. ARGV: now.
+local function peek_room(keys, args)
   local r = open_room(keys)
   if not r then return { '!', 'room' } end
-  local now = string.format('%.0f', clock({ given = args[1], seen = 0 }))
-  return { '+', r.name, redis.call('ZCARD', keys[4]), redis.call('ZRANGEBYSCORE', keys[5], '-inf', now, 'LIMIT', 0, 16) }
+  local lapsed = lapsed_servers(keys, given_or_engine_time(args[1]))
+  return { '+', r.name, redis.call('ZCARD', keys[4]), lapsed }
 end
 
--- The next members behind a user. KEYS: of a room. ARGV: user or nothing, how many.
-local function members(keys, args)
+-- Returns the next members after a user. KEYS: of a room. ARGV: user or '', number of members.
+local function room_members(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return { '!', 'room' } end
   local first = args[1] == '' and '-' or '(' .. args[1]
   local some = redis.call('ZRANGEBYLEX', keys[4], first, '+', 'LIMIT', 0, args[2])
@@ -193,123 +223,128 @@ local function members(keys, args)
   return { '+', some, redis.call('HMGET', keys[3], unpack(some)) }
 end
 
--- What a user said lately under ids: '' -> epoch, first number, next number; 'n<number>' -> time, sequence, fingerprint, id; 'i<id>' -> number.
-local SAID = '<c8I8I8'
-local function open_said(key, epoch)
+-- A user's recent messages that had ids: '' -> epoch, first number, next number;
+-- 'n<number>' -> time, sequence, fingerprint, id; 'i<id>' -> number.
+local RECENT = '<c8I8I8'
+local function open_recent(key, epoch)
   local packed = redis.call('HGET', key, '')
-  local said = { first = 0, next = 0 }
+  local recent = { first = 0, next = 0 }
   if packed then
     local of
-    of, said.first, said.next = struct.unpack(SAID, packed)
-    -- Of a room that was there before this one.
+    of, recent.first, recent.next = struct.unpack(RECENT, packed)
+    -- They belong to an earlier room of this name.
     if of ~= epoch then
       redis.call('UNLINK', key)
-      said.first, said.next = 0, 0
+      recent.first, recent.next = 0, 0
     end
   end
-  return said
+  return recent
 end
 
-local function forget_said(key, said, now, most)
-  while said.first < said.next do
-    local known = redis.call('HGET', key, numbered('n', said.first))
-    if known and said.next - said.first <= most and struct.unpack('<I8', known) + ID_WINDOW > now then return end
-    if known then redis.call('HDEL', key, numbered('n', said.first), 'i' .. string.sub(known, 33)) end
-    said.first = said.first + 1
+local function forget_recent(key, recent, now)
+  while recent.first < recent.next do
+    local known = redis.call('HGET', key, numbered('n', recent.first))
+    local in_time = known and struct.unpack('<I8', known) + ID_WINDOW > now
+    if in_time and recent.next - recent.first <= MAX_MESSAGE_IDS then return end
+    if known then
+      redis.call('HDEL', key, numbered('n', recent.first), 'i' .. string.sub(known, 33))
+    end
+    recent.first = recent.first + 1
   end
 end
 
--- Says something. KEYS: of a room, and with an id what the user said lately. ARGV: now, user, role, name, text, how long a room without
--- members lives, most messages, most bytes, id, fingerprint; then, if the room is to be made, its epoch and name.
-local function say(keys, args)
-  local r, id = open_room(keys), args[9]
-  if not r then
-    if not args[11] then return { '!', 'room' } end
-    r = make_room(keys, args[11], args[12])
-  end
-  local now, said = clock({ given = args[1], seen = 0 }), nil
+-- Publishes a message. KEYS: of a room, and with an id the user's recent messages.
+-- ARGV: now, user, role, name, text, limits, id, fingerprint; then, if the room may be created, its
+-- epoch and name.
+local function publish_message(keys, args)
+  local r, id = open_or_create_room(keys, args, 6, 11), args[9]
+  if not r then return { '!', 'room' } end
+  local now, recent = given_or_engine_time(args[1]), nil
   if id ~= '' then
-    said = open_said(keys[6], r.epoch)
-    forget_said(keys[6], said, now, MAX_SAID)
+    recent = open_recent(keys[6], r.epoch)
+    forget_recent(keys[6], recent, now)
     local number = redis.call('HGET', keys[6], 'i' .. id)
     if number then
-      -- A write, so that a wait for the replicas covers what it repeats.
-      redis.call('HSET', keys[6], '', struct.pack(SAID, r.epoch, said.first, said.next))
+      -- A write, so that waiting for the replicas covers the message that is repeated.
+      redis.call('HSET', keys[6], '', struct.pack(RECENT, r.epoch, recent.first, recent.next))
       local known = redis.call('HGET', keys[6], 'n' .. number)
       if string.sub(known, 17, 32) ~= args[10] then return { '!', 'reused' } end
       return { '+', r.epoch, struct.unpack('<I8', known, 9) }
     end
   end
-  happen(r, now, MESSAGE, args[2], args[3], args[4], args[5], tonumber(args[7]), tonumber(args[8]))
-  save_room(r, args[6])
-  if said then
+  append_event(r, now, MESSAGE, args[2], args[3], args[4], args[5])
+  save_room(r)
+  if recent then
     redis.call('HSET', keys[6],
-      numbered('n', said.next), struct.pack('<I8I8', now, r.sequence) .. args[10] .. id,
-      'i' .. id, string.format('%.0f', said.next))
-    said.next = said.next + 1
-    forget_said(keys[6], said, now, MAX_SAID)
-    redis.call('HSET', keys[6], '', struct.pack(SAID, r.epoch, said.first, said.next))
+      numbered('n', recent.next), struct.pack('<I8I8', now, r.sequence) .. args[10] .. id,
+      'i' .. id, string.format('%.0f', recent.next))
+    recent.next = recent.next + 1
+    forget_recent(keys[6], recent, now)
+    redis.call('HSET', keys[6], '', struct.pack(RECENT, r.epoch, recent.first, recent.next))
     redis.call('PEXPIRE', keys[6], ID_WINDOW)
   end
   return { '+', r.epoch, r.sequence }
 end
 
--- The rooms that there are, or were a moment ago. KEYS: 1 list (hash name -> id, time, maker, mark), 2 their order (zset name, by id),
--- 3 the last id. ARGV: now, name, maker, mark, most, for how long an entry that leads to no room is left to who made it.
-local CLAIM = '<I8I8c8c8'
-local function claim_room(keys, args)
-  local now, claimed = clock({ given = args[1], seen = 0 }), redis.call('HGET', keys[1], args[2])
-  if claimed then
-    local _, time = struct.unpack(CLAIM, claimed)
-    return { '+', now - time >= tonumber(args[6]) and 'old' or 'known' }
+-- Puts a name on the list of rooms, which also has rooms that ended a moment ago.
+-- KEYS: 1 list (hash name -> number, time, creator, mark), 2 order (zset name, by number), 3 the
+-- last number. ARGV: now, name, creator, mark, maximum number of rooms, time for which a name that
+-- leads to no room is left to its creator.
+local ROOM_ENTRY = '<I8I8c8c8'
+local function reserve_room(keys, args)
+  local now, known = given_or_engine_time(args[1]), redis.call('HGET', keys[1], args[2])
+  if known then
+    local _, time = struct.unpack(ROOM_ENTRY, known)
+    return { '+', now - time >= tonumber(args[6]) and 'old' or 'recent' }
   end
   if redis.call('HLEN', keys[1]) >= tonumber(args[5]) then return { '!', 'rooms' } end
-  local id = redis.call('INCR', keys[3])
-  redis.call('HSET', keys[1], args[2], struct.pack(CLAIM, id, now, args[3], args[4]))
-  redis.call('ZADD', keys[2], id, args[2])
+  local number = redis.call('INCR', keys[3])
+  redis.call('HSET', keys[1], args[2], struct.pack(ROOM_ENTRY, number, now, args[3], args[4]))
+  redis.call('ZADD', keys[2], number, args[2])
   return { '+', 'new' }
 end
 
--- A room that is no more is taken off the list, if it has been there for so long. KEYS: as `claim_room`. ARGV: now, name, how long.
--- Gives its maker, and the mark of what the maker made.
-local function strike_room(keys, args)
-  local claimed = redis.call('HGET', keys[1], args[2])
-  if not claimed then return { '+' } end
-  local _, time, maker, mark = struct.unpack(CLAIM, claimed)
-  if clock({ given = args[1], seen = 0 }) - time < tonumber(args[3]) then return { '+' } end
+-- Takes a name that leads to no room off the list, if it has been there for long enough, and
+-- returns the creator and its mark. KEYS: as `reserve_room`. ARGV: now, name, minimum time.
+local function unregister_room(keys, args)
+  local known = redis.call('HGET', keys[1], args[2])
+  if not known then return { '+' } end
+  local _, time, creator, mark = struct.unpack(ROOM_ENTRY, known)
+  if given_or_engine_time(args[1]) - time < tonumber(args[3]) then return { '+' } end
   redis.call('HDEL', keys[1], args[2])
   redis.call('ZREM', keys[2], args[2])
-  return { '+', maker, mark }
+  return { '+', creator, mark }
 end
 
--- A user is to be in one more room, or has made one more. KEYS: 1 list (hash name -> mark), 2 user. ARGV: name, mark, most, 1 to replace the mark.
-local function enlist(keys, args)
-  local life = redis.call('PEXPIRETIME', keys[2])
-  if life == -2 then return { '!', 'gone' } end
-  local there = redis.call('HEXISTS', keys[1], args[1]) == 1
-  if not there and redis.call('HLEN', keys[1]) >= tonumber(args[3]) then
+-- Adds a room to a user's list. KEYS: 1 list (hash name -> mark), 2 user. ARGV: name, mark, maximum
+-- number of rooms, 1 to replace the mark of an entry that is there.
+local function add_to_list(keys, args)
+  local deadline = redis.call('PEXPIRETIME', keys[2])
+  if deadline == -2 then return { '!', 'gone' } end
+  local known = redis.call('HEXISTS', keys[1], args[1]) == 1
+  if not known and redis.call('HLEN', keys[1]) >= tonumber(args[3]) then
     return { '!', 'list', redis.call('HGETALL', keys[1]) }
   end
-  if not there or args[4] == '1' then redis.call('HSET', keys[1], args[1], args[2]) end
-  if life > 0 then redis.call('PEXPIREAT', keys[1], life) end
-  return { '+', there and 0 or 1 }
+  if not known or args[4] == '1' then redis.call('HSET', keys[1], args[1], args[2]) end
+  if deadline > 0 then redis.call('PEXPIREAT', keys[1], deadline) end
+  return { '+', known and 0 or 1 }
 end
 
--- No more, if the mark is this one. KEYS: 1 list. ARGV: name, mark.
-local function delist(keys, args)
+-- Removes a room from a user's list, if it has this mark. KEYS: 1 list. ARGV: name, mark.
+local function remove_from_list(keys, args)
   if redis.call('HGET', keys[1], args[1]) == args[2] then redis.call('HDEL', keys[1], args[1]) end
   return { '+' }
 end
 
-register('attend', attend, {})
-register('depart', depart, { 'allow-oom' })
-register('evict', evict, { 'allow-oom' })
-register('hold_seats', hold_seats, { 'allow-oom' })
-register('restart_room', restart_room, { 'allow-oom' })
-register('glance', glance, { 'no-writes' })
-register('members', members, { 'no-writes' })
-register('say', say, {})
-register('claim_room', claim_room, {})
-register('strike_room', strike_room, { 'allow-oom' })
-register('enlist', enlist, {})
-register('delist', delist, { 'allow-oom' })
+register('join_room', join_room, {})
+register('leave_room', leave_room, { 'allow-oom' })
+register('expire_leases', expire_leases, { 'allow-oom' })
+register('renew_leases', renew_leases, { 'allow-oom' })
+register('replace_epoch', replace_epoch, { 'allow-oom' })
+register('peek_room', peek_room, { 'no-writes' })
+register('room_members', room_members, { 'no-writes' })
+register('publish', publish_message, {})
+register('reserve_room', reserve_room, {})
+register('unregister_room', unregister_room, { 'allow-oom' })
+register('add_to_list', add_to_list, {})
+register('remove_from_list', remove_from_list, { 'allow-oom' })

@@ -1,19 +1,22 @@
-//! The chat's rooms, as all servers on one engine know them.
+//! The chat's rooms as records in Redis, shared by all servers on one engine.
 //!
-//! All keys of a room carry its name as their hash tag, so that each operation on one is one
-//! command to one node. Who calls makes of it what the contract says: here is what the functions
-//! (`lua/rooms.lua`) do, each of them once however often it is sent.
+//! All keys of a room have its name as their hash tag, so that each operation on a room is one
+//! command to one node. This module calls the functions of `lua/rooms.lua` and decodes their
+//! replies; the rules of the contract are in `service::rooms`. A call that is sent again, because
+//! its reply was lost, has no second effect.
 
 mod events;
+mod listeners;
 mod members;
 mod registry;
 
 use std::time::Duration;
 
-pub(super) use events::Ears;
-pub use events::{Happened, Happening, Listening, RoomRead};
-pub use members::{Attended, Held, SEATS_AT_ONCE, Vacated};
-pub use registry::{Claim, RoomList, Struck};
+pub use events::RoomRead;
+pub use listeners::RoomListener;
+pub(super) use listeners::RoomListeners;
+pub use members::{JoinedRoom, LEASES_PER_CALL, LeaseRenewal};
+pub use registry::{Reservation, RoomList};
 
 use redis::{Cmd, Value};
 
@@ -22,53 +25,54 @@ use super::reply::{self, ReplyParts};
 use super::router::Effect;
 use super::topology::slot_of;
 use super::users::hex;
-use crate::model::{Error, Result, Role, User, whole_millis};
+use crate::model::{Error, Participant, Result, Role};
 
-/// Where a room is.
+/// The keys of a room.
 #[derive(Clone, Debug)]
 pub struct RoomKeys {
     slot: u16,
-    /// What all its keys begin with.
+    /// Common prefix of all the keys.
     prefix: String,
-    room: String,
+    record: String,
     events: String,
     members: String,
     order: String,
-    fronts: String,
+    servers: String,
 }
 
 impl RoomKeys {
-    /// Record, events, members, their order, front ends.
     fn all(&self) -> [&str; 5] {
-        [&self.room, &self.events, &self.members, &self.order, &self.fronts]
+        [&self.record, &self.events, &self.members, &self.order, &self.servers]
     }
 
-    /// The same, and one more.
-    fn and<'a>(&'a self, more: &'a str) -> [&'a str; 6] {
-        [&self.room, &self.events, &self.members, &self.order, &self.fronts, more]
+    /// Returns all keys of the room, then one more.
+    fn with<'a>(&'a self, more: &'a str) -> [&'a str; 6] {
+        [&self.record, &self.events, &self.members, &self.order, &self.servers, more]
     }
 
-    fn seats(&self, front: u64) -> String {
-        format!("{}:seats:{front:016x}", self.prefix)
+    /// Returns the key of a server's membership leases.
+    fn leases(&self, server: u64) -> String {
+        format!("{}:seats:{server:016x}", self.prefix)
     }
 
-    fn said(&self, user: u64) -> String {
+    /// Returns the key of a user's recent message ids.
+    fn message_ids(&self, user: u64) -> String {
         format!("{}:said:{user:016x}", self.prefix)
     }
 }
 
-/// What a room may hold.
+/// Limits that the functions enforce in a room.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomLimits {
-    /// How long it lives without members.
+    /// Time that a room without members is kept after its last use.
     pub idle: Duration,
-    /// How long a front end that has gone keeps its seats.
+    /// Time that a server's membership leases last without renewal.
     pub lease: Duration,
-    /// How many messages it keeps.
+    /// Maximum number of messages in the history.
     pub messages: u32,
-    /// How many bytes of events it keeps.
+    /// Maximum size of the history, in bytes.
     pub bytes: u64,
-    /// The most members.
+    /// Maximum number of members.
     pub members: u32,
 }
 
@@ -80,105 +84,108 @@ impl RoomLimits {
     fn lease_millis(&self) -> u64 {
         millis(self.lease)
     }
+
+    /// Appends what each function takes that adds an event: idle time, messages, bytes.
+    fn append_to(&self, command: &mut Cmd) {
+        command.arg(self.idle_millis()).arg(self.messages).arg(self.bytes);
+    }
 }
 
+/// Converts to milliseconds, within the integers that a Lua number represents exactly.
 fn millis(length: Duration) -> u64 {
-    // The functions count in doubles.
-    whole_millis(length).clamp(1, 1 << 50)
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
 }
 
-/// A user, as the room is told of it.
-#[derive(Clone, Debug)]
-pub struct RoomUser {
-    /// Its id.
-    pub id: u64,
-    /// Its name and role.
-    pub view: User,
-}
-
-/// A member's place for one stream, at one front end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seat {
-    /// The front end: a number that no other has.
-    pub front: u64,
-    /// One of its own.
-    pub number: u64,
-}
-
-/// What a room that is not there is made with.
+/// Attributes of a room that is created if it does not exist.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRoom<'a> {
     /// Its epoch.
     pub epoch: u64,
-    /// Its name, as it was written.
+    /// Its name, as its creator wrote it.
     pub name: &'a str,
 }
 
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no such room.
-    NoRoom,
-    /// The room has as many members as it may.
-    Members,
-    /// There are as many rooms as there may be.
-    Rooms,
-    /// The message's id was used for another text.
-    Reused,
-    /// The user is gone.
-    NoUser,
-    /// The user's list is full: with these rooms, by their folded names, and their marks.
-    List(Vec<(String, u64)>),
+/// An entry in a user's list of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListEntry {
+    /// The user whose list it is.
+    pub user: u64,
+    /// Mark of the entry: it is removed only by a caller that knows its current mark.
+    pub mark: u64,
 }
 
-/// What was done, or why not.
-pub type Done<T> = std::result::Result<T, Refusal>;
+/// Reason why a function did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomRefusal {
+    /// The room does not exist.
+    NoRoom,
+    /// The room has the maximum number of members.
+    RoomFull,
+    /// There is the maximum number of rooms.
+    TooManyRooms,
+    /// The message's id belongs to another text.
+    MessageIdReused,
+    /// The user no longer exists.
+    NoUser,
+    /// The user's list is full. Contains the folded names of its rooms and their marks.
+    ListFull(Vec<(String, u64)>),
+}
+
+/// Result of a function that may refuse.
+pub type RoomResult<T> = std::result::Result<T, RoomRefusal>;
 
 impl RedisEngine {
-    /// Where the room of this folded name is.
+    /// Returns the keys of the room with this folded name.
     pub fn room_keys(&self, folded: &str) -> RoomKeys {
         let tag = format!("r:{}", hex(folded.as_bytes()));
         let prefix = format!("{}:{{{tag}}}", self.0.namespace);
         let key = |name: &str| format!("{prefix}:{name}");
         RoomKeys {
             slot: slot_of(&tag),
-            room: key("room"),
+            record: key("room"),
             events: key("events"),
             members: key("members"),
             order: key("order"),
-            fronts: key("fronts"),
+            servers: key("fronts"),
             prefix,
         }
     }
 
-    async fn call_room(
+    /// Calls a function and decodes the parts of its reply.
+    async fn call_room<T>(
         &self,
         slot: u16,
         command: &Cmd,
         effect: Effect,
-    ) -> Result<Done<ReplyParts>> {
+        decode: impl FnOnce(ReplyParts) -> Result<T>,
+    ) -> Result<RoomResult<T>> {
         match reply::outcome(self.0.router.run(slot, command, effect).await?)? {
-            Ok(parts) => Ok(Ok(parts)),
+            Ok(parts) => decode(parts).map(Ok),
             Err(refused) => refusal(refused).map(Err),
         }
     }
 }
 
-fn refusal(parts: Vec<Value>) -> Result<Refusal> {
+/// Takes the result of a function that does not refuse.
+fn unrefused<T>(result: RoomResult<T>) -> Result<T> {
+    result.map_err(|refusal| Error::internal(format!("a function refused with {refusal:?}")))
+}
+
+fn refusal(parts: Vec<Value>) -> Result<RoomRefusal> {
     let mut parts = ReplyParts::new(parts);
     Ok(match parts.text()?.as_str() {
-        "room" => Refusal::NoRoom,
-        "members" => Refusal::Members,
-        "rooms" => Refusal::Rooms,
-        "reused" => Refusal::Reused,
-        "gone" => Refusal::NoUser,
+        "room" => RoomRefusal::NoRoom,
+        "members" => RoomRefusal::RoomFull,
+        "rooms" => RoomRefusal::TooManyRooms,
+        "reused" => RoomRefusal::MessageIdReused,
+        "gone" => RoomRefusal::NoUser,
         "list" => {
             let mut fields = array(parts.next())?;
             let mut list = Vec::new();
             while let (Ok(name), Ok(mark)) = (fields.text(), id(&mut fields)) {
                 list.push((name, mark));
             }
-            Refusal::List(list)
+            RoomRefusal::ListFull(list)
         }
         other => return Err(Error::internal(format!("a function refused with {other}"))),
     })
@@ -191,17 +198,19 @@ fn array(answer: Option<Value>) -> Result<ReplyParts> {
     }
 }
 
-/// A number as the functions keep it: eight bytes, the first the highest.
+/// Reads a number as the functions keep it: eight bytes, big-endian.
 fn id(parts: &mut ReplyParts) -> Result<u64> {
     let bytes: [u8; 8] = parts.bytes()?.try_into().map_err(|_| reply::unexpected("an id"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 
-const fn role_number(role: Role) -> u8 {
-    match role {
+/// Appends a user as the functions take it: id, role, name.
+fn append_user(command: &mut Cmd, user: &Participant) {
+    let role: u8 = match user.user.role {
         Role::Guest => 0,
         Role::Manager => 1,
-    }
+    };
+    command.arg(user.id.to_be_bytes().as_slice()).arg(role).arg(&user.user.name);
 }
 
 const fn role_of(number: u8) -> Role {

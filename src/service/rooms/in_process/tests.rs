@@ -1,11 +1,14 @@
 //! Rooms, with a clock that the test moves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::model::ChatEvent;
 use crate::model::{Reason, UnixMillis, UserName};
-use crate::service::rooms::{RoomEvent, talk::Talk};
+use crate::service::rooms::membership::Membership;
+use crate::service::rooms::usage::RoomUsage;
 use crate::service::user::Standing;
 use crate::store::feed::Next;
 use crate::store::{Backend, MemoryEngine};
@@ -13,7 +16,7 @@ use crate::store::{Backend, MemoryEngine};
 const START: u64 = 1_000_000;
 
 struct Town {
-    rooms: Rooms,
+    rooms: InProcessRooms,
     clock: Clock,
     engine: MemoryEngine,
     next_id: u64,
@@ -30,7 +33,9 @@ impl Town {
             max_bytes_total: 1,
         };
         let engine = MemoryEngine::new(clock.clone(), store);
-        Self { rooms: Rooms::new(limits, clock.clone()), clock, engine, next_id: 0 }
+        let budget = Arc::new(HistoryBudget::new(limits.history_bytes));
+        let rooms = InProcessRooms::new(limits, clock.clone(), budget);
+        Self { rooms, clock, engine, next_id: 0 }
     }
 
     fn user(&mut self, name: &str) -> Arc<User> {
@@ -46,17 +51,29 @@ impl Town {
     }
 
     fn join(&self, user: &Arc<User>, room: &str, after: Option<Position>) -> Membership {
-        self.rooms.join(user, &name(room), after).unwrap()
+        Membership::new(self.rooms.join(user, &name(room), true).unwrap(), after)
+    }
+
+    fn refusal(&self, user: &Arc<User>, room: &str, create: bool) -> Option<Reason> {
+        self.rooms.join(user, &name(room), create).err().map(|error| error.reason())
+    }
+
+    fn rooms(&self) -> u64 {
+        self.rooms.context.budget.rooms()
+    }
+
+    fn history_bytes(&self) -> u64 {
+        self.rooms.context.budget.used()
     }
 
     fn say(&self, user: &Arc<User>, room: &str, text: &str, id: &str) -> Result<u64> {
-        let said = self.rooms.say(user, &name(room), &Saying::new(text, id).unwrap())?;
-        Ok(said.sequence)
+        let message = ChatMessage::new(text, id).unwrap();
+        Ok(self.rooms.publish(user, &name(room), &message)?.sequence)
     }
 
     /// Sweeps until every room was looked at.
     fn sweep(&self) {
-        for _ in 0..=self.rooms.len() / SWEPT_AT_ONCE as u64 {
+        for _ in 0..=self.rooms() / ROOMS_PER_SWEEP as u64 {
             self.rooms.sweep();
         }
     }
@@ -74,11 +91,11 @@ fn heard(member: &mut Membership) -> Vec<String> {
         heard.push(match next {
             Next::Gap { .. } => "gap".to_owned(),
             Next::Event(event) => {
-                let who = &event.body.someone().user.name;
+                let who = &event.body.participant().user.name;
                 match &event.body {
-                    RoomEvent::Joined(_) => format!("+{who}"),
-                    RoomEvent::Left(_) => format!("-{who}"),
-                    RoomEvent::Message { text, .. } => format!("{who}: {text}"),
+                    ChatEvent::Joined(_) => format!("+{who}"),
+                    ChatEvent::Left(_) => format!("-{who}"),
+                    ChatEvent::Message { text, .. } => format!("{who}: {text}"),
                 }
             }
         });
@@ -162,6 +179,51 @@ fn who_joins_gets_the_last_messages_and_who_resumes_what_it_missed() {
     }
 }
 
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// No room of one process does so, but the members of a room in Redis follow it by the same code.
+#[test]
+fn a_member_goes_on_with_the_next_generation_after_a_gap() {
+    let mut town = Town::new(|_| {});
+    let (ann, bob) = (town.user("ann"), town.user("bob"));
+    let joined = town.rooms.join(&ann, &name("r"), true).unwrap();
+    let feed = Arc::clone(&joined.feed);
+    let mut member = Membership::new(joined, None);
+    assert_eq!(heard(&mut member), ["+ann"]);
+    let old = member.position();
+    assert!(!feed.begin(old.epoch, 7), "it is the current one");
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Arc::clone(&woken).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(member.poll_next(&mut context).is_pending());
+
+    assert!(feed.begin(old.epoch ^ 1, 40));
+    assert!(woken.0.load(Ordering::SeqCst), "who waits is woken");
+    let generation = feed.generation().unwrap();
+    let publish = |event: ChatEvent| {
+        let weight = crate::service::rooms::history::weight(&event);
+        generation.feed.publish(event, weight)
+    };
+    let message = |text: &str| ChatEvent::Message {
+        sender: bob.participant(),
+        text: text.to_owned(),
+        send_time: UnixMillis::new(START),
+    };
+    publish(ChatEvent::Joined(bob.participant()));
+    publish(message("before it came over"));
+    assert_eq!(heard(&mut member), ["gap", "bob: before it came over"]);
+    assert_eq!(member.position(), Position { epoch: old.epoch ^ 1, sequence: 42 });
+    publish(ChatEvent::Left(bob.participant()));
+    publish(message("after"));
+    assert_eq!(heard(&mut member), ["-bob", "bob: after"]);
+}
+
 #[test]
 fn a_room_ends_with_its_history_some_time_after_its_last_use() {
     let mut town = Town::new(|_| {});
@@ -171,18 +233,17 @@ fn a_room_ends_with_its_history_some_time_after_its_last_use() {
     let epoch = member.position().epoch;
     town.clock.advance(Duration::from_millis(3_600_000));
     town.sweep();
-    assert_eq!(town.rooms.len(), 1, "a room with a member stays");
+    assert_eq!(town.rooms(), 1, "a room with a member stays");
     drop(member);
     town.clock.advance(Duration::from_millis(599_999));
     town.sweep();
-    assert_eq!(town.rooms.len(), 1);
-    assert!(town.rooms.kept_bytes() > 0);
+    assert_eq!(town.rooms(), 1);
+    assert!(town.history_bytes() > 0);
     town.clock.advance(Duration::from_millis(1));
     town.sweep();
-    assert_eq!((town.rooms.len(), town.rooms.kept_bytes()), (0, 0));
+    assert_eq!((town.rooms(), town.history_bytes()), (0, 0));
     assert_eq!(town.rooms.members(&name("r"), 0, 1).unwrap_err().reason(), Reason::RoomNotFound);
-    let joined = town.rooms.join_existing(&ann, &name("r"), None);
-    assert_eq!(joined.err().unwrap().reason(), Reason::RoomNotFound);
+    assert_eq!(town.refusal(&ann, "r", false), Some(Reason::RoomNotFound));
     let mut member = town.join(&ann, "r", None);
     assert_ne!(member.position().epoch, epoch);
     assert_eq!(heard(&mut member), ["+ann"]);
@@ -194,27 +255,18 @@ fn limits_are_kept_and_a_refusal_changes_nothing() {
         (limits.rooms, limits.rooms_per_user, limits.members_per_room) = (3, 2, 2)
     });
     let (ann, bob, eve) = (town.user("ann"), town.user("bob"), town.user("eve"));
-    let reason = |joined: Result<Membership>| joined.err().map(|error| error.reason());
     let in_two = [town.join(&ann, "a", None), town.join(&ann, "b", None)];
-    assert_eq!(reason(town.rooms.join(&ann, &name("c"), None)), Some(Reason::QuotaExceeded));
+    assert_eq!(town.refusal(&ann, "c", true), Some(Reason::QuotaExceeded));
     assert_eq!(
         town.say(&ann, "c", "text", "").unwrap_err().reason(),
         Reason::QuotaExceeded,
         "made two"
     );
-    assert_eq!(town.rooms.len(), 2);
+    assert_eq!(town.rooms(), 2);
     let _bobs = town.join(&bob, "a", None);
-    assert_eq!(
-        reason(town.rooms.join(&eve, &name("a"), None)),
-        Some(Reason::ServerFull),
-        "two members"
-    );
+    assert_eq!(town.refusal(&eve, "a", true), Some(Reason::ServerFull), "two members");
     town.say(&bob, "c", "text", "").unwrap();
-    assert_eq!(
-        reason(town.rooms.join(&ann, &name("c"), None)),
-        Some(Reason::QuotaExceeded),
-        "in two"
-    );
+    assert_eq!(town.refusal(&ann, "c", true), Some(Reason::QuotaExceeded), "in two");
     assert_eq!(
         town.say(&eve, "d", "text", "").unwrap_err().reason(),
         Reason::ServerFull,
@@ -224,7 +276,7 @@ fn limits_are_kept_and_a_refusal_changes_nothing() {
     drop(town.join(&ann, "c", None));
     town.clock.advance(Duration::from_millis(600_000));
     town.sweep();
-    assert_eq!(town.rooms.len(), 1, "that in which bob is");
+    assert_eq!(town.rooms(), 1, "that in which bob is");
     town.say(&ann, "c", "text", "").unwrap();
 }
 
@@ -236,14 +288,14 @@ fn all_rooms_together_keep_no_more_than_they_may() {
     let text = "x".repeat(4_096);
     for number in 0..200 {
         town.say(&ann, ["a", "b"][number % 2], &text, &number.to_string()).unwrap();
-        assert!(town.rooms.kept_bytes() <= TOTAL + 16_384, "{}", town.rooms.kept_bytes());
+        assert!(town.history_bytes() <= TOTAL + 16_384, "{}", town.history_bytes());
     }
     // One room more: the others make room at the next sweep.
     for number in 0..200 {
         town.say(&ann, "c", &text, &number.to_string()).unwrap();
         town.rooms.sweep();
     }
-    assert!(town.rooms.kept_bytes() <= TOTAL + 16_384, "{}", town.rooms.kept_bytes());
+    assert!(town.history_bytes() <= TOTAL + 16_384, "{}", town.history_bytes());
     let bob = town.user("bob");
     for room in ["a", "b", "c"] {
         assert!(heard(&mut town.join(&bob, room, None)).len() > 1, "{room} still has a message");
@@ -253,8 +305,8 @@ fn all_rooms_together_keep_no_more_than_they_may() {
 #[test]
 fn a_user_that_talks_much_has_to_wait() {
     let limits = Limits { chat_messages_per_second: 10, chat_burst: 3, ..Limits::default() };
-    let talk = Talk::default();
-    let waits: Vec<_> = (0..4).map(|_| talk.may_say(&limits)).collect();
+    let usage = RoomUsage::default();
+    let waits: Vec<_> = (0..4).map(|_| usage.rate.check(&limits)).collect();
     assert_eq!(waits[..3], [Ok(()); 3]);
     assert!(waits[3].is_err_and(|wait| wait <= Duration::from_millis(100)));
 }
