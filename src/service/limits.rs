@@ -1,3 +1,3 @@
-//! The limits that the service holds.
+//! Limits that the service enforces: those of the table in `model::limits`.
 
 pub use crate::model::Limits;
