@@ -1,5 +1,5 @@
 //! What the service takes for a command: finding a session by its token, authorising, executing. No
-//! door, no socket.
+//! listener, no socket.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![allow(missing_docs, reason = "criterion's macros")]
@@ -20,7 +20,7 @@ use kvrpc::store::{Clock, Engine, MemoryEngine};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn nobody() -> Caller {
-    Caller { session: None, door: "grpc", source: IpAddr::from([127, 0, 0, 1]) }
+    Caller { session: None, protocol: "grpc", source: IpAddr::from([127, 0, 0, 1]) }
 }
 
 fn name(text: &str) -> UserName {

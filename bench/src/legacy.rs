@@ -72,7 +72,7 @@ async fn address(client: &Client, mode: Mode) -> Result<String> {
     let name = mode.as_str();
     let mut service = ServerServiceClient::new(client.channel());
     let info = client.call(service.get_server_info(GetServerInfoRequest {})).await?;
-    let listener = info.doors.into_iter().find(|listener| listener.dialect == name);
+    let listener = info.listeners.into_iter().find(|listener| listener.protocol == name);
     listener.map(|listener| listener.address).ok_or_else(|| {
         Failure::usage(format!(
             "the server has no `{name}`; start it with --compat {name}=127.0.0.1:PORT, or give \

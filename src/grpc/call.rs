@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tonic::{Response, Status};
 
 use super::conn::Conn;
-use super::{DOOR, deadline};
+use super::{PROTOCOL, deadline};
 use crate::listen::Closing;
 use crate::model::{Error, Method, Reason, Request, Result};
 use crate::pb;
@@ -127,7 +127,7 @@ impl Drop for Call {
             self.service().metrics().failed(self.method, reason);
         }
         tracing::debug!(
-            door = DOOR,
+            protocol = PROTOCOL,
             peer = %self.caller.source,
             user = self.caller.session.as_ref().map(|session| session.user.name.as_str()),
             command = self.method.name(),

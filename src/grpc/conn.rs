@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 
-use super::DOOR;
+use super::PROTOCOL;
 use crate::listen::ConnInfo;
 use crate::model::{Method, Permission, Result};
 use crate::service::{Caller, Service, TokenHash};
@@ -51,7 +51,8 @@ impl Authorized {
 
 impl Conn {
     pub(super) fn new(service: Arc<Service>, info: ConnInfo) -> Self {
-        let anybody = Arc::new(Caller { session: None, door: DOOR, source: info.peer.ip() });
+        let anybody =
+            Arc::new(Caller { session: None, protocol: PROTOCOL, source: info.peer.ip() });
         Self { service, info, anybody, last: Mutex::default() }
     }
 

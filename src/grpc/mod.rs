@@ -1,4 +1,4 @@
-//! The gRPC door: metadata to callers, messages to commands, errors to statuses. What is done is
+//! The gRPC listener: metadata to callers, messages to commands, errors to statuses. What is done is
 //! the service's business.
 
 mod body;
@@ -33,8 +33,8 @@ use native::Native;
 pub(crate) use native::RequestBody;
 use web::Web;
 
-/// The door's name, in the access log and in GetServerInfo.
-pub const DOOR: &str = "grpc";
+/// The listener's name, in the access log and in GetServerInfo.
+pub const PROTOCOL: &str = "grpc";
 
 /// All RPCs: native gRPC, and gRPC-Web for the browsers of the origins allowed.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ struct Ways {
 }
 
 impl Grpc {
-    /// The door to a service, and what tells its health; that wants to be told in turn whether the
+    /// The listener to a service, and what tells its health; that wants to be told in turn whether the
     /// server takes calls.
     ///
     /// # Errors

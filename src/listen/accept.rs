@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::workers::{Job, Workers};
-use super::{AdmissionError, Bound, ConnectionLimiter, Door};
+use super::{AdmissionError, Bound, ConnectionHandler, ConnectionLimiter};
 
 /// Wait after the system has run out of descriptors or memory for another connection; without it
 /// the loop would spin.
@@ -28,7 +28,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Acceptor {
     listener: TcpListener,
     local: SocketAddr,
-    door: Arc<dyn Door>,
+    handler: Arc<dyn ConnectionHandler>,
     limiter: Arc<ConnectionLimiter>,
     workers: Workers,
     warnings: WarningThrottle,
@@ -38,13 +38,20 @@ impl Acceptor {
     /// Creates the loop's state. Must be called within the runtime that the loop will run on.
     pub(super) fn new(
         bound: Bound,
-        door: Arc<dyn Door>,
+        handler: Arc<dyn ConnectionHandler>,
         limiter: Arc<ConnectionLimiter>,
         workers: Workers,
     ) -> io::Result<Self> {
         let Bound { socket, local } = bound;
         let listener = TcpListener::from_std(socket)?;
-        Ok(Self { listener, local, door, limiter, workers, warnings: WarningThrottle::default() })
+        Ok(Self {
+            listener,
+            local,
+            handler,
+            limiter,
+            workers,
+            warnings: WarningThrottle::default(),
+        })
     }
 
     /// Accepts connections until `stop` is cancelled; the listener is closed on return.
@@ -109,7 +116,7 @@ impl Acceptor {
             peer: canonical(peer),
             local: canonical(local),
             permit,
-            door: Arc::clone(&self.door),
+            handler: Arc::clone(&self.handler),
         };
         if !self.workers.deal(job).await {
             self.warnings.warn(
@@ -163,12 +170,12 @@ struct WarningThrottle {
 }
 
 impl WarningThrottle {
-    fn warn(&mut self, door: &str, text: &dyn std::fmt::Display) {
+    fn warn(&mut self, listener: &str, text: &dyn std::fmt::Display) {
         if self.last.is_some_and(|last| last.elapsed() < WARNING_INTERVAL) {
             self.unsaid += 1;
             return;
         }
-        tracing::warn!(door, unsaid = self.unsaid, "{text}");
+        tracing::warn!(listener, unsaid = self.unsaid, "{text}");
         *self = Self { last: Some(Instant::now()), unsaid: 0 };
     }
 }

@@ -6,19 +6,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// connections that are about to be admitted or refused.
 const RESERVED: u64 = 256;
 
-/// Returns the number of connections that each of `doors` connection limiters may admit, at most
+/// Returns the number of connections that each of `listeners` connection limiters may admit, at most
 /// `wanted` and at least 1; each connection takes one descriptor.
 ///
 /// Raises the process's soft limit of descriptors to the hard one first.
-pub fn connections_within(wanted: usize, doors: usize) -> usize {
-    share(wanted, doors, raise())
+pub fn connections_within(wanted: usize, listeners: usize) -> usize {
+    share(wanted, listeners, raise())
 }
 
-fn share(wanted: usize, doors: usize, descriptors: Option<u64>) -> usize {
+fn share(wanted: usize, listeners: usize, descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else { return wanted.max(1) };
     // A process with very few descriptors keeps half of them for itself.
     let free = descriptors.saturating_sub(RESERVED).max(descriptors / 2);
-    let share = usize::try_from(free).unwrap_or(usize::MAX) / doors.max(1);
+    let share = usize::try_from(free).unwrap_or(usize::MAX) / listeners.max(1);
     wanted.min(share).max(1)
 }
 
@@ -42,8 +42,8 @@ mod tests {
     use super::share;
 
     #[test]
-    fn doors_share_what_the_process_has() {
-        for (wanted, doors, descriptors, each) in [
+    fn listeners_share_what_the_process_has() {
+        for (wanted, listeners, descriptors, each) in [
             (10_000, 1, None, 10_000),
             (10_000, 1, Some(1 << 20), 10_000),
             (10_000, 1, Some(1_256), 1_000),
@@ -52,7 +52,11 @@ mod tests {
             (10_000, 1, Some(64), 32),
             (10_000, 99, Some(8), 1),
         ] {
-            assert_eq!(share(wanted, doors, descriptors), each, "{wanted} {doors} {descriptors:?}");
+            assert_eq!(
+                share(wanted, listeners, descriptors),
+                each,
+                "{wanted} {listeners} {descriptors:?}"
+            );
         }
     }
 }

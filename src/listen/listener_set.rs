@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
 use super::workers::{BackgroundTask, Finished, Workers};
-use super::{Bound, ConnectionLimiter, Door};
+use super::{Bound, ConnectionHandler, ConnectionLimiter};
 
 /// Time for the worker threads to end after they were told to end at once.
 const ABORT: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub struct Endpoint {
     /// Bound sockets that do not accept yet.
     pub bound: Vec<Bound>,
     /// Serves the connections.
-    pub door: Arc<dyn Door>,
+    pub handler: Arc<dyn ConnectionHandler>,
     /// Limits the connections.
     pub limiter: Arc<ConnectionLimiter>,
 }
@@ -58,18 +58,22 @@ impl ListenerSet {
         name: &str,
         threads: usize,
         background: BackgroundTask,
-        doors: Vec<Endpoint>,
+        endpoints: Vec<Endpoint>,
     ) -> io::Result<Self> {
         let (stop, draining, abort) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (workers, finished) =
             Workers::start(name, threads.max(1), background, &draining, &abort)?;
         let acceptors = TaskTracker::new();
-        let mut limiters = Vec::with_capacity(doors.len());
-        for Endpoint { bound, door, limiter } in doors {
+        let mut limiters = Vec::with_capacity(endpoints.len());
+        for Endpoint { bound, handler, limiter } in endpoints {
             for bound in bound {
-                let acceptor =
-                    Acceptor::new(bound, Arc::clone(&door), Arc::clone(&limiter), workers.clone())?;
+                let acceptor = Acceptor::new(
+                    bound,
+                    Arc::clone(&handler),
+                    Arc::clone(&limiter),
+                    workers.clone(),
+                )?;
                 acceptors.spawn(acceptor.run(stop.clone()));
             }
             limiters.push(limiter);

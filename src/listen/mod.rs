@@ -3,7 +3,7 @@
 //!
 //! The path of a connection: `bind` → `accept` (one loop per listener) → `limiter` (admits or
 //! refuses it, and may close an inactive one) → `workers` (one thread per core, used in turn) → a
-//! [`Door`]. Only `http`, used for gRPC and the admin pages, and `socket`, used for the legacy
+//! [`ConnectionHandler`]. Only `http`, used for gRPC and the admin pages, and `socket`, used for the legacy
 //! protocols, know protocols.
 
 mod accept;
@@ -11,7 +11,7 @@ mod address;
 mod bind;
 mod closing;
 mod descriptors;
-mod door;
+mod handler;
 pub mod http;
 mod limiter;
 mod listener_set;
@@ -23,7 +23,7 @@ pub use address::Address;
 pub use bind::{BindError, Bound, BoundDatagrams, bind, bind_datagrams};
 pub use closing::Closing;
 pub use descriptors::connections_within;
-pub use door::{AcceptedConnection, ConnInfo, Door};
+pub use handler::{AcceptedConnection, ConnInfo, ConnectionHandler};
 pub use limiter::{AdmissionError, ConnectionLimiter, Permit, Stats};
 pub use listener_set::{Drained, Endpoint, ListenerSet};
 pub use workers::BackgroundTask;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{AcceptedConnection, Door, Permit};
+use super::{AcceptedConnection, ConnectionHandler, Permit};
 
 /// Maximum number of accepted connections that wait for one worker. A worker with a full queue is
 /// skipped.
@@ -34,7 +34,7 @@ pub(super) struct Job {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) permit: Permit,
-    pub(super) door: Arc<dyn Door>,
+    pub(super) handler: Arc<dyn ConnectionHandler>,
 }
 
 /// Queues of the workers. A worker finishes once every clone is dropped and all its connections
@@ -121,7 +121,7 @@ fn work(
 }
 
 async fn serve(job: Job, draining: CancellationToken) {
-    let Job { stream, peer, local, mut permit, door } = job;
+    let Job { stream, peer, local, mut permit, handler } = job;
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => {
@@ -130,7 +130,7 @@ async fn serve(job: Job, draining: CancellationToken) {
         }
     };
     let evicted = permit.evicted();
-    let mut serving = door.serve(AcceptedConnection { stream, peer, local, permit, draining });
+    let mut serving = handler.serve(AcceptedConnection { stream, peer, local, permit, draining });
     if let Some(evicted) = evicted {
         tokio::select! {
             () = &mut serving => return,
@@ -153,7 +153,7 @@ mod tests {
 
     struct Nowhere;
 
-    impl Door for Nowhere {
+    impl ConnectionHandler for Nowhere {
         fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
             Box::pin(std::future::ready(()))
         }
@@ -168,7 +168,7 @@ mod tests {
             peer,
             local,
             permit: limiter.admit(peer).ok().unwrap(),
-            door: Arc::new(Nowhere),
+            handler: Arc::new(Nowhere),
         }
     }
 

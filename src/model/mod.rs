@@ -1,4 +1,4 @@
-//! The vocabulary of all doors: names, keys, values, commands, replies, errors. No I/O, no async,
+//! The vocabulary of all listeners: names, keys, values, commands, replies, errors. No I/O, no async,
 //! no protobuf.
 
 mod arithmetic;
@@ -28,8 +28,8 @@ pub use method::{Method, Permission, Permissions};
 pub use name::UserName;
 pub use operations::{OperationRef, Operations, PutRef};
 pub use reply::{
-    Access, Batched, Calculated, Deleted, DoorInfo, Entry, EntryPage, Identity, KeyPage,
-    ListedEntry, Listing, Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
+    Access, Batched, Calculated, Deleted, Entry, EntryPage, Identity, KeyPage, ListedEntry,
+    ListenerInfo, Listing, Outcome, Position, Room, ServerInfo, SessionInfo, Time, User, Written,
 };
 pub use request::{Command, Delete, Operation, Page, Put, Reply, Request};
 pub use request_id::RequestId;

@@ -177,8 +177,8 @@ pub struct Access {
     pub user: User,
     /// The account whose role was used; empty: the user's own.
     pub account: String,
-    /// The door.
-    pub door: Cow<'static, str>,
+    /// The listener.
+    pub protocol: Cow<'static, str>,
     /// The RPC.
     pub method: &'static str,
     /// The key, or the prefix of a listing.
@@ -199,14 +199,14 @@ pub struct ServerInfo {
     pub durability: Durability,
     pub upgrade_policy: UpgradePolicy,
     pub limits: Limits,
-    pub doors: Vec<DoorInfo>,
+    pub listeners: Vec<ListenerInfo>,
 }
 
 /// A place where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorInfo {
+pub struct ListenerInfo {
     /// What is spoken there.
-    pub dialect: &'static str,
+    pub protocol: &'static str,
     /// The address.
     pub address: String,
     /// Whether it is TLS.

@@ -141,7 +141,7 @@ impl From<Access> for v1::Access {
         Self {
             user: Some(access.user.into()),
             account: access.account,
-            door: access.door.to_string(),
+            protocol: access.protocol.to_string(),
             method: access.method.to_owned(),
             key: access.key,
             count: access.count,
@@ -175,13 +175,13 @@ fn server_info(info: ServerInfo) -> v1::GetServerInfoResponse {
         durability: durability(info.durability),
         upgrade_policy: upgrade_policy(info.upgrade_policy),
         limits: Some((&info.limits).into()),
-        doors: info
-            .doors
+        listeners: info
+            .listeners
             .into_iter()
-            .map(|door| v1::Door {
-                dialect: door.dialect.to_owned(),
-                address: door.address,
-                tls: door.tls,
+            .map(|listener| v1::Listener {
+                protocol: listener.protocol.to_owned(),
+                address: listener.address,
+                tls: listener.tls,
             })
             .collect(),
     }

@@ -15,9 +15,9 @@ use super::config::Config;
 use super::task::Task;
 use super::tls::{self, TlsError};
 use super::{admin, tls::CertificateReloader};
-use crate::listen::http::{HttpDoor, HttpService, Tower};
+use crate::listen::http::{HttpHandler, HttpService, Tower};
 use crate::listen::{
-    BindError, Bound, ConnectionLimiter, Door, Drained, Endpoint, ListenerSet, bind,
+    BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint, ListenerSet, bind,
     connections_within,
 };
 use crate::store::feed::Hub;
@@ -57,7 +57,7 @@ pub struct Hooks {
 
 /// A server with bound addresses that does not serve yet.
 pub struct App {
-    doors: Vec<Endpoint>,
+    listeners: Vec<Endpoint>,
     admin: Option<Endpoint>,
     tasks: Vec<Task>,
     ready: watch::Sender<bool>,
@@ -75,15 +75,15 @@ pub struct Addresses {
 
 impl Addresses {
     /// Returns the first address of a protocol.
-    pub fn of(&self, door: &str) -> Option<SocketAddr> {
-        self.all.iter().find(|(name, _)| name == door).map(|(_, address)| *address)
+    pub fn of(&self, protocol: &str) -> Option<SocketAddr> {
+        self.all.iter().find(|(name, _)| name == protocol).map(|(_, address)| *address)
     }
 }
 
 impl std::fmt::Display for Addresses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (door, address)) in self.all.iter().enumerate() {
-            write!(f, "{}{door}={address}", if index == 0 { "" } else { " " })?;
+        for (index, (protocol, address)) in self.all.iter().enumerate() {
+            write!(f, "{}{protocol}={address}", if index == 0 { "" } else { " " })?;
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ impl App {
             tracing::info!(
                 wanted = config.connections,
                 cap,
-                "connections a door are bounded by the descriptors that the process may have"
+                "connections a listener are bounded by the descriptors that the process may have"
             );
         }
         let limiter = ConnectionLimiter::new("grpc", cap);
@@ -138,23 +138,24 @@ impl App {
         tasks.extend(reloader.map(CertificateReloader::into_task));
 
         let engine = service.as_ref().and_then(|service| service.engine_health());
-        let door: Arc<dyn Door> = Arc::new(HttpDoor::new(answers, tls, config.http.clone()));
-        let mut doors = vec![Endpoint { bound: grpc, door, limiter }];
+        let handler: Arc<dyn ConnectionHandler> =
+            Arc::new(HttpHandler::new(answers, tls, config.http.clone()));
+        let mut listeners = vec![Endpoint { bound: grpc, handler, limiter }];
         if let Some(service) = service {
-            doors.extend(compat::endpoints(config, &service, streams, socket_limiters));
+            listeners.extend(compat::endpoints(config, &service, streams, socket_limiters));
             tasks.extend(
                 datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())),
             );
         }
         let pages = admin::pages(metrics, watched, engine);
-        let admin_door = || Arc::new(HttpDoor::new(Tower(pages), None, config.http.clone()));
+        let admin_handler = || Arc::new(HttpHandler::new(Tower(pages), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Endpoint {
             bound: admin,
-            door: admin_door(),
+            handler: admin_handler(),
             limiter: ConnectionLimiter::new("admin", ADMIN_CONNECTIONS),
         });
         Ok(Self {
-            doors,
+            listeners,
             admin,
             tasks,
             ready,
@@ -170,8 +171,8 @@ impl App {
     /// # Errors
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, ServerStartError> {
-        let Self { doors, admin, tasks, ready, addresses, threads, grace } = self;
-        let doors = ListenerSet::start("kvrpc", threads, || Box::pin(Hub::serve()), doors)
+        let Self { listeners, admin, tasks, ready, addresses, threads, grace } = self;
+        let listeners = ListenerSet::start("kvrpc", threads, || Box::pin(Hub::serve()), listeners)
             .map_err(ServerStartError::Threads)?;
         // The admin pages have a thread of their own, so that they answer also when all other
         // threads are busy.
@@ -185,7 +186,7 @@ impl App {
         }
         ready.send_replace(true);
         tracing::info!("ready: {addresses}");
-        Ok(Running { doors, admin, _tasks: running, ready, addresses, grace })
+        Ok(Running { listeners, admin, _tasks: running, ready, addresses, grace })
     }
 }
 
@@ -203,7 +204,7 @@ fn named<'a>(name: &'a str, bound: &'a [Bound]) -> impl Iterator<Item = (String,
 
 /// A running server. It ends at once on drop.
 pub struct Running {
-    doors: ListenerSet,
+    listeners: ListenerSet,
     admin: Option<ListenerSet>,
     _tasks: JoinSet<()>,
     ready: watch::Sender<bool>,
@@ -222,7 +223,7 @@ impl Running {
     pub async fn drain(self) -> Drained {
         self.ready.send_replace(false);
         tracing::info!(grace = ?self.grace, "stopping: running calls may finish");
-        let drained = self.doors.drain(self.grace).await;
+        let drained = self.listeners.drain(self.grace).await;
         match drained {
             Drained::Clean => tracing::info!("stopped"),
             Drained::Forced { left } => {

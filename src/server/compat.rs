@@ -8,7 +8,7 @@ use super::compose::socket_limits;
 use super::config::{Compat, Config};
 use super::task::Task;
 use crate::dialect::{Dialect, Transport};
-use crate::listen::socket::{FairScheduler, SocketDoor, serve_datagrams};
+use crate::listen::socket::{FairScheduler, SocketHandler, serve_datagrams};
 use crate::listen::{
     BindError, Bound, BoundDatagrams, ConnectionLimiter, Endpoint, bind, bind_datagrams,
 };
@@ -34,11 +34,11 @@ pub(super) struct Sockets {
 /// only a warning.
 pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
-    for door in &compat.listeners {
-        match sockets.bind(door.dialect, &door.address) {
+    for protocol in &compat.listeners {
+        match sockets.bind(protocol.dialect, &protocol.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(
-                    "the default door is not open: {error}; \
+                    "the default protocol is not open: {error}; \
                      --compat names another, --no-compat none"
                 );
             }
@@ -79,8 +79,9 @@ pub(super) fn endpoints<'a>(
     let scheduler = FairScheduler::new(config.threads);
     streams.into_iter().zip(limiters).map(move |((dialect, bound), limiter)| {
         let limits = socket_limits(config, dialect);
-        let door = SocketDoor::new(Arc::clone(service), dialect, limits, Arc::clone(&scheduler));
-        Endpoint { bound, door: Arc::new(door), limiter }
+        let handler =
+            SocketHandler::new(Arc::clone(service), dialect, limits, Arc::clone(&scheduler));
+        Endpoint { bound, handler: Arc::new(handler), limiter }
     })
 }
 
@@ -102,8 +103,8 @@ pub(super) fn task(
         tokio::select! {
             () = stopping => {}
             ended = serve_datagrams(bound, service, dialect) => {
-                let (door, error) = (dialect.name, ended.err());
-                tracing::error!(door, ?error, "the door of datagrams ended");
+                let (listener, error) = (dialect.name, ended.err());
+                tracing::error!(listener, ?error, "the protocol of datagrams ended");
             }
         }
     })

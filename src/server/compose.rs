@@ -12,7 +12,7 @@ use crate::dialect::{self, Dialect};
 use crate::grpc::{self, Grpc};
 use crate::listen::http::HttpService;
 use crate::listen::socket::SocketLimits;
-use crate::model::{DoorInfo, UserName};
+use crate::model::{ListenerInfo, UserName};
 use crate::service::{Account, Options, SWEEP_INTERVAL, Service};
 use crate::store::{Clock, Engine, MemoryEngine, RedisEngine, StoreLimits};
 
@@ -42,11 +42,16 @@ pub(super) fn compose(
     let Hooks { ready, limiters, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
-    let door = |(name, address): &(String, SocketAddr)| {
-        let dialect = if name == grpc::DOOR { grpc::DOOR } else { dialect::find(name)?.name };
-        Some(DoorInfo { dialect, address: address.to_string(), tls: tls && name == grpc::DOOR })
+    let protocol = |(name, address): &(String, SocketAddr)| {
+        let dialect =
+            if name == grpc::PROTOCOL { grpc::PROTOCOL } else { dialect::find(name)?.name };
+        Some(ListenerInfo {
+            protocol: dialect,
+            address: address.to_string(),
+            tls: tls && name == grpc::PROTOCOL,
+        })
     };
-    service.set_doors(addresses.all.iter().filter_map(door).collect());
+    service.set_listeners(addresses.all.iter().filter_map(protocol).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
     let (sweeps, rates, measured) =
         (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));

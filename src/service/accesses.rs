@@ -9,12 +9,12 @@ use crate::model::{Access, UnixMillis, User};
 /// The rows that stay.
 const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
-/// Who did what, by which door, to which key. Equal rows are one row with a count.
+/// Who did what, by which protocol, to which key. Equal rows are one row with a count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct What {
     pub(super) user: String,
     pub(super) account: String,
-    pub(super) door: &'static str,
+    pub(super) protocol: &'static str,
     pub(super) method: &'static str,
     pub(super) key: String,
 }
@@ -79,7 +79,7 @@ fn access(what: &What, times: &Times) -> Access {
     Access {
         user: User { name: what.user.clone(), role: times.role },
         account: what.account.clone(),
-        door: what.door.into(),
+        protocol: what.protocol.into(),
         method: what.method,
         key: what.key.clone(),
         count: times.count,

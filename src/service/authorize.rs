@@ -14,7 +14,7 @@ pub struct Caller {
     /// Its session, or `None` if its call brought no token.
     pub session: Option<Arc<Session>>,
     /// The protocol that it speaks: `grpc`, or a dialect's name.
-    pub door: &'static str,
+    pub protocol: &'static str,
     /// The address that it comes from.
     pub source: IpAddr,
 }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn nobody() -> Caller {
-        Caller { session: None, door: "grpc", source: IpAddr::from([127, 0, 0, 1]) }
+        Caller { session: None, protocol: "grpc", source: IpAddr::from([127, 0, 0, 1]) }
     }
 
     async fn guest(service: &Service) -> Caller {

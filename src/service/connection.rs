@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn caller(session: Option<Arc<Session>>) -> Caller {
-        Caller { session, door: "text", source: IpAddr::from([127, 0, 0, 1]) }
+        Caller { session, protocol: "text", source: IpAddr::from([127, 0, 0, 1]) }
     }
 
     #[tokio::test]

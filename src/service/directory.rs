@@ -1,4 +1,4 @@
-//! The one directory of users that every door shares.
+//! The one directory of users that every listener shares.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;

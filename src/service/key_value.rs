@@ -119,8 +119,8 @@ impl Service {
         let view = session.view();
         let used = session.account_used();
         let account = used.map(|account| account.name.as_str().to_owned()).unwrap_or_default();
-        let (door, method) = (subject.caller().door, subject.method().name());
-        let what = What { user: view.name, account, door, method, key: key.to_owned() };
+        let (protocol, method) = (subject.caller().protocol, subject.method().name());
+        let what = What { user: view.name, account, protocol, method, key: key.to_owned() };
         Ok((what, view.role))
     }
 }

@@ -24,34 +24,34 @@ const BUCKETS: [f64; 20] = [
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
-    door: &'static str,
+    protocol: &'static str,
     service: &'static str,
     method: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
-    door: &'static str,
+    protocol: &'static str,
     service: &'static str,
     method: &'static str,
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DoorLabels {
-    door: &'static str,
+struct ProtocolLabels {
+    protocol: &'static str,
 }
 
-/// The door whose calls are all shown from the start, at zero.
+/// The listener whose calls are all shown from the start, at zero.
 const GRPC: &str = "grpc";
 
-/// The handles of one RPC at one door.
+/// The handles of one RPC at one listener.
 struct Call {
     count: Counter,
     duration: Histogram,
 }
 
-/// The series of all doors.
+/// The series of all listeners.
 #[derive(Clone)]
 struct Families {
     counts: Family<CallLabels, Counter>,
@@ -59,23 +59,26 @@ struct Families {
     errors: Family<ErrorLabels, Counter>,
 }
 
-/// What a door counts. Its handles are resolved once, at the first call of each command, so that a
-/// door shows what it has.
-pub struct DoorCalls {
-    door: &'static str,
+/// What a listener counts. Its handles are resolved once, at the first call of each command, so that a
+/// listener shows what it has.
+pub struct ProtocolCalls {
+    protocol: &'static str,
     families: Families,
     calls: Vec<OnceLock<Call>>,
 }
 
-impl DoorCalls {
-    fn new(door: &'static str, families: Families) -> Self {
-        Self { door, families, calls: Method::ALL.iter().map(|_| OnceLock::new()).collect() }
+impl ProtocolCalls {
+    fn new(protocol: &'static str, families: Families) -> Self {
+        Self { protocol, families, calls: Method::ALL.iter().map(|_| OnceLock::new()).collect() }
     }
 
     fn call(&self, method: Method) -> Option<&Call> {
         let resolve = || {
-            let labels =
-                CallLabels { door: self.door, service: method.service(), method: method.name() };
+            let labels = CallLabels {
+                protocol: self.protocol,
+                service: method.service(),
+                method: method.name(),
+            };
             let Families { counts, durations, .. } = &self.families;
             Call {
                 count: counts.get_or_create_owned(&labels),
@@ -96,7 +99,7 @@ impl DoorCalls {
     /// Counts a failure.
     pub fn failed(&self, method: Method, reason: Reason) {
         let labels = ErrorLabels {
-            door: self.door,
+            protocol: self.protocol,
             service: method.service(),
             method: method.name(),
             reason: reason.as_str(),
@@ -109,9 +112,9 @@ impl DoorCalls {
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    grpc: DoorCalls,
+    grpc: ProtocolCalls,
     panics: Counter,
-    connections: Family<DoorLabels, Gauge>,
+    connections: Family<ProtocolLabels, Gauge>,
     sessions: Gauge<u64, AtomicU64>,
     users: Gauge<u64, AtomicU64>,
     keys: Gauge<u64, AtomicU64>,
@@ -127,7 +130,7 @@ impl Metrics {
         let counts = Family::<CallLabels, Counter>::default();
         registry.register(
             "calls",
-            "Calls answered, by door; streams when they end",
+            "Calls answered, by protocol; streams when they end",
             counts.clone(),
         );
         let durations =
@@ -140,11 +143,11 @@ impl Metrics {
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
         registry.register(
             "errors",
-            "Calls that failed, by door and by the reason of their ErrorInfo",
+            "Calls that failed, by protocol and by the reason of their ErrorInfo",
             errors.clone(),
         );
         registry.register("panics", "Calls that ended in a fault of the server", panics.clone());
-        registry.register("connections", "Open connections, by door", connections.clone());
+        registry.register("connections", "Open connections, by protocol", connections.clone());
         registry.register("sessions", "Open sessions", sessions.clone());
         registry.register("users", "Users, accounts included", users.clone());
         registry.register("keys", "Keys in all stores", keys.clone());
@@ -163,7 +166,7 @@ impl Metrics {
         );
         registry.register("history_bytes", "What is kept here of all rooms", history_bytes.clone());
         let families = Families { counts, durations, errors };
-        let grpc = DoorCalls::new(GRPC, families.clone());
+        let grpc = ProtocolCalls::new(GRPC, families.clone());
         for method in Method::ALL {
             grpc.call(*method);
         }
@@ -183,19 +186,19 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered call of the gRPC door.
+    /// Counts an answered call of the gRPC listener.
     pub fn answered(&self, method: Method, duration: Duration) {
         self.grpc.answered(method, duration);
     }
 
-    /// Counts a failure at the gRPC door.
+    /// Counts a failure at the gRPC listener.
     pub fn failed(&self, method: Method, reason: Reason) {
         self.grpc.failed(method, reason);
     }
 
-    /// What counts the calls of another door.
-    pub fn door(&self, door: &'static str) -> DoorCalls {
-        DoorCalls::new(door, self.families.clone())
+    /// What counts the calls of another listener.
+    pub fn protocol(&self, protocol: &'static str) -> ProtocolCalls {
+        ProtocolCalls::new(protocol, self.families.clone())
     }
 
     /// Counts a fault of ours that was caught.
@@ -203,10 +206,10 @@ impl Metrics {
         self.panics.inc();
     }
 
-    /// Says how many connections a door has.
-    pub fn set_connections(&self, door: &'static str, count: usize) {
+    /// Says how many connections a listener has.
+    pub fn set_connections(&self, protocol: &'static str, count: usize) {
         self.connections
-            .get_or_create(&DoorLabels { door })
+            .get_or_create(&ProtocolLabels { protocol })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

@@ -1,5 +1,5 @@
 //! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no
-//! door, no socket, no protobuf.
+//! listener, no socket, no protobuf.
 
 mod accesses;
 mod authorize;
@@ -44,7 +44,7 @@ pub use crate::store::{Change, ChangeKind};
 
 use crate::model::method::for_each_command;
 use crate::model::{
-    Command, DoorInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role, UpgradePolicy,
+    Command, ListenerInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role, UpgradePolicy,
     UserName,
 };
 use crate::store::{Clock, Engine};
@@ -75,7 +75,7 @@ pub struct Options {
     pub engine: Engine,
 }
 
-/// The service behind all doors: one directory of users, their sessions and their stores.
+/// The service behind all listeners: one directory of users, their sessions and their stores.
 pub struct Service {
     directory: directory::Directory,
     sessions: sessions::Sessions,
@@ -91,7 +91,7 @@ pub struct Service {
     limits: Limits,
     clock: Clock,
     metrics: metrics::Metrics,
-    doors: OnceLock<Vec<DoorInfo>>,
+    listeners: OnceLock<Vec<ListenerInfo>>,
 }
 
 impl Service {
@@ -132,7 +132,7 @@ impl Service {
             limits,
             clock,
             metrics: metrics::Metrics::new(),
-            doors: OnceLock::new(),
+            listeners: OnceLock::new(),
         };
         if let Some(shared) = &service.shared {
             shared.accounts().for_each(|account| service.directory.insert_known(account));
@@ -149,9 +149,9 @@ impl Service {
     }
 
     /// Tells the service where its server listens; said once, when all is bound.
-    pub fn set_doors(&self, doors: Vec<DoorInfo>) {
+    pub fn set_listeners(&self, listeners: Vec<ListenerInfo>) {
         // A second call would be a fault of the composition; the first one stands.
-        let _ = self.doors.set(doors);
+        let _ = self.listeners.set(listeners);
     }
 
     /// What is counted.

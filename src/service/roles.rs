@@ -70,7 +70,7 @@ impl Service {
             durability: self.engine.durability(),
             upgrade_policy: self.upgrade_policy,
             limits: self.limits.clone(),
-            doors: self.doors.get().cloned().unwrap_or_default(),
+            listeners: self.listeners.get().cloned().unwrap_or_default(),
         }
     }
 }

@@ -70,7 +70,7 @@ class Terminal:
 
 
 class Options:
-    """Where a door is."""
+    """Where a listener is."""
 
     def __init__(self, address):
         self.host, _, self.port = address.rpartition(":")
@@ -78,7 +78,7 @@ class Options:
 
 
 class Manager(Client):
-    """A manager at the text door."""
+    """A manager at the text listener."""
 
     def knows(self, user):
         """Whether there is a user of this name."""
@@ -88,12 +88,12 @@ class Manager(Client):
 
 def main():
     """Prints the table, a row a client."""
-    doors = {name: Options(address) for name, address in (pair.split("=", 1) for pair in sys.argv[1:])}
-    manager = Manager(doors["text"])
+    listeners = {name: Options(address) for name, address in (pair.split("=", 1) for pair in sys.argv[1:])}
+    manager = Manager(listeners["text"])
     manager.ask(b"auth adam bill", b"Authentication success")
 
-    def at(door):
-        return [doors[door].host, doors[door].port]
+    def at(listener):
+        return [listeners[listener].host, listeners[listener].port]
 
     prompt = [sys.executable, "-c", PROMPT]
     put = b"put city Kolkata\n"

@@ -19,7 +19,7 @@ WHOLE_SESSION = 150
 def arguments(description):
     """The command line of every client."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("address", help="HOST:PORT of the door")
+    parser.add_argument("address", help="HOST:PORT of the listener")
     parser.add_argument("--wait", type=float, default=5, help="seconds at each prompt (5)")
     parser.add_argument("--policy", choices=["managers", "open"], default="managers", help="the server's --upgrade-policy")
     parser.add_argument("--show", action="store_true", help="print what is sent and received")
@@ -61,7 +61,7 @@ class Client:
 
     @property
     def name(self):
-        """What the text door calls this client: its own port."""
+        """What the text listener calls this client: its own port."""
         return str(self.socket.getsockname()[1])
 
     def send(self, request):

@@ -1,4 +1,4 @@
-"""What a hostile client does, in a process of its own: `attacks.py ATTACK DOOR HOST PORT COUNT`.
+"""What a hostile client does, in a process of its own: `attacks.py ATTACK PROTOCOL HOST PORT COUNT`.
 
 Prints `ready` when it has begun, goes on until its standard input ends or its time is up, and prints what came of it as JSON. Its load is
 bounded, so that what is measured is the server and not the want of cores.
@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-import doors
+import listeners
 from server import raise_descriptors
 
 SOURCES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"]
@@ -25,8 +25,8 @@ BIG = 60_000
 class Peers:
     """Many connections, each opened again when the server has closed it, at a bounded rate."""
 
-    def __init__(self, door, address, count, per_second, opening, receive_buffer=None):
-        self.door, self.address, self.count, self.per_second = door, address, count, per_second
+    def __init__(self, listener, address, count, per_second, opening, receive_buffer=None):
+        self.listener, self.address, self.count, self.per_second = listener, address, count, per_second
         self.opening, self.receive_buffer = opening, receive_buffer
         self.epoll, self.open, self.waiting = select.epoll(), {}, {}
         self.opened = self.closed = self.failed = 0
@@ -126,9 +126,9 @@ def turns(seconds=0.005):
         yield
 
 
-def silent(door, address, count):
+def silent(listener, address, count):
     """Connects and says nothing; 100 new ones a second go on coming, in place of the oldest."""
-    peers = Peers(door, address, count, 500, lambda _: b"")
+    peers = Peers(listener, address, count, 500, lambda _: b"")
     peers.fill(20)
     oldest = time.monotonic()
     for _ in turns():
@@ -139,26 +139,26 @@ def silent(door, address, count):
     return peers.stats()
 
 
-def slow_words(door):
+def slow_words(listener):
     """What is said a byte at a time: a request that does not end."""
-    if door == "grpc":
-        return doors.PREFACE
-    if door in ("encode", "decode"):
+    if listener == "grpc":
+        return listeners.PREFACE
+    if listener in ("encode", "decode"):
         return struct.pack(">I", 65_536) + b"0" * 1000
-    if door.endswith("pickle"):
-        head = b"slow\n" if door == "pickle" else b""
+    if listener.endswith("pickle"):
+        head = b"slow\n" if listener == "pickle" else b""
         return head + b"\x80\x02]X" + struct.pack("<I", 60_000) + b"a" * 1000
     return b"put a " + b"a" * 1000
 
 
-def slow(door, address, count):
+def slow(listener, address, count):
     """Each connection sends a byte a second; at a WebSocket half of them have done with the handshake."""
     def opening(peers):
-        if door.startswith("ws-") and peers.opened % 2:
-            return handshake() + doors.ws_frame(doors.name("slow").encode()) + b"\x82\xfe\xea\x60"
+        if listener.startswith("ws-") and peers.opened % 2:
+            return handshake() + listeners.ws_frame(listeners.name("slow").encode()) + b"\x82\xfe\xea\x60"
         return b""
 
-    peers = Peers(door, address, count, 500, opening)
+    peers = Peers(listener, address, count, 500, opening)
     peers.fill(10)
     said, ring, sent = {}, [], 0
     began = time.monotonic()
@@ -172,34 +172,34 @@ def slow(door, address, count):
             number = ring.pop()
             if number not in peers.open:
                 continue
-            words = handshake() if door.startswith("ws-") else slow_words(door)
+            words = handshake() if listener.startswith("ws-") else slow_words(listener)
             said[number] = at = said.get(number, -1) + 1
             peers.waiting[number] = words[at % len(words):][:1]
             peers.push(number)
     return {**peers.stats(), "bytes": sent}
 
 
-def too_long(door):
-    """What is over the door's limits, in turn."""
-    if door == "grpc":
-        hello = doors.PREFACE + doors.SETTINGS
-        yield hello + doors.call(b"/kvrpc.v1.ClockService/Now", 1, more=[(b"x", b"a" * 16_000)])
-        yield hello + doors.h2_frame(1, 0, 1, b"\0" * 16_384) + doors.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
+def too_long(listener):
+    """What is over the listener's limits, in turn."""
+    if listener == "grpc":
+        hello = listeners.PREFACE + listeners.SETTINGS
+        yield hello + listeners.call(b"/kvrpc.v1.ClockService/Now", 1, more=[(b"x", b"a" * 16_000)])
+        yield hello + listeners.h2_frame(1, 0, 1, b"\0" * 16_384) + listeners.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
         yield hello + struct.pack(">I", 1 << 23)[1:] + b"\0\0\0\0\0\1" + b"a" * 65_536
         yield b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"
-    elif door in ("encode", "decode"):
+    elif listener in ("encode", "decode"):
         yield struct.pack(">I", 65_537) + b"0" * 65_537
         yield struct.pack(">i", -1) + b"0" * 1000
         yield struct.pack(">I", 0x7FFFFFFF) + b"0" * 100_000
-    elif door == "pickle":
+    elif listener == "pickle":
         yield b"long\n" + pickle.dumps(["a" * 70_000], 2)
         yield b"long\n\x80\x02" + b"(" * 60_000
         yield b"long\n\x80\x02X" + struct.pack("<I", 1 << 31) + b"a" * 60_000
         yield b"n" * 70_000
-    elif door.startswith("ws-"):
-        named = handshake() + doors.ws_frame(doors.name("long").encode())
-        yield named + doors.ws_frame(b"a" * 70_000, True)
-        yield named + doors.ws_frame(b"a" * 300_000, True)
+    elif listener.startswith("ws-"):
+        named = handshake() + listeners.ws_frame(listeners.name("long").encode())
+        yield named + listeners.ws_frame(b"a" * 70_000, True)
+        yield named + listeners.ws_frame(b"a" * 300_000, True)
         yield named + b"\x81\xff" + struct.pack(">Q", 1 << 62) + b"a" * 1000
         yield handshake()[:-2] + b"X: " + b"a" * 100_000
     else:
@@ -207,15 +207,15 @@ def too_long(door):
         yield b"a" * 65_537 + b"\n"
 
 
-def long(door, address, count):
+def long(listener, address, count):
     """So many connections a second, each with one thing that is too long; it hears the answer and goes."""
     done = heard = 0
     began = time.monotonic()
     for _ in turns():
         while done < (time.monotonic() - began) * count:
-            kinds = list(too_long(door))
+            kinds = list(too_long(listener))
             try:
-                stream = doors.connect(address, SOURCES[done % len(SOURCES)], 2)
+                stream = listeners.connect(address, SOURCES[done % len(SOURCES)], 2)
                 stream.sendall(kinds[done % len(kinds)])
                 heard += bool(stream.recv(4096))
                 stream.close()
@@ -226,58 +226,58 @@ def long(door, address, count):
     return {"sent": done, "answered": heard}
 
 
-def much(door, address):
-    """What makes the door say as much as it can, and go on with it."""
-    if door == "text":
+def much(listener, address):
+    """What makes the listener say as much as it can, and go on with it."""
+    if listener == "text":
         return b"put b " + b"b" * BIG + b"\n" + (b"get b " * 80 + b"\n") * 200
-    if door == "encode":
-        return doors.frame(b"a" * 65_536) * 100
-    if door == "decode":
-        return doors.frame(b"01100001 " * 7_000 + b"0") * 100
-    if door.endswith("pickle"):
+    if listener == "encode":
+        return listeners.frame(b"a" * 65_536) * 100
+    if listener == "decode":
+        return listeners.frame(b"01100001 " * 7_000 + b"0") * 100
+    if listener.endswith("pickle"):
         put = pickle.dumps([{"method": "put", "key": "b", "value": "b" * BIG}], 2)
         get = pickle.dumps([{"method": "get", "key": "b"}] * 80, 2)
-        who = doors.name("greedy").encode()
-        if door == "pickle":
+        who = listeners.name("greedy").encode()
+        if listener == "pickle":
             return who + b"\n" + put + get * 200
-        return handshake() + doors.ws_frame(who) + doors.ws_frame(put, True) + doors.ws_frame(get, True) * 200
-    if door == "ws-text":
-        said = doors.ws_frame(doors.name("greedy").encode()) + doors.ws_frame(b"put b " + b"b" * BIG)
-        return handshake() + said + doors.ws_frame(b"get b") * 2_000
-    if door == "chat":
-        return doors.name("deaf").encode() + b"\n"
-    return (b"x" if door == "hello" else b"n") + b"\n1 + 1\n" * 100_000
+        return handshake() + listeners.ws_frame(who) + listeners.ws_frame(put, True) + listeners.ws_frame(get, True) * 200
+    if listener == "ws-text":
+        said = listeners.ws_frame(listeners.name("greedy").encode()) + listeners.ws_frame(b"put b " + b"b" * BIG)
+        return handshake() + said + listeners.ws_frame(b"get b") * 2_000
+    if listener == "chat":
+        return listeners.name("deaf").encode() + b"\n"
+    return (b"x" if listener == "hello" else b"n") + b"\n1 + 1\n" * 100_000
 
 
 def token(address):
     """A session over gRPC with a big value in its store."""
-    client = doors.Grpc(address, SOURCES[0])
-    reply = client.ask(b"/kvrpc.v1.AuthService/SignIn", doors.string(1, doors.name("greedy").encode()))
+    client = listeners.Grpc(address, SOURCES[0])
+    reply = client.ask(b"/kvrpc.v1.AuthService/SignIn", listeners.string(1, listeners.name("greedy").encode()))
     token = reply[2:2 + reply[1]]
-    client.stream.sendall(doors.call(b"/kvrpc.v1.KeyValueService/Put", client.id,
-                                     doors.string(1, b"b") + doors.string(2, b"b" * BIG),
+    client.stream.sendall(listeners.call(b"/kvrpc.v1.KeyValueService/Put", client.id,
+                                     listeners.string(1, b"b") + listeners.string(2, b"b" * BIG),
                                      [(b"authorization", b"Bearer " + token)]))
     client.id += 2
     client.ask()
     return token
 
 
-def unread(door, address, count):
+def unread(listener, address, count):
     """Asks for much, and reads nothing."""
-    if door == "grpc":
+    if listener == "grpc":
         bearer = [(b"authorization", b"Bearer " + token(address))]
-        window = doors.h2_frame(4, 0, 0, struct.pack(">HI", 4, 0x7FFFFFFF))
-        window += doors.h2_frame(8, 0, 0, struct.pack(">I", 0x7FFF0000))
-        gets = [doors.call(b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, doors.string(1, b"b"), bearer) for at in range(120)]
-        words = doors.PREFACE + window + b"".join(gets)
+        window = listeners.h2_frame(4, 0, 0, struct.pack(">HI", 4, 0x7FFFFFFF))
+        window += listeners.h2_frame(8, 0, 0, struct.pack(">I", 0x7FFF0000))
+        gets = [listeners.call(b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, listeners.string(1, b"b"), bearer) for at in range(120)]
+        words = listeners.PREFACE + window + b"".join(gets)
     else:
         words = None
-    peers = Peers(door, address, count, 200, lambda _: words or much(door, address), receive_buffer=4096)
+    peers = Peers(listener, address, count, 200, lambda _: words or much(listener, address), receive_buffer=4096)
     peers.fill(5)
     speaker = None
-    if door == "chat":
-        speaker = doors.connect(address, SOURCES[3])
-        speaker.sendall(doors.name("loud").encode() + b"\n")
+    if listener == "chat":
+        speaker = listeners.connect(address, SOURCES[3])
+        speaker.sendall(listeners.name("loud").encode() + b"\n")
     said = 0
     for _ in turns():
         peers.keep()
@@ -289,7 +289,7 @@ def unread(door, address, count):
     return peers.stats()
 
 
-def flood(door, address, count):
+def flood(listener, address, count):
     """So many datagrams a second from one address."""
     stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     stream.bind((SOURCES[0], 0))
@@ -315,9 +315,9 @@ ATTACKS = {"silent": silent, "slow": slow, "long": long, "unread": unread, "floo
 
 
 def main():
-    _, attack, door, host, port, count = sys.argv
+    _, attack, listener, host, port, count = sys.argv
     raise_descriptors(60_000)
-    print(json.dumps(ATTACKS[attack](door, (host, int(port)), int(count))), flush=True)
+    print(json.dumps(ATTACKS[attack](listener, (host, int(port)), int(count))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A web page's requests to doors on its visitor's own machine: nothing of them may run."""
+"""A web page's requests to listeners on its visitor's own machine: nothing of them may run."""
 
 import re
 import socket
 import time
 import urllib.request
 
-import doors
+import listeners
 from server import DIALECTS, Server
 
 # A form's text can be any lines, with any of these types, and needs no leave of the server.
@@ -17,13 +17,13 @@ COMMANDS = {
 
 
 def calls(server):
-    """How many commands each door has run."""
+    """How many commands each listener has run."""
     host, port = server.addresses["admin"]
     with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as page:
         text = page.read().decode()
     ran = {}
-    for door, count in re.findall(r'kvrpc_calls_total\{door="([^"]+)"[^}]*\} (\d+)', text):
-        ran[door] = ran.get(door, 0) + int(count)
+    for listener, count in re.findall(r'kvrpc_calls_total\{protocol="([^"]+)"[^}]*\} (\d+)', text):
+        ran[listener] = ran.get(listener, 0) + int(count)
     return ran
 
 
@@ -47,22 +47,22 @@ def run():
     """A row for each: what was asked, and whether anything ran."""
     server, rows = Server(), []
     try:
-        for door in DIALECTS:
-            if door == "clock":
+        for listener in DIALECTS:
+            if listener == "clock":
                 continue
-            before = calls(server).get(door, 0)
-            said = post(server.addresses[door], COMMANDS[door])
+            before = calls(server).get(listener, 0)
+            said = post(server.addresses[listener], COMMANDS[listener])
             time.sleep(0.1)
-            ran = calls(server).get(door, 0) - before
-            rows.append(f"| `{door}` | POST with its commands as the body | {'RAN ' + str(ran) if ran else 'nothing ran'} "
+            ran = calls(server).get(listener, 0) - before
+            rows.append(f"| `{listener}` | POST with its commands as the body | {'RAN ' + str(ran) if ran else 'nothing ran'} "
                         f"| {'closed without a word' if not said else repr(said[:40].decode('latin-1'))} |")
-        for door in ("ws-text", "ws-pickle"):
+        for listener in ("ws-text", "ws-pickle"):
             for origin, wanted in (("http://page.example", 403), (None, 101)):
-                with doors.connect(server.addresses[door]) as stream:
-                    status = doors.shake(stream, origin)
+                with listeners.connect(server.addresses[listener]) as stream:
+                    status = listeners.shake(stream, origin)
                 what = f"WebSocket with `Origin: {origin}`" if origin else "WebSocket of a client that is no browser"
                 verdict = "nothing ran" if status == 403 else "opened"
-                rows.append(f"| `{door}` | {what} | {verdict if status == wanted else 'RAN'} | {status} |")
+                rows.append(f"| `{listener}` | {what} | {verdict if status == wanted else 'RAN'} | {status} |")
     finally:
         server.stop()
     return rows

@@ -97,7 +97,7 @@ def latency(row):
     grew = p99_during / alone if alone else 0
     # Two rows are about one server's descriptors: there is nothing beside.
     beside = (lambda time: f"{time:.2f}") if p99_beside else (lambda time: "–")
-    return (f"| {row.attack} | `{row.door}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
+    return (f"| {row.attack} | `{row.listener}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
             f"| {p99:.2f}, {beside(p99_beside)}, {p99_during:.2f} | {grew:.1f} × "
             f"| {row.newcomer:.1f} |\n")
 
@@ -105,7 +105,7 @@ def latency(row):
 def server(row):
     """A row of the second table."""
     memory = ", ".join(f"{value:.0f}" for value in row.rss)
-    return (f"| {row.attack} | `{row.door}` | {load(row)} | {memory} | {row.cpu:.0%} "
+    return (f"| {row.attack} | `{row.listener}` | {load(row)} | {memory} | {row.cpu:.0%} "
             f"| {row.failure or 'answers'} |\n")
 
 

@@ -36,7 +36,7 @@ def raise_descriptors(wanted):
 
 
 class Server:
-    """A server with these doors, until `stop`."""
+    """A server with these listeners, until `stop`."""
 
     def __init__(self, dialects=DIALECTS, descriptors=200_000, config=""):
         self.file = tempfile.NamedTemporaryFile("w", suffix=".toml")
@@ -65,8 +65,8 @@ class Server:
             self.log.append(line)
             if "ready: " in line:
                 break
-        for door, host, port in re.findall(r"([a-z-]+)=([\d.]+):(\d+)", self.log[-1] if self.log else ""):
-            self.addresses.setdefault(door, (host, int(port)))
+        for listener, host, port in re.findall(r"([a-z-]+)=([\d.]+):(\d+)", self.log[-1] if self.log else ""):
+            self.addresses.setdefault(listener, (host, int(port)))
         if "grpc" not in self.addresses:
             raise SystemExit("the server did not start:\n" + "".join(self.log))
         # What it logs must be read, or it would wait for its reader.

@@ -31,8 +31,8 @@ async fn pages_tell_what_they_are_for() {
 }
 
 /// Returns the value of a series, which must exist.
-fn series(page: &str, name: &str, door: &str, rest: &str) -> u64 {
-    let head = format!("kvrpc_{name}_total{{door=\"{door}\",");
+fn series(page: &str, name: &str, protocol: &str, rest: &str) -> u64 {
+    let head = format!("kvrpc_{name}_total{{protocol=\"{listener}\",");
     let mut lines = page.lines().filter(|line| line.starts_with(&head) && line.contains(rest));
     let line = lines.next().unwrap_or_else(|| panic!("no {head}..{rest} in:\n{page}"));
     assert_eq!(lines.next(), None);
@@ -40,18 +40,18 @@ fn series(page: &str, name: &str, door: &str, rest: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn requests_at_every_door_are_counted() {
-    let doors = ["text", "chat", "encode", "clock"];
-    let open = |builder: crate::harness::Builder, door| {
-        builder.flag("--compat", format!("{door}=127.0.0.1:0"))
+async fn requests_at_every_listener_are_counted() {
+    let listeners = ["text", "chat", "encode", "clock"];
+    let open = |builder: crate::harness::Builder, protocol| {
+        builder.flag("--compat", format!("{listener}=127.0.0.1:0"))
     };
-    let server = doors.into_iter().fold(Server::builder(), open).start().await;
-    for (door, bytes) in [
+    let server = listeners.into_iter().fold(Server::builder(), open).start().await;
+    for (protocol, bytes) in [
         ("text", &b"put a b get a\nget none\nnonsense\nauth adam wrong\n"[..]),
         ("chat", b"anuran\nhello\nhello again\n"),
         ("encode", b"\0\0\0\x04comm"),
     ] {
-        let mut stream = connect(server.addresses.of(door).unwrap()).await;
+        let mut stream = connect(server.addresses.of(protocol).unwrap()).await;
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
         read_all(&mut stream).await;
@@ -60,7 +60,7 @@ async fn requests_at_every_door_are_counted() {
     socket.send_to(b"SEND_TIME", server.addresses.of("clock").unwrap()).await.unwrap();
     within("the time", socket.recv(&mut [0; 64])).await.unwrap();
     let page = exchange(server.admin(), &get("/metrics")).await;
-    for (name, door, rest, count) in [
+    for (name, protocol, rest, count) in [
         ("calls", "text", "method=\"Put\"", 1),
         ("calls", "text", "method=\"Get\"", 2),
         ("calls", "text", "method=\"Auth\"", 1),
@@ -72,7 +72,7 @@ async fn requests_at_every_door_are_counted() {
         ("calls", "clock", "method=\"Now\"", 1),
         ("calls", "grpc", "method=\"Put\"", 0),
     ] {
-        assert_eq!(series(&page, name, door, rest), count, "{name} {door} {rest}");
+        assert_eq!(series(&page, name, protocol, rest), count, "{name} {listener} {rest}");
     }
-    assert!(page.contains("kvrpc_call_duration_seconds_count{door=\"text\""), "{page}");
+    assert!(page.contains("kvrpc_call_duration_seconds_count{protocol=\"text\""), "{page}");
 }

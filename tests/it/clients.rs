@@ -16,12 +16,12 @@ const UPGRADING: &[&str] = &["text", "pickle", "ws-pickle", "ws-text"];
 fn server(policy: &str) -> ServerProcess {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&config, accounts()).unwrap();
-    let doors: Vec<_> =
+    let listeners: Vec<_> =
         dialect::ALL.iter().map(|dialect| format!("{}=127.0.0.1:0", dialect.name)).collect();
     let mut arguments =
         vec!["--config", config.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
     arguments.extend(["--upgrade-policy", policy]);
-    arguments.extend(doors.iter().flat_map(|door| ["--compat", door]));
+    arguments.extend(listeners.iter().flat_map(|protocol| ["--compat", protocol]));
     ServerProcess::start(&arguments)
 }
 

@@ -14,26 +14,26 @@ use crate::grpc::people::sign_in;
 use crate::grpc::raw::Raw;
 use crate::harness::{Server, connect, eventually, exchange, http2_full, read_all, within};
 
-async fn server(doors: &[&str]) -> Server {
-    let open = |builder: crate::harness::Builder, door: &&str| {
-        builder.flag("--compat", format!("{door}=127.0.0.1:0"))
+async fn server(listeners: &[&str]) -> Server {
+    let open = |builder: crate::harness::Builder, protocol: &&str| {
+        builder.flag("--compat", format!("{listener}=127.0.0.1:0"))
     };
-    doors.iter().fold(Server::builder(), open).start().await
+    listeners.iter().fold(Server::builder(), open).start().await
 }
 
 async fn metrics(server: &Server) -> String {
     exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
 }
 
-async fn connections(server: &Server, door: &str) -> usize {
+async fn connections(server: &Server, protocol: &str) -> usize {
     let page = metrics(server).await;
-    let head = format!("kvrpc_connections{{door=\"{door}\"}} ");
+    let head = format!("kvrpc_connections{{protocol=\"{listener}\"}} ");
     page.lines().find_map(|line| line.strip_prefix(&head)).unwrap().parse().unwrap()
 }
 
-async fn calls(server: &Server, door: &str, method: &str) -> usize {
+async fn calls(server: &Server, protocol: &str, method: &str) -> usize {
     let page = metrics(server).await;
-    let wanted = [format!("door=\"{door}\""), format!("method=\"{method}\"")];
+    let wanted = [format!("protocol=\"{listener}\""), format!("method=\"{method}\"")];
     let line = page.lines().find(|line| {
         line.starts_with("kvrpc_calls_total") && wanted.iter().all(|wanted| line.contains(wanted))
     });
@@ -171,15 +171,15 @@ async fn who_works_without_a_pause_does_not_keep_others_waiting() {
 async fn a_web_page_gets_no_user_and_says_nothing_in_the_room() {
     let server = server(&["pickle", "chat", "calc"]).await;
     let page = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n\r\nhello\n";
-    for door in ["pickle", "chat", "calc"] {
-        let mut stream = connect(server.addresses.of(door).unwrap()).await;
+    for protocol in ["pickle", "chat", "calc"] {
+        let mut stream = connect(server.addresses.of(protocol).unwrap()).await;
         stream.write_all(page).await.unwrap();
-        assert_eq!(read_all(&mut stream).await, b"", "{door}");
+        assert_eq!(read_all(&mut stream).await, b"", "{listener}");
     }
     let metrics = metrics(&server).await;
     assert!(
-        !metrics.contains("calls_total{door=\"chat\"")
-            && !metrics.contains("calls_total{door=\"pickle\""),
+        !metrics.contains("calls_total{protocol=\"chat\"")
+            && !metrics.contains("calls_total{protocol=\"pickle\""),
         "{metrics}"
     );
 }

@@ -57,7 +57,7 @@ async fn garbage_is_answered_and_closed() {
 }
 
 #[tokio::test]
-async fn a_full_door_sends_the_longest_silent_away_and_nobody_who_spoke() {
+async fn a_full_listener_sends_the_longest_silent_away_and_nobody_who_spoke() {
     let (_, parts) = probe();
     let server = Server::builder()
         .toml("[limits]\nconnections = 2\nfirst-bytes = '1h'")

@@ -167,7 +167,7 @@ def watch_etcd():
 
 
 def text_kvrpc():
-    """The door `text`, after a get that finds nothing. Each connection signs in: with the default of 100 a second, the first would be idle for too long before the last is there."""
+    """The listener `text`, after a get that finds nothing. Each connection signs in: with the default of 100 a second, the first would be idle for too long before the last is there."""
 
     def fill(server):
         server.address = re.search(r"text=(\S+)", server.log.decode()).group(1)

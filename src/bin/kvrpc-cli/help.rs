@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Exit;
 use kvrpc::dialect::grammar::{COMMANDS, Mode, Spec};
 
-/// What a value may be on the command line and at the prompt; at a text door it is always the value
+/// What a value may be on the command line and at the prompt; at a text listener it is always the value
 /// itself.
 pub(super) const VALUES: &str = "As a VALUE, - is the standard input, @FILE a file, and @@x is @x.";
 

@@ -248,7 +248,7 @@ pub const COMMANDS: &[Spec] = &[
         availability: Availability::Both,
         words: &[],
         options: &[],
-        help: "print the server's version, limits and doors",
+        help: "print the server's version, limits and listeners",
         examples: &["info"],
         build: |_| Ok(Call::Info),
     },

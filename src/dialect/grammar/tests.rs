@@ -201,7 +201,7 @@ fn what_is_refused_and_why() {
 }
 
 #[test]
-fn chains_at_the_door() {
+fn chains_at_the_listener() {
     for (line, want) in [
         ("put city Kolkata get city", Ok(vec![put("city", "Kolkata"), get("city")])),
         ("put k -", Ok(vec![put("k", "-")])),

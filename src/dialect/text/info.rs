@@ -20,9 +20,9 @@ pub(super) fn print(info: &ServerInfo) -> String {
     .into();
     let limits = info.limits.reported();
     rows.extend(limits.into_iter().map(|(name, amount)| vec![name.to_owned(), amount.to_string()]));
-    rows.extend(info.doors.iter().map(|door| {
-        let tls = if door.tls { ", TLS" } else { "" };
-        vec!["door".to_owned(), format!("{} on {}{tls}", door.dialect, door.address)]
+    rows.extend(info.listeners.iter().map(|listener| {
+        let tls = if listener.tls { ", TLS" } else { "" };
+        vec!["listener".to_owned(), format!("{} on {}{tls}", listener.protocol, listener.address)]
     }));
     aligned(&[], rows)
 }

@@ -25,7 +25,7 @@ enum Layout {
 
 const USERS: &[&str] = &["USER", "ROLE"];
 const ACCESSES: &[&str] =
-    &["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
+    &["USER", "ROLE", "ACCOUNT", "PROTOCOL", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
 
 impl ListingReply {
     /// Adds a page of the listing that `command` requested, and returns the command for the next
@@ -105,7 +105,7 @@ fn access(access: &Access) -> Vec<String> {
         access.user.name.clone(),
         access.user.role.as_str().to_owned(),
         access.account.clone(),
-        access.door.to_string(),
+        access.protocol.to_string(),
         access.method.to_owned(),
         access.key.clone(),
         access.count.to_string(),

@@ -18,7 +18,7 @@ use self::drive::Begun;
 use self::first_bytes::{FirstBytes, read_first_bytes};
 use self::rewind::Rewind;
 use super::unsent::{MemoryBudget, bound_in_system};
-use super::{AcceptedConnection, Closing, ConnInfo, Door};
+use super::{AcceptedConnection, Closing, ConnInfo, ConnectionHandler};
 
 mod counted;
 mod drive;
@@ -65,7 +65,7 @@ pub struct HttpLimits {
 pub type SharedTls = Arc<ArcSwap<ServerConfig>>;
 
 /// Protocol handler for HTTP/2 and HTTP/1, with or without TLS.
-pub struct HttpDoor<S> {
+pub struct HttpHandler<S> {
     service: S,
     tls: Option<SharedTls>,
     bounds: Arc<Bounds>,
@@ -77,7 +77,7 @@ struct Bounds {
     unsent: Arc<MemoryBudget>,
 }
 
-impl<S: HttpService> HttpDoor<S> {
+impl<S: HttpService> HttpHandler<S> {
     /// Creates a handler that answers with `service`.
     pub fn new(service: S, tls: Option<SharedTls>, limits: HttpLimits) -> Self {
         let bounds = Bounds { limits, unsent: MemoryBudget::new(MAX_UNSENT_BYTES) };
@@ -85,7 +85,7 @@ impl<S: HttpService> HttpDoor<S> {
     }
 }
 
-impl<S: HttpService> Door for HttpDoor<S> {
+impl<S: HttpService> ConnectionHandler for HttpHandler<S> {
     fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()> {
         let service = self.service.clone();
         let bounds = Arc::clone(&self.bounds);

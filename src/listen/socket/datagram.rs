@@ -41,7 +41,7 @@ pub async fn serve(
     };
     let socket = UdpSocket::from_std(bound.socket)?;
     let (mut codec, mut sources) = (open(), SourceLimits::new());
-    let calls = Arc::new(service.metrics().door(dialect.name));
+    let calls = Arc::new(service.metrics().protocol(dialect.name));
     let session =
         |peer| SocketSession::new(Arc::clone(&service), Arc::clone(&calls), dialect, peer);
     // One byte more than the maximum: a datagram that fills it was too long.
@@ -50,7 +50,7 @@ pub async fn serve(
         let (length, peer) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
-                tracing::debug!(door = dialect.name, %error, "a datagram could not be received");
+                tracing::debug!(protocol = dialect.name, %error, "a datagram could not be received");
                 sleep(RECEIVE_BACKOFF).await;
                 continue;
             }
@@ -63,7 +63,7 @@ pub async fn serve(
         // An answer that does not fit into the system's buffer is dropped; UDP allows any datagram
         // to be lost.
         if let Err(error) = socket.try_send_to(reply.as_bytes(), peer) {
-            tracing::debug!(door = dialect.name, %peer, %error, "an answer could not be sent");
+            tracing::debug!(protocol = dialect.name, %peer, %error, "an answer could not be sent");
         }
     }
 }

@@ -29,11 +29,11 @@ use tokio::time::timeout;
 use self::fair::WorkBudget;
 use self::session::SocketSession;
 use super::unsent::bound_in_system;
-use super::{AcceptedConnection, Door};
+use super::{AcceptedConnection, ConnectionHandler};
 use crate::dialect::codec::{Action, ActionResult};
 use crate::dialect::{Dialect, Transport};
 use crate::service::Service;
-use crate::service::metrics::DoorCalls;
+use crate::service::metrics::ProtocolCalls;
 
 pub use datagram::serve as serve_datagrams;
 pub use fair::FairScheduler;
@@ -68,15 +68,15 @@ pub struct SocketLimits {
 }
 
 /// Handler of one protocol on TCP, bare or as a WebSocket.
-pub struct SocketDoor {
+pub struct SocketHandler {
     service: Arc<Service>,
-    calls: Arc<DoorCalls>,
+    calls: Arc<ProtocolCalls>,
     dialect: &'static Dialect,
     limits: Arc<SocketLimits>,
     scheduler: Arc<FairScheduler>,
 }
 
-impl SocketDoor {
+impl SocketHandler {
     /// Creates a handler that runs commands on `service`. For a protocol on datagrams, connections
     /// are closed at once.
     pub fn new(
@@ -85,18 +85,18 @@ impl SocketDoor {
         limits: SocketLimits,
         scheduler: Arc<FairScheduler>,
     ) -> Self {
-        let calls = Arc::new(service.metrics().door(dialect.name));
+        let calls = Arc::new(service.metrics().protocol(dialect.name));
         Self { service, calls, dialect, limits: Arc::new(limits), scheduler }
     }
 }
 
-impl Door for SocketDoor {
+impl ConnectionHandler for SocketHandler {
     fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()> {
         let (service, limits, peer) =
             (Arc::clone(&self.service), Arc::clone(&self.limits), connection.peer);
         if let Err(error) = bound_buffers(&connection.stream) {
-            let door = self.dialect.name;
-            tracing::debug!(door, %peer, %error, "the send buffer keeps its size");
+            let protocol = self.dialect.name;
+            tracing::debug!(protocol, %peer, %error, "the send buffer keeps its size");
         }
         let budget = WorkBudget::new(Arc::clone(&self.scheduler));
         let mut session = SocketSession::new(
@@ -122,11 +122,11 @@ impl Door for SocketDoor {
             }
             Transport::Udp(_) => Box::pin(std::future::ready(())),
         };
-        let door = self.dialect.name;
+        let protocol = self.dialect.name;
         Box::pin(async move {
             if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
                 service.metrics().panicked();
-                tracing::error!(door, %peer, "serving a connection panicked; it was closed");
+                tracing::error!(protocol, %peer, "serving a connection panicked; it was closed");
             }
         })
     }

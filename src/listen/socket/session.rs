@@ -11,13 +11,13 @@ use super::room::{self, JoinedRoom};
 use crate::dialect::codec::{Action, ActionResult};
 use crate::dialect::{ClientIdentity, Dialect};
 use crate::model::{ChatEvent, Command, Error, Method, Reason, Result, UserName};
-use crate::service::metrics::DoorCalls;
+use crate::service::metrics::ProtocolCalls;
 use crate::service::{Caller, ConnectionSession, Next, Service};
 
 /// Identity of one connection. Its service session ends on drop.
 pub(super) struct SocketSession {
     service: Arc<Service>,
-    calls: Arc<DoorCalls>,
+    calls: Arc<ProtocolCalls>,
     dialect: &'static Dialect,
     peer: SocketAddr,
     session: Option<ConnectionSession>,
@@ -29,7 +29,7 @@ impl SocketSession {
     /// Creates the session of a client that has sent nothing yet.
     pub(super) fn new(
         service: Arc<Service>,
-        calls: Arc<DoorCalls>,
+        calls: Arc<ProtocolCalls>,
         dialect: &'static Dialect,
         peer: SocketAddr,
     ) -> Self {
@@ -42,13 +42,13 @@ impl SocketSession {
             && let Err(error) = self.open_by_port().await
         {
             // The first request tries again, and reports the error if that fails too.
-            let (door, peer) = (self.dialect.name, self.peer);
-            tracing::debug!(door, %peer, %error, "a connection has no session yet");
+            let (protocol, peer) = (self.dialect.name, self.peer);
+            tracing::debug!(protocol, %peer, %error, "a connection has no session yet");
         }
     }
 
     /// Returns the protocol's name.
-    pub(super) const fn door(&self) -> &'static str {
+    pub(super) const fn protocol(&self) -> &'static str {
         self.dialect.name
     }
 
@@ -89,14 +89,14 @@ impl SocketSession {
             Action::Join(name) => self.join(name).await.map(|()| None),
             Action::Post(text) => self.post(text).await.map(|()| None),
             Action::Log(line) => {
-                tracing::info!(door = self.dialect.name, peer = %self.peer, "{line}");
+                tracing::info!(protocol = self.dialect.name, peer = %self.peer, "{line}");
                 Ok(None)
             }
         };
         if let Err(error) = &answer
             && error.reason() == Reason::Internal
         {
-            tracing::error!(door = self.dialect.name, peer = %self.peer, ?error, "internal error");
+            tracing::error!(protocol = self.dialect.name, peer = %self.peer, ?error, "internal error");
         }
         answer
     }
@@ -171,6 +171,6 @@ impl SocketSession {
 
     fn caller(&self) -> Caller {
         let session = self.session.as_ref().map(|held| Arc::clone(held.session()));
-        Caller { session, door: self.dialect.name, source: self.peer.ip() }
+        Caller { session, protocol: self.dialect.name, source: self.peer.ip() }
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn serve(
         last_request: now,
         last_read: now,
     };
-    let (door, peer) = (client.session.door(), client.session.peer());
+    let (protocol, peer) = (client.session.protocol(), client.session.peer());
     match client.run(limits.idle).await {
         // The session ends before the client can see that the connection has ended.
         Ok(WorkEnd::Close) => {
@@ -56,7 +56,7 @@ pub(super) async fn serve(
             close(connection.stream).await;
         }
         Ok(WorkEnd::Drop | WorkEnd::Wait { .. }) => {}
-        Err(error) => tracing::debug!(door, %peer, %error, "the connection failed"),
+        Err(error) => tracing::debug!(protocol, %peer, %error, "the connection failed"),
     }
 }
 
@@ -102,8 +102,8 @@ impl StreamConnection {
                     continue;
                 }
                 () = sleep_until_some(end) => {
-                    let (door, peer) = (self.session.door(), self.session.peer());
-                    tracing::debug!(door, %peer, "closed: no request for too long");
+                    let (protocol, peer) = (self.session.protocol(), self.session.peer());
+                    tracing::debug!(protocol, %peer, "closed: no request for too long");
                     return Ok(WorkEnd::Close);
                 }
             };

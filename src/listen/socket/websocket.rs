@@ -42,18 +42,18 @@ pub(super) async fn serve(
     budget: WorkBudget,
 ) {
     let AcceptedConnection { stream, peer, permit, draining, .. } = connection;
-    let door = session.door();
+    let protocol = session.protocol();
     let handshake = timeout(limits.handshake, accept(stream, &limits.allow_origins, config()));
     let socket = tokio::select! {
         outcome = handshake => match outcome {
             Ok(Handshake::Accepted(socket)) => *socket,
             Ok(Handshake::Refused(stream)) => {
-                tracing::debug!(door, %peer, "the WebSocket handshake failed");
+                tracing::debug!(protocol, %peer, "the WebSocket handshake failed");
                 return close(stream).await;
             }
             Err(_) => {
                 let within = limits.handshake;
-                return tracing::debug!(door, %peer, "closed: no handshake within {within:?}");
+                return tracing::debug!(protocol, %peer, "closed: no handshake within {within:?}");
             }
         },
         () = draining.cancelled() => return,
@@ -63,7 +63,7 @@ pub(super) async fn serve(
     let close_with = match client.run(&limits, &draining).await {
         Ok(close_with) => Some(close_with),
         Err(error) => {
-            tracing::debug!(door, %peer, %error, "the connection ended");
+            tracing::debug!(protocol, %peer, %error, "the connection ended");
             #[allow(clippy::wildcard_enum_match_arm, reason = "all others leave nobody to tell")]
             match error {
                 // The client closed first, and was answered.

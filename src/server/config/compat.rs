@@ -40,15 +40,15 @@ impl Compat {
 
 /// The keys of the idle timeouts, by the names of the protocols that have connections.
 const IDLE_KEYS: &[(&str, &str)] = &[
-    ("text", "doors.text-idle"),
-    ("pickle", "doors.pickle-idle"),
-    ("ws-pickle", "doors.ws-pickle-idle"),
-    ("ws-text", "doors.ws-text-idle"),
-    ("encode", "doors.encode-idle"),
-    ("decode", "doors.decode-idle"),
-    ("hello", "doors.hello-idle"),
-    ("calc", "doors.calc-idle"),
-    ("chat", "doors.chat-idle"),
+    ("text", "protocols.text-idle"),
+    ("pickle", "protocols.pickle-idle"),
+    ("ws-pickle", "protocols.ws-pickle-idle"),
+    ("ws-text", "protocols.ws-text-idle"),
+    ("encode", "protocols.encode-idle"),
+    ("decode", "protocols.decode-idle"),
+    ("hello", "protocols.hello-idle"),
+    ("calc", "protocols.calc-idle"),
+    ("chat", "protocols.chat-idle"),
 ];
 
 /// The listener that is open by default.

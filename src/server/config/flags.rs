@@ -156,7 +156,7 @@ const FLAGS: &[Flag] = &[
 const NOTES: &str = "\
 Examples:
   kvrpc-server
-      gRPC on 127.0.0.1:50051, the text door on 127.0.0.1:5555, stores in memory
+      gRPC on 127.0.0.1:50051, the text protocol on 127.0.0.1:5555, stores in memory
   kvrpc-server --compat text=127.0.0.1:5000 --compat pickle=127.0.0.1:12345
       for clients of two older protocols
   kvrpc-server --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem

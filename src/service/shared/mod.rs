@@ -382,7 +382,7 @@ impl Shared {
             accesses.push(AccessView {
                 user: UserView { name: part(0), role },
                 account: part(1),
-                door: part(2).into(),
+                protocol: part(2).into(),
                 method: method.unwrap_or_default(),
                 key: part(4),
                 count: row.count,
@@ -397,7 +397,9 @@ impl Shared {
 impl What {
     /// As the engine keeps it.
     fn packed(&self) -> Vec<u8> {
-        json!([self.user, self.account, self.door, self.method, self.key]).to_string().into_bytes()
+        json!([self.user, self.account, self.protocol, self.method, self.key])
+            .to_string()
+            .into_bytes()
     }
 }
 

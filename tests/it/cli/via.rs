@@ -40,7 +40,7 @@ fn run(server: &Server, dialect: &str, user: &str, line: &str) -> Ran {
 }
 
 #[tokio::test]
-async fn every_door_that_has_the_command_answers_it() {
+async fn every_listener_that_has_the_command_answers_it() {
     let server = server("managers").await;
     for (dialect, line, out, code) in [
         ("text", "put city Kolkata get city get Institute", "Kolkata\n<blank>\n", 3),
@@ -169,7 +169,7 @@ async fn refusals_end_as_they_do_over_grpc() {
 }
 
 #[tokio::test]
-async fn a_manager_by_the_text_door_reads_and_writes_others() {
+async fn a_manager_by_the_text_listener_reads_and_writes_others() {
     let server = server("managers").await;
     let eve = Cli::new(&server, "eve");
     assert_eq!(eve.run("put city Delhi").ok(), "");
@@ -271,13 +271,17 @@ async fn both_sides_are_shown_and_no_password() {
 async fn the_form_of_the_first_clients_finds_out_what_is_spoken() {
     let server = server("managers").await;
     let cli = Cli::at("192.0.2.1:1", "anuran");
-    for (door, line, out, code) in [
+    for (protocol, line, out, code) in [
         ("text", "put city Kolkata get city get none", "Kolkata\n<blank>\n", 3),
         ("grpc", "put city Kolkata get city get none", "Kolkata\n<blank>\n", 3),
     ] {
-        let address = server.addresses.of(door).unwrap();
+        let address = server.addresses.of(protocol).unwrap();
         let ran = cli.run(&format!("127.0.0.1 {} {line}", address.port()));
-        assert_eq!((ran.text(), ran.code, ran.stderr.as_str()), (out, Some(code), ""), "{door}");
+        assert_eq!(
+            (ran.text(), ran.code, ran.stderr.as_str()),
+            (out, Some(code), ""),
+            "{listener}"
+        );
     }
     // Detection of the protocol signs no user in: the server has no guests except those of the
     // connections above.
@@ -314,7 +318,7 @@ async fn a_script_runs_in_one_connection_to_its_first_error() {
 }
 
 #[tokio::test]
-async fn people_talk_by_the_chat_door() {
+async fn people_talk_by_the_chat_listener() {
     let server = server("managers").await;
     let (one, two) = (at(&server, "chat", "anuran"), at(&server, "chat", "rwitick"));
     let mut listening =

@@ -12,8 +12,8 @@ use kvrpc::dialect::codec::{
 use kvrpc::dialect::{Transport, find};
 use kvrpc::model::request::{Auth, GetOther, ListKeys, ListUsers, PutOther, Scan, Upgrade};
 use kvrpc::model::{
-    Access, Calculated, Command, DoorInfo, Durability, Entry, EntryPage, Error, Identity, Key,
-    KeyPage, Limits, ListedEntry, Listing, Position, Reason, Reply, Result, Role, ServerInfo,
+    Access, Calculated, Command, Durability, Entry, EntryPage, Error, Identity, Key, KeyPage,
+    Limits, ListedEntry, ListenerInfo, Listing, Position, Reason, Reply, Result, Role, ServerInfo,
     SessionInfo, Time, UnixMillis, UpgradePolicy, User, UserName, Value, Written, calculate,
     decode_bits, encode_bits,
 };
@@ -169,7 +169,7 @@ impl Peer {
                 rows: vec![Access {
                     user: User { name: "eve".to_owned(), role: Role::Manager },
                     account: "adam".to_owned(),
-                    door: "grpc".into(),
+                    protocol: "grpc".into(),
                     method: "GetOther",
                     key: "city".to_owned(),
                     count: 2,
@@ -235,7 +235,11 @@ fn server_info() -> ServerInfo {
         durability: Durability::Local,
         upgrade_policy: UpgradePolicy::Managers,
         limits: Limits::default(),
-        doors: vec![DoorInfo { dialect: "text", address: "127.0.0.1:5555".to_owned(), tls: true }],
+        listeners: vec![ListenerInfo {
+            protocol: "text",
+            address: "127.0.0.1:5555".to_owned(),
+            tls: true,
+        }],
     }
 }
 

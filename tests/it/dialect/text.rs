@@ -117,7 +117,7 @@ fn later_commands_print_as_the_command_line_does() {
         ("users\n", "USER    ROLE\n48106   guest\nanuran  guest"),
         (
             "accesses\n",
-            "USER  ROLE     ACCOUNT  DOOR  METHOD    KEY   COUNT  FIRST                 LAST\n\
+            "USER  ROLE     ACCOUNT  PROTOCOL  METHOD    KEY   COUNT  FIRST                 LAST\n\
              eve   manager  adam     grpc  GetOther  city  2      1970-01-01T00:00:01Z  1970-01-01T00:01:00Z",
         ),
     ] {
@@ -133,7 +133,7 @@ fn later_commands_print_as_the_command_line_does() {
         "max_ttl                   3650d",
         "guest_idle_timeout        30m",
         "chat_messages_per_second  200",
-        "door                      text on 127.0.0.1:5555, TLS",
+        "protocol                      text on 127.0.0.1:5555, TLS",
     ] {
         assert!(info.lines().any(|line| line == row), "{row:?} is not in\n{info}");
     }

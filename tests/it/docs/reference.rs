@@ -77,9 +77,9 @@ fn the_page_of_configuration_has_every_flag_variable_and_key() {
     for line in output(SERVER, &["check-config"]).lines() {
         if let Some(name) = line.strip_prefix('[') {
             table = name.trim_end_matches(']').to_owned();
-            // The page has the name that `[doors]` is getting.
+            // The page has the name that `[listeners]` is getting.
             keys.extend(
-                (!["limits", "doors"].contains(&table.as_str())).then(|| format!("[{table}]")),
+                (!["limits", "listeners"].contains(&table.as_str())).then(|| format!("[{table}]")),
             );
         } else if let Some((key, _)) = line.split_once(" = ") {
             keys.extend((table != "limits").then(|| key.to_owned()));

@@ -11,10 +11,10 @@ use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 use rustix::process::Signal;
 
-use crate::doors::client::OldClient;
 use crate::grpc::people::{accounts, auth, sign_in};
 use crate::grpc::raw::{Failure, Raw};
 use crate::harness::{RedisProcess, Server, eventually, exchange};
+use crate::listeners::client::OldClient;
 use crate::watch::Watch;
 
 /// Maximum delay until an end or a change of role holds at all servers.
@@ -151,7 +151,7 @@ async fn an_end_and_a_change_of_role_hold_everywhere_within_five_seconds() {
         (access.user.clone().unwrap().name, access.method.as_str(), access.key.as_str()),
         ("rwitick".to_owned(), "GetOther", "k")
     );
-    assert!(access.count >= 2 && access.door == "grpc");
+    assert!(access.count >= 2 && access.protocol == "grpc");
 
     let lowered = Instant::now();
     let downgrade = v1::DowngradeRequest { user: "rwitick".to_owned(), ..Default::default() };

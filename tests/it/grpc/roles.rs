@@ -139,7 +139,9 @@ async fn the_owner_sees_who_used_its_store() {
     let rows: Vec<_> = accesses(other)
         .await
         .into_iter()
-        .map(|row| (row.user.unwrap().name, row.account, row.door, row.method, row.key, row.count))
+        .map(|row| {
+            (row.user.unwrap().name, row.account, row.protocol, row.method, row.key, row.count)
+        })
         .collect();
     let row = |user: &str, account: &str, method: &str, key: &str, count| {
         (

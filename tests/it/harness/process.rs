@@ -36,7 +36,7 @@ impl ServerProcess {
         process.addresses = list
             .split_whitespace()
             .map(|pair| pair.split_once('=').unwrap())
-            .map(|(door, address)| (door.to_owned(), address.parse().unwrap()))
+            .map(|(protocol, address)| (protocol.to_owned(), address.parse().unwrap()))
             .collect();
         process
     }
@@ -85,8 +85,8 @@ impl ServerProcess {
     }
 
     /// Returns the first address of a protocol.
-    pub(crate) fn address(&self, door: &str) -> SocketAddr {
-        self.addresses.iter().find(|(name, _)| name == door).unwrap().1
+    pub(crate) fn address(&self, protocol: &str) -> SocketAddr {
+        self.addresses.iter().find(|(name, _)| name == protocol).unwrap().1
     }
 
     /// Sends a signal.

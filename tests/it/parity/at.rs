@@ -7,13 +7,13 @@ use kvrpc::pb::v1;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::plan::{Ask, Outcome};
-use crate::doors::client::{OldClient, pickled, unpickled};
-use crate::doors::websocket::{Socket, ask as ask_socket, open};
 use crate::grpc::people::{auth, sign_in};
 use crate::grpc::raw::{Failure, Raw};
 use crate::harness::Server;
+use crate::listeners::client::{OldClient, pickled, unpickled};
+use crate::listeners::websocket::{Socket, ask as ask_socket, open};
 
-pub(super) const DOORS: &[&str] = &["grpc", "text", "pickle", "ws-pickle", "ws-text"];
+pub(super) const LISTENERS: &[&str] = &["grpc", "text", "pickle", "ws-pickle", "ws-text"];
 
 pub(super) enum At {
     Grpc(Raw),
@@ -25,33 +25,33 @@ pub(super) enum At {
 
 impl At {
     /// Returns a new user with its name, which a client of `text` cannot choose.
-    pub(super) async fn enter(server: &Server, door: &str, name: &str) -> (String, Self) {
-        let at = match door {
+    pub(super) async fn enter(server: &Server, protocol: &str, name: &str) -> (String, Self) {
+        let at = match protocol {
             "grpc" => Self::Grpc(sign_in(&Raw::new(server.channel()), name).await),
             "text" => {
-                let client = OldClient::connect(server, door).await;
+                let client = OldClient::connect(server, protocol).await;
                 return (client.port().to_string(), Self::Text(client));
             }
             "pickle" => {
-                let mut client = OldClient::connect(server, door).await;
+                let mut client = OldClient::connect(server, protocol).await;
                 client.send(name).await;
                 client.send(pickled(&[])).await;
                 assert_eq!(unpickled(&client.receive().await), [""; 0]);
                 Self::Pickle(client)
             }
             "ws-pickle" => {
-                let mut socket = open(server, door, None).await.unwrap();
+                let mut socket = open(server, protocol, None).await.unwrap();
                 futures_util::SinkExt::send(&mut socket, name.into()).await.unwrap();
                 let answer = ask_socket(&mut socket, pickled(&[])).await;
                 assert_eq!(unpickled(&answer.into_data()), [""; 0]);
                 Self::WsPickle(socket)
             }
             "ws-text" => {
-                let mut socket = open(server, door, None).await.unwrap();
+                let mut socket = open(server, protocol, None).await.unwrap();
                 assert_eq!(ask_socket(&mut socket, name).await, "success".into());
                 Self::WsText(socket)
             }
-            other => panic!("no door {other}"),
+            other => panic!("no listener {other}"),
         };
         (name.to_owned(), at)
     }

@@ -11,11 +11,11 @@ use kvrpc::model::Method;
 use kvrpc::pb::v1;
 use prost::Message as _;
 
-use crate::doors::client::{manager, server};
 use crate::grpc::people::{auth, sign_in};
 use crate::grpc::raw::Raw;
 use crate::harness::Server;
-use at::{At, DOORS};
+use crate::listeners::client::{manager, server};
+use at::{At, LISTENERS};
 use plan::{ACCOUNT, Ask, NOBODY, Outcome, Plan, Step, USERS};
 
 const STEPS: usize = 120;
@@ -37,10 +37,10 @@ struct User {
 }
 
 impl User {
-    async fn enter(server: &Server, door: &str, index: usize) -> Self {
+    async fn enter(server: &Server, protocol: &str, index: usize) -> Self {
         let stand_in =
             At::Grpc(sign_in(&Raw::new(server.channel()), &format!("stand-in {index}")).await);
-        let (name, at) = At::enter(server, door, &format!("user{index}")).await;
+        let (name, at) = At::enter(server, protocol, &format!("user{index}")).await;
         Self { name, at, stand_in }
     }
 
@@ -71,8 +71,8 @@ async fn upgrade(manager: &Raw, user: &str) {
 }
 
 /// Runs a plan with all its users over one protocol.
-async fn run(plan: &Plan, door: &str, policy: &str) -> (Vec<Outcome>, State) {
-    let dialects: &[&str] = if door == "grpc" { &[] } else { &[door] };
+async fn run(plan: &Plan, protocol: &str, policy: &str) -> (Vec<Outcome>, State) {
+    let dialects: &[&str] = if protocol == "grpc" { &[] } else { &[protocol] };
     let server = server(dialects, &format!("upgrade-policy = {policy:?}\n{LIMITS}")).await;
     let adam = manager(&server).await;
     let bob = auth(&Raw::new(server.channel()), ACCOUNT, "bob's").await.unwrap();
@@ -82,7 +82,7 @@ async fn run(plan: &Plan, door: &str, policy: &str) -> (Vec<Outcome>, State) {
         .unwrap();
     let mut users = Vec::new();
     for index in 0..USERS {
-        users.push(User::enter(&server, door, index).await);
+        users.push(User::enter(&server, protocol, index).await);
     }
     let mut names: Vec<_> = users.iter().map(|user| user.name.clone()).collect();
     names.extend([ACCOUNT, NOBODY].map(str::to_owned));
@@ -117,7 +117,7 @@ async fn state(adam: &Raw, names: &[String]) -> State {
 }
 
 #[tokio::test]
-async fn every_door_does_the_same() {
+async fn every_listener_does_the_same() {
     let mut kinds = BTreeSet::new();
     for seed in SEEDS.iter().copied().chain([rand::random()]) {
         let plan = Plan::new(seed, STEPS);
@@ -126,15 +126,18 @@ async fn every_door_does_the_same() {
             if SEEDS.contains(&seed) {
                 kinds.extend(wanted.iter().map(|outcome| (policy, outcome.kind())));
             }
-            for door in DOORS.iter().filter(|door| **door != "grpc") {
-                let (got, state) = run(&plan, door, policy).await;
+            for protocol in LISTENERS.iter().filter(|protocol| **protocol != "grpc") {
+                let (got, state) = run(&plan, protocol, policy).await;
                 for (number, step) in plan.steps.iter().enumerate() {
                     let at = format!(
-                        "seed {seed}, policy {policy}, step {number}, {step:?}: {door} and gRPC"
+                        "seed {seed}, policy {policy}, step {number}, {step:?}: {listener} and gRPC"
                     );
                     assert_eq!(got[number], wanted[number], "{at}");
                 }
-                assert_eq!(state, left, "seed {seed}, policy {policy}: what {door} and gRPC left");
+                assert_eq!(
+                    state, left,
+                    "seed {seed}, policy {policy}: what {listener} and gRPC left"
+                );
             }
         }
     }

@@ -3,23 +3,23 @@
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
 
-use super::at::{At, DOORS};
+use super::at::{At, LISTENERS};
 use super::plan::{Ask, Outcome};
 use super::upgrade;
-use crate::doors::client::{manager, server};
 use crate::grpc::raw::Raw;
 use crate::harness::Server;
+use crate::listeners::client::{manager, server};
 
-async fn every_door() -> Server {
+async fn every_listener() -> Server {
     server(&["text", "pickle", "ws-pickle", "ws-text"], "").await
 }
 
-/// Returns owners, one for each protocol, with the protocol's name as the value of `door`.
+/// Returns owners, one for each protocol, with the protocol's name as the value of `protocol`.
 async fn owners(server: &Server) -> Vec<(String, At)> {
     let mut owners = Vec::new();
-    for door in DOORS {
-        let (name, mut at) = At::enter(server, door, &format!("owner-{door}")).await;
-        let put = Ask::Put { key: "door".to_owned(), value: (*door).to_owned() };
+    for protocol in LISTENERS {
+        let (name, mut at) = At::enter(server, protocol, &format!("owner-{listener}")).await;
+        let put = Ask::Put { key: "listener".to_owned(), value: (*protocol).to_owned() };
         assert_eq!(at.ask(&put).await, Some(Outcome::Done));
         owners.push((name, at));
     }
@@ -30,7 +30,7 @@ async fn owners(server: &Server) -> Vec<(String, At)> {
 async fn read(reader: &mut At, owners: &[(String, At)]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (name, _) in owners {
-        let ask = Ask::GetOther { user: name.clone(), key: "door".to_owned() };
+        let ask = Ask::GetOther { user: name.clone(), key: "listener".to_owned() };
         outcomes.push(reader.ask(&ask).await.unwrap());
     }
     outcomes
@@ -63,27 +63,28 @@ async fn give(role: Role, name: &str, adam: &Raw, giver: &mut At) {
                 format!("{name} (guest)\n")
             );
         }
-        _ => panic!("a door that gives no roles"),
+        _ => panic!("a listener that gives no roles"),
     }
 }
 
 #[tokio::test]
-async fn a_user_of_any_door_is_seen_by_a_manager_at_any_and_a_role_given_at_one_holds_at_all() {
-    let server = every_door().await;
+async fn a_user_of_any_listener_is_seen_by_a_manager_at_any_and_a_role_given_at_one_holds_at_all() {
+    let server = every_listener().await;
     let adam = manager(&server).await;
     let (_, mut at_text) = At::enter(&server, "text", "").await;
     assert_eq!(at_text.ask(&Ask::Auth { password: "bill" }).await, Some(Outcome::Authenticated));
     let owners = owners(&server).await;
-    let values: Vec<_> = DOORS.iter().map(|door| Outcome::Value((*door).to_owned())).collect();
-    let denied = vec![Outcome::Denied; DOORS.len()];
+    let values: Vec<_> =
+        LISTENERS.iter().map(|protocol| Outcome::Value((*protocol).to_owned())).collect();
+    let denied = vec![Outcome::Denied; LISTENERS.len()];
     for giver in [&mut At::Grpc(adam.clone()), &mut at_text] {
-        for door in DOORS {
-            let (name, mut reader) = At::enter(&server, door, "reader").await;
-            assert_eq!(read(&mut reader, &owners).await, denied, "{door}");
+        for protocol in LISTENERS {
+            let (name, mut reader) = At::enter(&server, protocol, "reader").await;
+            assert_eq!(read(&mut reader, &owners).await, denied, "{listener}");
             give(Role::Manager, &name, &adam, giver).await;
-            assert_eq!(read(&mut reader, &owners).await, values, "{door}");
+            assert_eq!(read(&mut reader, &owners).await, values, "{listener}");
             give(Role::Guest, &name, &adam, giver).await;
-            assert_eq!(read(&mut reader, &owners).await, denied, "{door}");
+            assert_eq!(read(&mut reader, &owners).await, denied, "{listener}");
             leave(reader, &adam, &name).await;
         }
     }

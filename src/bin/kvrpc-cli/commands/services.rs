@@ -61,23 +61,27 @@ impl Runner {
         ];
         let limits = reported_limits(&limits).into_iter();
         let limits = limits.map(|(name, amount)| (name, amount.map_or(Json::Null, json_amount)));
-        let doors = info.doors.iter().map(
-            |door| json!({ "dialect": door.dialect, "address": door.address, "tls": door.tls }),
-        );
+        let listeners = info.listeners.iter().map(|listener| {
+            let (address, tls) = (&listener.address, listener.tls);
+            json!({ "protocol": listener.protocol, "address": address, "tls": tls })
+        });
         if self.output.is_text() {
             rows.extend(limits);
             let mut cells: Vec<_> = rows
                 .into_iter()
                 .map(|(name, value)| vec![name.to_owned(), plain(&value)])
                 .collect();
-            cells.extend(info.doors.iter().map(|door| {
-                let tls = if door.tls { ", TLS" } else { "" };
-                vec!["door".to_owned(), format!("{} on {}{tls}", door.dialect, door.address)]
+            cells.extend(info.listeners.iter().map(|listener| {
+                let tls = if listener.tls { ", TLS" } else { "" };
+                vec![
+                    "listener".to_owned(),
+                    format!("{} on {}{tls}", listener.protocol, listener.address),
+                ]
             }));
             return Ok(self.output.table(&[], &cells, std::iter::empty())?);
         }
         rows.push(("limits", limits.map(|(name, value)| (name.to_owned(), value)).collect()));
-        rows.push(("doors", doors.collect()));
+        rows.push(("listeners", listeners.collect()));
         let json = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(self.output.result(&Row { text: String::new(), json })?)
     }

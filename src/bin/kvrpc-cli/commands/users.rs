@@ -111,7 +111,8 @@ impl Runner {
             }
         }
         let cells: Vec<_> = accesses.iter().map(access_cells).collect();
-        let heads = ["USER", "ROLE", "ACCOUNT", "DOOR", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
+        let heads =
+            ["USER", "ROLE", "ACCOUNT", "PROTOCOL", "METHOD", "KEY", "COUNT", "FIRST", "LAST"];
         Ok(self.output.table(&heads, &cells, accesses.iter().map(access_json))?)
     }
 
@@ -143,7 +144,7 @@ fn access_cells(access: &Access) -> Vec<String> {
         user.map(|user| user.name.clone()).unwrap_or_default(),
         user.map_or("unknown", |user| convert::role(user.role)).to_owned(),
         access.account.clone(),
-        access.door.clone(),
+        access.protocol.clone(),
         access.method.clone(),
         access.key.clone(),
         access.count.to_string(),
@@ -162,7 +163,7 @@ fn access_json(access: &Access) -> serde_json::Value {
     json!({
         "user": user.map(|user| json!({ "name": user.name, "role": convert::role(user.role) })),
         "account": access.account,
-        "door": access.door,
+        "protocol": access.protocol,
         "method": access.method,
         "key": access.key,
         "count": access.count,

@@ -1,4 +1,4 @@
-//! The connection to a door: TCP, a WebSocket or datagrams, with a deadline for every wait.
+//! The connection to a listener: TCP, a WebSocket or datagrams, with a deadline for every wait.
 
 use std::io;
 use std::sync::Arc;
@@ -285,7 +285,7 @@ fn unreachable(error: &io::Error, settings: &Settings, dialect: &str) -> Failure
             format!("nothing listens at {address}; see --server")
         }
         io::ErrorKind::ConnectionRefused => format!(
-            "nothing listens at {address}; open a door there with `kvrpc-server --compat {dialect}={address}`, or name another with --server"
+            "nothing listens at {address}; open a listener there with `kvrpc-server --compat {dialect}={address}`, or name another with --server"
         ),
         io::ErrorKind::TimedOut => return timed_out(settings),
         _ => format!("the connection with {address} failed: {error}"),

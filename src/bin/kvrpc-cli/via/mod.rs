@@ -1,9 +1,9 @@
-//! `--via DIALECT`: the same commands by the door of an older protocol, with what each side says to
+//! `--via DIALECT`: the same commands by the listener of an older protocol, with what each side says to
 //! be seen.
 //!
 //! [`ALL`] is the table: a dialect is one file with a [`Speaker`], which does no I/O, and one row.
 //! `run` takes commands to it, `link` carries what it says, `trace` shows that, `words` tells what
-//! a door's sentences mean for the exit code.
+//! a listener's sentences mean for the exit code.
 
 mod calc;
 mod chat;
@@ -90,7 +90,7 @@ impl Via {
 
 /// What the command line asked for, or, in the form of the first clients, what their server speaks:
 /// one that gives no answer in HTTP/2 and none in TLS or HTTP/1 gets the dialect `text`. The
-/// question runs nothing there: it is a line that this door takes for a web page's.
+/// question runs nothing there: it is a line that this listener takes for a web page's.
 pub(super) async fn chosen(settings: &Settings) -> Option<&'static Via> {
     if settings.via.is_some() || !settings.positional || settings.server.tls {
         return settings.via;

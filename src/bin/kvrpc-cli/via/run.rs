@@ -1,4 +1,4 @@
-//! Runs commands by a door.
+//! Runs commands by a listener.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use kvrpc::model::{Expiry, Reason, RequestId};
 const NAME: &str = "text";
 const ERROR: &str = "Error: ";
 
-/// The commands of both the command line and the door.
+/// The commands of both the command line and the listener.
 pub(super) const COMMANDS: &[&str] = &[
     "get",
     "put",
@@ -56,7 +56,7 @@ impl Speaker for Text {
         let line = words.join(" ");
         if is_http(line.as_bytes()) {
             return Err(Failure::usage(format!(
-                "the door would take this line for the first of a web page's request, and close: {line:?}"
+                "the listener would take this line for the first of a web page's request, and close: {line:?}"
             )));
         }
         let hidden = if let Call::Auth { user, .. } = call {
@@ -108,7 +108,7 @@ impl Speaker for Text {
     }
 }
 
-/// Whether the reply may have several lines: of a value that another door stored, and of a listing.
+/// Whether the reply may have several lines: of a value that another listener stored, and of a listing.
 fn has_lines(call: &Call) -> bool {
     matches!(
         call,
@@ -239,9 +239,9 @@ mod tests {
     use kvrpc::dialect::grammar::{ParsedCommand, parse, split_blanks};
     use kvrpc::model::Value;
 
-    /// What is sent means at the door what was meant here.
+    /// What is sent means at the listener what was meant here.
     #[test]
-    fn the_door_reads_what_was_meant() {
+    fn the_listener_reads_what_was_meant() {
         for line in [
             "get city",
             "get -- --odd",

@@ -1,4 +1,4 @@
-//! What the doors' sentences mean for the exit code: the sockets carry no reasons.
+//! What the listeners' sentences mean for the exit code: the sockets carry no reasons.
 
 use crate::failure::Failure;
 use kvrpc::model::{DIVISION_BY_ZERO, Reason};

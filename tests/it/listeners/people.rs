@@ -31,7 +31,7 @@ async fn a_manager_over_grpc_reads_the_store_of_a_text_client_which_learns_of_it
 }
 
 #[tokio::test]
-async fn what_a_text_client_reads_is_on_record_under_its_door() {
+async fn what_a_text_client_reads_is_on_record_under_its_listener() {
     let server = server(&["text"], "").await;
     let adam = manager(&server).await;
     let put = v1::PutRequest {
@@ -47,11 +47,11 @@ async fn what_a_text_client_reads_is_on_record_under_its_door() {
         adam.call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default()).await.unwrap();
     let access = &log.accesses[0];
     let user = access.user.as_ref().unwrap();
-    assert_eq!((user.name.clone(), access.door.as_str()), (client.port().to_string(), "text"));
+    assert_eq!((user.name.clone(), access.protocol.as_str()), (client.port().to_string(), "text"));
 }
 
 #[tokio::test]
-async fn a_role_given_or_taken_at_one_door_holds_at_another() {
+async fn a_role_given_or_taken_at_one_listener_holds_at_another() {
     let server = server(&["text"], "").await;
     let adam = manager(&server).await;
     let mut owner = OldClient::connect(&server, "text").await;

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::client::{door, get_other, manager, pickled, server, unpickled, value};
+use super::client::{get_other, manager, pickled, protocol, server, unpickled, value};
 use crate::harness::{Server, connect, eventually, within};
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
@@ -17,7 +17,7 @@ pub(crate) async fn open(
     dialect: &str,
     origin: Option<&str>,
 ) -> Result<Socket, Error> {
-    let address = door(server, dialect);
+    let address = protocol(server, dialect);
     let mut request = format!("ws://{address}/").into_client_request().unwrap();
     if let Some(origin) = origin {
         request.headers_mut().insert("origin", origin.parse().unwrap());

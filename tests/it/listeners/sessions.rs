@@ -2,7 +2,7 @@
 
 use tokio::net::UdpSocket;
 
-use super::client::{OldClient, door, pickled, server, unpickled};
+use super::client::{OldClient, pickled, protocol, server, unpickled};
 use crate::harness::within;
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn hello_and_calc() {
 async fn clock() {
     let server = server(&["clock"], "").await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(door(&server, "clock")).await.unwrap();
+    socket.connect(protocol(&server, "clock")).await.unwrap();
     let ask = async |request: &[u8]| {
         socket.send(request).await.unwrap();
         let mut buffer = [0; 64];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What each kind of client gets at each kind of door, as a table.
+"""What each kind of client gets at each kind of listener, as a table.
 
-Usage: wrong_door.py text=HOST:PORT pickle=HOST:PORT ...   (as in the server's line `ready: ...`; clock, which is UDP, is left out)
+Usage: wrong_listener.py text=HOST:PORT pickle=HOST:PORT ...   (as in the server's line `ready: ...`; clock, which is UDP, is left out)
 """
 
 import concurrent.futures
@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 
-# A person's pause between two sends, and how long a door may take to close by itself, in seconds.
+# A person's pause between two sends, and how long a listener may take to close by itself, in seconds.
 PAUSE, PATIENCE = 0.3, 7
 SHOWN = 60
 
@@ -35,7 +35,7 @@ def client_hello():
     raise AssertionError("a handshake without a server")
 
 
-# What each client says, one send after another, as a person would type it; NAME is different at each door.
+# What each client says, one send after another, as a person would type it; NAME is different at each listener.
 CLIENTS = {
     "`text`": [b"put city Kolkata"],
     "`pickle`": [b"NAME", pickle.dumps([{"method": "get", "key": "city"}], 2)],
@@ -85,31 +85,31 @@ def shown(got, closed):
     return words + (", closed" if closed < 1.5 else f", closed after {closed:.0f} s")
 
 
-def columns(doors):
-    """What each client gets, by door. Clients come in turn and doors side by side, for many cells take seconds."""
+def columns(listeners):
+    """What each client gets, by protocol. Clients come in turn and listeners side by side, for many cells take seconds."""
     cells = {}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for client, said in CLIENTS.items():
             # Not these two at once: what is a name at one is taken at the other.
-            for together in [set(doors) - {"pickle"}, set(doors) & {"pickle"}]:
-                asked = {door: pool.submit(ask, doors[door], said) for door in together}
-                cells.update({(door, client): shown(*asked[door].result()) for door in together})
+            for together in [set(listeners) - {"pickle"}, set(listeners) & {"pickle"}]:
+                asked = {listener: pool.submit(ask, listeners[listener], said) for listener in together}
+                cells.update({(listener, client): shown(*asked[listener].result()) for listener in together})
     return cells
 
 
 def main():
-    """Prints the table, a row for each answer of a door."""
-    doors = dict(pair.split("=", 1) for pair in sys.argv[1:])
+    """Prints the table, a row for each answer of a listener."""
+    listeners = dict(pair.split("=", 1) for pair in sys.argv[1:])
     for name in ("clock", "admin"):
-        doors.pop(name, None)
-    cells = columns(doors)
-    print("| door | what comes | to the client of |\n|---|---|---|")
-    for door in doors:
+        listeners.pop(name, None)
+    cells = columns(listeners)
+    print("| listener | what comes | to the client of |\n|---|---|---|")
+    for listener in listeners:
         answers = {}
         for client in CLIENTS:
-            answers.setdefault(cells[door, client], []).append(client)
+            answers.setdefault(cells[listener, client], []).append(client)
         for answer, clients in answers.items():
-            print(f"| `{door}` | {answer} | {', '.join(clients)} |")
+            print(f"| `{listener}` | {answer} | {', '.join(clients)} |")
 
 
 if __name__ == "__main__":

@@ -3,20 +3,21 @@
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
 
-use super::client::{door, server};
+use super::client::{protocol, server};
 use crate::grpc::raw::Raw;
 use crate::harness::ServerProcess;
 
 #[tokio::test]
-async fn the_server_tells_its_doors() {
+async fn the_server_tells_its_listeners() {
     let server = server(&["text", "clock", "text"], "").await;
     let info: v1::GetServerInfoResponse = Raw::new(server.channel())
         .call(Method::GetServerInfo.path(), &v1::GetServerInfoRequest::default())
         .await
         .unwrap();
-    let doors: Vec<_> = info.doors.iter().map(|door| door.dialect.as_str()).collect();
-    assert_eq!(doors, ["grpc", "text", "text", "clock"]);
-    assert_eq!(info.doors[1].address, door(&server, "text").to_string());
+    let listeners: Vec<_> =
+        info.listeners.iter().map(|protocol| protocol.dialect.as_str()).collect();
+    assert_eq!(listeners, ["grpc", "text", "text", "clock"]);
+    assert_eq!(info.listeners[1].address, protocol(&server, "text").to_string());
 }
 
 #[test]
@@ -37,13 +38,13 @@ fn a_named_address_that_is_taken_is_fatal_and_the_default_ones_a_warning() {
     process.wait_for_line("stopped");
     let finished = process.wait();
     assert!(
-        finished.stderr.contains("the default door is not open: --compat text 127.0.0.1:5555"),
+        finished.stderr.contains("the default listener is not open: --compat text 127.0.0.1:5555"),
         "{finished:?}"
     );
 }
 
 #[test]
-fn doors_beyond_loopback_and_contradictions_are_refused() {
+fn listeners_beyond_loopback_and_contradictions_are_refused() {
     for (arguments, wanted) in [
         (&["--compat", "text=0.0.0.0:5555"][..], "is beyond loopback"),
         (&["--compat", "decode=eth1:3000"], "is beyond loopback"),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::client::door;
+use super::client::protocol;
 use crate::harness::{Server, connect, within};
 
 /// The key of RFC 6455's example, and its accept value (section 1.3).
@@ -85,7 +85,7 @@ pub(super) struct Wire(TcpStream);
 
 impl Wire {
     pub(super) async fn open(server: &Server, dialect: &str) -> Self {
-        let mut stream = connect(door(server, dialect)).await;
+        let mut stream = connect(protocol(server, dialect)).await;
         stream.write_all(request("GET / HTTP/1.1", &HEADERS).as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {

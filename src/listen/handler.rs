@@ -14,7 +14,7 @@ use super::{Closing, Permit};
 ///
 /// The returned future is dropped when the connection must end at once: the process stops, or a
 /// newer connection needs its place.
-pub trait Door: Send + Sync + 'static {
+pub trait ConnectionHandler: Send + Sync + 'static {
     /// Serves one connection to its end.
     fn serve(&self, connection: AcceptedConnection) -> BoxFuture<'static, ()>;
 }

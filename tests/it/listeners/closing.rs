@@ -75,7 +75,7 @@ async fn what_is_too_long_is_answered_and_closed_and_the_answer_is_not_lost() {
 
 #[tokio::test]
 async fn text_closes_when_nothing_was_asked_for_too_long_and_others_do_not() {
-    let server = server(&["text", "hello"], "[doors]\ntext-idle = \"300ms\"\n").await;
+    let server = server(&["text", "hello"], "[protocols]\ntext-idle = \"300ms\"\n").await;
     let since = Instant::now();
     let mut text = OldClient::connect(&server, "text").await;
     let mut hello = OldClient::connect(&server, "hello").await;
@@ -112,7 +112,7 @@ async fn the_server_stops_with_clients_connected() {
     let metrics =
         exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .await;
-    assert!(metrics.contains("kvrpc_connections{door=\"text\"} 1"), "{metrics}");
+    assert!(metrics.contains("kvrpc_connections{protocol=\"text\"} 1"), "{metrics}");
     let since = Instant::now();
     server.begin_drain();
     assert_eq!(idle.receive().await, b"");

@@ -21,7 +21,7 @@ pub(crate) async fn server(dialects: &[&str], toml: &str) -> Server {
     builder.start().await
 }
 
-pub(crate) fn door(server: &Server, dialect: &str) -> SocketAddr {
+pub(crate) fn protocol(server: &Server, dialect: &str) -> SocketAddr {
     server.addresses.of(dialect).unwrap()
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct OldClient(pub(crate) TcpStream);
 
 impl OldClient {
     pub(crate) async fn connect(server: &Server, dialect: &str) -> Self {
-        Self(connect(door(server, dialect)).await)
+        Self(connect(protocol(server, dialect)).await)
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::client::{door, server};
+use super::client::{protocol, server};
 use super::wire::{ACCEPT, FIN, HEADERS, TEXT, frame, request};
 use crate::harness::{connect, exchange, read_all};
 
@@ -101,7 +101,7 @@ async fn what_opens_no_web_socket_is_told_why() {
     ];
     for (name, request, status, part) in &cases {
         for dialect in ["ws-text", "ws-pickle"] {
-            let answer = exchange(door(&server, dialect), request.as_bytes()).await;
+            let answer = exchange(protocol(&server, dialect), request.as_bytes()).await;
             let line = format!("HTTP/1.1 {status}");
             // hyper answers an HTTP/1.0 request in that version.
             let line =
@@ -127,7 +127,7 @@ async fn what_opens_one() {
         ("a page that is allowed", with("Origin", Some(ORIGIN))),
         ("what is not spoken here is not promised", [&HEADERS[..], &asks].concat()),
     ] {
-        let mut stream = connect(door(&server, "ws-text")).await;
+        let mut stream = connect(protocol(&server, "ws-text")).await;
         let request = request(get, &headers);
         let (start, end) = request.split_at(30);
         stream.write_all(start.as_bytes()).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_closed() {
     let server = server(&["ws-text"], "[limits]\nhandshake = \"300ms\"\n").await;
     for start in ["", "GET / HTTP/1.1\r\nHost: x\r\n"] {
         let since = Instant::now();
-        let mut stream = connect(door(&server, "ws-text")).await;
+        let mut stream = connect(protocol(&server, "ws-text")).await;
         stream.write_all(start.as_bytes()).await.unwrap();
         assert_eq!(read_all(&mut stream).await, b"", "{start}");
         assert!(since.elapsed() >= Duration::from_millis(300), "{start}");
