@@ -32,7 +32,7 @@ async fn pages_tell_what_they_are_for() {
 
 /// Returns the value of a series, which must exist.
 fn series(page: &str, name: &str, protocol: &str, rest: &str) -> u64 {
-    let head = format!("kvrpc_{name}_total{{protocol=\"{listener}\",");
+    let head = format!("kvrpc_{name}_total{{protocol=\"{protocol}\",");
     let mut lines = page.lines().filter(|line| line.starts_with(&head) && line.contains(rest));
     let line = lines.next().unwrap_or_else(|| panic!("no {head}..{rest} in:\n{page}"));
     assert_eq!(lines.next(), None);
