@@ -43,7 +43,7 @@ fn series(page: &str, name: &str, protocol: &str, rest: &str) -> u64 {
 async fn requests_at_every_listener_are_counted() {
     let listeners = ["text", "chat", "encode", "clock"];
     let open = |builder: crate::harness::Builder, protocol| {
-        builder.flag("--compat", format!("{listener}=127.0.0.1:0"))
+        builder.flag("--compat", format!("{protocol}=127.0.0.1:0"))
     };
     let server = listeners.into_iter().fold(Server::builder(), open).start().await;
     for (protocol, bytes) in [
@@ -72,7 +72,7 @@ async fn requests_at_every_listener_are_counted() {
         ("calls", "clock", "method=\"Now\"", 1),
         ("calls", "grpc", "method=\"Put\"", 0),
     ] {
-        assert_eq!(series(&page, name, protocol, rest), count, "{name} {listener} {rest}");
+        assert_eq!(series(&page, name, protocol, rest), count, "{name} {protocol} {rest}");
     }
     assert!(page.contains("kvrpc_call_duration_seconds_count{protocol=\"text\""), "{page}");
 }

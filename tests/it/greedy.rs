@@ -16,7 +16,7 @@ use crate::harness::{Server, connect, eventually, exchange, http2_full, read_all
 
 async fn server(listeners: &[&str]) -> Server {
     let open = |builder: crate::harness::Builder, protocol: &&str| {
-        builder.flag("--compat", format!("{listener}=127.0.0.1:0"))
+        builder.flag("--compat", format!("{protocol}=127.0.0.1:0"))
     };
     listeners.iter().fold(Server::builder(), open).start().await
 }
@@ -27,13 +27,13 @@ async fn metrics(server: &Server) -> String {
 
 async fn connections(server: &Server, protocol: &str) -> usize {
     let page = metrics(server).await;
-    let head = format!("kvrpc_connections{{protocol=\"{listener}\"}} ");
+    let head = format!("kvrpc_connections{{protocol=\"{protocol}\"}} ");
     page.lines().find_map(|line| line.strip_prefix(&head)).unwrap().parse().unwrap()
 }
 
 async fn calls(server: &Server, protocol: &str, method: &str) -> usize {
     let page = metrics(server).await;
-    let wanted = [format!("protocol=\"{listener}\""), format!("method=\"{method}\"")];
+    let wanted = [format!("protocol=\"{protocol}\""), format!("method=\"{method}\"")];
     let line = page.lines().find(|line| {
         line.starts_with("kvrpc_calls_total") && wanted.iter().all(|wanted| line.contains(wanted))
     });
@@ -174,7 +174,7 @@ async fn a_web_page_gets_no_user_and_says_nothing_in_the_room() {
     for protocol in ["pickle", "chat", "calc"] {
         let mut stream = connect(server.addresses.of(protocol).unwrap()).await;
         stream.write_all(page).await.unwrap();
-        assert_eq!(read_all(&mut stream).await, b"", "{listener}");
+        assert_eq!(read_all(&mut stream).await, b"", "{protocol}");
     }
     let metrics = metrics(&server).await;
     assert!(

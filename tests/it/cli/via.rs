@@ -280,7 +280,7 @@ async fn the_form_of_the_first_clients_finds_out_what_is_spoken() {
         assert_eq!(
             (ran.text(), ran.code, ran.stderr.as_str()),
             (out, Some(code), ""),
-            "{listener}"
+            "{protocol}"
         );
     }
     // Detection of the protocol signs no user in: the server has no guests except those of the

@@ -15,7 +15,7 @@ async fn the_server_tells_its_listeners() {
         .await
         .unwrap();
     let listeners: Vec<_> =
-        info.listeners.iter().map(|protocol| protocol.dialect.as_str()).collect();
+        info.listeners.iter().map(|listener| listener.protocol.as_str()).collect();
     assert_eq!(listeners, ["grpc", "text", "text", "clock"]);
     assert_eq!(info.listeners[1].address, protocol(&server, "text").to_string());
 }

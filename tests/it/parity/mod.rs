@@ -130,13 +130,13 @@ async fn every_listener_does_the_same() {
                 let (got, state) = run(&plan, protocol, policy).await;
                 for (number, step) in plan.steps.iter().enumerate() {
                     let at = format!(
-                        "seed {seed}, policy {policy}, step {number}, {step:?}: {listener} and gRPC"
+                        "seed {seed}, policy {policy}, step {number}, {step:?}: {protocol} and gRPC"
                     );
                     assert_eq!(got[number], wanted[number], "{at}");
                 }
                 assert_eq!(
                     state, left,
-                    "seed {seed}, policy {policy}: what {listener} and gRPC left"
+                    "seed {seed}, policy {policy}: what {protocol} and gRPC left"
                 );
             }
         }

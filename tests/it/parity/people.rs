@@ -18,7 +18,7 @@ async fn every_listener() -> Server {
 async fn owners(server: &Server) -> Vec<(String, At)> {
     let mut owners = Vec::new();
     for protocol in LISTENERS {
-        let (name, mut at) = At::enter(server, protocol, &format!("owner-{listener}")).await;
+        let (name, mut at) = At::enter(server, protocol, &format!("owner-{protocol}")).await;
         let put = Ask::Put { key: "listener".to_owned(), value: (*protocol).to_owned() };
         assert_eq!(at.ask(&put).await, Some(Outcome::Done));
         owners.push((name, at));
@@ -80,11 +80,11 @@ async fn a_user_of_any_listener_is_seen_by_a_manager_at_any_and_a_role_given_at_
     for giver in [&mut At::Grpc(adam.clone()), &mut at_text] {
         for protocol in LISTENERS {
             let (name, mut reader) = At::enter(&server, protocol, "reader").await;
-            assert_eq!(read(&mut reader, &owners).await, denied, "{listener}");
+            assert_eq!(read(&mut reader, &owners).await, denied, "{protocol}");
             give(Role::Manager, &name, &adam, giver).await;
-            assert_eq!(read(&mut reader, &owners).await, values, "{listener}");
+            assert_eq!(read(&mut reader, &owners).await, values, "{protocol}");
             give(Role::Guest, &name, &adam, giver).await;
-            assert_eq!(read(&mut reader, &owners).await, denied, "{listener}");
+            assert_eq!(read(&mut reader, &owners).await, denied, "{protocol}");
             leave(reader, &adam, &name).await;
         }
     }
