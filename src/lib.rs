@@ -1,41 +1,45 @@
-//! A role-aware key-value and chat service over gRPC, with listeners for older socket clients.
+//! A role-aware key-value and chat service over gRPC, which also speaks ten legacy socket protocols.
 //!
-//! Every user has a store of its own; reading another's is one rule, in one place
-//! (`service/authorize.rs`), the same at every listener, and visible to the owner.
+//! Every user has a store of its own. Reading another's is one rule, in one place
+//! (`service/authorize.rs`), the same for every protocol, and visible to the owner.
 //!
 //! Read in this order:
 //!
-//! - [`model`]: what can be asked and answered (`Command`, `Reply`), names, keys, values, errors.
-//!   No I/O, no async, no protobuf.
-//! - [`store`]: who keeps it. `trait Store` is one user's store, of any engine; `memory` is the
-//!   embedded one, `redis` the one that servers share; `feed` carries events to many followers.
-//!   Only `store::Clock` reads the time. Knows `model` alone.
-//! - [`service`]: what a command does, for whom: users, sessions, roles, quotas, the access log,
-//!   the chat's rooms (in memory, or in the engine that servers share), the table of RPCs
-//!   (`method.rs`). No listener, no socket, no protobuf.
-//! - [`pb`]: the generated messages, their conversion from and to the model, and the one map from
-//!   errors to gRPC codes. Gets, puts and batches also have a shorter way between wire and model
-//!   (`pb/wire`), which gives the same.
-//! - [`dialect`]: the command grammar and the codecs of the older socket protocols: bytes in,
-//!   commands out. Knows `model` alone.
-//! - [`grpc`]: the gRPC listener. Lets calls in, times them, answers; decides nothing.
-//! - [`listen`]: sockets, the accept loop, the threads, HTTP with its deadlines. Knows no protocol
-//!   above HTTP.
+//! - [`model`]: the vocabulary. `request.rs` has each request with the type of its reply,
+//!   `method.rs` the table of RPCs that `build.rs` makes from the contract, `limits` the table of
+//!   limits; names, keys, values, errors. No I/O, no async, no protobuf.
+//! - [`store`]: the users' stores. `trait Store` is one user's store; `memory` is the embedded
+//!   engine, `redis` the one that servers share; `feed` carries events to many followers. Only
+//!   `store::Clock` reads the time. Depends on `model` alone.
+//! - [`service`]: the work of each request: `authorize.rs` has `execute`, which admits a caller by
+//!   the table of RPCs, and the trait `Handle`, which has an implementation for each request;
+//!   users, sessions, roles, quotas, the access log, rooms. No listener, no socket, no protobuf.
+//! - [`pb`]: the generated messages, traits and stubs, the conversions between messages and the
+//!   model, and the one map from errors to gRPC codes.
+//! - [`dialect`]: the command grammar and the codecs of the legacy protocols: bytes in, commands
+//!   out. Depends on `model` alone.
+//! - [`grpc`]: the gRPC protocol: calls are admitted, timed and counted here. A unary RPC is one
+//!   generated line; streams are in `by_hand`.
+//! - `fast_path`: all that exists for speed alone between HTTP and the generated traits.
+//! - [`listen`]: listeners, the accept loop, the threads, HTTP and sockets with their deadlines.
 //! - [`server`]: configuration, composition, TLS, stopping. The only place where the parts are put
 //!   together (`compose.rs`).
 //!
 //! The command line `kvrpc-cli` is a program of its own (`src/bin/kvrpc-cli`) on this library, and
 //! the load generator `kvrpc-bench` a package of its own (`bench`): the server contains neither.
 //!
-//! One Put, at any listener: bytes → codec → `Command::Put` → [`service::Service::execute`] →
-//! `authorize` → `Store::put` → `Reply` → the same codec → bytes.
+//! One Put over gRPC: HTTP/2 → `grpc::native` → `fast_path::glue` → the method of the generated
+//! trait → `request::Put` → [`service::Service::execute`] → `Handle<Put>` → `Store::put` → `Written`
+//! → `PutResponse` → HTTP/2. Over a legacy protocol the codec makes the same `request::Put`, and
+//! writes the same `Written`. `docs/design/request-path.md` has each hop with its file.
 //!
 //! Each core has a thread with a runtime of its own; one acceptor deals the connections to them in
-//! turn. What reads or writes a key in this process's memory is answered as soon as it is read from
-//! the wire (`grpc/at_once.rs`); everything else comes by the generated services.
+//! turn. A call that is answered at its first poll needs no task (`fast_path`).
 //!
-//! Absent on purpose: `unsafe`, global state, a listener that can do what the service does not know of,
-//! a type of the wire behind the listeners.
+//! Absent on purpose: `unsafe`; state that all threads share outside the service; a protocol that
+//! can do what the service does not know of; a type of the wire behind the protocols. Per thread
+//! there are two things, both described where they are: the requests of the connection being
+//! polled (`fast_path::executor`) and the wakers of followers (`store::feed`).
 
 pub mod dialect;
 mod fast_path;

@@ -1,10 +1,9 @@
-//! Runs the requests that arrived together on an HTTP/2 connection right there, before their
-//! answers are flushed.
+//! An executor that runs the requests of an HTTP/2 connection inside the poll of that connection,
+//! before their answers are flushed.
 //!
-//! hyper hands each request to an executor, which would make a task of it: an allocation more, a
-//! turn of the scheduler and a wake each. Most requests are answered at their first poll. So they
-//! are kept until the connection has taken in all that came, then polled once, and only those that
-//! have to wait become tasks.
+//! hyper hands each request to an executor. A task for each would cost an allocation, a turn of the
+//! scheduler and a wake. Most requests are answered at their first poll: they are collected while
+//! the connection reads, polled once, and only those that have to wait become tasks.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -20,18 +19,18 @@ use super::waker::CoalescingWaker;
 type Arrived = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 thread_local! {
-    /// What the connection that is polled on this thread has got; `None`: none is.
+    /// Requests of the connection that this thread polls, or `None` while it polls none.
     static ARRIVED: RefCell<Option<Arrived>> = const { RefCell::new(None) };
-    /// An empty list, for its memory: all connections of the thread have the same, which the
-    /// processor's caches hold.
+    /// An empty list that all connections of the thread use in turn, so that its memory stays in
+    /// the processor's caches.
     static SPARE: RefCell<Arrived> = const { RefCell::new(Vec::new()) };
-    /// How often connections were polled.
+    /// Number of polls of connections.
     static POLLS: Cell<u64> = const { Cell::new(0) };
-    /// Until how many polls there is a crowd.
+    /// Number of the poll up to which answers are flushed at once.
     static CROWDED_UNTIL: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Keeps what the connection under way on this thread hands over; spawns everything else.
+/// Collects the requests of the connection that this thread polls, and spawns everything else.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InlineExecutor;
 
@@ -44,26 +43,26 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InlineExecutor {
     }
 }
 
-/// With so many connections polled before the answers of one are flushed, what flushing them reads
-/// is in no near cache any more.
+/// Number of other connections polled between a connection's answers and their flush, above which
+/// the memory that the flush reads has left the near caches.
 const CROWD: u64 = 128;
-/// For how many polls it is then done at once, before it is found out again whether that is still
-/// so.
+/// Number of polls for which answers are then flushed at once, before the number of connections is
+/// measured again.
 const CROWDED_FOR: u64 = 65_536;
-/// How often a connection is polled at once before others have their turn.
+/// Maximum number of polls of a connection in one turn.
 const MAX_TURNS: usize = 16;
 
 /// A connection whose executor is [`InlineExecutor`].
 ///
-/// The answers wake it, to flush them. With few connections it then waits for its turn: the answers
-/// of several go out one after another, for which a client is woken once. In a crowd it is polled
-/// again at once.
+/// The answers wake the connection, which then flushes them. With few connections it waits for its
+/// next turn, so that the answers of several go out one after another and a client is woken once.
+/// With many, it is polled again at once.
 pub(crate) struct InlineConnection<C> {
     connection: C,
     coalescing: Arc<CoalescingWaker>,
-    /// The coalescing's.
+    /// The waker of `coalescing`.
     waker: Waker,
-    /// The number of the poll since which it has waited for its turn to flush.
+    /// Number of the poll since which the connection waits for its turn to flush.
     waits_since: Option<u64>,
 }
 
@@ -79,7 +78,7 @@ impl<C> InlineConnection<C> {
     }
 }
 
-/// Takes the list back, however the poll ends.
+/// Takes the list back, also if the poll panics.
 struct Collecting;
 
 impl Collecting {
@@ -99,7 +98,7 @@ impl Drop for Collecting {
     }
 }
 
-/// Runs what arrived.
+/// Polls the collected requests once.
 fn run(arrived: &mut Arrived) {
     for mut request in arrived.drain(..) {
         // As in a task of its own, a panic ends this request alone. A request that has to wait
@@ -181,7 +180,8 @@ mod tests {
         }
     }
 
-    /// How often each of so many connections was polled before a second turn, and woke its task.
+    /// Returns, for each of so many connections, the polls before a second turn and the wakes of
+    /// its task.
     fn first_turn(connections: usize) -> Vec<(usize, usize)> {
         let mut all: Vec<_> = (0..connections)
             .map(|_| (InlineConnection::new(Answering { polls: 0 }), Arc::new(Wakes::default())))

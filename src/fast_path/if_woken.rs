@@ -1,9 +1,8 @@
-//! A future that is if_woken woken, beside one that often is.
+//! A future that is polled only after it was woken, beside one that is polled often.
 //!
-//! Whoever is woken for one of several futures polls them all, since nothing says which it was. On
-//! a connection that is woken for each request, that would be a look at every timer and token that
-//! may end it, each in memory of its own: with thousands of connections, none of it is in the
-//! processor's caches.
+//! A task that is woken for one of several futures polls them all, since it cannot tell which one
+//! it was. On a connection that is woken for each request, that would read every timer and token
+//! that may end it, each in a cache line of its own.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::waker::CoalescingWaker;
 
-/// Polls its future when that was woken, and else not.
+/// Polls the inner future only after its own waker has fired.
 pub(crate) struct PollIfWoken<F> {
     future: Pin<Box<F>>,
     coalescing: Arc<CoalescingWaker>,
@@ -29,7 +28,7 @@ impl<F: Future> Future for PollIfWoken<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        // Before the look: who is woken from now on wakes this task.
+        // Before the check: a wake-up from now on wakes this task.
         this.coalescing.register(context.waker());
         if !this.coalescing.take() {
             return Poll::Pending;

@@ -8,11 +8,13 @@
 //! |---|---|---|
 //! | [`glue`] | tonic's generated servers: a buffer of 8 KiB and a copy of each message | see below |
 //! | [`executor`] | a task for each request | an allocation, a turn of the scheduler and a wake |
+//! | [`caller`] | a hash and a look-up of the token at each call | two cache misses |
 //! | [`waker`], [`if_woken`] | polls of all timers of a connection at each request | cache misses |
 //! | [`poll`] | a task for each call of a connection | the answer is there in hyper's `call` |
 //!
 //! The figures, with the commands to repeat them, are in `docs/design/decisions.md`.
 
+pub(crate) mod caller;
 pub(crate) mod executor;
 #[cfg(not(feature = "generated-glue"))]
 pub(crate) mod glue;

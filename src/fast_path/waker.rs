@@ -1,4 +1,4 @@
-//! A waker that notes that it was woken, for futures that poll another.
+//! A waker that records wake-ups, for a future that polls another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,8 +10,7 @@ const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
 const WOKEN: u8 = 2;
 
-/// Whether a future wants to be polled. Its task is woken once for that, and not while it runs
-/// anyway.
+/// True if a future wants to be polled. Its task is woken once for that, and not while it runs.
 #[derive(Default)]
 pub(crate) struct CoalescingWaker {
     state: AtomicU8,
@@ -19,22 +18,23 @@ pub(crate) struct CoalescingWaker {
 }
 
 impl CoalescingWaker {
-    /// One that was woken, for a first poll.
+    /// Returns one that has been woken, for a first poll.
     pub(crate) fn woken() -> Self {
         Self { state: AtomicU8::new(WOKEN), task: AtomicWaker::new() }
     }
 
-    /// From now on and until [`take`](Self::take), being woken is noted, and wakes nothing.
+    /// Records wake-ups from now until [`take`](Self::take), without waking the task.
     pub(crate) fn begin(&self) {
         self.state.store(RUNNING, Ordering::Release);
     }
 
-    /// Whether it was woken since the last time. From now on, being woken wakes the task.
+    /// Returns true if there was a wake-up since the last call. From now on a wake-up wakes the
+    /// task.
     pub(crate) fn take(&self) -> bool {
         self.state.swap(IDLE, Ordering::AcqRel) == WOKEN
     }
 
-    /// Wakes this task from now on.
+    /// Sets the task that is woken from now on.
     pub(crate) fn register(&self, task: &Waker) {
         self.task.register(task);
     }

@@ -1,5 +1,4 @@
-//! Bodies of answers: one message at once, a stream that ends when its connection or the server
-//! wants it to, one that a panic does not end silently.
+//! Response bodies: one message, a stream of them, or a body of tonic's.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -38,7 +37,7 @@ impl ReplyBody {
         Self(Kind::Stream(Box::pin(stream)))
     }
 
-    /// What tonic made.
+    /// A body that tonic made.
     pub(super) fn tonic(body: Body) -> Self {
         Self(Kind::Tonic(body))
     }

@@ -1,4 +1,4 @@
-//! One call: who makes it, until when, and how it ended.
+//! One call: its caller, its deadline, and its outcome.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -14,19 +14,19 @@ use crate::model::{Error, Method, Reason, Request, Result};
 use crate::pb;
 use crate::service::{Caller, Handle, Service};
 
-/// A call that was let in. When its last holder lets go, it is counted and logged.
+/// A call that was admitted. It is counted and logged when it is dropped.
 pub(super) struct Call {
     conn: Arc<Conn>,
     pub(super) method: Method,
     pub(super) caller: Arc<Caller>,
-    /// `None`: a stream whose client set no time.
+    /// The deadline, or `None` for a stream whose client set none.
     pub(super) end: Option<Instant>,
     started: Instant,
     failure: OnceLock<Reason>,
 }
 
 impl Call {
-    /// Reads for how long the caller wants to wait, and checks its token.
+    /// Reads the call's deadline and checks its token.
     ///
     /// # Errors
     /// `SESSION_REQUIRED`, `SESSION_EXPIRED`, and `INVALID_MESSAGE` for a malformed `grpc-timeout`.
@@ -54,7 +54,7 @@ impl Call {
         &self.conn.service
     }
 
-    /// Told when the connection or the server wants its streams to end.
+    /// Returns the signal that the connection or the server wants its streams to end.
     pub(super) fn closing(&self) -> &Closing {
         &self.conn.info.closing
     }
@@ -82,7 +82,7 @@ impl Call {
         Ok(Response::new(reply.into()))
     }
 
-    /// The status of a handler's panic, which becomes the call's outcome.
+    /// Returns the status for a handler's panic, which becomes the call's outcome.
     pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> Status {
         self.service().metrics().panicked();
         let text = panic.downcast_ref::<&str>().copied();
@@ -90,7 +90,7 @@ impl Call {
         self.fail(&Error::internal(format!("panicked: {}", text.unwrap_or("no text"))))
     }
 
-    /// The status of a failure, which becomes the call's outcome.
+    /// Returns the status for a failure, which becomes the call's outcome.
     pub(super) fn fail(&self, error: &Error) -> Status {
         // The first failure is the call's; a later one would be its consequence.
         let _ = self.failure.set(error.reason());
@@ -98,12 +98,12 @@ impl Call {
         pb::status(error)
     }
 
-    /// Whether it failed, in a way that the service knows of.
+    /// Returns true if the call has failed with a reason of the contract.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.get().is_some()
     }
 
-    /// Whether a stream may go on.
+    /// Checks that a stream may go on.
     ///
     /// # Errors
     /// `DRAINING`, `DEADLINE`.

@@ -1,4 +1,4 @@
-//! How long a call may take.
+//! Deadlines of calls.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use crate::model::{Error, Reason, Result};
 
-/// What a client asked for in `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2,
+/// Reads the timeout that a client asked for in `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2,
 /// Requests).
 ///
 /// # Errors

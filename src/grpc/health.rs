@@ -11,7 +11,7 @@ use tonic_health::server::HealthReporter;
 use crate::model::Method;
 use crate::pb;
 
-/// What says whether the services answer.
+/// The health of all services.
 pub struct Health {
     reporter: HealthReporter,
     draining: CancellationToken,

@@ -1,4 +1,4 @@
-//! The gRPC listener: metadata to callers, messages to commands, errors to statuses. What is done is
+//! The gRPC protocol: metadata to callers, messages to commands, errors to statuses. What is done is
 //! the service's business.
 
 mod body;
@@ -33,24 +33,24 @@ use native::Native;
 pub(crate) use native::RequestBody;
 use web::Web;
 
-/// The listener's name, in the access log and in GetServerInfo.
+/// Name of the protocol, in the access log, the metrics and GetServerInfo.
 pub const PROTOCOL: &str = "grpc";
 
-/// All RPCs: native gRPC, and gRPC-Web for the browsers of the origins allowed.
+/// All RPCs: native gRPC, and gRPC-Web for browsers of the allowed origins.
 #[derive(Clone)]
 pub struct Grpc {
     service: Arc<Service>,
-    ways: Arc<Ways>,
+    protocols: Arc<Protocols>,
 }
 
-struct Ways {
+struct Protocols {
     native: Native,
     web: Web,
 }
 
 impl Grpc {
-    /// The listener to a service, and what tells its health; that wants to be told in turn whether the
-    /// server takes calls.
+    /// Returns the protocol in front of a service, and its health, which has to be told whether
+    /// the server takes calls.
     ///
     /// # Errors
     /// If the contract's descriptors cannot be read.
@@ -62,7 +62,7 @@ impl Grpc {
         let (routes, health) = health::routes(draining.clone())?;
         let native = Native::new(draining, routes);
         let web = Web::new(native.clone(), allowed_origins);
-        Ok((Self { service, ways: Arc::new(Ways { native, web }) }, health))
+        Ok((Self { service, protocols: Arc::new(Protocols { native, web }) }, health))
     }
 }
 
@@ -72,7 +72,7 @@ impl HttpService for Grpc {
 
     fn connection(&self, info: ConnInfo) -> Connection {
         Connection {
-            ways: Arc::clone(&self.ways),
+            protocols: Arc::clone(&self.protocols),
             conn: Arc::new(Conn::new(Arc::clone(&self.service), info)),
         }
     }
@@ -80,44 +80,44 @@ impl HttpService for Grpc {
 
 /// The calls of one connection.
 pub struct Connection {
-    ways: Arc<Ways>,
+    protocols: Arc<Protocols>,
     conn: Arc<Conn>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Connection {
     type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        // First what is hot: nothing of the browsers' is on its way.
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+        // Native calls, which are most, skip CORS and gRPC-Web.
         if native::is_native(request.headers()) {
-            self.ways.native.call(&self.conn, request)
+            self.protocols.native.call(&self.conn, request)
         } else {
-            self.ways.web.call(&self.conn, request.map(Body::new))
+            self.protocols.web.call(&self.conn, request.map(Body::new))
         }
     }
 }
 
-/// An answer: there, or on its way.
-pub enum Answering {
-    /// It is there; `None`: it was taken.
+/// The response to a request.
+pub enum ResponseFuture {
+    /// The response; `None` once it was taken.
     Ready(Option<Response<ReplyBody>>),
-    /// It is on its way.
+    /// The call under way.
     Later(Pin<Box<dyn Future<Output = Response<ReplyBody>> + Send>>),
 }
 
-impl Answering {
+impl ResponseFuture {
     fn ready(response: Response<ReplyBody>) -> Self {
         Self::Ready(Some(response))
     }
 
-    fn later(answering: impl Future<Output = Response<ReplyBody>> + Send + 'static) -> Self {
-        Self::Later(Box::pin(answering))
+    fn later(responding: impl Future<Output = Response<ReplyBody>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(responding))
     }
 }
 
-impl Future for Answering {
+impl Future for ResponseFuture {
     type Output = Result<Response<ReplyBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -125,7 +125,7 @@ impl Future for Answering {
             Self::Ready(response) => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            Self::Later(answering) => answering.as_mut().poll(context).map(Ok),
+            Self::Later(responding) => responding.as_mut().poll(context).map(Ok),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Native gRPC: each call is found in the table of RPCs, let in or refused, timed, and kept from
-//! taking the server down.
+//! Native gRPC: a call is found in the table of RPCs, admitted or refused, and held to its deadline;
+//! a panic ends the call alone.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -22,7 +22,7 @@ use super::body::ReplyBody;
 use super::call::{Call, draining, log_internal};
 use super::conn::Conn;
 use super::services::dispatch;
-use super::{Answering, body, deadline};
+use super::{ResponseFuture, body, deadline};
 use crate::model::{Error, MAX_MESSAGE_BYTES, Method, Reason};
 use crate::pb;
 
@@ -43,7 +43,7 @@ impl<B> RequestBody for B where
 {
 }
 
-/// Whether this is native gRPC: `application/grpc`, or that with `+` and a format.
+/// Returns true for native gRPC: `application/grpc`, or that with `+` and a format.
 pub(super) fn is_native(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE) else { return false };
     match kind.as_bytes().strip_prefix(b"application/grpc") {
@@ -52,7 +52,7 @@ pub(super) fn is_native(headers: &HeaderMap) -> bool {
     }
 }
 
-/// All calls, native or translated.
+/// Dispatches all calls, native or translated.
 #[derive(Clone)]
 pub(super) struct Native {
     draining: CancellationToken,
@@ -64,32 +64,36 @@ impl Native {
         Self { draining, routes }
     }
 
-    pub(super) fn call<B: RequestBody>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
+    pub(super) fn call<B: RequestBody>(
+        &self,
+        conn: &Arc<Conn>,
+        request: Request<B>,
+    ) -> ResponseFuture {
         match Method::find(request.uri().path()) {
             Some(method) => self.known(conn, method, request),
-            None => self.beside(conn, request),
+            None => self.other_service(conn, request),
         }
     }
 
-    /// An RPC of the contract.
+    /// Answers an RPC of the contract.
     fn known<B: RequestBody>(
         &self,
         conn: &Arc<Conn>,
         method: Method,
         request: Request<B>,
-    ) -> Answering {
-        let Some(token) = conn.must_look_up(method, request.headers()) else {
-            return self.of_known_session(conn, method, request);
+    ) -> ResponseFuture {
+        let Some(token) = conn.needs_remote_lookup(method, request.headers()) else {
+            return self.start(conn, method, request);
         };
         let (this, conn) = (self.clone(), Arc::clone(conn));
-        Answering::later(async move {
+        ResponseFuture::later(async move {
             let answering = match timeout(
                 conn.service.limits().call_timeout,
                 conn.service.look_up(token),
             )
             .await
             {
-                Ok(Ok(())) => this.of_known_session(&conn, method, request),
+                Ok(Ok(())) => this.start(&conn, method, request),
                 Ok(Err(error)) => refused(&conn, method, &error),
                 Err(_) => refused(&conn, method, &deadline::exceeded()),
             };
@@ -100,41 +104,46 @@ impl Native {
         })
     }
 
-    fn of_known_session<B: RequestBody>(
+    fn start<B: RequestBody>(
         &self,
         conn: &Arc<Conn>,
         method: Method,
         request: Request<B>,
-    ) -> Answering {
-        let call = match self.let_in(conn, method, request.headers()) {
+    ) -> ResponseFuture {
+        let call = match self.admit(conn, method, request.headers()) {
             Ok(call) => call,
             Err(error) => return refused(conn, method, &error),
         };
-        Answering::Later(dispatch(Arc::new(call), request))
+        ResponseFuture::Later(dispatch(Arc::new(call), request))
     }
 
-    fn let_in(&self, conn: &Arc<Conn>, method: Method, headers: &HeaderMap) -> Result<Call, Error> {
+    fn admit(&self, conn: &Arc<Conn>, method: Method, headers: &HeaderMap) -> Result<Call, Error> {
         if self.draining.is_cancelled() {
             return Err(draining());
         }
         Call::begin(conn, method, headers)
     }
 
-    /// Health and reflection, which stay open while the server drains, or nothing that we know.
-    fn beside<B: RequestBody>(&self, conn: &Arc<Conn>, request: Request<B>) -> Answering {
+    /// Answers health and reflection, which stay open while the server drains; any other path is
+    /// UNIMPLEMENTED.
+    fn other_service<B: RequestBody>(
+        &self,
+        conn: &Arc<Conn>,
+        request: Request<B>,
+    ) -> ResponseFuture {
         let path = request.uri().path();
         if !path.starts_with("/grpc.health.v1.") && !path.starts_with("/grpc.reflection.v1") {
             let sentence = format!(
                 "there is no RPC {}; reflection lists those that there are",
                 path.escape_default()
             );
-            return Answering::ready(
+            return ResponseFuture::ready(
                 Status::unimplemented(sentence).into_http().map(ReplyBody::tonic),
             );
         }
         let closing = conn.info.closing.clone();
         let answering = self.routes.clone().call(request.map(Body::new));
-        Answering::later(async move {
+        ResponseFuture::later(async move {
             let response = match answering.await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -146,11 +155,11 @@ impl Native {
     }
 }
 
-/// The answer to a call that was not let in.
-fn refused(conn: &Conn, method: Method, error: &Error) -> Answering {
+/// Returns the response to a call that was not admitted.
+fn refused(conn: &Conn, method: Method, error: &Error) -> ResponseFuture {
     conn.service.metrics().failed(method, error.reason());
     log_internal(method, error);
-    Answering::ready(pb::status(error).into_http().map(ReplyBody::tonic))
+    ResponseFuture::ready(pb::status(error).into_http().map(ReplyBody::tonic))
 }
 
 /// The answer to a call, on its way.
@@ -217,7 +226,7 @@ fn refused_by_tonic(call: &Call, status: Status) -> Response<ReplyBody> {
     })
 }
 
-/// What tonic says of a message that it could not read, in the contract's words.
+/// Returns the contract's error for a message that could not be read, as tonic or the glue says.
 pub(super) fn unreadable(status: &Status) -> Option<Error> {
     #[allow(
         clippy::wildcard_enum_match_arm,

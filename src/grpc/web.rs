@@ -1,5 +1,5 @@
-//! What is no native gRPC: gRPC-Web for the browsers of the origins allowed, and whoever came here
-//! by mistake.
+//! Requests that are not native gRPC: gRPC-Web for browsers of the allowed origins. Any other request
+//! is told which protocols are spoken here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service as _};
 use tower_http::cors::{Cors, CorsLayer};
 
-use super::Answering;
+use super::ResponseFuture;
 use super::body::ReplyBody;
 use super::conn::Conn;
 use super::native::Native;
@@ -47,7 +47,7 @@ impl Web {
         Self { translated, allowed_origins: allowed_origins.to_vec() }
     }
 
-    pub(super) fn call(&self, conn: &Arc<Conn>, mut request: Request<Body>) -> Answering {
+    pub(super) fn call(&self, conn: &Arc<Conn>, mut request: Request<Body>) -> ResponseFuture {
         let preflight =
             request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN);
         if !preflight && !is_web(request.headers()) {
@@ -67,7 +67,7 @@ impl Web {
         }
         request.extensions_mut().insert(Arc::clone(conn));
         let answering = self.translated.clone().call(request);
-        Answering::later(async move {
+        ResponseFuture::later(async move {
             match answering.await {
                 Ok(response) => response.map(ReplyBody::tonic),
                 Err(never) => match never {},
@@ -83,18 +83,18 @@ struct Translated(Native);
 impl tower::Service<Request<Body>> for Translated {
     type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answering {
+    fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         match request.extensions_mut().remove::<Arc<Conn>>() {
             Some(conn) => self.0.call(&conn, request),
             None => {
                 let error = pb::status(&Error::internal("a request came without its connection"));
-                Answering::ready(error.into_http().map(ReplyBody::tonic))
+                ResponseFuture::ready(error.into_http().map(ReplyBody::tonic))
             }
         }
     }
@@ -111,11 +111,11 @@ fn is_web(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kinds.iter().any(|known| kind == known))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Answering {
+fn plain(status: StatusCode, text: &'static str) -> ResponseFuture {
     let mut response = Response::new(Body::new(http_body_util::Full::from(text)));
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Answering::ready(response.map(ReplyBody::tonic))
+    ResponseFuture::ready(response.map(ReplyBody::tonic))
 }

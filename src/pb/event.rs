@@ -1,4 +1,4 @@
-//! What happens in rooms and stores, as the events of streams.
+//! Events of rooms and stores, as messages of streams.
 
 use super::reply::data;
 use super::{time, v1};
@@ -6,8 +6,8 @@ use crate::model::{ChatEvent, Participant, Position};
 use crate::service::rooms::Welcome;
 use crate::service::{Change, ChangeKind};
 
-/// What happened in a room. Encoded, it is a SubscribeResponse too: that one's fields have the same
-/// numbers.
+/// Returns a room's event. The message is a SubscribeResponse too: its fields have the same
+/// numbers, which a test checks.
 pub fn room_event(position: Position, event: &ChatEvent) -> v1::ChatResponse {
     use v1::chat_response::Event;
 
@@ -24,7 +24,7 @@ pub fn room_event(position: Position, event: &ChatEvent) -> v1::ChatResponse {
     v1::ChatResponse { position: Some(position.into()), event: Some(event) }
 }
 
-/// What a stream learns first.
+/// Returns the first message of a stream in a room.
 pub fn welcome(welcome: &Welcome) -> v1::Welcome {
     v1::Welcome {
         room: welcome.room.clone(),
@@ -34,7 +34,7 @@ pub fn welcome(welcome: &Welcome) -> v1::Welcome {
     }
 }
 
-/// A change of a store.
+/// Returns a change of a store.
 pub fn change(position: Position, change: &Change) -> v1::WatchResponse {
     use v1::watch_response::Event;
 

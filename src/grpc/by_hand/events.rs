@@ -42,7 +42,7 @@ pub(in crate::grpc) trait Source: Send + Unpin + 'static {
     fn check(&self, call: &Call) -> Result<()>;
 }
 
-/// The next thing of a source.
+/// The outcome of polling a source.
 pub(in crate::grpc) enum Outcome {
     Message(Framed),
     /// The end, without a fault.
@@ -113,7 +113,7 @@ impl<S: Source> Events<S> {
     }
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
-        // At each turn: nothing is told to a session that has ended.
+        // Checked at each turn: a session that has ended is told nothing more.
         if let Err(error) = self.call.caller.session() {
             return Poll::Ready(Outcome::Failed(error));
         }
@@ -123,8 +123,8 @@ impl<S: Source> Events<S> {
                 return Poll::Ready(outcome);
             }
             self.messages = 0;
-            // Most turns come of an event or of HTTP/2's flow control, and have nothing to do with
-            // the signals, which wait for this task already.
+            // Most turns are due to an event or to HTTP/2 flow control. The signals are not
+            // involved, and wait for this task already.
             return if self.is_undisturbed(context) {
                 Poll::Pending
             } else {
@@ -138,8 +138,8 @@ impl<S: Source> Events<S> {
         }
     }
 
-    /// Whether the signals would wake this task, and none of them has by now. That the session has
-    /// ended is looked at in each turn.
+    /// Returns true if the signals would wake this task, and none of them has fired. The end of the
+    /// session is checked at each turn.
     fn is_undisturbed(&self, context: &Context<'_>) -> bool {
         self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()))
             && !self.call.closing().is_cancelled()

@@ -1,4 +1,4 @@
-//! Chat and Subscribe: what happens in a room and, for Chat, what the client says there.
+//! Chat and Subscribe: the events of a room and, for Chat, the messages that the client sends.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -22,7 +22,8 @@ use crate::pb::{self, Framed};
 use crate::service::rooms::Publication;
 use crate::service::{Next, RoomSubscription};
 
-/// Answers of this stream's own that wait to go out; with so many, no more requests are read.
+/// Maximum number of answers of a stream's own that wait to go out. With so many, no more requests
+/// are read.
 const MAX_WAITING: usize = 64;
 
 /// The stream of Chat.
@@ -30,8 +31,8 @@ pub(in crate::grpc) type ChatStream = Guarded<Events<Room>>;
 /// The stream of Subscribe.
 pub(in crate::grpc) type SubscribeStream = Guarded<Events<Room>>;
 
-/// Answers Chat. Its requests are read while the reply's stream is polled: a client that does not
-/// read is not listened to either.
+/// Answers Chat. Its requests are read while the stream of replies is polled: a client that does
+/// not take replies is not read from either.
 pub(in crate::grpc) async fn chat(
     call: &Arc<Call>,
     request: TonicRequest<Streaming<v1::ChatRequest>>,
@@ -62,39 +63,39 @@ fn respond(call: &Arc<Call>, room: Room) -> Response<Guarded<Events<Room>>> {
     Response::new(Guarded::new(Events::new(Arc::clone(call), room), Arc::clone(call)))
 }
 
-/// A stream in a room, or on its way into one.
+/// A stream in a room, or one that is about to join.
 pub(in crate::grpc) struct Room {
     call: Arc<Call>,
-    /// `None`: Subscribe, or the client has ended its side.
+    /// The requests, or `None` for Subscribe and once the client has ended its side.
     requests: Option<Streaming<v1::ChatRequest>>,
-    /// Whether the stream ends with its requests.
+    /// True if the stream ends with its requests.
     ends: bool,
-    /// `None`: it has not joined yet.
+    /// The room, or `None` before the join.
     conversation: Option<RoomSubscription>,
-    /// It is about to have joined.
+    /// The join in progress.
     joining: Option<BoxFuture<'static, Result<RoomSubscription>>>,
-    /// What it gets to join.
+    /// Deadline of the first request, which must be a join.
     patience: Option<Pin<Box<Sleep>>>,
-    /// Answers that go out before any more events.
+    /// Answers of this stream's own, which go out before any more events.
     out: VecDeque<Framed>,
-    /// Messages that were taken, with their places: each is acknowledged once the stream has come
-    /// to that place, so that positions rise.
+    /// Accepted messages with their positions. Each is acknowledged once the stream has reached its
+    /// position, so that positions rise.
     taken: VecDeque<(Position, String)>,
-    /// The id of a message that the store has yet to take, and what becomes of it.
+    /// The message that the store is about to accept, by its id, and its outcome.
     saying: Option<(String, BoxFuture<'static, Result<Position>>)>,
-    /// A message that has to wait for its user's rate.
+    /// A message that waits for its user's rate.
     held: Option<ChatMessage>,
     rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl Room {
-    /// A stream that joins with its first request, within `patience`.
+    /// Returns a stream that joins with its first request, within `patience`.
     fn chat(call: Arc<Call>, requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
         let patience = Some(Box::pin(sleep(patience)));
         Self { requests: Some(requests), ends: true, patience, ..Self::empty(call) }
     }
 
-    /// A stream that has joined, and says nothing.
+    /// Returns a stream that has joined, and sends no messages.
     fn subscribe(call: Arc<Call>, conversation: RoomSubscription) -> Self {
         let mut this = Self::empty(call);
         this.begin(conversation);
@@ -129,13 +130,13 @@ impl Room {
         }
     }
 
-    /// Something that concerns this stream alone, at the place to which it has come.
+    /// Encodes an event of this stream alone, at the position that the stream has reached.
     fn about(&self, event: Event) -> Option<Framed> {
         let position = self.conversation.as_ref()?.membership.position();
         Some(Framed::new(&v1::ChatResponse { position: Some(position.into()), event: Some(event) }))
     }
 
-    /// The next request.
+    /// Reads the next request.
     fn poll_request(
         &mut self,
         context: &mut Context<'_>,
@@ -203,7 +204,7 @@ impl Room {
         joined.map(Ok)
     }
 
-    /// Takes the requests that are there, as long as there is room for their answers and the rate
+    /// Takes the requests that have arrived, while there is room for their answers and the rate
     /// allows.
     fn take_requests(&mut self, context: &mut Context<'_>) -> std::result::Result<(), Outcome> {
         while self.out.len() + self.taken.len() < MAX_WAITING {
@@ -238,8 +239,8 @@ impl Room {
         Ok(())
     }
 
-    /// Says it, or keeps it until its user may: until then nothing more is read, and the client's
-    /// sending comes to a halt.
+    /// Publishes a message, or keeps it until its user's rate allows it. Until then nothing more is
+    /// read, and flow control halts the client.
     fn say(&mut self, context: &mut Context<'_>, saying: ChatMessage) -> Poll<()> {
         if let Some(rest) = &mut self.rest
             && rest.as_mut().poll(context).is_pending()
@@ -251,7 +252,7 @@ impl Room {
         let Some(conversation) = &self.conversation else { return Poll::Ready(()) };
         if let Err(wait) = self.call.service().admit_message(&conversation.session.user) {
             let mut rest = Box::pin(sleep(wait));
-            // It registers the task to be woken, and is not over yet.
+            // The poll registers the task to be woken.
             if rest.as_mut().poll(context).is_pending() {
                 self.rest = Some(rest);
                 self.held = Some(saying);
@@ -267,7 +268,7 @@ impl Room {
         Poll::Ready(())
     }
 
-    /// Waits until it is known what became of the latest message: they are said one after another.
+    /// Waits for the outcome of the latest message: messages are published one after another.
     fn poll_said(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some((_, saying)) = &mut self.saying else { return Poll::Ready(()) };
         let Poll::Ready(said) = saying.poll_unpin(context) else { return Poll::Pending };

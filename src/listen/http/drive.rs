@@ -1,5 +1,4 @@
-//! One HTTP connection from its first request to its last: deadlines, age, and how it is told to
-//! end.
+//! One HTTP connection: its deadlines, its age, and its end.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -16,27 +15,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::counted::{CountedService, Ledger};
+use super::metered::{ConnectionBudget, MeteredService};
 use super::{Bounds, HttpService};
 use crate::fast_path::executor::{InlineConnection, InlineExecutor};
 use crate::fast_path::if_woken::PollIfWoken;
 use crate::listen::{ConnInfo, Permit};
 
-/// Streams that the peer reset and that are still being taken down, and resets of ours, before the
-/// connection is ended as a rapid-reset attack (CVE-2023-44487 and its kin).
+/// Maximum number of streams that the peer reset and that are still being taken down, and of resets
+/// by the server. Beyond it the connection ends as a rapid-reset attack (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 128;
-/// Response bytes kept for one slow stream.
+/// Maximum response bytes buffered for one slow stream.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// An HTTP/1 connection's buffer; hyper wants at least 8 KiB.
+/// Size of an HTTP/1 connection's buffer, in bytes; hyper needs at least 8 KiB.
 const HTTP1_BUFFER: usize = 64 << 10;
-/// What streams get after they were told that an old connection ends.
+/// Time for which streams go on after they were told that an old connection ends.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection that is about to begin, and what holds it to its bounds.
-pub(super) struct Begun {
+/// A new connection's address, limits and signals.
+pub(super) struct ConnectionContext {
     pub(super) info: ConnInfo,
-    /// Its place, given back when it has ended.
+    /// Its place in the connection limit, given back on drop.
     pub(super) permit: Permit,
     pub(super) bounds: Arc<Bounds>,
     pub(super) draining: CancellationToken,
@@ -45,13 +44,13 @@ pub(super) struct Begun {
 pub(super) fn http2<IO, S>(
     stream: IO,
     service: &S,
-    begun: Begun,
+    context: ConnectionContext,
 ) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let limits = &begun.bounds.limits;
+    let limits = &context.bounds.limits;
     let mut builder = http2::Builder::new(InlineExecutor);
     builder
         .timer(TokioTimer::new())
@@ -62,38 +61,38 @@ where
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .max_send_buf_size(MAX_SEND_BUFFER)
-        // No gRPC implementation sends or reads it.
+        // No gRPC implementation sends or reads the header.
         .auto_date_header(false);
-    let ledger = Ledger::of(&begun.bounds.unsent);
-    let service = CountedService::new(service.connection(begun.info.clone()), &ledger);
+    let budget = ConnectionBudget::of(&context.bounds.unsent);
+    let service = MeteredService::new(service.connection(context.info.clone()), &budget);
     let connection =
         Box::pin(InlineConnection::new(builder.serve_connection(TokioIo::new(stream), service)));
-    run(connection, ledger, begun)
+    run(connection, budget, context)
 }
 
 pub(super) fn http1<IO, S>(
     stream: IO,
     service: &S,
-    begun: Begun,
+    context: ConnectionContext,
 ) -> impl Future<Output = ()> + Send + use<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let limits = &begun.bounds.limits;
+    let limits = &context.bounds.limits;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.handshake)
         .max_header_size(usize::try_from(limits.header_bytes).unwrap_or(HTTP1_BUFFER))
         .max_buf_size(HTTP1_BUFFER);
-    let ledger = Ledger::of(&begun.bounds.unsent);
-    let service = CountedService::new(service.connection(begun.info.clone()), &ledger);
+    let budget = ConnectionBudget::of(&context.bounds.unsent);
+    let service = MeteredService::new(service.connection(context.info.clone()), &budget);
     let connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
-    run(connection, ledger, begun)
+    run(connection, budget, context)
 }
 
-/// What both versions' connections have in common.
+/// A connection of either HTTP version.
 pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     /// Asks for no more requests; the connection ends once those that run have.
     fn graceful(self: Pin<&mut Self>);
@@ -130,60 +129,64 @@ impl<C: Graceful + Unpin> Graceful for InlineConnection<C> {
     }
 }
 
-/// What happens to a connection.
-enum Happened {
+/// The next event of a connection.
+enum ConnectionEvent {
     Ended(hyper::Result<()>),
-    /// The client does not take its responses.
+    /// The client does not read its responses.
     TooSlow,
-    /// The server stops.
+    /// The server is stopping.
     Draining,
-    /// So much time went by.
+    /// The given time has passed.
     Passed,
 }
 
-/// What happens first, the end of the connection or one of the things beside it, which are not
-/// looked at until they happen.
-async fn first<C: Graceful>(
+/// Waits for the end of the connection, or for one of the other events. Those are polled only after
+/// they have fired.
+async fn next_event<C: Graceful>(
     connection: Pin<&mut C>,
-    ledger: &Ledger,
+    budget: &ConnectionBudget,
     draining: &CancellationToken,
     time: Duration,
-) -> Happened {
-    let beside = PollIfWoken::new(async {
+) -> ConnectionEvent {
+    let others = PollIfWoken::new(async {
         tokio::select! {
             biased;
-            () = ledger.evicted.cancelled() => Happened::TooSlow,
-            () = draining.cancelled() => Happened::Draining,
-            () = sleep(time) => Happened::Passed,
+            () = budget.evicted.cancelled() => ConnectionEvent::TooSlow,
+            () = draining.cancelled() => ConnectionEvent::Draining,
+            () = sleep(time) => ConnectionEvent::Passed,
         }
     });
     tokio::select! {
         biased;
-        happened = beside => happened,
-        result = connection => Happened::Ended(result),
+        event = others => event,
+        result = connection => ConnectionEvent::Ended(result),
     }
 }
 
 /// The connection is boxed: passed by value, each of the futures around it would have room for one.
-async fn run<C: Graceful>(mut connection: Pin<Box<C>>, ledger: Arc<Ledger>, begun: Begun) {
-    let Begun { info, permit: _permit, bounds, draining } = begun;
+async fn run<C: Graceful>(
+    mut connection: Pin<Box<C>>,
+    budget: Arc<ConnectionBudget>,
+    context: ConnectionContext,
+) {
+    let ConnectionContext { info, permit: _permit, bounds, draining } = context;
     let (peer, limits) = (info.peer, &bounds.limits);
     let age = limits.age.mul_f64(rand::random_range(0.9..1.1));
-    let mut happened = first(connection.as_mut(), &ledger, &draining, age).await;
-    if let Happened::Passed = happened {
+    let mut event = next_event(connection.as_mut(), &budget, &draining, age).await;
+    if let ConnectionEvent::Passed = event {
         tracing::debug!(%peer, "the connection is old; the client is asked to open another");
         connection.as_mut().graceful();
-        happened = first(connection.as_mut(), &ledger, &draining, limits.closing_notice).await;
+        event = next_event(connection.as_mut(), &budget, &draining, limits.closing_notice).await;
     }
-    // What it has is cut after a second if it is old; if the whole server stops, whoever waits for
-    // the connections cuts it when the grace period is over.
-    let most = match happened {
-        Happened::Passed => Some(CUT_AFTER),
-        Happened::Draining => {
+    // An old connection is cut after a second. When the whole server stops, its caller cuts the
+    // connections at the end of the grace period.
+    let most = match event {
+        ConnectionEvent::Passed => Some(CUT_AFTER),
+        ConnectionEvent::Draining => {
             connection.as_mut().graceful();
             None
         }
-        Happened::Ended(_) | Happened::TooSlow => return tell(&info, happened),
+        ConnectionEvent::Ended(_) | ConnectionEvent::TooSlow => return log_end(&info, event),
     };
     info.closing.cancel();
     let cut = async {
@@ -192,27 +195,27 @@ async fn run<C: Graceful>(mut connection: Pin<Box<C>>, ledger: Arc<Ledger>, begu
             None => std::future::pending().await,
         }
     };
-    let happened = tokio::select! {
+    let event = tokio::select! {
         biased;
-        () = ledger.evicted.cancelled() => Happened::TooSlow,
-        result = connection => Happened::Ended(result),
-        () = cut => Happened::Passed,
+        () = budget.evicted.cancelled() => ConnectionEvent::TooSlow,
+        result = connection => ConnectionEvent::Ended(result),
+        () = cut => ConnectionEvent::Passed,
     };
-    tell(&info, happened);
+    log_end(&info, event);
 }
 
-/// How a connection ended.
-fn tell(info: &ConnInfo, happened: Happened) {
+/// Logs the end of a connection.
+fn log_end(info: &ConnInfo, event: ConnectionEvent) {
     let peer = info.peer;
-    match happened {
-        Happened::Ended(Ok(())) => tracing::trace!(%peer, "the connection ended"),
-        Happened::Ended(Err(error)) => {
+    match event {
+        ConnectionEvent::Ended(Ok(())) => tracing::trace!(%peer, "the connection ended"),
+        ConnectionEvent::Ended(Err(error)) => {
             tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended");
         }
-        Happened::TooSlow => {
+        ConnectionEvent::TooSlow => {
             tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed")
         }
-        Happened::Draining | Happened::Passed => {
+        ConnectionEvent::Draining | ConnectionEvent::Passed => {
             tracing::debug!(%peer, "the connection was cut: old, with streams still open");
         }
     }

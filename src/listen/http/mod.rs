@@ -14,15 +14,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use self::drive::Begun;
+use self::drive::ConnectionContext;
 use self::first_bytes::{FirstBytes, read_first_bytes};
 use self::rewind::Rewind;
 use super::unsent::{MemoryBudget, bound_in_system};
 use super::{AcceptedConnection, Closing, ConnInfo, ConnectionHandler};
 
-mod counted;
 mod drive;
 mod first_bytes;
+mod metered;
 mod refuse;
 mod rewind;
 mod service;
@@ -127,7 +127,7 @@ async fn open_plain(
         refuse::tls_on_plain_port(stream).await;
         return None;
     }
-    Some(Opened { stream, first, begun: Begun { info, permit, bounds, draining } })
+    Some(Opened { stream, first, context: ConnectionContext { info, permit, bounds, draining } })
 }
 
 async fn serve_tls<S: HttpService>(
@@ -179,7 +179,7 @@ async fn open_tls(
         .map(|chain| Arc::new(chain.iter().map(|c| c.clone().into_owned()).collect()));
     let deadline = Instant::now() + bounds.limits.first_bytes;
     let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
-    Some(Opened { stream, first, begun: Begun { info, permit, bounds, draining } })
+    Some(Opened { stream, first, context: ConnectionContext { info, permit, bounds, draining } })
 }
 
 /// Peeks at the first byte and returns whether it is TLS, or `None` if no byte arrived.
@@ -236,7 +236,7 @@ async fn first_bytes_of<IO: AsyncRead + Unpin>(
 struct Opened<IO> {
     stream: IO,
     first: FirstBytes,
-    begun: Begun,
+    context: ConnectionContext,
 }
 
 fn serve_opened<IO, S>(opened: Opened<IO>, service: &S) -> BoxFuture<'static, ()>
@@ -244,13 +244,13 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: HttpService,
 {
-    let Opened { stream, first, begun } = opened;
-    begun.permit.mark_active();
+    let Opened { stream, first, context } = opened;
+    context.permit.mark_active();
     let http2 = first.is_http2();
     let stream = Rewind::new(stream, first.into_bytes());
     if http2 {
-        Box::pin(drive::http2(stream, service, begun))
+        Box::pin(drive::http2(stream, service, context))
     } else {
-        Box::pin(drive::http1(stream, service, begun))
+        Box::pin(drive::http1(stream, service, context))
     }
 }

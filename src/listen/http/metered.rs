@@ -1,4 +1,4 @@
-//! Responses whose bytes are on the account of what is not taken, until the wire has them.
+//! Responses whose bytes count against memory budgets until they are written to the connection.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -21,62 +21,62 @@ use tokio_util::sync::CancellationToken;
 use crate::fast_path::poll::poll_once;
 use crate::listen::unsent::{Gauge, MemoryBudget, Reservation};
 
-/// Frames below it are not worth the count.
+/// Frames below this size, in bytes, are not counted.
 const SMALL: usize = 1 << 10;
 
-/// What one connection may have of responses that it does not take, before more are made for it,
-/// while the account is empty.
-const MOST_OF_ONE: usize = 2 << 20;
-/// The same, however full the account is.
-const LEAST_OF_ONE: usize = 128 << 10;
-/// How long a request waits for its client to take the responses to others.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum bytes of unread responses of one connection, while the budget of all is empty. Beyond it
+/// no more responses are made for the connection.
+const MAX_CONNECTION_BYTES: usize = 2 << 20;
+/// The same, while the budget of all is full.
+const MIN_CONNECTION_BYTES: usize = 128 << 10;
+/// Maximum time for which a request waits until its client has read the responses to others.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// One connection's part of the account.
-pub(super) struct Ledger {
-    account: Arc<MemoryBudget>,
+/// Unread response bytes of one connection, within the budget of all.
+pub(super) struct ConnectionBudget {
+    total: Arc<MemoryBudget>,
     pub(super) evicted: CancellationToken,
     level: Gauge,
 }
 
-/// Bytes on the account: HTTP/2 drops them when they are written.
-struct OnAccount {
+/// Counted bytes: HTTP/2 drops them once they are written.
+struct MeteredBytes {
     data: Bytes,
-    ledger: Arc<Ledger>,
+    budget: Arc<ConnectionBudget>,
     _held: Reservation,
 }
 
-impl Drop for OnAccount {
+impl Drop for MeteredBytes {
     fn drop(&mut self) {
-        self.ledger.level.sub(self.data.len());
+        self.budget.level.sub(self.data.len());
     }
 }
 
-impl AsRef<[u8]> for OnAccount {
+impl AsRef<[u8]> for MeteredBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }
 }
 
-impl Ledger {
-    pub(super) fn of(account: &Arc<MemoryBudget>) -> Arc<Self> {
+impl ConnectionBudget {
+    pub(super) fn of(total: &Arc<MemoryBudget>) -> Arc<Self> {
         let evicted = CancellationToken::new();
-        Arc::new(Self { account: Arc::clone(account), evicted, level: Gauge::default() })
+        Arc::new(Self { total: Arc::clone(total), evicted, level: Gauge::default() })
     }
 
-    /// Whether no more is to be made for the client before it has taken some.
+    /// Returns true if no more responses are to be made for the client before it has read some.
     fn is_full(&self) -> bool {
         let bytes = self.level.get();
-        bytes > LEAST_OF_ONE && bytes > self.account.allowance(LEAST_OF_ONE, MOST_OF_ONE)
+        bytes > MIN_CONNECTION_BYTES
+            && bytes > self.total.allowance(MIN_CONNECTION_BYTES, MAX_CONNECTION_BYTES)
     }
 
-    /// Waits until the client has taken some of what it has asked for, if that is much; not for
-    /// ever.
+    /// Waits until the client has read some of its responses, or for `MAX_WAIT`.
     async fn room(self: Arc<Self>) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + MAX_WAIT;
         self.level.wait(|| (self.is_full() && Instant::now() < end).then_some(end)).await;
         if self.evicted.is_cancelled() {
-            // Nobody hears the answer: the connection takes the request with it.
+            // No answer is needed: the connection is being closed.
             std::future::pending().await
         }
     }
@@ -86,24 +86,24 @@ impl Ledger {
             return data;
         }
         self.level.add(data.len());
-        let held = self.account.reserve(data.len(), &self.evicted);
-        Bytes::from_owner(OnAccount { data, ledger: Arc::clone(self), _held: held })
+        let held = self.total.reserve(data.len(), &self.evicted);
+        Bytes::from_owner(MeteredBytes { data, budget: Arc::clone(self), _held: held })
     }
 }
 
-/// A connection's service whose responses are on the account.
-pub(super) struct CountedService<S> {
+/// A connection's service whose responses are counted.
+pub(super) struct MeteredService<S> {
     inner: Arc<S>,
-    ledger: Arc<Ledger>,
+    budget: Arc<ConnectionBudget>,
 }
 
-impl<S> CountedService<S> {
-    pub(super) fn new(inner: S, ledger: &Arc<Ledger>) -> Self {
-        Self { inner: Arc::new(inner), ledger: Arc::clone(ledger) }
+impl<S> MeteredService<S> {
+    pub(super) fn new(inner: S, budget: &Arc<ConnectionBudget>) -> Self {
+        Self { inner: Arc::new(inner), budget: Arc::clone(budget) }
     }
 }
 
-impl<S, B> Service<Request<Incoming>> for CountedService<S>
+impl<S, B> Service<Request<Incoming>> for MeteredService<S>
 where
     S: Service<
             Request<Incoming>,
@@ -115,39 +115,39 @@ where
         + 'static,
     B: Body + Unpin,
 {
-    type Response = Response<Counted<B>>;
+    type Response = Response<MeteredBody<B>>;
     type Error = Infallible;
-    type Future = Counting<S, B>;
+    type Future = MeteredCall<S, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let ledger = &self.ledger;
-        let state = if ledger.is_full() {
+        let budget = &self.budget;
+        let state = if budget.is_full() {
             State::Asked(Box::new((Arc::clone(&self.inner), request)))
         } else {
-            // Most calls are answered at once. A panic is the request's, not the connection's,
-            // which is under way here.
+            // Most calls are answered at once. A panic is the request's: it must not end the
+            // connection.
             match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-                Ok(answering) => State::begun(answering, ledger, poll_once),
+                Ok(answering) => State::begun(answering, budget, poll_once),
                 Err(panic) => State::Panicked(panic),
             }
         };
-        Counting { state, room: None, ledger: Arc::clone(ledger) }
+        MeteredCall { state, room: None, budget: Arc::clone(budget) }
     }
 }
 
-/// An answer on its way.
-pub(super) struct Counting<S: Service<Request<Incoming>>, B> {
+/// A call under way.
+pub(super) struct MeteredCall<S: Service<Request<Incoming>>, B> {
     state: State<S, B>,
-    /// Waited for before anything more is done.
+    /// Ready when there is room for the response.
     room: Option<BoxFuture<'static, ()>>,
-    ledger: Arc<Ledger>,
+    budget: Arc<ConnectionBudget>,
 }
 
 enum State<S: Service<Request<Incoming>>, B> {
-    /// Not begun: there is no room for the answer.
+    /// Not begun: there is no room for the response.
     Asked(Box<(Arc<S>, Request<Incoming>)>),
     Begun(Box<S::Future>),
-    Answered(Response<Counted<B>>),
+    Answered(Response<MeteredBody<B>>),
     Panicked(Box<dyn Any + Send>),
     Done,
 }
@@ -159,13 +159,13 @@ where
 {
     fn begun(
         mut answering: S::Future,
-        ledger: &Arc<Ledger>,
+        budget: &Arc<ConnectionBudget>,
         poll: impl FnOnce(Pin<&mut S::Future>) -> thread::Result<Poll<<S::Future as Future>::Output>>,
     ) -> Self {
         match poll(Pin::new(&mut answering)) {
             Err(panic) => Self::Panicked(panic),
             Ok(Poll::Ready(Ok(response))) => {
-                Self::Answered(response.map(|body| Counted::new(body, ledger)))
+                Self::Answered(response.map(|body| MeteredBody::new(body, budget)))
             }
             Ok(Poll::Ready(Err(never))) => match never {},
             Ok(Poll::Pending) => Self::Begun(Box::new(answering)),
@@ -173,11 +173,11 @@ where
     }
 }
 
-impl<S: Service<Request<Incoming>>, B> Counting<S, B> {
-    /// At each poll: between two of them, other calls of the connection may have made much.
+impl<S: Service<Request<Incoming>>, B> MeteredCall<S, B> {
+    /// Checked at each poll: other calls of the connection may have filled the budget since.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.room.is_none() && self.ledger.is_full() {
-            self.room = Some(Box::pin(Arc::clone(&self.ledger).room()));
+        if self.room.is_none() && self.budget.is_full() {
+            self.room = Some(Box::pin(Arc::clone(&self.budget).room()));
         }
         if let Some(room) = &mut self.room {
             if room.as_mut().poll(context).is_pending() {
@@ -189,12 +189,12 @@ impl<S: Service<Request<Incoming>>, B> Counting<S, B> {
     }
 }
 
-impl<S, B> Future for Counting<S, B>
+impl<S, B> Future for MeteredCall<S, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin>,
     B: Body + Unpin,
 {
-    type Output = Result<Response<Counted<B>>, Infallible>;
+    type Output = Result<Response<MeteredBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -204,12 +204,12 @@ where
         let state = match std::mem::replace(&mut this.state, State::Done) {
             State::Asked(asked) => {
                 let (service, request) = *asked;
-                State::begun(service.call(request), &this.ledger, |future: Pin<&mut S::Future>| {
+                State::begun(service.call(request), &this.budget, |future: Pin<&mut S::Future>| {
                     Ok(future.poll(context))
                 })
             }
             State::Begun(answering) => {
-                State::begun(*answering, &this.ledger, |future: Pin<&mut S::Future>| {
+                State::begun(*answering, &this.budget, |future: Pin<&mut S::Future>| {
                     Ok(future.poll(context))
                 })
             }
@@ -224,40 +224,40 @@ where
     }
 }
 
-/// A body on the account.
-pub(super) struct Counted<B> {
+/// A response body whose bytes are counted.
+pub(super) struct MeteredBody<B> {
     inner: B,
-    /// Bytes that were made with the response, until they are asked for.
+    /// Body bytes that the response holds already (its lower size hint), until they are polled.
     made: usize,
-    ledger: Arc<Ledger>,
+    budget: Arc<ConnectionBudget>,
 }
 
-impl<B: Body> Counted<B> {
-    fn new(inner: B, ledger: &Arc<Ledger>) -> Self {
+impl<B: Body> MeteredBody<B> {
+    fn new(inner: B, budget: &Arc<ConnectionBudget>) -> Self {
         let least = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
         let made = if least < SMALL { 0 } else { least };
         if made > 0 {
-            ledger.level.add(made);
+            budget.level.add(made);
         }
-        Self { inner, made, ledger: Arc::clone(ledger) }
+        Self { inner, made, budget: Arc::clone(budget) }
     }
 }
 
-impl<B> Counted<B> {
+impl<B> MeteredBody<B> {
     fn settle(&mut self) {
         if self.made > 0 {
-            self.ledger.level.sub(std::mem::take(&mut self.made));
+            self.budget.level.sub(std::mem::take(&mut self.made));
         }
     }
 }
 
-impl<B> Drop for Counted<B> {
+impl<B> Drop for MeteredBody<B> {
     fn drop(&mut self) {
         self.settle();
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for MeteredBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -268,9 +268,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
         let this = &mut *self;
         let frame = Pin::new(&mut this.inner).poll_frame(context);
         let frame = frame.map(|frame| {
-            frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.ledger.count(data))))
+            frame.map(|frame| frame.map(|frame| frame.map_data(|data| this.budget.count(data))))
         });
-        // Only now: what it was made for is counted.
+        // Only now: the polled bytes are counted by themselves.
         this.settle();
         frame
     }
