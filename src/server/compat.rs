@@ -38,7 +38,7 @@ pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
         match sockets.bind(protocol.dialect, &protocol.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(
-                    "the default protocol is not open: {error}; \
+                    "the default listener is not open: {error}; \
                      --compat names another, --no-compat none"
                 );
             }

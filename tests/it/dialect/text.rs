@@ -118,7 +118,8 @@ fn later_commands_print_as_the_command_line_does() {
         (
             "accesses\n",
             "USER  ROLE     ACCOUNT  PROTOCOL  METHOD    KEY   COUNT  FIRST                 LAST\n\
-             eve   manager  adam     grpc  GetOther  city  2      1970-01-01T00:00:01Z  1970-01-01T00:01:00Z",
+             eve   manager  adam     grpc      GetOther  city  2      1970-01-01T00:00:01Z  \
+             1970-01-01T00:01:00Z",
         ),
     ] {
         let put = "put k3 3 put k1 1 put k0 0 put k2 2 put k4 4\n";
