@@ -17,6 +17,7 @@ pub struct ReplyBody(Kind);
 
 enum Kind {
     /// One message with its prefix, then the trailers of OK.
+    #[cfg_attr(feature = "generated-glue", allow(dead_code, reason = "the glue alone makes it"))]
     Message(Bytes),
     Ok,
     Done,
@@ -25,7 +26,8 @@ enum Kind {
 }
 
 impl ReplyBody {
-    /// One message with its prefix, and the status OK.
+    /// Returns one message with its prefix, and the status OK.
+    #[cfg_attr(feature = "generated-glue", allow(dead_code, reason = "the glue alone makes it"))]
     pub(crate) fn message(framed: Bytes) -> Self {
         Self(Kind::Message(framed))
     }

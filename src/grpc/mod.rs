@@ -26,10 +26,12 @@ use crate::listen::ConnInfo;
 use crate::listen::http::HttpService;
 use crate::service::Service;
 pub use body::ReplyBody;
+#[cfg(not(feature = "generated-glue"))]
 pub(crate) use body::trailers;
 use conn::Conn;
 pub use health::Health;
 use native::Native;
+#[cfg(not(feature = "generated-glue"))]
 pub(crate) use native::RequestBody;
 use web::Web;
 

@@ -176,7 +176,13 @@ pub(super) async fn by_tonic<S, B>(
     request: Request<B>,
 ) -> Result<Response<ReplyBody>, Status>
 where
-    S: tower::Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S: tower::Service<
+            Request<B>,
+            Response = Response<Body>,
+            Error = std::convert::Infallible,
+            Future: Send,
+        > + Send,
+    B: Send,
 {
     match server.call(request).await {
         Ok(response) => Ok(response.map(ReplyBody::tonic)),

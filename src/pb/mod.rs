@@ -11,6 +11,7 @@ mod time;
 
 pub(crate) use batch::pipeline_answer;
 pub use batch::{BatchAnswer, BatchCall, PipelineCall};
+#[cfg(not(feature = "generated-glue"))]
 pub(crate) use codec::PREFIX;
 pub use codec::{Codec, Framed, Incoming, Malformed, Outgoing};
 pub use event::{change, room_event, welcome};

@@ -191,7 +191,7 @@ impl Store for BuggyStore {
         let mut written = target.put(put, once).await?;
         match old {
             None if on(Bug::LostCas) && put.if_revision.is_some() && self.loses() => {
-                target.delete(Delete { key, if_revision: None }, None).await?;
+                target.delete(Delete { key, if_revision: None, request_id: None }, None).await?;
             }
             Some(old) if on(Bug::QuotaDriftOnOverwrite) => {
                 let value_len = old.value.as_bytes().len();
@@ -223,7 +223,10 @@ impl Store for BuggyStore {
                     OperationRef::Put(put) => self.store.put(put, None).await.map(drop),
                     OperationRef::Delete { key, if_revision } => {
                         let key = Key::new(std::str::from_utf8(key).unwrap()).unwrap();
-                        self.store.delete(Delete { key, if_revision }, None).await.map(drop)
+                        self.store
+                            .delete(Delete { key, if_revision, request_id: None }, None)
+                            .await
+                            .map(drop)
                     }
                 };
                 if applied.is_err() {

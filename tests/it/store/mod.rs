@@ -1,11 +1,9 @@
 //! The store engines, through `trait Store`.
 //!
-//! `cargo test --features seeded-bugs --test it seeded` shows that the checkers find bugs; with
-//! that feature, run no other test beside it.
+//! `seeded` shows that the checkers find bugs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-#[cfg(feature = "seeded-bugs")]
 mod buggy;
 mod cases;
 mod checker;
@@ -16,7 +14,6 @@ mod model;
 mod redis;
 mod request_ids;
 mod rooms;
-#[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod starts;
 mod together;

@@ -1,5 +1,4 @@
-//! The checkers find every seeded bug. Runs alone: `cargo test --features seeded-bugs --test it
-//! seeded`.
+//! The checkers find every seeded bug.
 
 use super::buggy::{Bug, BuggyEngine, switch};
 use super::checks;
