@@ -196,7 +196,8 @@ fn methods(rpcs: &[Rpc]) -> Result<String> {
          \x20   pub fn find(path: &str) -> Option<Self> {{\n\
          \x20       match path {{\n{paths}            _ => None,\n        }}\n    }}\n}}\n\n\
          /// Calls a macro with the names of all RPCs that are commands.\n\
-         macro_rules! for_each_command {{\n    ($call:ident) => {{ $call! {{ {commands} }} }};\n}}\n"
+         macro_rules! for_each_command {{\n    ($call:ident) => {{ $call! {{ \
+         {commands} }} }};\n}}\n"
     ))
 }
 
