@@ -86,6 +86,10 @@ fn response<T>(
     let (metadata, message, _): (_, _, Extensions) = reply.into_parts();
     let mut response = Response::new(body(message));
     let mut headers = metadata.into_headers();
+    if headers.is_empty() {
+        // An empty map would make room for six.
+        headers = HeaderMap::with_capacity(1);
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     *response.headers_mut() = headers;
     response

@@ -185,7 +185,10 @@ where
     B: Send,
 {
     match server.call(request).await {
-        Ok(response) => Ok(response.map(ReplyBody::tonic)),
+        Ok(response) => match Status::from_header_map(response.headers()) {
+            None => Ok(response.map(ReplyBody::tonic)),
+            Some(status) => Err(status),
+        },
         Err(never) => match never {},
     }
 }
@@ -208,10 +211,7 @@ async fn guard(
 ) -> Response<ReplyBody> {
     // A stream holds itself to the deadline; this is the time to its first headers.
     match deadline::within(call.end, AssertUnwindSafe(answering).catch_unwind()).await {
-        Some(Ok(Ok(response))) => match Status::from_header_map(response.headers()) {
-            None => response,
-            Some(status) => refused_by_tonic(call, status),
-        },
+        Some(Ok(Ok(response))) => response,
         Some(Ok(Err(status))) => refused_by_tonic(call, status),
         Some(Err(panic)) => answer(call.panicked(&*panic)),
         None => answer(call.fail(&deadline::exceeded())),
