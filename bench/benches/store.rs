@@ -12,7 +12,7 @@ use kvrpc::model::{Key, OperationRef, Operations, Prefix, Value};
 use kvrpc::store::{Clock, Limits, ListQuery, MemoryEngine, MemoryStore, Store, Write};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NO_LIMITS: Limits =
     Limits { max_keys_per_user: u64::MAX, max_bytes_per_user: u64::MAX, max_bytes_total: u64::MAX };

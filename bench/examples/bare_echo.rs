@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 
 /// As in kvrpc-server, so that the two differ in nothing but what they do.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Echo;
 
