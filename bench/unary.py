@@ -4,7 +4,7 @@
 Runs kvrpc-server and the example bare_echo in turn under h2load (Debian: nghttp2-client), and prints a table of medians
 with ratios, and the rounds. CPU is the server process's own (/proc/PID/task/*/schedstat), taken around each run.
 
-    cargo build --release --locked --bins && cargo build --release --locked -p kvrpc-bench --example bare_echo
+    cargo build --profile dist --locked --bins && cargo build --profile dist --locked -p kvrpc-bench --example bare_echo
     python3 bench/unary.py [--rounds 7] [--calls 200000]
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
+PROGRAMS = pathlib.Path(__file__).resolve().parent.parent / "target" / "dist"
 
 
 def start(arguments, pattern):
@@ -69,10 +69,10 @@ def main():
     options.add_argument("--clients", type=int, default=8)
     options = options.parse_args()
     flags = ["--listen", "127.0.0.1:0", *(["--no-compat"] if "--no-compat" in help_of("kvrpc-server") else [])]
-    server, address = start([RELEASE / "kvrpc-server", *flags], r"grpc=(\S+)")
-    echo, echo_address = start([RELEASE / "examples" / "bare_echo"], r"^(\S+:\d+)$")
+    server, address = start([PROGRAMS / "kvrpc-server", *flags], r"grpc=(\S+)")
+    echo, echo_address = start([PROGRAMS / "examples" / "bare_echo"], r"^(\S+:\d+)$")
     try:
-        cli = [RELEASE / "kvrpc-cli", "--server", address, "--user", f"bench-{os.getpid()}"]
+        cli = [PROGRAMS / "kvrpc-cli", "--server", address, "--user", f"bench-{os.getpid()}"]
         subprocess.run([*cli, "put", "city", "Kolkata"], check=True)
         got = subprocess.run([*cli, "get", "city"], check=True, capture_output=True, text=True).stdout
         assert got == "Kolkata\n", got
@@ -112,7 +112,7 @@ def main():
 
 def help_of(program):
     """What a program says of itself."""
-    return subprocess.run([RELEASE / program, "--help"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([PROGRAMS / program, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

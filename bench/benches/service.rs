@@ -17,7 +17,7 @@ use kvrpc::service::{Caller, Handle, Limits, Options, Service};
 use kvrpc::store::{Clock, Engine, MemoryEngine};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn nobody() -> Caller {
     Caller { session: None, protocol: "grpc", source: IpAddr::from([127, 0, 0, 1]) }

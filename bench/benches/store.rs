@@ -12,7 +12,7 @@ use kvrpc::model::{Key, OperationRef, Operations, Prefix, Put, Value};
 use kvrpc::store::{Clock, ListQuery, MemoryEngine, MemoryStore, Store, StoreLimits};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NO_LIMITS: StoreLimits = StoreLimits {
     max_keys_per_user: u64::MAX,

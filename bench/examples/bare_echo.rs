@@ -24,7 +24,7 @@ use generated::codec_service_server::{CodecService, CodecServiceServer};
 
 /// As in kvrpc-server, so that the two differ in nothing but what they do.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Echo;
 

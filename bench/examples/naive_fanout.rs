@@ -28,7 +28,7 @@ use stock::chat_service_server::{ChatService, ChatServiceServer};
 
 /// As in kvrpc-server, so that the allocator makes no difference.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// As many as a room of kvrpc keeps.
 const CAPACITY: usize = 1_000;

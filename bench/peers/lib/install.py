@@ -9,7 +9,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ECHO = ROOT / "bench" / "peers" / "echo"
 TOOLS = ROOT / "target" / "bench"
-RELEASE = ROOT / "target" / "release"
+PROGRAMS = ROOT / "target" / "dist"
 
 GRPCIO = "1.85.1"
 GHZ = "v0.120.0"
@@ -49,7 +49,7 @@ def everything():
     print("building", flush=True)
     # Separately: together, the server would be built with the features that only the load generator needs.
     for what in (["--bins"], ["-p=kvrpc-bench", "--example=bare_echo", "--example=bare_hyper_echo"]):
-        run("cargo", "build", "--release", "--locked", *what, cwd=ROOT)
+        run("cargo", "build", "--profile", "dist", "--locked", *what, cwd=ROOT)
     python()
     go()
     node()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from install import ECHO, RELEASE, ROOT, TOOLS
+from install import ECHO, PROGRAMS, ROOT, TOOLS
 
 SERVER_CORE, CLIENT_CORE = "0", "1"
 START_SECONDS = 30
@@ -93,7 +93,7 @@ def free_port():
 
 def kvrpc(*more):
     """kvrpc-server with its limits, roles and metrics as they are by default."""
-    return Server("kvrpc", [RELEASE / "kvrpc-server", "--listen", "127.0.0.1:0", "--compat", "text=127.0.0.1:0", *more], r"grpc=(\S+)")
+    return Server("kvrpc", [PROGRAMS / "kvrpc-server", "--listen", "127.0.0.1:0", "--compat", "text=127.0.0.1:0", *more], r"grpc=(\S+)")
 
 
 def redis():
@@ -111,7 +111,7 @@ def etcd():
     return Server("etcd", command, address=client.removeprefix("http://"))
 
 
-EXAMPLES = RELEASE / "examples"
+EXAMPLES = PROGRAMS / "examples"
 START = {
     "kvrpc": kvrpc,
     "redis-server": redis,

@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 
-from install import RELEASE
+from install import PROGRAMS
 from servers import CLIENT_CORE
 from wire import field, frame, number_field
 
@@ -35,7 +35,7 @@ def printed_by(*command):
 
 def cli(server, *arguments):
     """The command line of kvrpc-cli at a server."""
-    return [RELEASE / "kvrpc-cli", "--server", server.address, "--user", "bench", *arguments]
+    return [PROGRAMS / "kvrpc-cli", "--server", server.address, "--user", "bench", *arguments]
 
 
 class Load:
@@ -103,7 +103,7 @@ class Bench(Load):
         self.batch = options.get("--batch", 1)
         # Batches of 1,000 fill the store, and are none of the load.
         self.methods, self.filling = ("Get|Put", 0) if self.batch == 1 else ("Batch", math.ceil(options["--keys"] / 1_000))
-        super().__init__(server, [RELEASE / "kvrpc-bench", *arguments, "--server", server.address, "--duration", "1h"])
+        super().__init__(server, [PROGRAMS / "kvrpc-bench", *arguments, "--server", server.address, "--duration", "1h"])
 
     def operations(self):
         with urllib.request.urlopen(self.metrics, timeout=PATIENCE) as page:
