@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::authorize::{Handle, Subject};
 use super::listing::page_size;
-use super::page_token::Question;
+use super::page_token::TokenScope;
 use super::rooms::Membership;
 use super::session::{Session, StreamGuard};
 use super::user::User;
@@ -65,7 +65,7 @@ impl Handle<ListMembers> for Service {
     ) -> Result<Listing<UserView>> {
         let ListMembers { room, page } = request;
         let method = subject.method().name();
-        let question = Question { method, owner: 0, prefix: room.folded() };
+        let question = TokenScope { method, owner: 0, prefix: room.folded() };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
         let mut found = self.rooms.members(&room, after, size + 1).await?;
@@ -77,7 +77,7 @@ impl Handle<ListMembers> for Service {
 impl Handle<ListRooms> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListRooms) -> Result<Listing<Room>> {
         let page = request.page;
-        let question = Question { method: subject.method().name(), owner: 0, prefix: "" };
+        let question = TokenScope { method: subject.method().name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
         let mut found = self.rooms.page(after, size + 1).await?;

@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::authorize::{Handle, Subject};
-use super::page_token::Question;
+use super::page_token::TokenScope;
 use super::user::User as Owner;
 use crate::model::request::{ListAccesses, ListKeys, ListUsers, Scan};
 use crate::model::{
@@ -52,7 +52,7 @@ impl Cursor {
 
 /// Which rows a page or step wants, and where the listing is sealed for.
 struct Wanted<'a> {
-    question: Question<'a>,
+    question: TokenScope<'a>,
     prefix: &'a Prefix,
     token: &'a str,
     max_rows: usize,
@@ -66,7 +66,7 @@ impl Handle<ListKeys> for Service {
         let owner = self.owner(&subject).await?;
         self.record_access(&subject, &owner, prefix.as_str()).await?;
         let method = subject.method().name();
-        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
+        let question = TokenScope { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
             question,
             prefix: &prefix,
@@ -89,7 +89,7 @@ impl Handle<Scan> for Service {
             self.record_access(&subject, &owner, prefix.as_str()).await?;
         }
         let method = subject.method().name();
-        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
+        let question = TokenScope { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
             question,
             prefix: &prefix,
@@ -107,33 +107,24 @@ impl Handle<Scan> for Service {
 impl Handle<ListUsers> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListUsers) -> Result<Listing<User>> {
         let page = request.page;
-        let question = Question { method: subject.method().name(), owner: 0, prefix: "" };
+        let question = TokenScope { method: subject.method().name(), owner: 0, prefix: "" };
         let after = self.open_number(&question, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
-        if let Some(shared) = &self.shared {
-            let mut found = shared.users_behind(after, size + 1).await?;
-            let next_page_token = self.next_token(&question, &mut found, size)?;
-            let rows = found.into_iter().filter_map(|(_, user)| user).collect();
-            return Ok(Listing { rows, next_page_token });
-        }
-        let users = self.directory.page(after, size + 1);
-        let mut found: Vec<_> = users.into_iter().map(|user| (user.id, user)).collect();
+        let mut found = self.registry.users_after(after, size + 1).await?;
         let next_page_token = self.next_token(&question, &mut found, size)?;
-        let now = self.clock.now();
-        let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
-        Ok(Listing { rows: live.map(|user| user.view()).collect(), next_page_token })
+        Ok(Listing {
+            rows: found.into_iter().filter_map(|(_, user)| user).collect(),
+            next_page_token,
+        })
     }
 }
 
 impl Handle<ListAccesses> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListAccesses) -> Result<Listing<Access>> {
         let (owner, page) = (&subject.session()?.user, request.page);
-        let question = Question { method: subject.method().name(), owner: owner.id, prefix: "" };
+        let question = TokenScope { method: subject.method().name(), owner: owner.id, prefix: "" };
         let before = self.open_number(&question, &page.token)?;
-        let (rows, next) = match &self.shared {
-            None => owner.accesses().page(before, page_size(&page)),
-            Some(shared) => shared.accesses(owner, before, page_size(&page)).await?,
-        };
+        let (rows, next) = self.registry.accesses(owner, before, page_size(&page)).await?;
         let next_page_token = match next {
             Some(order) => self.page_tokens.seal(&question, &order.to_le_bytes())?,
             None => String::new(),
@@ -164,7 +155,7 @@ impl Service {
     /// empty without one.
     pub(super) fn next_token<T>(
         &self,
-        question: &Question<'_>,
+        question: &TokenScope<'_>,
         found: &mut Vec<(u64, T)>,
         size: usize,
     ) -> Result<String> {
@@ -176,7 +167,11 @@ impl Service {
         }
     }
 
-    pub(super) fn open_number(&self, question: &Question<'_>, token: &str) -> Result<Option<u64>> {
+    pub(super) fn open_number(
+        &self,
+        question: &TokenScope<'_>,
+        token: &str,
+    ) -> Result<Option<u64>> {
         if token.is_empty() {
             return Ok(None);
         }

@@ -221,8 +221,8 @@ impl Service {
     /// As the formatter.
     pub fn metrics_text(&self) -> Result<String, fmt::Error> {
         let metrics = &self.metrics;
-        metrics.sessions.set(self.sessions.len());
-        metrics.users.set(self.directory.len() as u64);
+        metrics.sessions.set(self.registry.session_count());
+        metrics.users.set(self.registry.user_count() as u64);
         let usage = self.engine.usage();
         metrics.keys.set(usage.keys);
         metrics.bytes.set(usage.bytes);

@@ -1,24 +1,21 @@
 //! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no
 //! listener, no socket, no protobuf.
 
-mod accesses;
+mod access_log;
 mod authorize;
 mod chat;
 mod connection;
-mod directory;
 mod fingerprint;
 mod key_value;
-mod limits;
 mod listing;
 pub mod metrics;
 mod page_token;
 mod password;
 mod rates;
+mod registry;
 mod roles;
 pub mod rooms;
 mod session;
-mod sessions;
-mod shared;
 mod sign_in;
 mod sweep;
 mod token;
@@ -32,11 +29,10 @@ use std::sync::{Arc, OnceLock};
 pub use authorize::{Caller, Handle, Subject};
 pub use chat::RoomSubscription;
 pub use connection::ConnectionSession;
-pub use limits::Limits;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
-pub use user::{Standing, User};
+pub use user::{Privilege, User};
 pub use watch::Watching;
 
 pub use crate::store::feed::{Event, Next};
@@ -44,8 +40,8 @@ pub use crate::store::{Change, ChangeKind};
 
 use crate::model::method::for_each_command;
 use crate::model::{
-    Command, ListenerInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role, UpgradePolicy,
-    UserName,
+    Command, Limits, ListenerInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role,
+    UpgradePolicy, UserName,
 };
 use crate::store::{Clock, Engine};
 
@@ -77,15 +73,12 @@ pub struct Options {
 
 /// The service behind all listeners: one directory of users, their sessions and their stores.
 pub struct Service {
-    directory: directory::Directory,
-    sessions: sessions::Sessions,
+    registry: registry::Registry,
     passwords: password::Passwords,
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: Engine,
     permissions: Permissions,
-    /// What it shares with other servers; `None`: nothing.
-    shared: Option<Arc<shared::Shared>>,
     rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
@@ -107,45 +100,21 @@ impl Service {
                 (account.name.folded().to_owned(), account.password_hash.as_str().into())
             })
             .collect();
-        let shared = match &engine {
-            Engine::Memory(_) => None,
-            Engine::Redis(engine) => {
-                Some(shared::Shared::start(engine, &accounts, &limits, &clock)?)
-            }
-        };
-        let page_tokens = match &shared {
-            None => page_token::PageTokens::new(),
-            Some(shared) => page_token::PageTokens::with_key(shared.secret()?),
-        };
-        let rooms = rooms::Rooms::new(limits.clone(), clock.clone(), &engine);
-        let service = Self {
-            directory: directory::Directory::default(),
-            sessions: sessions::Sessions::new(limits.sessions),
+        let registry = registry::Registry::new(&engine, &accounts, &limits, &clock)?;
+        Ok(Self {
+            page_tokens: page_token::PageTokens::with_key(registry.page_token_key()?),
+            rooms: rooms::Rooms::new(limits.clone(), clock.clone(), &engine),
             passwords: password::Passwords::new(hashes, MAX_WAITING_PASSWORDS)?,
             rates: rates::Rates::new(&limits),
-            page_tokens,
+            registry,
             engine,
             permissions: Permissions::default(),
-            shared,
-            rooms,
             upgrade_policy,
             limits,
             clock,
             metrics: metrics::Metrics::new(),
             listeners: OnceLock::new(),
-        };
-        if let Some(shared) = &service.shared {
-            shared.accounts().for_each(|account| service.directory.insert_known(account));
-            return Ok(service);
-        }
-        for account in &accounts {
-            let standing = Standing::of(account.role);
-            service.directory.insert(&account.name, |id| {
-                let store = service.engine.open(id);
-                Ok((Arc::new(User::new(id, account.name.clone(), true, standing, store)), ()))
-            })?;
-        }
-        Ok(service)
+        })
     }
 
     /// Tells the service where its server listens; said once, when all is bound.

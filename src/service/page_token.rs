@@ -19,7 +19,7 @@ pub(super) struct PageTokens {
 }
 
 /// What a token is for: one made for one question is refused for another.
-pub(super) struct Question<'a> {
+pub(super) struct TokenScope<'a> {
     /// The RPC.
     pub(super) method: &'static str,
     /// Whose rows.
@@ -29,16 +29,12 @@ pub(super) struct Question<'a> {
 }
 
 impl PageTokens {
-    pub(super) fn new() -> Self {
-        Self::with_key(rand::random())
-    }
-
     pub(super) fn with_key(key: [u8; 32]) -> Self {
         Self { key }
     }
 
     /// The token that carries `state` to the next page of this listing.
-    pub(super) fn seal(&self, question: &Question<'_>, state: &[u8]) -> Result<String> {
+    pub(super) fn seal(&self, question: &TokenScope<'_>, state: &[u8]) -> Result<String> {
         let mac = self.mac(question, state)?.finalize().into_bytes();
         let mut token = Vec::with_capacity(MAC_BYTES + state.len());
         token.extend(mac.iter().take(MAC_BYTES));
@@ -50,7 +46,7 @@ impl PageTokens {
     ///
     /// # Errors
     /// `INVALID_PAGE_TOKEN` for one that was not made here for this question.
-    pub(super) fn open(&self, question: &Question<'_>, token: &str) -> Result<Vec<u8>> {
+    pub(super) fn open(&self, question: &TokenScope<'_>, token: &str) -> Result<Vec<u8>> {
         let invalid = || {
             Error::new(
                 Reason::InvalidPageToken,
@@ -67,7 +63,7 @@ impl PageTokens {
         Ok(state.to_vec())
     }
 
-    fn mac(&self, question: &Question<'_>, state: &[u8]) -> Result<Hmac<Sha256>> {
+    fn mac(&self, question: &TokenScope<'_>, state: &[u8]) -> Result<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(Error::internal)?;
         // Each part with its length, so that no two questions run together.
         for part in [
@@ -89,8 +85,8 @@ mod tests {
 
     #[test]
     fn a_token_opens_only_for_its_own_question() {
-        let tokens = PageTokens::new();
-        let question = |owner, prefix| Question { method: "ListKeys", owner, prefix };
+        let tokens = PageTokens::with_key([1; 32]);
+        let question = |owner, prefix| TokenScope { method: "ListKeys", owner, prefix };
         let token = tokens.seal(&question(1, "a"), b"state").unwrap();
         assert_eq!(tokens.open(&question(1, "a"), &token).unwrap(), b"state");
         for (what, other) in [("owner", question(2, "a")), ("prefix", question(1, "b"))] {
@@ -101,7 +97,7 @@ mod tests {
             );
         }
         assert_eq!(
-            PageTokens::new().open(&question(1, "a"), &token).unwrap_err().reason(),
+            PageTokens::with_key([2; 32]).open(&question(1, "a"), &token).unwrap_err().reason(),
             Reason::InvalidPageToken,
             "another server"
         );

@@ -9,7 +9,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 
-use super::limits::Limits;
+use crate::model::Limits;
 use crate::model::source::network;
 use crate::model::{Error, Reason, Result};
 

@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::token::TokenHash;
-use super::user::{Standing, User};
+use super::user::{Privilege, User};
 use crate::model::{UnixMillis, User as UserView};
 use crate::store::Backend;
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum ExpiryPolicy {
     /// So long after its last use; an open stream is use.
     Idle(Duration),
     /// Until then.
@@ -46,7 +46,7 @@ pub struct Session {
     pub(super) store: Backend,
     /// Unix milliseconds.
     last_use: AtomicU64,
-    life: Life,
+    expiry: ExpiryPolicy,
     ended: AtomicBool,
     streams: AtomicU32,
     /// Whose it is.
@@ -59,12 +59,17 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: UnixMillis) -> Self {
+    pub(super) fn new(
+        user: Arc<User>,
+        token: TokenHash,
+        expiry: ExpiryPolicy,
+        now: UnixMillis,
+    ) -> Self {
         Self {
             token,
             store: user.store.clone(),
             last_use: AtomicU64::new(now.as_u64()),
-            life,
+            expiry,
             ended: AtomicBool::new(false),
             streams: AtomicU32::new(0),
             user,
@@ -74,29 +79,29 @@ impl Session {
         }
     }
 
-    /// The higher of its user's standing and, if a password was given in it, that account's as it
+    /// The higher of its user's privilege and, if a password was given in it, that account's as it
     /// is now.
-    pub fn standing(&self) -> Standing {
+    pub fn privilege(&self) -> Privilege {
         let granted =
-            self.grant.lock().as_ref().map_or(Standing::Guest, |account| account.standing());
-        self.user.standing().max(granted)
+            self.grant.lock().as_ref().map_or(Privilege::Guest, |account| account.privilege());
+        self.user.privilege().max(granted)
     }
 
-    /// The account whose role it uses: none if its user's own standing is as high.
+    /// The account whose role it uses: none if its user's own privilege is as high.
     pub fn account_used(&self) -> Option<Arc<User>> {
-        let own = self.user.standing();
-        self.grant.lock().as_ref().filter(|account| account.standing() > own).cloned()
+        let own = self.user.privilege();
+        self.grant.lock().as_ref().filter(|account| account.privilege() > own).cloned()
     }
 
     /// Who it is, with the role that it has.
     pub fn view(&self) -> UserView {
-        UserView { name: self.user.name.as_str().to_owned(), role: self.standing().role() }
+        UserView { name: self.user.name.as_str().to_owned(), role: self.privilege().role() }
     }
 
     /// Takes an account's role from now on, as long as the account has it.
     pub(super) fn grant(&self, account: Arc<User>) {
         let mut grant = self.grant.lock();
-        if grant.as_ref().is_none_or(|old| old.standing() <= account.standing()) {
+        if grant.as_ref().is_none_or(|old| old.privilege() <= account.privilege()) {
             *grant = Some(account);
         }
     }
@@ -129,29 +134,29 @@ impl Session {
         }
     }
 
-    /// Whether nobody asks the engine about it; then the caller does, until [`asked`](Self::asked).
-    pub(super) fn begins_to_ask(&self) -> bool {
+    /// Whether nobody asks the engine about it; then the caller does, until [`end_refresh`](Self::end_refresh).
+    pub(super) fn begin_refresh(&self) -> bool {
         !self.shared.asking.swap(true, Ordering::AcqRel)
     }
 
     /// The engine has been asked.
-    pub(super) fn asked(&self) {
+    pub(super) fn end_refresh(&self) {
         self.shared.asking.store(false, Ordering::Release);
     }
 
     /// Until when the engine keeps it.
-    pub(super) fn held(&self) -> UnixMillis {
+    pub(super) fn kept_until(&self) -> UnixMillis {
         UnixMillis::new(self.shared.held.load(Ordering::Acquire))
     }
 
     /// The engine keeps it until then.
-    pub(super) fn hold(&self, until: UnixMillis) {
+    pub(super) fn set_kept_until(&self, until: UnixMillis) {
         self.shared.held.fetch_max(until.as_u64(), Ordering::AcqRel);
     }
 
     /// How long it lives.
-    pub(super) const fn life(&self) -> Life {
-        self.life
+    pub(super) const fn expiry_policy(&self) -> ExpiryPolicy {
+        self.expiry
     }
 
     /// Its last use; now, while a stream of it is open.
@@ -180,10 +185,10 @@ impl Session {
 
     /// When it ends, if it is not used until then; `None`: with its connection.
     pub fn expire_time(&self, now: UnixMillis) -> Option<UnixMillis> {
-        match self.life {
-            Life::Until(end) => Some(end),
-            Life::Connection => None,
-            Life::Idle(idle) => Some(self.last_use(now).saturating_add(idle)),
+        match self.expiry {
+            ExpiryPolicy::Until(end) => Some(end),
+            ExpiryPolicy::Connection => None,
+            ExpiryPolicy::Idle(idle) => Some(self.last_use(now).saturating_add(idle)),
         }
     }
 

@@ -11,13 +11,7 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 impl Service {
     /// One short step; called every [`SWEEP_INTERVAL`].
     pub fn sweep(&self) {
-        if self.shared.is_some() {
-            self.look_after_shared();
-        } else {
-            for session in self.sessions.overdue(self.clock.now()) {
-                self.end_session(&session);
-            }
-        }
+        self.registry.sweep();
         self.engine.sweep();
         self.rooms.sweep();
     }

@@ -1,11 +1,11 @@
-//! A user: its name, its standing, its store, and who else used that store.
+//! A user: its name, its privilege, its store, and who else used that store.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::accesses::Accesses;
+use super::access_log::AccessLog;
 use super::rooms::RoomUsage;
 use super::session::Session;
 use crate::model::{Participant, Role, UnixMillis, User as UserView, UserName};
@@ -13,7 +13,7 @@ use crate::store::Backend;
 
 /// How a user came by its role, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum Privilege {
     /// A guest.
     Guest,
     /// A manager by its own word, under the policy `open`: may read the stores of guests, nothing
@@ -23,7 +23,7 @@ pub enum Standing {
     Manager,
 }
 
-impl Standing {
+impl Privilege {
     /// The role that others see.
     pub fn role(self) -> Role {
         match self {
@@ -59,10 +59,10 @@ pub struct User {
     pub account: bool,
     /// Its store.
     pub store: Backend,
-    standing: AtomicU8,
+    privilege: AtomicU8,
     /// Whether the engine that servers share no longer knows it.
     gone: AtomicBool,
-    accesses: Mutex<Accesses>,
+    accesses: Mutex<AccessLog>,
     sessions: Mutex<Vec<Weak<Session>>>,
     /// Its use of the rooms of this process.
     pub(super) rooms: RoomUsage,
@@ -70,13 +70,19 @@ pub struct User {
 
 impl User {
     /// A user with an empty store.
-    pub fn new(id: u64, name: UserName, account: bool, standing: Standing, store: Backend) -> Self {
+    pub fn new(
+        id: u64,
+        name: UserName,
+        account: bool,
+        privilege: Privilege,
+        store: Backend,
+    ) -> Self {
         Self {
             id,
             name,
             account,
             store,
-            standing: AtomicU8::new(standing as u8),
+            privilege: AtomicU8::new(privilege as u8),
             gone: AtomicBool::new(false),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
@@ -85,8 +91,8 @@ impl User {
     }
 
     /// How it came by its role, without what its sessions were granted.
-    pub fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Ordering::Acquire))
+    pub fn privilege(&self) -> Privilege {
+        Privilege::from_bits(self.privilege.load(Ordering::Acquire))
     }
 
     /// The engine no longer knows it.
@@ -95,23 +101,23 @@ impl User {
     }
 
     /// Notes that the engine no longer knows it.
-    pub(super) fn went(&self) {
+    pub(super) fn mark_gone(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
-    /// Takes the standing that the engine says.
-    pub(super) fn learn(&self, standing: Standing) {
-        self.standing.store(standing as u8, Ordering::Release);
+    /// Takes the privilege that the engine says.
+    pub(super) fn learn(&self, privilege: Privilege) {
+        self.privilege.store(privilege as u8, Ordering::Release);
     }
 
-    /// Raises its standing, or leaves it if it is higher.
-    pub fn promote(&self, standing: Standing) {
-        self.standing.fetch_max(standing as u8, Ordering::AcqRel);
+    /// Raises its privilege, or leaves it if it is higher.
+    pub fn promote(&self, privilege: Privilege) {
+        self.privilege.fetch_max(privilege as u8, Ordering::AcqRel);
     }
 
     /// Makes it a guest, and takes from its sessions what they were granted.
     pub fn demote(&self) {
-        self.standing.store(Standing::Guest as u8, Ordering::Release);
+        self.privilege.store(Privilege::Guest as u8, Ordering::Release);
         for session in self.sessions() {
             session.revoke();
         }
@@ -119,9 +125,9 @@ impl User {
 
     /// The user as others see it: with the highest role that any of its sessions has.
     pub fn view(&self) -> UserView {
-        let granted = self.sessions().iter().map(|session| session.standing()).max();
-        let standing = granted.unwrap_or(Standing::Guest).max(self.standing());
-        UserView { name: self.name.as_str().to_owned(), role: standing.role() }
+        let granted = self.sessions().iter().map(|session| session.privilege()).max();
+        let privilege = granted.unwrap_or(Privilege::Guest).max(self.privilege());
+        UserView { name: self.name.as_str().to_owned(), role: privilege.role() }
     }
 
     /// Returns the user as a participant of a room's event.
@@ -152,7 +158,7 @@ impl User {
     }
 
     /// What others did with its store.
-    pub fn accesses(&self) -> parking_lot::MutexGuard<'_, Accesses> {
+    pub fn accesses(&self) -> parking_lot::MutexGuard<'_, AccessLog> {
         self.accesses.lock()
     }
 }

@@ -80,16 +80,7 @@ impl Service {
     pub fn may_go_on(&self, caller: &Caller, watching: &Watching) -> Result<()> {
         let Some(name) = &watching.other else { return caller.session().map(|_| ()) };
         self.authorize(caller, Method::Watch, Some(name))?.admits(&watching.owner)?;
-        let owner = &watching.owner;
-        let gone = match &self.shared {
-            None => self.find_user(name).is_none_or(|user| user.id != owner.id),
-            // What was heard since the last time; the next time hears what is asked for now.
-            Some(shared) => {
-                shared.look_whether_gone(owner);
-                owner.is_gone()
-            }
-        };
-        if gone {
+        if self.registry.has_gone(name, &watching.owner) {
             return Err(Error::new(
                 Reason::UserNotFound,
                 "the user whose store was watched has gone",

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::session::Session;
-use super::token::TokenHash;
 use crate::model::{Error, Reason, Result, UnixMillis};
+use crate::service::session::Session;
+use crate::service::token::TokenHash;
 
 const SHARDS: usize = 64;
 
 /// All sessions. A lookup locks one of 64 parts for one probe.
-pub(super) struct Sessions {
+pub(super) struct SessionTable {
     shards: Vec<Mutex<HashTable<Arc<Session>>>>,
     count: AtomicU64,
     max: u64,
@@ -21,7 +21,7 @@ pub(super) struct Sessions {
     next: AtomicUsize,
 }
 
-impl Sessions {
+impl SessionTable {
     pub(super) fn new(max: u64) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::user::User;
 use crate::model::{Error, Reason, Result, UserName};
+use crate::service::user::User;
 
 /// All users, by name and in the order in which they came.
 #[derive(Default)]
@@ -50,13 +50,6 @@ impl Directory {
         inner.by_name.insert(name.folded().to_owned(), Arc::clone(&user));
         inner.by_id.insert(user.id, Arc::clone(&user));
         Ok((user, made))
-    }
-
-    /// Takes in a user that has its id already.
-    pub(super) fn insert_known(&self, user: Arc<User>) {
-        let mut inner = self.0.lock();
-        inner.by_name.insert(user.name.folded().to_owned(), Arc::clone(&user));
-        inner.by_id.insert(user.id, user);
     }
 
     /// Takes a user out; its name is free.
