@@ -1,4 +1,4 @@
-//! The one rule of who may do what.
+//! Authorisation: the one place that decides which caller may make which call.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::model::{Error, Method, Permission, Reason, Request, Result, UpgradePo
 /// A caller, before it is authorised.
 #[derive(Clone)]
 pub struct Caller {
-    /// Its session, or `None` if its call brought no token.
+    /// Session, or `None` if the call brought no token.
     pub session: Option<Arc<Session>>,
-    /// The protocol that it speaks: `grpc`, or a dialect's name.
+    /// Protocol of the call: `grpc`, or the name of a legacy protocol.
     pub protocol: &'static str,
-    /// The address that it comes from.
+    /// Address that the call comes from.
     pub source: IpAddr,
 }
 
@@ -236,10 +236,10 @@ impl Service {
     }
 }
 
-/// Tells whether the caller may have only guests' stores, for an RPC on another user's.
+/// Returns true if the caller may use only guests' stores, for an RPC on another user's store.
 ///
 /// # Errors
-/// `MANAGER_REQUIRED` if it may have none.
+/// `MANAGER_REQUIRED` if it may use no other store.
 fn others_store(session: &Session, method: Method) -> Result<bool> {
     let writes = method == Method::PutOther;
     match session.privilege() {

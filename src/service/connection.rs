@@ -1,5 +1,4 @@
-//! Sessions that live as long as a connection: those of the older socket protocols, which have no
-//! tokens.
+//! Sessions of connections: those of the legacy socket protocols, which have no tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,19 +8,19 @@ use super::session::{ExpiryPolicy, Session};
 use super::{Service, token};
 use crate::model::{Reason, Result, UserName};
 
-/// A guest's session that ends when this is dropped, and its user's name and store with it.
+/// Guest's session that ends on drop, with its user's name and store.
 pub struct ConnectionSession {
     service: Arc<Service>,
     session: Arc<Session>,
 }
 
 impl ConnectionSession {
-    /// The session.
+    /// Returns the session.
     pub const fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
-    /// Ends it, and waits until its name is free.
+    /// Ends the session, and waits until its name is free.
     pub async fn end(self) {
         let registry = &self.service.registry;
         if let Err(error) = registry.close(&self.session).await {
@@ -77,7 +76,7 @@ impl Service {
     }
 
     async fn open_connection(self: &Arc<Self>, name: UserName) -> Result<ConnectionSession> {
-        // Nobody ever learns the token: its hash only gives the session a place in the table.
+        // The token is discarded; its hash only places the session in the table.
         let (_, hash) = token::generate();
         let expiry = ExpiryPolicy::Connection;
         let session = self.registry.open_guest(&name, hash, expiry, self.clock.now()).await?;

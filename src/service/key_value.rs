@@ -113,7 +113,7 @@ pub(super) fn resolve<'a>(put: &'a Put, clock: &Clock) -> Result<PutRef<'a>> {
     Ok(PutRef { expire_time, ..put.to_ref() })
 }
 
-/// Pairs a request id with its payload.
+/// Pairs a request id with the fingerprint of its payload.
 pub(super) fn once<'a>(
     session: &'a Session,
     id: Option<&RequestId>,

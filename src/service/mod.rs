@@ -1,5 +1,5 @@
-//! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no
-//! listener, no socket, no protobuf.
+//! The service: commands, authorisation, sessions and limits. Depends on `model` and `store`, and
+//! on no listener, socket or protobuf type.
 
 mod access_log;
 mod authorize;
@@ -45,33 +45,33 @@ use crate::model::{
 };
 use crate::store::{Clock, Engine};
 
-/// An account of the configuration.
+/// Account of the configuration.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Its name.
+    /// Name.
     pub name: UserName,
-    /// Its password as an Argon2id hash in PHC form.
+    /// Password as an Argon2id hash in PHC form.
     pub password_hash: String,
-    /// Its role.
+    /// Role.
     pub role: Role,
 }
 
-/// What a service is made of.
+/// Parts of a service.
 #[derive(Clone)]
 pub struct Options {
-    /// The accounts; their names differ.
+    /// Accounts; their names differ.
     pub accounts: Vec<Account>,
-    /// Who may promote a guest.
+    /// Policy for the promotion of guests.
     pub upgrade_policy: UpgradePolicy,
-    /// What it allows.
+    /// Limits in force.
     pub limits: Limits,
-    /// What it takes the time from.
+    /// Source of the time.
     pub clock: Clock,
-    /// What keeps the stores.
+    /// Engine of the stores.
     pub engine: Engine,
 }
 
-/// The service behind all listeners: one directory of users, their sessions and their stores.
+/// The service behind all listeners: users, their sessions and their stores.
 pub struct Service {
     registry: registry::Registry,
     passwords: password::Passwords,
@@ -88,10 +88,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service with its accounts and no sessions.
+    /// Creates a service with its accounts and no sessions.
     ///
     /// # Errors
-    /// `NAME_IN_USE` for two accounts of one name; `INTERNAL` if the system gives no randomness.
+    /// `NAME_IN_USE` for two accounts of one name; `STORE_UNAVAILABLE`; `INTERNAL` if the system
+    /// gives no randomness.
     pub fn new(options: Options) -> Result<Self> {
         let Options { accounts, upgrade_policy, limits, clock, engine } = options;
         let hashes: HashMap<String, Arc<str>> = accounts
@@ -117,34 +118,33 @@ impl Service {
         })
     }
 
-    /// Tells the service where its server listens; said once, when all is bound.
+    /// Sets the addresses that GetServerInfo lists. To be called once, when all are bound.
     pub fn set_listeners(&self, listeners: Vec<ListenerInfo>) {
-        // A second call would be a fault of the composition; the first one stands.
+        // A second call would be a programming error; the first list stays.
         let _ = self.listeners.set(listeners);
     }
 
-    /// What is counted.
+    /// Returns the metrics.
     pub fn metrics(&self) -> &metrics::Metrics {
         &self.metrics
     }
 
-    /// The limits in force.
+    /// Returns the limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// What the service takes the time from.
+    /// Returns the source of the time.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this
-    /// process's memory.
+    /// Returns a receiver that is true while the engine answers; `None` for the memory engine.
     pub fn engine_health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
         self.engine.health()
     }
 
-    /// Does what any command asks.
+    /// Runs a command of any kind.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).

@@ -11,11 +11,11 @@ use crate::model::request::{Auth, SignIn, SignOut};
 use crate::model::{Error, Method, Permission, Reason, Result, SessionInfo, UnixMillis, UserName};
 
 impl Service {
-    /// The session that a call's token opens; the call counts as its use.
+    /// Returns the session of a call's token, and records the call as its use.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED` where the RPC wants a session and there is no token, or one that can be
-    /// none; `SESSION_EXPIRED` for any other token that opens none.
+    /// `SESSION_REQUIRED` if the RPC needs a session and there is no token or a malformed one;
+    /// `SESSION_EXPIRED` for any other token without a session.
     pub fn authenticate(
         &self,
         method: Method,
@@ -33,7 +33,7 @@ impl Service {
         }
     }
 
-    /// Uses a session that an earlier call's token opened, for a call that came `at` this time.
+    /// Records the use, `at` this time, of a session that an earlier call's token opened.
     ///
     /// # Errors
     /// `SESSION_EXPIRED` if it has ended.
@@ -88,7 +88,7 @@ impl Handle<SignIn> for Service {
 impl Handle<Auth> for Service {
     async fn handle(&self, subject: Subject<'_>, request: Auth) -> Result<SessionInfo> {
         let (caller, Auth { user, password }) = (subject.caller(), request);
-        // A bad name is a wrong one, and takes as long.
+        // A malformed name is refused like a wrong one, after the same time.
         let name = UserName::new(user).ok();
         let folded = name.as_ref().map_or("", UserName::folded);
         self.rates.password(folded, caller.source)?;
@@ -102,7 +102,7 @@ impl Handle<Auth> for Service {
         let now = self.clock.now();
         match &caller.session {
             Some(session) => {
-                // It may have ended while the password was checked.
+                // The session may have ended while the password was checked.
                 let session = Some(session)
                     .filter(|session| session.is_live(now))
                     .ok_or_else(session_expired)?;
@@ -125,7 +125,7 @@ impl Handle<SignOut> for Service {
     }
 }
 
-/// Refuses the names that sockets get, to all who choose theirs.
+/// Refuses names that the server gives to socket clients, which no client may choose.
 pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
     if !name.names_socket() {
         return Ok(());
