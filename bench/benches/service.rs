@@ -12,8 +12,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 
 use kvrpc::model::request::{Batch, Get, GetOther, Put, SignIn, Upgrade};
-use kvrpc::model::{Key, Method, Operation, Request, UpgradePolicy, UserName, Value};
-use kvrpc::service::{Caller, Handle, Limits, Options, Service};
+use kvrpc::model::{Key, Limits, Method, Operation, Request, UpgradePolicy, UserName, Value};
+use kvrpc::service::{Caller, Handle, Options, Service};
 use kvrpc::store::{Clock, Engine, MemoryEngine};
 
 #[global_allocator]

@@ -73,13 +73,13 @@ impl Conn {
         }
         let header = headers.get(AUTHORIZATION)?;
         if let Some(known) = self.last.find(header)
-            && known.session.as_ref().is_none_or(|session| self.service.knows_enough_of(session))
+            && known.session.as_ref().is_none_or(|session| self.service.is_fresh(session))
         {
             return None;
         }
         let token = TokenHash::of(bearer(header)).ok()?;
-        let known = self.service.session_known_here(token);
-        known.is_none_or(|session| !self.service.knows_enough_of(&session)).then_some(token)
+        let known = self.service.known_session(token);
+        known.is_none_or(|session| !self.service.is_fresh(&session)).then_some(token)
     }
 }
 

@@ -1,21 +1,21 @@
-//! The one rule of who may do what.
+//! Authorisation: the one place that decides which caller may make which call.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Service;
 use super::session::Session;
-use super::user::{Standing, User};
+use super::user::{Privilege, User};
 use crate::model::{Error, Method, Permission, Reason, Request, Result, UpgradePolicy, UserName};
 
 /// A caller, before it is authorised.
 #[derive(Clone)]
 pub struct Caller {
-    /// Its session, or `None` if its call brought no token.
+    /// Session, or `None` if the call brought no token.
     pub session: Option<Arc<Session>>,
-    /// The protocol that it speaks: `grpc`, or a dialect's name.
+    /// Protocol of the call: `grpc`, or the name of a legacy protocol.
     pub protocol: &'static str,
-    /// The address that it comes from.
+    /// Address that the call comes from.
     pub source: IpAddr,
 }
 
@@ -93,6 +93,19 @@ impl<'a> Subject<'a> {
             Target::Caller => None,
             Target::Named { name, .. } => Some(name),
         }
+    }
+
+    /// Returns the user who was found under the name that was asked for.
+    ///
+    /// # Errors
+    /// `USER_NOT_FOUND` if there was none; `MANAGER_REQUIRED` for an account that the caller may
+    /// not read.
+    pub(super) fn admit(&self, name: &UserName, found: Option<Arc<User>>) -> Result<Arc<User>> {
+        let user = found.ok_or_else(|| {
+            Error::new(Reason::UserNotFound, format!("there is no user {:?}", name.as_str()))
+        })?;
+        self.admits(&user)?;
+        Ok(user)
     }
 
     /// Checks that the call may be about this user, who has the name that was asked for.
@@ -180,7 +193,7 @@ impl Service {
             Some(name) => Target::Named { name: name.clone(), guests_only },
             None => Target::Caller,
         };
-        let is_manager = session.standing() == Standing::Manager;
+        let is_manager = session.privilege() == Privilege::Manager;
         match permission {
             Permission::Open | Permission::OptionalSession | Permission::Session => {
                 Ok(Target::Caller)
@@ -202,7 +215,8 @@ impl Service {
     }
 
     fn self_promotion(&self, session: &Session) -> Result<()> {
-        if session.standing() == Standing::Guest && self.upgrade_policy == UpgradePolicy::Managers {
+        if session.privilege() == Privilege::Guest && self.upgrade_policy == UpgradePolicy::Managers
+        {
             return Err(Error::new(
                 Reason::UpgradeNotAllowed,
                 "this server lets only managers promote; ask one, or sign in with an account",
@@ -218,34 +232,26 @@ impl Service {
     /// the engine.
     pub(super) async fn owner(&self, subject: &Subject<'_>) -> Result<Arc<User>> {
         let Some(name) = subject.other() else { return Ok(Arc::clone(&subject.session()?.user)) };
-        let user = match &self.shared {
-            None => self.find_user(name),
-            Some(shared) => shared.find_user(name).await?,
-        };
-        let user = user.ok_or_else(|| {
-            Error::new(Reason::UserNotFound, format!("there is no user {:?}", name.as_str()))
-        })?;
-        subject.admits(&user)?;
-        Ok(user)
+        subject.admit(name, self.registry.find_user(name).await?)
     }
 }
 
-/// Tells whether the caller may have only guests' stores, for an RPC on another user's.
+/// Returns true if the caller may use only guests' stores, for an RPC on another user's store.
 ///
 /// # Errors
-/// `MANAGER_REQUIRED` if it may have none.
+/// `MANAGER_REQUIRED` if it may use no other store.
 fn others_store(session: &Session, method: Method) -> Result<bool> {
     let writes = method == Method::PutOther;
-    match session.standing() {
-        Standing::Manager => Ok(false),
-        Standing::SelfPromoted if !writes => Ok(true),
-        Standing::SelfPromoted => {
+    match session.privilege() {
+        Privilege::Manager => Ok(false),
+        Privilege::SelfPromoted if !writes => Ok(true),
+        Privilege::SelfPromoted => {
             Err(manager_required("a self-promoted manager may not write another user's store"))
         }
-        Standing::Guest if writes => {
+        Privilege::Guest if writes => {
             Err(manager_required("only a manager may write another user's store"))
         }
-        Standing::Guest => Err(manager_required("only a manager may read another user's store")),
+        Privilege::Guest => Err(manager_required("only a manager may read another user's store")),
     }
 }
 
@@ -255,8 +261,8 @@ mod tests {
 
     use super::*;
     use crate::model::request::{Calculate, SignIn};
-    use crate::model::{Command, Page, Prefix, RoomName, request};
-    use crate::service::{Limits, Options};
+    use crate::model::{Command, Limits, Page, Prefix, RoomName, request};
+    use crate::service::Options;
     use crate::store::{Clock, Engine, MemoryEngine};
 
     fn service() -> Service {

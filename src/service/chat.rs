@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::authorize::{Handle, Subject};
 use super::listing::page_size;
-use super::page_token::Question;
+use super::page_token::TokenScope;
 use super::rooms::Membership;
 use super::session::{Session, StreamGuard};
 use super::user::User;
@@ -13,12 +13,12 @@ use super::{Service, rates};
 use crate::model::request::{Chat, ListMembers, ListRooms, Send, Subscribe};
 use crate::model::{Listing, Method, Position, Request, Result, Room, User as UserView};
 
-/// A stream of a session in a room. While it lives, the session is in use and its user is a member
+/// Stream of a session in a room. While it exists, the session is in use and its user is a member
 /// of the room.
 pub struct RoomSubscription {
-    /// The stream's membership.
+    /// Membership of the stream.
     pub membership: Membership,
-    /// The session.
+    /// Session of the stream.
     pub session: Arc<Session>,
     _in_use: StreamGuard,
 }
@@ -65,11 +65,11 @@ impl Handle<ListMembers> for Service {
     ) -> Result<Listing<UserView>> {
         let ListMembers { room, page } = request;
         let method = subject.method().name();
-        let question = Question { method, owner: 0, prefix: room.folded() };
-        let after = self.open_number(&question, &page.token)?.unwrap_or(0);
+        let scope = TokenScope { method, owner: 0, prefix: room.folded() };
+        let after = self.open_number(&scope, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
         let mut found = self.rooms.members(&room, after, size + 1).await?;
-        let next_page_token = self.next_token(&question, &mut found, size)?;
+        let next_page_token = self.next_token(&scope, &mut found, size)?;
         Ok(Listing { rows: found.into_iter().map(|(_, member)| member).collect(), next_page_token })
     }
 }
@@ -77,11 +77,11 @@ impl Handle<ListMembers> for Service {
 impl Handle<ListRooms> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListRooms) -> Result<Listing<Room>> {
         let page = request.page;
-        let question = Question { method: subject.method().name(), owner: 0, prefix: "" };
-        let after = self.open_number(&question, &page.token)?.unwrap_or(0);
+        let scope = TokenScope { method: subject.method().name(), owner: 0, prefix: "" };
+        let after = self.open_number(&scope, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
         let mut found = self.rooms.page(after, size + 1).await?;
-        let next_page_token = self.next_token(&question, &mut found, size)?;
+        let next_page_token = self.next_token(&scope, &mut found, size)?;
         Ok(Listing { rows: found.into_iter().map(|(_, room)| room).collect(), next_page_token })
     }
 }

@@ -1,46 +1,41 @@
-//! Sessions that live as long as a connection: those of the older socket protocols, which have no
-//! tokens.
+//! Sessions of connections: those of the legacy socket protocols, which have no tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::authorize::Caller;
-use super::session::{Life, Session};
+use super::session::{ExpiryPolicy, Session};
 use super::{Service, token};
 use crate::model::{Reason, Result, UserName};
 
-/// A guest's session that ends when this is dropped, and its user's name and store with it.
+/// Guest's session that ends on drop, with its user's name and store.
 pub struct ConnectionSession {
     service: Arc<Service>,
     session: Arc<Session>,
 }
 
 impl ConnectionSession {
-    /// The session.
+    /// Returns the session.
     pub const fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
-    /// Ends it, and waits until its name is free.
+    /// Ends the session, and waits until its name is free.
     pub async fn end(self) {
-        if let Some(shared) = &self.service.shared
-            && let Err(error) = shared.close(&self.session).await
-        {
+        let registry = &self.service.registry;
+        if let Err(error) = registry.close(&self.session).await {
             tracing::debug!(
                 ?error,
                 "a connection's session could not be ended; it goes with its lease"
             );
+            registry.end_here(&self.session);
         }
-        self.service.end_session(&self.session);
     }
 }
 
 impl Drop for ConnectionSession {
     fn drop(&mut self) {
-        if let Some(shared) = &self.service.shared {
-            shared.close_later(&self.session);
-        }
-        self.service.end_session(&self.session);
+        self.service.registry.close_in_background(&self.session);
     }
 }
 
@@ -81,9 +76,10 @@ impl Service {
     }
 
     async fn open_connection(self: &Arc<Self>, name: UserName) -> Result<ConnectionSession> {
-        // Nobody ever learns the token: its hash only gives the session a place in the table.
+        // The token is discarded; its hash only places the session in the table.
         let (_, hash) = token::generate();
-        let session = self.open_guest(&name, hash, Life::Connection, self.clock.now()).await?;
+        let expiry = ExpiryPolicy::Connection;
+        let session = self.registry.open_guest(&name, hash, expiry, self.clock.now()).await?;
         Ok(ConnectionSession { service: Arc::clone(self), session })
     }
 }
@@ -94,8 +90,8 @@ mod tests {
 
     use super::*;
     use crate::model::request::{ListAccesses, WhoAmI};
-    use crate::model::{Identity, Page, UpgradePolicy};
-    use crate::service::{Limits, Options};
+    use crate::model::{Identity, Limits, Page, UpgradePolicy};
+    use crate::service::Options;
     use crate::store::{Clock, Engine, MemoryEngine};
 
     fn service(sessions: u64) -> Arc<Service> {

@@ -1,15 +1,15 @@
-//! What tells the payload of one request id from another.
+//! Fingerprints that distinguish the payloads of one request id.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Delete, Expiry, OperationRef, Operations, Put, PutRef};
 
-/// Collects a payload. Each part goes in with its length or at a fixed width, so that no two
-/// payloads run together.
+/// Hash of a payload. Each part has a fixed width or is preceded by its length, so that no two
+/// payloads have the same input.
 pub(super) struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// A payload for the store of the user with this id.
+    /// Starts a payload for the store of the user with this id.
     pub(super) fn of(method: &'static str, owner: u64) -> Self {
         let mut this = Self(Sha256::new());
         this.bytes(method.as_bytes());
@@ -17,7 +17,7 @@ impl Fingerprint {
         this
     }
 
-    /// A payload for the store of the user who has this name.
+    /// Starts a payload for the store of the user of this name.
     pub(super) fn named(method: &'static str, folded: &str) -> Self {
         let mut this = Self(Sha256::new());
         this.bytes(method.as_bytes());

@@ -2,7 +2,7 @@
 
 use futures_util::future::join;
 
-use super::accesses::What;
+use super::access_log::AccessRow;
 use super::authorize::{Handle, Subject};
 use super::fingerprint::Fingerprint;
 use super::user::User;
@@ -10,9 +10,9 @@ use super::{Service, Session};
 use crate::model::request::{Batch, Delete, Get, GetOther, Put, PutOther};
 use crate::model::{
     Batched, Deleted, Entry, Error, Key, MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Operations,
-    PutRef, Reason, RequestId, Result, Role, Written,
+    PutRef, Reason, RequestId, Result, Written,
 };
-use crate::store::{Backend, Once, Store};
+use crate::store::{Backend, Clock, Once, Store};
 
 impl Handle<Get> for Service {
     async fn handle(&self, subject: Subject<'_>, Get { key }: Get) -> Result<Entry> {
@@ -33,29 +33,20 @@ impl Handle<GetOther> for Service {
 
 impl Handle<Put> for Service {
     async fn handle(&self, subject: Subject<'_>, put: Put) -> Result<Written> {
-        let session = subject.session()?;
-        let id = put.request_id.as_ref();
-        let once = once(session, id, || {
-            Fingerprint::of(subject.method().name(), session.user.id).put(&put)
-        });
-        session.store.put(self.resolve(&put)?, once).await
+        self.put_own(&subject, &put).await
     }
 }
 
 impl Handle<PutOther> for Service {
-    async fn handle(&self, subject: Subject<'_>, request: PutOther) -> Result<Written> {
-        let put = request.put;
-        if let (Some(shared), Some(name)) = (&self.shared, subject.other()) {
-            return self.put_other(shared, &subject, name, put).await;
+    async fn handle(
+        &self,
+        subject: Subject<'_>,
+        PutOther { put, .. }: PutOther,
+    ) -> Result<Written> {
+        match subject.other() {
+            None => self.put_own(&subject, &put).await,
+            Some(name) => self.registry.put_other(&subject, name, &put).await,
         }
-        let owner = self.owner(&subject).await?;
-        let session = subject.session()?;
-        let id = put.request_id.as_ref();
-        let once =
-            once(session, id, || Fingerprint::of(subject.method().name(), owner.id).put(&put));
-        // Before the write: one that was done must not be answered without being on record.
-        self.record_access(&subject, &owner, put.key.as_str()).await?;
-        owner.store.put(self.resolve(&put)?, once).await
     }
 }
 
@@ -84,18 +75,20 @@ impl Handle<Batch> for Service {
 }
 
 impl Service {
-    /// Resolves the expiry of a put by the current time.
-    ///
-    /// # Errors
-    /// `INVALID_TTL`.
+    /// Puts an entry into the caller's own store.
     #[inline]
-    pub(super) fn resolve<'a>(&self, put: &'a Put) -> Result<PutRef<'a>> {
-        let expire_time = put.expiry.map(|expiry| expiry.resolve(self.clock.now())).transpose()?;
-        Ok(PutRef { expire_time, ..put.to_ref() })
+    async fn put_own(&self, subject: &Subject<'_>, put: &Put) -> Result<Written> {
+        let session = subject.session()?;
+        let fingerprint = || Fingerprint::of(subject.method().name(), session.user.id).put(put);
+        let once = once(session, put.request_id.as_ref(), fingerprint);
+        session.store.put(resolve(put, &self.clock)?, once).await
     }
 
-    /// Records the access for the owner, unless the owner is the caller. `key` is the key, or the
+    /// Records an access for the owner, unless the owner is the caller. `key` is the key, or the
     /// prefix of a listing.
+    ///
+    /// # Errors
+    /// `SESSION_EXPIRED`, `STORE_UNAVAILABLE`.
     pub(super) async fn record_access(
         &self,
         subject: &Subject<'_>,
@@ -105,28 +98,23 @@ impl Service {
         if subject.session()?.user.id == owner.id {
             return Ok(());
         }
-        let (what, role) = Self::access(subject, key)?;
-        match &self.shared {
-            None => owner.accesses().record(what, role, self.clock.now()),
-            Some(shared) => shared.record_access(owner, &what, role).await?,
-        }
-        Ok(())
-    }
-
-    /// Returns an access as its owner sees it, and the caller's role.
-    pub(super) fn access(subject: &Subject<'_>, key: &str) -> Result<(What, Role)> {
-        let session = subject.session()?;
-        let view = session.view();
-        let used = session.account_used();
-        let account = used.map(|account| account.name.as_str().to_owned()).unwrap_or_default();
-        let (protocol, method) = (subject.caller().protocol, subject.method().name());
-        let what = What { user: view.name, account, protocol, method, key: key.to_owned() };
-        Ok((what, view.role))
+        let (row, role) = AccessRow::of(subject, key)?;
+        self.registry.record_access(owner, row, role).await
     }
 }
 
-/// Pairs a request id with its payload.
-fn once<'a>(
+/// Resolves the expiry of a put by the current time.
+///
+/// # Errors
+/// `INVALID_TTL`.
+#[inline]
+pub(super) fn resolve<'a>(put: &'a Put, clock: &Clock) -> Result<PutRef<'a>> {
+    let expire_time = put.expiry.map(|expiry| expiry.resolve(clock.now())).transpose()?;
+    Ok(PutRef { expire_time, ..put.to_ref() })
+}
+
+/// Pairs a request id with the fingerprint of its payload.
+pub(super) fn once<'a>(
     session: &'a Session,
     id: Option<&RequestId>,
     payload: impl FnOnce() -> Fingerprint,

@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::authorize::{Handle, Subject};
-use super::page_token::Question;
+use super::page_token::TokenScope;
 use super::user::User as Owner;
 use crate::model::request::{ListAccesses, ListKeys, ListUsers, Scan};
 use crate::model::{
@@ -11,20 +11,20 @@ use crate::model::{
 };
 use crate::store::{ListQuery, Listed, Store};
 
-/// A step of a scan is one message: small enough to flow, large enough to be worth it.
+/// Maximum size of one message of a scan, in bytes.
 const SCAN_BYTES: usize = 64 << 10;
 const SCAN_ROWS: usize = 1_000;
-/// The keys of a page at most: 1,000 of the longest fit.
+/// Maximum size of a page of keys, in bytes: 1,000 of the longest fit.
 const PAGE_BYTES: usize = 2 << 20;
 
-/// How many rows a page has.
+/// Returns the number of rows of a page.
 pub(super) fn page_size(page: &Page) -> usize {
     let size = if page.size == 0 { DEFAULT_PAGE_SIZE } else { page.size.min(MAX_PAGE_SIZE) };
     size as usize
 }
 
-/// Where a listing stands between two pages: where the store stood at its start, and the last row
-/// looked at.
+/// State of a listing between two pages: the store's position at its start, and the last row
+/// examined.
 struct Cursor {
     start: Position,
     after: Key,
@@ -50,9 +50,9 @@ impl Cursor {
     }
 }
 
-/// Which rows a page or step wants, and where the listing is sealed for.
+/// Rows that a page or a scan step asks for, and the listing that its token belongs to.
 struct Wanted<'a> {
-    question: Question<'a>,
+    scope: TokenScope<'a>,
     prefix: &'a Prefix,
     token: &'a str,
     max_rows: usize,
@@ -66,9 +66,9 @@ impl Handle<ListKeys> for Service {
         let owner = self.owner(&subject).await?;
         self.record_access(&subject, &owner, prefix.as_str()).await?;
         let method = subject.method().name();
-        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
+        let scope = TokenScope { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
-            question,
+            scope,
             prefix: &prefix,
             token: &page.token,
             max_rows: page_size(&page),
@@ -89,9 +89,9 @@ impl Handle<Scan> for Service {
             self.record_access(&subject, &owner, prefix.as_str()).await?;
         }
         let method = subject.method().name();
-        let question = Question { method, owner: owner.id, prefix: prefix.as_str() };
+        let scope = TokenScope { method, owner: owner.id, prefix: prefix.as_str() };
         let wanted = Wanted {
-            question,
+            scope,
             prefix: &prefix,
             token: cursor.as_deref().unwrap_or_default(),
             max_rows: SCAN_ROWS,
@@ -107,35 +107,26 @@ impl Handle<Scan> for Service {
 impl Handle<ListUsers> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListUsers) -> Result<Listing<User>> {
         let page = request.page;
-        let question = Question { method: subject.method().name(), owner: 0, prefix: "" };
-        let after = self.open_number(&question, &page.token)?.unwrap_or(0);
+        let scope = TokenScope { method: subject.method().name(), owner: 0, prefix: "" };
+        let after = self.open_number(&scope, &page.token)?.unwrap_or(0);
         let size = page_size(&page);
-        if let Some(shared) = &self.shared {
-            let mut found = shared.users_behind(after, size + 1).await?;
-            let next_page_token = self.next_token(&question, &mut found, size)?;
-            let rows = found.into_iter().filter_map(|(_, user)| user).collect();
-            return Ok(Listing { rows, next_page_token });
-        }
-        let users = self.directory.page(after, size + 1);
-        let mut found: Vec<_> = users.into_iter().map(|user| (user.id, user)).collect();
-        let next_page_token = self.next_token(&question, &mut found, size)?;
-        let now = self.clock.now();
-        let live = found.iter().map(|(_, user)| user).filter(|user| user.is_there(now));
-        Ok(Listing { rows: live.map(|user| user.view()).collect(), next_page_token })
+        let mut found = self.registry.users_after(after, size + 1).await?;
+        let next_page_token = self.next_token(&scope, &mut found, size)?;
+        Ok(Listing {
+            rows: found.into_iter().filter_map(|(_, user)| user).collect(),
+            next_page_token,
+        })
     }
 }
 
 impl Handle<ListAccesses> for Service {
     async fn handle(&self, subject: Subject<'_>, request: ListAccesses) -> Result<Listing<Access>> {
         let (owner, page) = (&subject.session()?.user, request.page);
-        let question = Question { method: subject.method().name(), owner: owner.id, prefix: "" };
-        let before = self.open_number(&question, &page.token)?;
-        let (rows, next) = match &self.shared {
-            None => owner.accesses().page(before, page_size(&page)),
-            Some(shared) => shared.accesses(owner, before, page_size(&page)).await?,
-        };
+        let scope = TokenScope { method: subject.method().name(), owner: owner.id, prefix: "" };
+        let before = self.open_number(&scope, &page.token)?;
+        let (rows, next) = self.registry.accesses(owner, before, page_size(&page)).await?;
         let next_page_token = match next {
-            Some(order) => self.page_tokens.seal(&question, &order.to_le_bytes())?,
+            Some(order) => self.page_tokens.seal(&scope, &order.to_le_bytes())?,
             None => String::new(),
         };
         Ok(Listing { rows, next_page_token })
@@ -144,43 +135,43 @@ impl Handle<ListAccesses> for Service {
 
 impl Service {
     async fn rows(&self, owner: &Owner, wanted: Wanted<'_>) -> Result<(Listed, String, Position)> {
-        let Wanted { question, prefix, token, max_rows, max_bytes, keys_only } = wanted;
+        let Wanted { scope, prefix, token, max_rows, max_bytes, keys_only } = wanted;
         let cursor = match token {
             "" => None,
-            token => Some(Cursor::from_bytes(&self.page_tokens.open(&question, token)?)?),
+            token => Some(Cursor::from_bytes(&self.page_tokens.open(&scope, token)?)?),
         };
         let after = cursor.as_ref().map(|cursor| &cursor.after);
         let mut listed =
             owner.store.list(ListQuery { prefix, after, max_rows, max_bytes, keys_only }).await?;
         let start = cursor.map_or(listed.position, |cursor| cursor.start);
         let token = match listed.next.take() {
-            Some(after) => self.page_tokens.seal(&question, &Cursor { start, after }.to_bytes())?,
+            Some(after) => self.page_tokens.seal(&scope, &Cursor { start, after }.to_bytes())?,
             None => String::new(),
         };
         Ok((listed, token, start))
     }
 
-    /// Cuts a page of rows with their numbers to its size, and gives the token of the next one;
-    /// empty without one.
+    /// Truncates a page of numbered rows to its size. Returns the token of the next page, or an
+    /// empty one.
     pub(super) fn next_token<T>(
         &self,
-        question: &Question<'_>,
+        scope: &TokenScope<'_>,
         found: &mut Vec<(u64, T)>,
         size: usize,
     ) -> Result<String> {
         let more = found.len() > size;
         found.truncate(size);
         match found.last() {
-            Some((last, _)) if more => self.page_tokens.seal(question, &last.to_le_bytes()),
+            Some((last, _)) if more => self.page_tokens.seal(scope, &last.to_le_bytes()),
             Some(_) | None => Ok(String::new()),
         }
     }
 
-    pub(super) fn open_number(&self, question: &Question<'_>, token: &str) -> Result<Option<u64>> {
+    pub(super) fn open_number(&self, scope: &TokenScope<'_>, token: &str) -> Result<Option<u64>> {
         if token.is_empty() {
             return Ok(None);
         }
-        let state = self.page_tokens.open(question, token)?;
+        let state = self.page_tokens.open(scope, token)?;
         let bytes = state.try_into().map_err(|_| {
             Error::new(Reason::InvalidPageToken, "page_token is not one of this listing")
                 .in_field("page_token")

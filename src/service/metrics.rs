@@ -1,4 +1,4 @@
-//! What the server counts, in the Prometheus text format.
+//! Metrics in the Prometheus text format.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -15,8 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Service;
 use crate::model::{Method, Reason};
 
-/// In seconds: an own key is answered within microseconds, a password within a tenth of a second,
-/// and 10 s is the longest call.
+/// Bucket bounds in seconds: a call on an own key takes microseconds, a password check a tenth of a
+/// second, and the longest call 10 s.
 const BUCKETS: [f64; 20] = [
     5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1,
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -42,16 +42,16 @@ struct ProtocolLabels {
     protocol: &'static str,
 }
 
-/// The listener whose calls are all shown from the start, at zero.
+/// Protocol whose calls are all shown from the start, at zero.
 const GRPC: &str = "grpc";
 
-/// The handles of one RPC at one listener.
+/// Handles of one RPC's series.
 struct Call {
     count: Counter,
     duration: Histogram,
 }
 
-/// The series of all listeners.
+/// Series of all protocols.
 #[derive(Clone)]
 struct Families {
     counts: Family<CallLabels, Counter>,
@@ -59,8 +59,8 @@ struct Families {
     errors: Family<ErrorLabels, Counter>,
 }
 
-/// What a listener counts. Its handles are resolved once, at the first call of each command, so that a
-/// listener shows what it has.
+/// Call counters of one protocol. The handles of an RPC are resolved at its first call, so that a
+/// protocol shows the RPCs that it has.
 pub struct ProtocolCalls {
     protocol: &'static str,
     families: Families,
@@ -108,7 +108,7 @@ impl ProtocolCalls {
     }
 }
 
-/// The counters of the service and the gauges of the server around it.
+/// Counters of the service and gauges of the server around it.
 pub struct Metrics {
     registry: Registry,
     families: Families,
@@ -186,27 +186,27 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered call of the gRPC listener.
+    /// Counts an answered gRPC call.
     pub fn answered(&self, method: Method, duration: Duration) {
         self.grpc.answered(method, duration);
     }
 
-    /// Counts a failure at the gRPC listener.
+    /// Counts a failed gRPC call.
     pub fn failed(&self, method: Method, reason: Reason) {
         self.grpc.failed(method, reason);
     }
 
-    /// What counts the calls of another listener.
+    /// Returns the counters of another protocol.
     pub fn protocol(&self, protocol: &'static str) -> ProtocolCalls {
         ProtocolCalls::new(protocol, self.families.clone())
     }
 
-    /// Counts a fault of ours that was caught.
+    /// Counts a panic that was caught.
     pub fn panicked(&self) {
         self.panics.inc();
     }
 
-    /// Says how many connections a listener has.
+    /// Sets the number of a protocol's open connections.
     pub fn set_connections(&self, protocol: &'static str, count: usize) {
         self.connections
             .get_or_create(&ProtocolLabels { protocol })
@@ -215,14 +215,14 @@ impl Metrics {
 }
 
 impl Service {
-    /// All of it as text, in the OpenMetrics format that Prometheus reads.
+    /// Returns all metrics as text, in the OpenMetrics format.
     ///
     /// # Errors
     /// As the formatter.
     pub fn metrics_text(&self) -> Result<String, fmt::Error> {
         let metrics = &self.metrics;
-        metrics.sessions.set(self.sessions.len());
-        metrics.users.set(self.directory.len() as u64);
+        metrics.sessions.set(self.registry.session_count());
+        metrics.users.set(self.registry.user_count() as u64);
         let usage = self.engine.usage();
         metrics.keys.set(usage.keys);
         metrics.bytes.set(usage.bytes);

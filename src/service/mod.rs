@@ -1,24 +1,21 @@
-//! The service: what a command does, for whom, and what it costs. Knows `model` and `store`; no
-//! listener, no socket, no protobuf.
+//! The service: commands, authorisation, sessions and limits. Depends on `model` and `store`, and
+//! on no listener, socket or protobuf type.
 
-mod accesses;
+mod access_log;
 mod authorize;
 mod chat;
 mod connection;
-mod directory;
 mod fingerprint;
 mod key_value;
-mod limits;
 mod listing;
 pub mod metrics;
 mod page_token;
 mod password;
 mod rates;
+mod registry;
 mod roles;
 pub mod rooms;
 mod session;
-mod sessions;
-mod shared;
 mod sign_in;
 mod sweep;
 mod token;
@@ -32,11 +29,10 @@ use std::sync::{Arc, OnceLock};
 pub use authorize::{Caller, Handle, Subject};
 pub use chat::RoomSubscription;
 pub use connection::ConnectionSession;
-pub use limits::Limits;
 pub use session::{Session, StreamGuard};
 pub use sweep::SWEEP_INTERVAL;
 pub use token::{TOKEN_CHARACTERS, TokenHash};
-pub use user::{Standing, User};
+pub use user::{Privilege, User};
 pub use watch::Watching;
 
 pub use crate::store::feed::{Event, Next};
@@ -44,48 +40,45 @@ pub use crate::store::{Change, ChangeKind};
 
 use crate::model::method::for_each_command;
 use crate::model::{
-    Command, ListenerInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role, UpgradePolicy,
-    UserName,
+    Command, Limits, ListenerInfo, MAX_WAITING_PASSWORDS, Permissions, Reply, Result, Role,
+    UpgradePolicy, UserName,
 };
 use crate::store::{Clock, Engine};
 
-/// An account of the configuration.
+/// Account of the configuration.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Its name.
+    /// Name.
     pub name: UserName,
-    /// Its password as an Argon2id hash in PHC form.
+    /// Password as an Argon2id hash in PHC form.
     pub password_hash: String,
-    /// Its role.
+    /// Role.
     pub role: Role,
 }
 
-/// What a service is made of.
+/// Parts of a service.
 #[derive(Clone)]
 pub struct Options {
-    /// The accounts; their names differ.
+    /// Accounts; their names differ.
     pub accounts: Vec<Account>,
-    /// Who may promote a guest.
+    /// Policy for the promotion of guests.
     pub upgrade_policy: UpgradePolicy,
-    /// What it allows.
+    /// Limits in force.
     pub limits: Limits,
-    /// What it takes the time from.
+    /// Source of the time.
     pub clock: Clock,
-    /// What keeps the stores.
+    /// Engine of the stores.
     pub engine: Engine,
 }
 
-/// The service behind all listeners: one directory of users, their sessions and their stores.
+/// The service behind all listeners: users, their sessions and their stores.
 pub struct Service {
-    directory: directory::Directory,
-    sessions: sessions::Sessions,
+    registry: registry::Registry,
     passwords: password::Passwords,
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: Engine,
     permissions: Permissions,
-    /// What it shares with other servers; `None`: nothing.
-    shared: Option<Arc<shared::Shared>>,
     rooms: rooms::Rooms,
     upgrade_policy: UpgradePolicy,
     limits: Limits,
@@ -95,10 +88,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service with its accounts and no sessions.
+    /// Creates a service with its accounts and no sessions.
     ///
     /// # Errors
-    /// `NAME_IN_USE` for two accounts of one name; `INTERNAL` if the system gives no randomness.
+    /// `NAME_IN_USE` for two accounts of one name; `STORE_UNAVAILABLE`; `INTERNAL` if the system
+    /// gives no randomness.
     pub fn new(options: Options) -> Result<Self> {
         let Options { accounts, upgrade_policy, limits, clock, engine } = options;
         let hashes: HashMap<String, Arc<str>> = accounts
@@ -107,75 +101,50 @@ impl Service {
                 (account.name.folded().to_owned(), account.password_hash.as_str().into())
             })
             .collect();
-        let shared = match &engine {
-            Engine::Memory(_) => None,
-            Engine::Redis(engine) => {
-                Some(shared::Shared::start(engine, &accounts, &limits, &clock)?)
-            }
-        };
-        let page_tokens = match &shared {
-            None => page_token::PageTokens::new(),
-            Some(shared) => page_token::PageTokens::with_key(shared.secret()?),
-        };
-        let rooms = rooms::Rooms::new(limits.clone(), clock.clone(), &engine);
-        let service = Self {
-            directory: directory::Directory::default(),
-            sessions: sessions::Sessions::new(limits.sessions),
+        let registry = registry::Registry::new(&engine, &accounts, &limits, &clock)?;
+        Ok(Self {
+            page_tokens: page_token::PageTokens::with_key(registry.page_token_key()?),
+            rooms: rooms::Rooms::new(limits.clone(), clock.clone(), &engine),
             passwords: password::Passwords::new(hashes, MAX_WAITING_PASSWORDS)?,
             rates: rates::Rates::new(&limits),
-            page_tokens,
+            registry,
             engine,
             permissions: Permissions::default(),
-            shared,
-            rooms,
             upgrade_policy,
             limits,
             clock,
             metrics: metrics::Metrics::new(),
             listeners: OnceLock::new(),
-        };
-        if let Some(shared) = &service.shared {
-            shared.accounts().for_each(|account| service.directory.insert_known(account));
-            return Ok(service);
-        }
-        for account in &accounts {
-            let standing = Standing::of(account.role);
-            service.directory.insert(&account.name, |id| {
-                let store = service.engine.open(id);
-                Ok((Arc::new(User::new(id, account.name.clone(), true, standing, store)), ()))
-            })?;
-        }
-        Ok(service)
+        })
     }
 
-    /// Tells the service where its server listens; said once, when all is bound.
+    /// Sets the addresses that GetServerInfo lists. To be called once, when all are bound.
     pub fn set_listeners(&self, listeners: Vec<ListenerInfo>) {
-        // A second call would be a fault of the composition; the first one stands.
+        // A second call would be a programming error; the first list stays.
         let _ = self.listeners.set(listeners);
     }
 
-    /// What is counted.
+    /// Returns the metrics.
     pub fn metrics(&self) -> &metrics::Metrics {
         &self.metrics
     }
 
-    /// The limits in force.
+    /// Returns the limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// What the service takes the time from.
+    /// Returns the source of the time.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Whether the stores' engine answers, now and whenever that changes; `None`: it is this
-    /// process's memory.
+    /// Returns a receiver that is true while the engine answers; `None` for the memory engine.
     pub fn engine_health(&self) -> Option<tokio::sync::watch::Receiver<bool>> {
         self.engine.health()
     }
 
-    /// Does what any command asks.
+    /// Runs a command of any kind.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).

@@ -1,4 +1,5 @@
-//! Checking an account's password without telling, by words or by time, whether the account exists.
+//! Password checks, which reveal neither by their reply nor by their time whether an account
+//! exists.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,13 +13,13 @@ use tokio::sync::Semaphore;
 
 use crate::model::{Error, MAX_PASSWORD_BYTES, Reason, Result};
 
-/// Each check takes a core and 19 MiB for some ten milliseconds.
+/// Maximum number of concurrent checks; each takes a core and 19 MiB for some ten milliseconds.
 const AT_ONCE: usize = 2;
 
 /// Checks passwords on the blocking pool: two at once, a bounded number waiting.
 pub(super) struct Passwords {
     hashes: HashMap<String, Arc<str>>,
-    /// What the passwords of unknown users are checked against.
+    /// Hash that the passwords of unknown users are checked against.
     decoy: Arc<str>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -26,10 +27,10 @@ pub(super) struct Passwords {
 }
 
 impl Passwords {
-    /// `hashes`: an Argon2id hash in PHC form for each account's folded name.
+    /// Creates a checker of `hashes`: an Argon2id hash in PHC form for each account's folded name.
     pub(super) fn new(hashes: HashMap<String, Arc<str>>, max_waiting: usize) -> Result<Self> {
-        // The dearest of the accounts' hashes, so that a user that does not exist takes as long as
-        // one that does.
+        // The most expensive of the accounts' hashes, so that a check takes as long for a user that
+        // does not exist.
         let dearest = hashes.values().max_by_key(|hash| cost(hash)).cloned();
         let decoy = match dearest {
             Some(hash) => hash,
@@ -43,10 +44,10 @@ impl Passwords {
         Ok(Self { hashes, decoy, permits, waiting: AtomicUsize::new(0), max_waiting })
     }
 
-    /// Whether this is the password of the account of this folded name.
+    /// Returns true if this is the password of the account of this folded name.
     ///
     /// # Errors
-    /// `RATE_LIMITED` if too many wait already.
+    /// `RATE_LIMITED` if too many checks wait already.
     pub(super) async fn check(&self, folded_name: &str, password: String) -> Result<bool> {
         let known = self.hashes.get(folded_name).cloned();
         let exists = known.is_some() && password.len() <= MAX_PASSWORD_BYTES;
@@ -54,7 +55,8 @@ impl Passwords {
         let _waiting = Waiting::enter(&self.waiting, self.max_waiting)?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(Error::internal)?;
         let verified = tokio::task::spawn_blocking(move || {
-            // Held by the work, not by the caller: one that goes away does not let a third run.
+            // Held by the check and not by the caller, so that a caller that goes away does not
+            // admit a third check.
             let _permit = permit;
             Argon2::default().verify_password(password.as_bytes(), &*hash).is_ok()
         });
@@ -62,7 +64,7 @@ impl Passwords {
     }
 }
 
-/// A place in the queue, given back when the caller goes away too.
+/// Place in the queue; given back on drop.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,4 @@
-//! How often a source may sign in, and fail to.
+//! Rates of sign-ins and of failed passwords, by source.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,15 +9,15 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 
-use super::limits::Limits;
+use crate::model::Limits;
 use crate::model::source::network;
 use crate::model::{Error, Reason, Result};
 
-/// Above this many sources, or pairs of user and source, those that are at rest are forgotten;
-/// above twice as many, new ones wait.
+/// Number of sources, or pairs of user and source, above which those at rest are forgotten. Above
+/// twice this number, new ones are refused.
 const MAX_TRACKED: usize = 100_000;
 
-/// The rates of SignIn and Auth.
+/// Rates of SignIn and Auth.
 pub(super) struct Rates {
     sign_ins: DefaultKeyedRateLimiter<IpAddr>,
     failures: Mutex<HashMap<(String, IpAddr), DefaultDirectRateLimiter>>,
@@ -41,7 +41,7 @@ impl Rates {
     /// Counts a sign-in.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the source made too many.
+    /// `RATE_LIMITED` if the source made too many.
     pub(super) fn sign_in(&self, source: IpAddr) -> Result<()> {
         if self.sign_ins.len() > 2 * MAX_TRACKED {
             return Err(limited("too many sources sign in at once", Duration::from_secs(1)));
@@ -52,10 +52,10 @@ impl Rates {
     }
 
     /// Counts a password as wrong until [`password_was_right`](Self::password_was_right), so that
-    /// tries at the same time count too.
+    /// concurrent attempts count too.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when there were too many wrong ones.
+    /// `RATE_LIMITED` if there were too many wrong passwords.
     pub(super) fn password(&self, user: &str, source: IpAddr) -> Result<()> {
         let Some(quota) = self.failure_quota else { return Ok(()) };
         let mut failures = self.failures.lock();
@@ -93,10 +93,11 @@ impl Rates {
     }
 }
 
-/// A limiter with its whole burst left says no more than a new one.
+/// Returns true if part of the limiter's burst is used. One with its whole burst left is equal to a
+/// new one.
 fn limiter_is_in_use(limiter: &DefaultDirectRateLimiter, quota: Quota) -> bool {
-    // Takes the whole burst, which fails if any of it is gone. One that is at rest is dropped, so
-    // what was taken does not matter.
+    // Takes the whole burst, which fails if part of it is used. The caller drops a limiter at rest,
+    // so the tokens taken do not matter.
     !matches!(limiter.check_n(quota.burst_size()), Ok(Ok(())))
 }
 

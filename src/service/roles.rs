@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::authorize::{Handle, Subject};
-use super::user::{Standing, User};
+use super::user::Privilege;
 use crate::model::request::{Downgrade, GetServerInfo, Upgrade, WhoAmI};
 use crate::model::{Identity, Result, ServerInfo, User as UserView};
 
@@ -12,12 +12,12 @@ impl Handle<Upgrade> for Service {
         let session = subject.session()?;
         if target.id == session.user.id {
             // A manager stays one: `promote` never lowers.
-            if session.standing() == Standing::Guest {
-                self.raise(&target, Standing::SelfPromoted).await?;
+            if session.privilege() == Privilege::Guest {
+                self.registry.raise(&target, Privilege::SelfPromoted).await?;
             }
             return Ok(session.view());
         }
-        self.raise(&target, Standing::Manager).await?;
+        self.registry.raise(&target, Privilege::Manager).await?;
         Ok(target.view())
     }
 }
@@ -25,15 +25,7 @@ impl Handle<Upgrade> for Service {
 impl Handle<Downgrade> for Service {
     async fn handle(&self, subject: Subject<'_>, request: Downgrade) -> Result<UserView> {
         let target = self.owner(&subject).await?;
-        if let Some(shared) = &self.shared {
-            shared.lower(&target, request.end_sessions).await?;
-        }
-        target.demote();
-        if request.end_sessions {
-            for session in target.sessions() {
-                self.end_session(&session);
-            }
-        }
+        self.registry.lower(&target, request.end_sessions).await?;
         Ok(target.view())
     }
 }
@@ -56,14 +48,6 @@ impl Handle<GetServerInfo> for Service {
 }
 
 impl Service {
-    async fn raise(&self, user: &User, standing: Standing) -> Result<()> {
-        if let Some(shared) = &self.shared {
-            shared.raise(user, standing).await?;
-        }
-        user.promote(standing);
-        Ok(())
-    }
-
     fn server_info(&self) -> ServerInfo {
         ServerInfo {
             store_engine: self.engine.name(),

@@ -1,4 +1,4 @@
-//! A session: who a caller is, for how long, and with what role.
+//! Sessions: the caller's identity, expiry and privilege.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,106 +8,111 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::token::TokenHash;
-use super::user::{Standing, User};
+use super::user::{Privilege, User};
 use crate::model::{UnixMillis, User as UserView};
 use crate::store::Backend;
 
-/// How long a session lives.
+/// Expiry policy of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// So long after its last use; an open stream is use.
+pub(super) enum ExpiryPolicy {
+    /// Expires after this time without use; an open stream is use.
     Idle(Duration),
-    /// Until then.
+    /// Expires at this time.
     Until(UnixMillis),
-    /// As long as its connection, which ends it.
+    /// Ends with its connection.
     Connection,
 }
 
-/// What a server knows of a session that others know too.
+/// State of a session that other servers know too.
 #[derive(Default)]
-struct Shared {
-    /// When the engine was last asked, in Unix milliseconds; 0: never, since no other server knows
-    /// of the session.
+struct RemoteState {
+    /// Time of the last refresh from the engine, in Unix milliseconds; 0 if no other server knows
+    /// the session.
     seen: AtomicU64,
-    /// Whether it is being asked.
+    /// True while a refresh is under way.
     asking: AtomicBool,
-    /// Until when the engine keeps it, in Unix milliseconds.
+    /// Time until which the engine keeps the session, in Unix milliseconds.
     held: AtomicU64,
 }
 
 /// An open session.
 ///
-/// What every call looks at comes first, together: with many users it comes from far away, so it
-/// has few lines to come by.
+/// The fields that every call reads come first, so that they share cache lines: with many sessions,
+/// each line is a miss.
 #[repr(C)]
 pub struct Session {
     pub(super) token: TokenHash,
-    /// Its user's store, so that the way to a key is not by the user.
+    /// Store of the user, so that an access to a key does not go through the user.
     pub(super) store: Backend,
-    /// Unix milliseconds.
+    /// Time of the last use, in Unix milliseconds.
     last_use: AtomicU64,
-    life: Life,
+    expiry: ExpiryPolicy,
     ended: AtomicBool,
     streams: AtomicU32,
-    /// Whose it is.
+    /// User of the session.
     pub user: Arc<User>,
-    /// Tells its open streams that it ended; only sessions that had one have it.
+    /// Signal to open streams that the session has ended; allocated with the first stream.
     told: Mutex<Option<CancellationToken>>,
-    /// The account whose password was given in this session.
+    /// Account whose password was given in this session.
     grant: Mutex<Option<Arc<User>>>,
-    shared: Shared,
+    remote: RemoteState,
 }
 
 impl Session {
-    pub(super) fn new(user: Arc<User>, token: TokenHash, life: Life, now: UnixMillis) -> Self {
+    pub(super) fn new(
+        user: Arc<User>,
+        token: TokenHash,
+        expiry: ExpiryPolicy,
+        now: UnixMillis,
+    ) -> Self {
         Self {
             token,
             store: user.store.clone(),
             last_use: AtomicU64::new(now.as_u64()),
-            life,
+            expiry,
             ended: AtomicBool::new(false),
             streams: AtomicU32::new(0),
             user,
             told: Mutex::new(None),
             grant: Mutex::new(None),
-            shared: Shared::default(),
+            remote: RemoteState::default(),
         }
     }
 
-    /// The higher of its user's standing and, if a password was given in it, that account's as it
-    /// is now.
-    pub fn standing(&self) -> Standing {
+    /// Returns the higher of the user's own level and the present level of the account that was
+    /// granted.
+    pub fn privilege(&self) -> Privilege {
         let granted =
-            self.grant.lock().as_ref().map_or(Standing::Guest, |account| account.standing());
-        self.user.standing().max(granted)
+            self.grant.lock().as_ref().map_or(Privilege::Guest, |account| account.privilege());
+        self.user.privilege().max(granted)
     }
 
-    /// The account whose role it uses: none if its user's own standing is as high.
+    /// Returns the account whose role is used: `None` if the user's own level is as high.
     pub fn account_used(&self) -> Option<Arc<User>> {
-        let own = self.user.standing();
-        self.grant.lock().as_ref().filter(|account| account.standing() > own).cloned()
+        let own = self.user.privilege();
+        self.grant.lock().as_ref().filter(|account| account.privilege() > own).cloned()
     }
 
-    /// Who it is, with the role that it has.
+    /// Returns the user, with the session's role.
     pub fn view(&self) -> UserView {
-        UserView { name: self.user.name.as_str().to_owned(), role: self.standing().role() }
+        UserView { name: self.user.name.as_str().to_owned(), role: self.privilege().role() }
     }
 
-    /// Takes an account's role from now on, as long as the account has it.
+    /// Grants the privilege of an account, as long as the account has it.
     pub(super) fn grant(&self, account: Arc<User>) {
         let mut grant = self.grant.lock();
-        if grant.as_ref().is_none_or(|old| old.standing() <= account.standing()) {
+        if grant.as_ref().is_none_or(|old| old.privilege() <= account.privilege()) {
             *grant = Some(account);
         }
     }
 
-    /// Takes back what a password gave.
+    /// Revokes the grant.
     pub(super) fn revoke(&self) {
         *self.grant.lock() = None;
     }
 
-    /// Takes what the engine says: the account whose password was given, and until when it keeps
-    /// the session.
+    /// Applies the engine's state: the granted account, and the time until which the session is
+    /// kept.
     pub(super) fn learn(
         &self,
         grant: Option<Arc<User>>,
@@ -116,45 +121,46 @@ impl Session {
         now: UnixMillis,
     ) {
         *self.grant.lock() = grant;
-        self.shared.held.fetch_max(held.as_u64(), Ordering::AcqRel);
+        self.remote.held.fetch_max(held.as_u64(), Ordering::AcqRel);
         self.last_use.fetch_max(last_use.as_u64(), Ordering::AcqRel);
-        self.shared.seen.fetch_max(now.as_u64(), Ordering::AcqRel);
+        self.remote.seen.fetch_max(now.as_u64(), Ordering::AcqRel);
     }
 
-    /// How long ago the engine was asked about it; zero where there is none to ask.
+    /// Returns the time since the last refresh; zero if the session is not shared.
     pub(super) fn age(&self, now: UnixMillis) -> Duration {
-        match self.shared.seen.load(Ordering::Acquire) {
+        match self.remote.seen.load(Ordering::Acquire) {
             0 => Duration::ZERO,
             seen => now.duration_since(UnixMillis::new(seen)),
         }
     }
 
-    /// Whether nobody asks the engine about it; then the caller does, until [`asked`](Self::asked).
-    pub(super) fn begins_to_ask(&self) -> bool {
-        !self.shared.asking.swap(true, Ordering::AcqRel)
+    /// Begins a refresh: returns true if none is under way. The caller then ends it with
+    /// [`end_refresh`](Self::end_refresh).
+    pub(super) fn begin_refresh(&self) -> bool {
+        !self.remote.asking.swap(true, Ordering::AcqRel)
     }
 
-    /// The engine has been asked.
-    pub(super) fn asked(&self) {
-        self.shared.asking.store(false, Ordering::Release);
+    /// Ends a refresh.
+    pub(super) fn end_refresh(&self) {
+        self.remote.asking.store(false, Ordering::Release);
     }
 
-    /// Until when the engine keeps it.
-    pub(super) fn held(&self) -> UnixMillis {
-        UnixMillis::new(self.shared.held.load(Ordering::Acquire))
+    /// Returns the time until which the engine keeps the session.
+    pub(super) fn kept_until(&self) -> UnixMillis {
+        UnixMillis::new(self.remote.held.load(Ordering::Acquire))
     }
 
-    /// The engine keeps it until then.
-    pub(super) fn hold(&self, until: UnixMillis) {
-        self.shared.held.fetch_max(until.as_u64(), Ordering::AcqRel);
+    /// Records that the engine keeps the session until this time.
+    pub(super) fn set_kept_until(&self, until: UnixMillis) {
+        self.remote.held.fetch_max(until.as_u64(), Ordering::AcqRel);
     }
 
-    /// How long it lives.
-    pub(super) const fn life(&self) -> Life {
-        self.life
+    /// Returns the expiry policy.
+    pub(super) const fn expiry_policy(&self) -> ExpiryPolicy {
+        self.expiry
     }
 
-    /// Its last use; now, while a stream of it is open.
+    /// Returns the time of the last use: `now` while a stream is open.
     pub(super) fn last_use(&self, now: UnixMillis) -> UnixMillis {
         if self.has_streams() {
             now
@@ -163,41 +169,42 @@ impl Session {
         }
     }
 
-    /// Whether a stream of it is open.
+    /// Returns true while a stream is open.
     pub(super) fn has_streams(&self) -> bool {
         self.streams.load(Ordering::Acquire) > 0
     }
 
-    /// Counts as use now.
+    /// Records a use.
     pub fn touch(&self, now: UnixMillis) {
-        // A store only when the millisecond is another: calls of one session on many cores would
-        // pass the line around.
+        // Written only if the millisecond differs: calls of one session on many cores would contend
+        // for the cache line.
         let now = now.as_u64();
         if self.last_use.load(Ordering::Relaxed) < now {
             self.last_use.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// When it ends, if it is not used until then; `None`: with its connection.
+    /// Returns the time at which the session expires without further use; `None` if it ends with
+    /// its connection.
     pub fn expire_time(&self, now: UnixMillis) -> Option<UnixMillis> {
-        match self.life {
-            Life::Until(end) => Some(end),
-            Life::Connection => None,
-            Life::Idle(idle) => Some(self.last_use(now).saturating_add(idle)),
+        match self.expiry {
+            ExpiryPolicy::Until(end) => Some(end),
+            ExpiryPolicy::Connection => None,
+            ExpiryPolicy::Idle(idle) => Some(self.last_use(now).saturating_add(idle)),
         }
     }
 
-    /// Whether it can be used.
+    /// Returns true if the session has neither ended nor expired.
     pub fn is_live(&self, now: UnixMillis) -> bool {
         !self.has_ended() && self.expire_time(now).is_none_or(|end| now < end)
     }
 
-    /// Whether it was ended.
+    /// Returns true if the session was ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Ends it; true for the one caller that did.
+    /// Ends the session; returns true to the first caller only.
     pub(super) fn end(&self) -> bool {
         let first = !self.ended.swap(true, Ordering::AcqRel);
         if let Some(told) = self.told.lock().take() {
@@ -206,10 +213,10 @@ impl Session {
         first
     }
 
-    /// Cancelled when it ends.
+    /// Returns a token that is cancelled when the session ends.
     pub fn end_signal(&self) -> CancellationToken {
         let signal = self.told.lock().get_or_insert_default().clone();
-        // It may have ended before the signal was there to be found.
+        // The session may have ended before the signal was stored.
         if self.has_ended() {
             signal.cancel();
         }
@@ -217,14 +224,14 @@ impl Session {
     }
 }
 
-/// An open stream of a session: as long as it lives, the session is in use.
+/// Open stream of a session, which keeps the session in use.
 pub struct StreamGuard {
     session: Arc<Session>,
     clock: crate::store::Clock,
 }
 
 impl StreamGuard {
-    /// Opens one.
+    /// Opens a stream.
     pub fn new(session: Arc<Session>, clock: crate::store::Clock) -> Self {
         session.streams.fetch_add(1, Ordering::AcqRel);
         Self { session, clock }

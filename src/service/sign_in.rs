@@ -5,18 +5,17 @@ use std::time::Instant;
 
 use super::Service;
 use super::authorize::{Handle, Subject, session_expired};
-use super::session::{Life, Session};
+use super::session::{ExpiryPolicy, Session};
 use super::token::{self, TokenHash};
-use super::user::{Standing, User};
 use crate::model::request::{Auth, SignIn, SignOut};
 use crate::model::{Error, Method, Permission, Reason, Result, SessionInfo, UnixMillis, UserName};
 
 impl Service {
-    /// The session that a call's token opens; the call counts as its use.
+    /// Returns the session of a call's token, and records the call as its use.
     ///
     /// # Errors
-    /// `SESSION_REQUIRED` where the RPC wants a session and there is no token, or one that can be
-    /// none; `SESSION_EXPIRED` for any other token that opens none.
+    /// `SESSION_REQUIRED` if the RPC needs a session and there is no token or a malformed one;
+    /// `SESSION_EXPIRED` for any other token without a session.
     pub fn authenticate(
         &self,
         method: Method,
@@ -26,7 +25,7 @@ impl Service {
             (Permission::Open, _) | (Permission::OptionalSession, None) => Ok(None),
             (_, None) => Err(super::authorize::session_required()),
             (_, Some(token)) => {
-                let found = self.sessions.find(TokenHash::of(token)?);
+                let found = self.registry.find_session(TokenHash::of(token)?);
                 let session = found.ok_or_else(session_expired)?;
                 self.use_again(&session, Instant::now())?;
                 Ok(Some(session))
@@ -34,7 +33,7 @@ impl Service {
         }
     }
 
-    /// Uses a session that an earlier call's token opened, for a call that came `at` this time.
+    /// Records the use, `at` this time, of a session that an earlier call's token opened.
     ///
     /// # Errors
     /// `SESSION_EXPIRED` if it has ended.
@@ -46,6 +45,32 @@ impl Service {
         session.touch(now);
         Ok(())
     }
+
+    /// Returns true if other servers may know the sessions too, so that a call may have to wait
+    /// for the engine: see [`is_fresh`](Self::is_fresh).
+    pub fn shares_sessions(&self) -> bool {
+        self.registry.is_shared()
+    }
+
+    /// Returns true if the session's state in this process is recent enough for a call. If not,
+    /// the call has to wait for [`look_up`](Self::look_up).
+    pub fn is_fresh(&self, session: &Arc<Session>) -> bool {
+        self.registry.is_fresh(session)
+    }
+
+    /// Returns the session of this token if this process knows it, however old its state is.
+    pub fn known_session(&self, token: TokenHash) -> Option<Arc<Session>> {
+        self.registry.find_session(token)
+    }
+
+    /// Updates the session of this token from the engine. Succeeds if there is no such session:
+    /// the call that follows is refused then.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`.
+    pub async fn look_up(&self, token: TokenHash) -> Result<()> {
+        self.registry.look_up(token).await
+    }
 }
 
 impl Handle<SignIn> for Service {
@@ -54,7 +79,8 @@ impl Handle<SignIn> for Service {
         refuse_socket_name(&user)?;
         let (token, hash) = token::generate();
         let now = self.clock.now();
-        let session = self.open_guest(&user, hash, Life::Idle(self.limits.guest_idle), now).await?;
+        let expiry = ExpiryPolicy::Idle(self.limits.guest_idle);
+        let session = self.registry.open_guest(&user, hash, expiry, now).await?;
         Ok(info(token, &session, now))
     }
 }
@@ -62,15 +88,13 @@ impl Handle<SignIn> for Service {
 impl Handle<Auth> for Service {
     async fn handle(&self, subject: Subject<'_>, request: Auth) -> Result<SessionInfo> {
         let (caller, Auth { user, password }) = (subject.caller(), request);
-        // A bad name is a wrong one, and takes as long.
+        // A malformed name is refused like a wrong one, after the same time.
         let name = UserName::new(user).ok();
         let folded = name.as_ref().map_or("", UserName::folded);
         self.rates.password(folded, caller.source)?;
         let right = self.passwords.check(folded, password).await?;
-        let account = name
-            .as_ref()
-            .and_then(|name| self.directory.find(name))
-            .filter(|user| user.account && right);
+        let account =
+            name.as_ref().and_then(|name| self.registry.find_account(name)).filter(|_| right);
         let Some(account) = account else {
             return Err(Error::new(Reason::BadCredentials, "wrong user or password"));
         };
@@ -78,23 +102,17 @@ impl Handle<Auth> for Service {
         let now = self.clock.now();
         match &caller.session {
             Some(session) => {
-                // It may have ended while the password was checked.
+                // The session may have ended while the password was checked.
                 let session = Some(session)
                     .filter(|session| session.is_live(now))
                     .ok_or_else(session_expired)?;
-                if let Some(shared) = &self.shared {
-                    shared.grant(session, &account).await?;
-                }
-                session.grant(account);
+                self.registry.grant(session, account).await?;
                 Ok(info(String::new(), session, now))
             }
             None => {
                 let (token, hash) = token::generate();
-                let life = Life::Until(now.saturating_add(self.limits.account_session));
-                if let Some(shared) = &self.shared {
-                    shared.open_session(&account, hash, life, now).await?;
-                }
-                let session = self.open(&account, hash, life, now)?;
+                let expiry = ExpiryPolicy::Until(now.saturating_add(self.limits.account_session));
+                let session = self.registry.open_session(&account, hash, expiry, now).await?;
                 Ok(info(token, &session, now))
             }
         }
@@ -103,83 +121,11 @@ impl Handle<Auth> for Service {
 
 impl Handle<SignOut> for Service {
     async fn handle(&self, subject: Subject<'_>, _: SignOut) -> Result<()> {
-        let session = subject.session()?;
-        if let Some(shared) = &self.shared {
-            shared.close(session).await?;
-        }
-        self.end_session(session);
-        Ok(())
+        self.registry.close(subject.session()?).await
     }
 }
 
-impl Service {
-    /// Ends a session; a guest's name and store go with it.
-    pub(super) fn end_session(&self, session: &Arc<Session>) {
-        if session.end() {
-            self.sessions.remove(session.token);
-            if !session.user.account && self.shared.is_none() {
-                self.directory.remove(&session.user);
-                // A connection may keep the session until it is used again, and the session the
-                // store.
-                session.user.store.release();
-            }
-        }
-    }
-
-    /// The user of this name, unless it is a guest whose session's time is over: that one ends now.
-    pub(super) fn find_user(&self, name: &UserName) -> Option<Arc<User>> {
-        let user = self.directory.find(name)?;
-        if user.is_there(self.clock.now()) {
-            return Some(user);
-        }
-        for session in user.sessions() {
-            self.end_session(&session);
-        }
-        None
-    }
-
-    /// Takes a guest in and opens its session.
-    pub(super) async fn open_guest(
-        &self,
-        name: &UserName,
-        hash: TokenHash,
-        life: Life,
-        now: UnixMillis,
-    ) -> Result<Arc<Session>> {
-        if let Some(shared) = &self.shared {
-            self.sessions.has_room()?;
-            let user = shared.open_guest(name, hash, life, now).await?;
-            return self.open(&user, hash, life, now);
-        }
-        // Frees the name if its session's time is over, though nobody noticed yet.
-        self.find_user(name);
-        let (_, session) = self.directory.insert(name, |id| {
-            let store = self.engine.open(id);
-            let user = Arc::new(User::new(id, name.clone(), false, Standing::Guest, store));
-            let session = self.open(&user, hash, life, now)?;
-            Ok((user, session))
-        })?;
-        Ok(session)
-    }
-
-    pub(super) fn open(
-        &self,
-        user: &Arc<User>,
-        token: TokenHash,
-        life: Life,
-        now: UnixMillis,
-    ) -> Result<Arc<Session>> {
-        let session = Arc::new(Session::new(Arc::clone(user), token, life, now));
-        if let Some(shared) = &self.shared {
-            session.learn(None, shared.until(life, now), now, now);
-        }
-        let session = self.sessions.insert(session)?;
-        user.adopt(&session);
-        Ok(session)
-    }
-}
-
-/// Refuses the names that sockets get, to all who choose theirs.
+/// Refuses names that the server gives to socket clients, which no client may choose.
 pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
     if !name.names_socket() {
         return Ok(());

@@ -1,28 +1,21 @@
-//! What is done from time to time: ending sessions and rooms whose time is over, and giving back
-//! what has expired.
+//! Periodic work: ends expired sessions and rooms, and frees the memory of expired keys.
 
 use std::time::Duration;
 
 use super::Service;
 
-/// How often [`Service::sweep`] wants to be called.
+/// Interval at which [`Service::sweep`] is to be called.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Service {
-    /// One short step; called every [`SWEEP_INTERVAL`].
+    /// Runs one short step; to be called every [`SWEEP_INTERVAL`].
     pub fn sweep(&self) {
-        if self.shared.is_some() {
-            self.look_after_shared();
-        } else {
-            for session in self.sessions.overdue(self.clock.now()) {
-                self.end_session(&session);
-            }
-        }
+        self.registry.sweep();
         self.engine.sweep();
         self.rooms.sweep();
     }
 
-    /// Forgets the sources that signed in long ago; called every minute.
+    /// Forgets the rates of sources that are at rest; to be called every minute.
     pub fn sweep_rates(&self) {
         self.rates.sweep();
     }

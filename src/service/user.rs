@@ -1,30 +1,29 @@
-//! A user: its name, its standing, its store, and who else used that store.
+//! Users: name, privilege level, store and access log.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::accesses::Accesses;
+use super::access_log::AccessLog;
 use super::rooms::RoomUsage;
 use super::session::Session;
 use crate::model::{Participant, Role, UnixMillis, User as UserView, UserName};
 use crate::store::Backend;
 
-/// How a user came by its role, in rising order.
+/// Privilege level of a user, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum Privilege {
     /// A guest.
     Guest,
-    /// A manager by its own word, under the policy `open`: may read the stores of guests, nothing
-    /// more.
+    /// Manager that promoted itself under the policy `open`; may read the stores of guests only.
     SelfPromoted,
-    /// A manager by a password or another manager's word.
+    /// Manager by an account's password or by another manager.
     Manager,
 }
 
-impl Standing {
-    /// The role that others see.
+impl Privilege {
+    /// Returns the role that others see.
     pub fn role(self) -> Role {
         match self {
             Self::Guest => Role::Guest,
@@ -32,7 +31,7 @@ impl Standing {
         }
     }
 
-    /// That of an account with this role.
+    /// Returns the level of an account with this role.
     pub(super) const fn of(role: Role) -> Self {
         match role {
             Role::Guest => Self::Guest,
@@ -49,34 +48,40 @@ impl Standing {
     }
 }
 
-/// A user of the directory.
+/// User with its store and its sessions.
 pub struct User {
-    /// Never reused, so that a freed name taken again never sees the old store.
+    /// Id; never reused, so that the next owner of a freed name does not get the old store.
     pub id: u64,
-    /// Its name.
+    /// Name.
     pub name: UserName,
-    /// Whether it is an account of the configuration; otherwise it lives as long as its session.
+    /// True for an account of the configuration; any other user exists as long as its session.
     pub account: bool,
-    /// Its store.
+    /// Store.
     pub store: Backend,
-    standing: AtomicU8,
-    /// Whether the engine that servers share no longer knows it.
+    privilege: AtomicU8,
+    /// True once a shared engine has reported that the user no longer exists.
     gone: AtomicBool,
-    accesses: Mutex<Accesses>,
+    accesses: Mutex<AccessLog>,
     sessions: Mutex<Vec<Weak<Session>>>,
-    /// Its use of the rooms of this process.
+    /// Use of the rooms of this process.
     pub(super) rooms: RoomUsage,
 }
 
 impl User {
-    /// A user with an empty store.
-    pub fn new(id: u64, name: UserName, account: bool, standing: Standing, store: Backend) -> Self {
+    /// Creates a user.
+    pub fn new(
+        id: u64,
+        name: UserName,
+        account: bool,
+        privilege: Privilege,
+        store: Backend,
+    ) -> Self {
         Self {
             id,
             name,
             account,
             store,
-            standing: AtomicU8::new(standing as u8),
+            privilege: AtomicU8::new(privilege as u8),
             gone: AtomicBool::new(false),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
@@ -84,44 +89,44 @@ impl User {
         }
     }
 
-    /// How it came by its role, without what its sessions were granted.
-    pub fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Ordering::Acquire))
+    /// Returns the user's own level, without the grants of its sessions.
+    pub fn privilege(&self) -> Privilege {
+        Privilege::from_bits(self.privilege.load(Ordering::Acquire))
     }
 
-    /// The engine no longer knows it.
+    /// Returns true if the engine no longer has the user.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Notes that the engine no longer knows it.
-    pub(super) fn went(&self) {
+    /// Records that the engine no longer has the user.
+    pub(super) fn mark_gone(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
-    /// Takes the standing that the engine says.
-    pub(super) fn learn(&self, standing: Standing) {
-        self.standing.store(standing as u8, Ordering::Release);
+    /// Sets the level to the one that the engine has.
+    pub(super) fn learn(&self, privilege: Privilege) {
+        self.privilege.store(privilege as u8, Ordering::Release);
     }
 
-    /// Raises its standing, or leaves it if it is higher.
-    pub fn promote(&self, standing: Standing) {
-        self.standing.fetch_max(standing as u8, Ordering::AcqRel);
+    /// Raises the level; a higher one stays.
+    pub fn promote(&self, privilege: Privilege) {
+        self.privilege.fetch_max(privilege as u8, Ordering::AcqRel);
     }
 
-    /// Makes it a guest, and takes from its sessions what they were granted.
+    /// Makes the user a guest, and revokes the grants of its sessions.
     pub fn demote(&self) {
-        self.standing.store(Standing::Guest as u8, Ordering::Release);
+        self.privilege.store(Privilege::Guest as u8, Ordering::Release);
         for session in self.sessions() {
             session.revoke();
         }
     }
 
-    /// The user as others see it: with the highest role that any of its sessions has.
+    /// Returns the user as others see it: with the highest role of any of its sessions.
     pub fn view(&self) -> UserView {
-        let granted = self.sessions().iter().map(|session| session.standing()).max();
-        let standing = granted.unwrap_or(Standing::Guest).max(self.standing());
-        UserView { name: self.name.as_str().to_owned(), role: standing.role() }
+        let granted = self.sessions().iter().map(|session| session.privilege()).max();
+        let privilege = granted.unwrap_or(Privilege::Guest).max(self.privilege());
+        UserView { name: self.name.as_str().to_owned(), role: privilege.role() }
     }
 
     /// Returns the user as a participant of a room's event.
@@ -129,7 +134,7 @@ impl User {
         Participant { id: self.id, user: self.view() }
     }
 
-    /// Its live sessions.
+    /// Returns the sessions that have not ended.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.sessions
             .lock()
@@ -139,20 +144,20 @@ impl User {
             .collect()
     }
 
-    /// Whether it is still there: a guest only while a session of it is live.
+    /// Returns true if the user exists: an account always, a guest while a session of it is live.
     pub fn is_there(&self, now: UnixMillis) -> bool {
         self.account || self.sessions().iter().any(|session| session.is_live(now))
     }
 
-    /// Counts a session among its own.
+    /// Adds a session to those of the user.
     pub(super) fn adopt(&self, session: &Arc<Session>) {
         let mut sessions = self.sessions.lock();
         sessions.retain(|known| known.strong_count() > 0 && known.as_ptr() != Arc::as_ptr(session));
         sessions.push(Arc::downgrade(session));
     }
 
-    /// What others did with its store.
-    pub fn accesses(&self) -> parking_lot::MutexGuard<'_, Accesses> {
+    /// Returns the log of other users' accesses to the store.
+    pub fn accesses(&self) -> parking_lot::MutexGuard<'_, AccessLog> {
         self.accesses.lock()
     }
 }

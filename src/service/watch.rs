@@ -12,20 +12,20 @@ use crate::model::{Error, Method, Position, Prefix, Reason, Request, Result, Use
 use crate::store::feed::{Follower, Next};
 use crate::store::{Change, Store};
 
-/// How many changes of other keys are passed over before other work has its turn.
+/// Maximum number of changes of other keys that one poll skips.
 const PASSED_AT_ONCE: usize = 256;
 
-/// The changes of a store, for one stream of a session; as long as it lives, the session is in use.
+/// Changes of a store, for one stream of a session. The session is in use while this exists.
 pub struct Watching {
-    /// Whose stream it is.
+    /// Session of the stream.
     pub session: Arc<Session>,
-    /// Whether changes behind the position asked for are missing.
+    /// True if changes after the requested position are missing.
     pub gap: bool,
     follower: Follower<Change>,
     epoch: u64,
     prefix: Prefix,
     owner: Arc<User>,
-    /// Another user's name, if it is not the caller's store.
+    /// Name of the store's owner, unless that is the caller.
     other: Option<UserName>,
     _in_use: StreamGuard,
 }
@@ -80,16 +80,7 @@ impl Service {
     pub fn may_go_on(&self, caller: &Caller, watching: &Watching) -> Result<()> {
         let Some(name) = &watching.other else { return caller.session().map(|_| ()) };
         self.authorize(caller, Method::Watch, Some(name))?.admits(&watching.owner)?;
-        let owner = &watching.owner;
-        let gone = match &self.shared {
-            None => self.find_user(name).is_none_or(|user| user.id != owner.id),
-            // What was heard since the last time; the next time hears what is asked for now.
-            Some(shared) => {
-                shared.look_whether_gone(owner);
-                owner.is_gone()
-            }
-        };
-        if gone {
+        if self.registry.has_gone(name, &watching.owner) {
             return Err(Error::new(
                 Reason::UserNotFound,
                 "the user whose store was watched has gone",
@@ -100,17 +91,18 @@ impl Service {
 }
 
 impl Watching {
-    /// Whether it is another user's store, so that [`Service::may_go_on`] may say no later.
+    /// Returns true if the store is another user's, so that [`Service::may_go_on`] may later
+    /// refuse.
     pub fn is_of_another(&self) -> bool {
         self.other.is_some()
     }
 
-    /// The place of the latest change that was told or passed over.
+    /// Returns the position of the latest change that was returned or skipped.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, sequence: self.follower.next_sequence() - 1 }
     }
 
-    /// What comes next, or `Pending` until there is something.
+    /// Returns the next change, or `Pending` until there is one.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<Change>> {
         for _ in 0..PASSED_AT_ONCE {
             let Poll::Ready(next) = self.follower.poll_next(context) else { return Poll::Pending };
@@ -122,12 +114,13 @@ impl Watching {
         Poll::Pending
     }
 
-    /// What comes next, if it is there and no other keys' changes are before it.
+    /// Returns the next change, if it is available and no other keys' changes come before it.
     pub fn try_next(&mut self) -> Option<Next<Change>> {
         self.follower.try_next().filter(|next| !self.passes_over(next))
     }
 
     fn passes_over(&self, next: &Next<Change>) -> bool {
-        matches!(next, Next::Event(event) if !event.body.key.as_str().starts_with(self.prefix.as_str()))
+        let prefix = self.prefix.as_str();
+        matches!(next, Next::Event(event) if !event.body.key.as_str().starts_with(prefix))
     }
 }

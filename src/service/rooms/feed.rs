@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::history::HistoryBudget;
+use crate::model::Limits;
 use crate::model::{ChatEvent, Position};
-use crate::service::limits::Limits;
 use crate::store::feed::{Capacity, Feed, Follower};
 
 /// A room's events at this server: its current generation, and what its history is charged for.

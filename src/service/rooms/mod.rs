@@ -23,8 +23,8 @@ pub(super) use usage::RoomUsage;
 use self::history::HistoryBudget;
 use self::in_process::InProcessRooms;
 use self::redis::RedisRooms;
-use super::limits::Limits;
 use super::user::User;
+use crate::model::Limits;
 use crate::model::{ChatMessage, Position, Result, Room as RoomView, RoomName, User as UserView};
 use crate::store::{Clock, Engine};
 

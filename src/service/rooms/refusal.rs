@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::Limits;
 use crate::model::{Error, Reason, RoomName};
-use crate::service::limits::Limits;
 
 pub(super) fn not_found(name: &RoomName) -> Error {
     Error::new(Reason::RoomNotFound, format!("there is no room {:?}", name.as_str()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::service::limits::Limits;
+use crate::model::Limits;
 
 /// Counters of the rooms in this process, and the user's message rate.
 #[derive(Default)]

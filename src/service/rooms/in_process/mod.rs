@@ -19,10 +19,10 @@ use self::room::ProcessRoom;
 use super::history::HistoryBudget;
 use super::membership::Joined;
 use super::refusal;
+use crate::model::Limits;
 use crate::model::{
     ChatMessage, Error, Position, Result, Room as RoomView, RoomName, User as UserView,
 };
-use crate::service::limits::Limits;
 use crate::service::user::User;
 use crate::store::Clock;
 

@@ -9,7 +9,7 @@ use crate::model::ChatEvent;
 use crate::model::{Reason, UnixMillis, UserName};
 use crate::service::rooms::membership::Membership;
 use crate::service::rooms::usage::RoomUsage;
-use crate::service::user::Standing;
+use crate::service::user::Privilege;
 use crate::store::feed::Next;
 use crate::store::{Backend, MemoryEngine};
 
@@ -45,7 +45,7 @@ impl Town {
             self.next_id,
             UserName::new(name).unwrap(),
             false,
-            Standing::Guest,
+            Privilege::Guest,
             store,
         ))
     }

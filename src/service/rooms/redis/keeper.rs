@@ -220,7 +220,7 @@ impl RedisRooms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::limits::Limits;
+    use crate::model::Limits;
     use crate::service::rooms::feed::RoomFeed;
     use crate::service::rooms::history::HistoryBudget;
 

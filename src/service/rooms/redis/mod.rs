@@ -36,10 +36,10 @@ use self::sweep::SweepState;
 use super::history::HistoryBudget;
 use super::membership::{Joined, Lease, Welcome};
 use super::refusal;
+use crate::model::Limits;
 use crate::model::{
     ChatMessage, Error, Position, Reason, Result, Room as RoomView, RoomName, User as UserView,
 };
-use crate::service::limits::Limits;
 use crate::service::user::User;
 use crate::store::RedisEngine;
 use crate::store::redis::rooms::{NewRoom, RoomKeys, RoomLimits, RoomRefusal, RoomResult};

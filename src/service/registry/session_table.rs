@@ -1,4 +1,4 @@
-//! The table of sessions, by token.
+//! Table of sessions, by token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::session::Session;
-use super::token::TokenHash;
 use crate::model::{Error, Reason, Result, UnixMillis};
+use crate::service::session::Session;
+use crate::service::token::TokenHash;
 
 const SHARDS: usize = 64;
 
-/// All sessions. A lookup locks one of 64 parts for one probe.
-pub(super) struct Sessions {
+/// Sessions that this process knows. A look-up locks one of 64 shards for one probe.
+pub(super) struct SessionTable {
     shards: Vec<Mutex<HashTable<Arc<Session>>>>,
     count: AtomicU64,
     max: u64,
-    /// The shard that the next sweep begins with.
+    /// Index of the shard at which the next sweep begins.
     next: AtomicUsize,
 }
 
-impl Sessions {
+impl SessionTable {
     pub(super) fn new(max: u64) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -31,12 +31,15 @@ impl Sessions {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of sessions.
     pub(super) fn len(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for one more, for now.
+    /// Checks that there is room for one more session at this moment.
+    ///
+    /// # Errors
+    /// `SERVER_FULL`.
     pub(super) fn has_room(&self) -> Result<()> {
         if self.len() >= self.max { Err(self.full()) } else { Ok(()) }
     }
@@ -47,10 +50,10 @@ impl Sessions {
         Error::new(Reason::ServerFull, sentence).retry_after(std::time::Duration::from_secs(60))
     }
 
-    /// Takes one in; gives the one that is there already, if it is.
+    /// Adds a session. Returns the one of the same token if there is one already.
     ///
     /// # Errors
-    /// `SERVER_FULL` if there are as many as there may be.
+    /// `SERVER_FULL` if the table has its maximum number of sessions.
     pub(super) fn insert(&self, session: Arc<Session>) -> Result<Arc<Session>> {
         if self.count.fetch_add(1, Ordering::AcqRel) >= self.max {
             self.count.fetch_sub(1, Ordering::AcqRel);
@@ -59,7 +62,7 @@ impl Sessions {
         if let Some(shard) = self.shard(session.token) {
             let (bits, token) = (session.token.bits(), session.token);
             let mut shard = shard.lock();
-            // Two calls may bring the same one from an engine that servers share.
+            // Two calls may look up the same session of a shared engine.
             if let Some(known) = shard.find(bits, |known| known.token == token) {
                 self.count.fetch_sub(1, Ordering::AcqRel);
                 return Ok(Arc::clone(known));
@@ -69,19 +72,19 @@ impl Sessions {
         Ok(session)
     }
 
-    /// The session that this token opens, dead or alive.
+    /// Returns the session of this token, live or ended.
     pub(super) fn find(&self, token: TokenHash) -> Option<Arc<Session>> {
         self.shard(token)?.lock().find(token.bits(), |known| known.token == token).cloned()
     }
 
-    /// Those of the next eighth of the table.
+    /// Returns the sessions of the next eighth of the table.
     pub(super) fn next_part(&self) -> Vec<Arc<Session>> {
         let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
         let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));
         part.flat_map(|shard| shard.lock().iter().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Takes one out.
+    /// Removes a session.
     pub(super) fn remove(&self, token: TokenHash) {
         let Some(shard) = self.shard(token) else { return };
         if let Ok(found) = shard.lock().find_entry(token.bits(), |known| known.token == token) {
@@ -90,7 +93,7 @@ impl Sessions {
         }
     }
 
-    /// Those of the next eighth of the table whose time is over.
+    /// Returns the expired sessions of the next eighth of the table.
     pub(super) fn overdue(&self, now: UnixMillis) -> Vec<Arc<Session>> {
         let start = self.next.fetch_add(SHARDS / 8, Ordering::Relaxed);
         let part = (start..start + SHARDS / 8).filter_map(|index| self.shards.get(index % SHARDS));

@@ -1,4 +1,4 @@
-//! The one directory of users that every listener shares.
+//! Directory of the users of a server that shares nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::user::User;
 use crate::model::{Error, Reason, Result, UserName};
+use crate::service::user::User;
 
-/// All users, by name and in the order in which they came.
+/// Users by name, and by id, which is the order of their arrival.
 #[derive(Default)]
 pub(super) struct Directory(Mutex<Inner>);
 
@@ -21,21 +21,20 @@ struct Inner {
 }
 
 impl Directory {
-    /// How many there are.
+    /// Returns the number of users.
     pub(super) fn len(&self) -> usize {
         self.0.lock().by_id.len()
     }
 
-    /// The user of this name.
+    /// Returns the user of this name.
     pub(super) fn find(&self, name: &UserName) -> Option<Arc<User>> {
         self.0.lock().by_name.get(name.folded()).cloned()
     }
 
-    /// Takes a user in. `make` is given the new user's id; what it does is done before anybody can
-    /// find the user.
+    /// Adds a user. `make` is given the new user's id and returns before others can find the user.
     ///
     /// # Errors
-    /// `NAME_IN_USE` if the name is taken; those of `make`, and nobody is taken in then.
+    /// `NAME_IN_USE` if the name is taken; the errors of `make`. No user is added then.
     pub(super) fn insert<T>(
         &self,
         name: &UserName,
@@ -52,14 +51,7 @@ impl Directory {
         Ok((user, made))
     }
 
-    /// Takes in a user that has its id already.
-    pub(super) fn insert_known(&self, user: Arc<User>) {
-        let mut inner = self.0.lock();
-        inner.by_name.insert(user.name.folded().to_owned(), Arc::clone(&user));
-        inner.by_id.insert(user.id, user);
-    }
-
-    /// Takes a user out; its name is free.
+    /// Removes a user and frees its name.
     pub(super) fn remove(&self, user: &User) {
         let mut inner = self.0.lock();
         if inner.by_id.remove(&user.id).is_some() {
@@ -67,7 +59,7 @@ impl Directory {
         }
     }
 
-    /// The next users behind the one with this id.
+    /// Returns at most `size` users whose ids are above `after`.
     pub(super) fn page(&self, after: u64, size: usize) -> Vec<Arc<User>> {
         let inner = self.0.lock();
         let behind = inner.by_id.range((Bound::Excluded(after), Bound::Unbounded));

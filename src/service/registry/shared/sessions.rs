@@ -1,0 +1,220 @@
+//! Shared sessions: their state in this process, and their expiry in the engine.
+
+use std::sync::Arc;
+
+use futures_util::future::{try_join, try_join3};
+
+use super::users::remove_guest;
+use super::{FORGET_AFTER, LEASE, REFRESH_AFTER, STALE_AFTER, SharedRegistry};
+use crate::model::{Result, UnixMillis};
+use crate::service::authorize::session_expired;
+use crate::service::session::{ExpiryPolicy, Session};
+use crate::service::token::TokenHash;
+use crate::service::user::{Privilege, User};
+use crate::store::redis::SessionRecord;
+
+impl SharedRegistry {
+    /// Opens a session of an account.
+    ///
+    /// # Errors
+    /// `SERVER_FULL`, `STORE_UNAVAILABLE`.
+    pub(in super::super) async fn open_session(
+        &self,
+        user: &Arc<User>,
+        token: TokenHash,
+        expiry: ExpiryPolicy,
+        now: UnixMillis,
+    ) -> Result<Arc<Session>> {
+        let record = SessionRecord { user: user.id, until: self.until(expiry, now), grant: None };
+        self.engine.open_session(&token.to_text(), &record).await?;
+        self.insert_session(user, token, expiry, now)
+    }
+
+    /// Adds a session to those that this process knows.
+    ///
+    /// # Errors
+    /// `SERVER_FULL`.
+    pub(super) fn insert_session(
+        &self,
+        user: &Arc<User>,
+        token: TokenHash,
+        expiry: ExpiryPolicy,
+        now: UnixMillis,
+    ) -> Result<Arc<Session>> {
+        let session = Arc::new(Session::new(Arc::clone(user), token, expiry, now));
+        session.learn(None, self.until(expiry, now), now, now);
+        let session = self.sessions.insert(session)?;
+        user.adopt(&session);
+        Ok(session)
+    }
+
+    /// Returns the time until which the engine keeps a session that is used `now`.
+    pub(super) fn until(&self, expiry: ExpiryPolicy, now: UnixMillis) -> UnixMillis {
+        match expiry {
+            ExpiryPolicy::Until(end) => end,
+            ExpiryPolicy::Connection => now.saturating_add(LEASE),
+            ExpiryPolicy::Idle(idle) => now.saturating_add(idle).saturating_add(self.slack),
+        }
+    }
+
+    /// Gives a session the privilege of an account, in the engine.
+    ///
+    /// # Errors
+    /// `SESSION_EXPIRED` if the engine no longer has the session; `STORE_UNAVAILABLE`.
+    pub(in super::super) async fn grant(&self, session: &Session, account: &User) -> Result<()> {
+        let user = &session.user;
+        // A guest has one session, and its role is shown to others: its grant is stored with the
+        // user.
+        let token = user.account.then(|| session.token.to_text());
+        let exists = self.engine.grant(user.id, token.as_deref(), account.name.folded()).await?;
+        if exists { Ok(()) } else { Err(session_expired()) }
+    }
+
+    /// Ends a session in the engine; a guest is removed with it.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
+    pub(in super::super) async fn close(&self, session: &Session) -> Result<()> {
+        let user = &session.user;
+        self.engine.close_session(&session.token.to_text(), user.id).await?;
+        if !user.account {
+            remove_guest(&self.engine, user.id, user.name.folded()).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a connection's session in the engine, unless it has ended. If that fails, its guest
+    /// is removed when its lease ends.
+    pub(in super::super) fn close_in_background(&self, session: &Session) {
+        if !session.has_ended() {
+            let user = &session.user;
+            self.remove_guest_in_background(user.id, user.name.folded().to_owned(), session.token);
+        }
+    }
+
+    /// Ends a session in this process.
+    pub(in super::super) fn end_here(&self, session: &Session) {
+        if session.end() {
+            self.sessions.remove(session.token);
+        }
+    }
+
+    /// Returns true if the session's state is recent enough for a call; refreshes it in the
+    /// background if it will soon not be.
+    pub(in super::super) fn is_fresh(self: &Arc<Self>, session: &Arc<Session>) -> bool {
+        let age = session.age(self.clock.now());
+        if (REFRESH_AFTER..STALE_AFTER).contains(&age) {
+            self.refresh_in_background(session);
+        }
+        age < STALE_AFTER && !session.has_ended()
+    }
+
+    /// Updates the session of this token from the engine, or adds it to those known here. Does
+    /// nothing if there is no such session.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `SERVER_FULL`.
+    pub(in super::super) async fn look_up(&self, token: TokenHash) -> Result<()> {
+        if let Some(session) = self.sessions.find(token) {
+            return self.refresh(&session).await;
+        }
+        let Some(known) = self.engine.find_session(&token.to_text()).await? else {
+            return Ok(());
+        };
+        let Some(owner) = self.engine.find_user(known.user).await? else { return Ok(()) };
+        let user = self.user(known.user, &owner.name, owner.account)?;
+        let expiry = if owner.account {
+            ExpiryPolicy::Until(known.until)
+        } else {
+            ExpiryPolicy::Idle(self.guest_idle)
+        };
+        let now = self.clock.now();
+        let session = self.insert_session(&user, token, expiry, now)?;
+        session.learn(None, known.until, UnixMillis::default(), now);
+        self.refresh(&session).await
+    }
+
+    /// Updates a session from the engine, and extends its expiry there when that is due.
+    async fn refresh(&self, session: &Session) -> Result<()> {
+        let asked_at = self.clock.now();
+        let token = session.token.to_text();
+        let user = &session.user;
+        let (known, owner) =
+            try_join(self.engine.find_session(&token), self.engine.find_user(user.id)).await?;
+        let (Some(known), Some(owner)) = (known, owner) else {
+            session.end();
+            return Ok(());
+        };
+        user.learn(Privilege::from_bits(owner.standing));
+        let granted = known.grant.or(owner.grant).and_then(|account| self.accounts.get(&account));
+        if let Some(account) = granted
+            && let Some(record) = self.engine.find_user(account.id).await?
+        {
+            account.learn(Privilege::from_bits(record.standing));
+        }
+        session.learn(granted.cloned(), known.until, self.last_use(session, known.until), asked_at);
+        self.extend(session).await
+    }
+
+    fn refresh_in_background(self: &Arc<Self>, session: &Arc<Session>) {
+        if session.begin_refresh() {
+            let (this, session) = (Arc::clone(self), Arc::clone(session));
+            self.engine.in_background(async move {
+                let refreshed = this.refresh(&session).await;
+                session.end_refresh();
+                refreshed
+            });
+        }
+    }
+
+    /// Returns the latest use of a session that the engine keeps until `until`.
+    fn last_use(&self, session: &Session, until: UnixMillis) -> UnixMillis {
+        match session.expiry_policy() {
+            ExpiryPolicy::Idle(idle) => until.saturating_sub(idle).saturating_sub(self.slack),
+            ExpiryPolicy::Until(_) | ExpiryPolicy::Connection => UnixMillis::default(),
+        }
+    }
+
+    /// Extends a session's expiry in the engine, if the extension is long enough to be worth a
+    /// command.
+    async fn extend(&self, session: &Session) -> Result<()> {
+        let now = self.clock.now();
+        let (used, least) = match session.expiry_policy() {
+            ExpiryPolicy::Until(_) => return Ok(()),
+            ExpiryPolicy::Connection => (now, LEASE / 4),
+            ExpiryPolicy::Idle(_) => (session.last_use(now), self.slack / 2),
+        };
+        let until = self.until(session.expiry_policy(), used);
+        if session.has_ended() || until < session.kept_until().saturating_add(least) {
+            return Ok(());
+        }
+        let user = &session.user;
+        let token = session.token.to_text();
+        let extended = self.engine.prolong_session(&token, until);
+        if user.account {
+            extended.await?;
+        } else {
+            let name = self.engine.hold_name(user.name.folded(), user.id, until);
+            try_join3(extended, name, self.engine.prolong(user.id, until)).await?;
+        }
+        session.set_kept_until(until);
+        Ok(())
+    }
+
+    /// Refreshes the sessions of the next eighth of the table that have open streams or
+    /// connections, and forgets those that have ended or are not in use.
+    pub(in super::super) fn sweep(self: &Arc<Self>) {
+        let now = self.clock.now();
+        for session in self.sessions.next_part() {
+            let open = session.has_streams()
+                || matches!(session.expiry_policy(), ExpiryPolicy::Connection);
+            if session.has_ended() || (!open && session.age(now) > FORGET_AFTER) {
+                // Marked as ended for its current holders; a later call with its token looks it up.
+                session.end();
+                self.sessions.remove(session.token);
+            } else if open && session.age(now) >= REFRESH_AFTER / 2 {
+                self.refresh_in_background(&session);
+            }
+        }
+    }
+}
