@@ -49,6 +49,19 @@ fn manager_required(sentence: impl Into<String>) -> Error {
     Error::new(Reason::ManagerRequired, sentence.into())
 }
 
+/// Returns the refusal of an RPC that only managers may call.
+fn managers_only(method: Method) -> Error {
+    let sentences = [
+        (Method::ListUsers, "only a manager may list the users"),
+        (Method::Downgrade, "only a manager may make a manager a guest"),
+        (Method::Upgrade, "only a manager may make another user a manager"),
+    ];
+    match sentences.iter().find(|(of, _)| *of == method) {
+        Some((_, sentence)) => manager_required(*sentence),
+        None => manager_required(format!("only a manager may call {}", method.name())),
+    }
+}
+
 /// A caller that was admitted to an RPC. Only [`Service::authorize`] makes one, so a handler that
 /// has it acts for an authorised caller.
 pub struct Subject<'a> {
@@ -127,7 +140,7 @@ pub trait Handle<R: Request> {
     /// Does what an authorised caller asks.
     ///
     /// # Errors
-    /// Those that the contract lists for the RPC.
+    /// The errors that the contract lists for the RPC.
     fn handle(
         &self,
         subject: Subject<'_>,
@@ -139,7 +152,7 @@ impl Service {
     /// Does what the caller asks, if the table of RPCs allows it.
     ///
     /// # Errors
-    /// Those that the contract lists for the RPC.
+    /// The errors that the contract lists for the RPC.
     pub async fn execute<R: Request>(&self, caller: &Caller, request: R) -> Result<R::Reply>
     where
         Self: Handle<R>,
@@ -205,12 +218,7 @@ impl Service {
                 Ok(Target::Caller)
             }
             Permission::Manager | Permission::Promotion if is_manager => Ok(named(false)),
-            Permission::Manager | Permission::Promotion => Err(manager_required(match method {
-                Method::ListUsers => "only a manager may list the users".to_owned(),
-                Method::Downgrade => "only a manager may make a manager a guest".to_owned(),
-                Method::Upgrade => "only a manager may make another user a manager".to_owned(),
-                other => format!("only a manager may call {}", other.name()),
-            })),
+            Permission::Manager | Permission::Promotion => Err(managers_only(method)),
         }
     }
 
