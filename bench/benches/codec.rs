@@ -1,4 +1,4 @@
-//! What it takes to read requests and write answers: protobuf, the command grammar, the dialects
+//! Time to read requests and write answers: protobuf, the command grammar, the dialects
 //! `text` and `pickle`.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]

@@ -1,4 +1,4 @@
-//! What the service takes for a command: finding a session by its token, authorising, executing. No
+//! Time of the service for a command: finding a session by its token, authorising, executing. No
 //! listener, no socket.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]

@@ -1,4 +1,4 @@
-//! What the memory engine's operations take, on a small store and on a large one.
+//! Time of the memory engine's operations, on a small store and on a large one.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 #![allow(missing_docs, reason = "criterion's macros")]

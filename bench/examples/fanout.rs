@@ -24,7 +24,7 @@ const TEXT: &str = "a message of a hundred bytes, \
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How many messages arrived at all subscribers together, and who waits for that.
+/// Number of messages that arrived at all subscribers together, and its waiter.
 #[derive(Default)]
 struct Arrived {
     count: AtomicUsize,

@@ -1,8 +1,8 @@
 //! The naive fan-out: tonic's stock server on a multi-thread runtime, a broadcast channel, and each
 //! event cloned and encoded for every subscriber.
 //!
-//! `cargo run --release -p kvrpc-bench --example naive_fanout` prints its address. `fanout` measures
-//! kvrpc-server against it.
+//! `cargo run --release -p kvrpc-bench --example naive_fanout` prints its address. `fanout`
+//! measures kvrpc-server against it.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -38,7 +38,7 @@ pub(crate) struct ChatCaller {
     sent: u64,
 }
 
-/// What the members share.
+/// State that the members share.
 struct Room {
     name: String,
     members: u64,

@@ -66,7 +66,7 @@ pub(crate) struct Run {
     pid: Option<u32>,
 }
 
-/// What the callers share.
+/// State that the callers share.
 struct Schedule {
     times: Arc<Times>,
     keeps_times: bool,

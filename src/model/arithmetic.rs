@@ -75,7 +75,7 @@ fn python_repr(number: f64) -> String {
     }
 }
 
-/// How many digits stand after the point when those of the shortest form are written out without an
+/// Number of digits after the point when those of the shortest form are written out without an
 /// exponent.
 fn decimals(digits: &str, exponent: i32) -> usize {
     let after_point = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());

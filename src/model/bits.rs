@@ -3,7 +3,7 @@
 use super::limits::MAX_DECODE_BYTES;
 use super::{Error, Reason, Result};
 
-/// How much of a group at fault an error repeats, in characters: enough to find it.
+/// Maximum number of characters of a group at fault that an error repeats.
 const QUOTED: usize = 16;
 
 /// Each byte of the text as 8 bits, joined by one space: `comm` is `01100011 01101111 01101101

@@ -1,4 +1,4 @@
-//! What can go wrong: a reason of the contract, one public sentence, and a source for the log.
+//! Errors: a reason of the contract, one public sentence, and a source for the log.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

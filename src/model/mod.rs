@@ -1,5 +1,5 @@
-//! The vocabulary of all listeners: names, keys, values, commands, replies, errors. No I/O, no async,
-//! no protobuf.
+//! The vocabulary of all listeners: names, keys, values, commands, replies, errors. No I/O, no
+//! async, no protobuf.
 
 mod arithmetic;
 mod bits;

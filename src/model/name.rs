@@ -36,12 +36,12 @@ impl UserName {
         &self.text
     }
 
-    /// What names are compared by.
+    /// Returns the form by which names are compared.
     pub fn folded(&self) -> &str {
         &self.folded
     }
 
-    /// Whether the name can only be a socket client's: a whole number, or `ip:port`.
+    /// Returns true for names that only socket clients have: a whole number, or `ip:port`.
     pub fn names_socket(&self) -> bool {
         self.folded.bytes().all(|byte| byte.is_ascii_digit())
             || self.folded.parse::<SocketAddr>().is_ok()

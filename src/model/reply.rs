@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Durability, Key, Limits, Role, UnixMillis, UpgradePolicy, Value};
 
-/// What one operation of a batch did.
+/// Result of one operation of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the result of the operation of its name")]
 pub enum Outcome {
@@ -13,7 +13,7 @@ pub enum Outcome {
     Delete { deleted: bool },
 }
 
-/// What a key holds.
+/// Value of a key, with its revision and expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The value.
@@ -40,9 +40,9 @@ pub struct ListedEntry {
 /// A place in a store's sequence of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Which life of the sequence.
+    /// Generation of the sequence.
     pub epoch: u64,
-    /// How many changes there were.
+    /// Number of changes so far.
     pub sequence: u64,
 }
 
@@ -60,7 +60,7 @@ pub struct User {
 pub struct Room {
     /// Its name, as the first that used it wrote it.
     pub name: String,
-    /// How many are in it.
+    /// Number of members.
     pub member_count: u32,
 }
 
@@ -164,16 +164,16 @@ pub struct Calculated {
 pub struct SessionInfo {
     /// The bearer token; a secret.
     pub token: String,
-    /// Who the session is.
+    /// User of the session.
     pub user: User,
     /// When it ends.
     pub expire_time: Option<UnixMillis>,
 }
 
-/// What another user did with a store.
+/// Access of another user to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Who.
+    /// User that made the access.
     pub user: User,
     /// The account whose role was used; empty: the user's own.
     pub account: String,
@@ -183,7 +183,7 @@ pub struct Access {
     pub method: &'static str,
     /// The key, or the prefix of a listing.
     pub key: String,
-    /// How many times.
+    /// Number of equal accesses.
     pub count: u64,
     /// The first time.
     pub first_time: UnixMillis,
@@ -191,7 +191,7 @@ pub struct Access {
     pub last_time: UnixMillis,
 }
 
-/// What the server tells of itself.
+/// Version, engine, policy, limits and listeners of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the field of its name in the contract")]
 pub struct ServerInfo {
@@ -205,10 +205,10 @@ pub struct ServerInfo {
 /// A place where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerInfo {
-    /// What is spoken there.
+    /// Protocol that is spoken there.
     pub protocol: &'static str,
     /// The address.
     pub address: String,
-    /// Whether it is TLS.
+    /// True if it is TLS.
     pub tls: bool,
 }

@@ -288,7 +288,7 @@ pub enum Operation {
     Delete(Delete),
 }
 
-/// Which page of a listing.
+/// A page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// At most so many rows; 0 for the default. More than [`super::MAX_PAGE_SIZE`] are not given.

@@ -1,6 +1,6 @@
 //! Roles, who may give them, and what a write's reply promises.
 
-/// What a user may do.
+/// Role of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// May use its own store.
@@ -20,7 +20,7 @@ impl Role {
     }
 }
 
-/// Who may promote a guest.
+/// Callers that may promote a guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpgradePolicy {
     /// Managers alone.
@@ -40,7 +40,7 @@ impl UpgradePolicy {
     }
 }
 
-/// What was true of a write when its reply was sent.
+/// Durability level of a write when its reply was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// In the memory of the process that answered.

@@ -51,7 +51,7 @@ fn user(id: u64) -> Participant {
 }
 
 impl Town {
-    /// How many are in the room then, and where it stood before; or why not.
+    /// Returns the number of members after the join and the position before it, or the refusal.
     async fn join(&self, id: u64, server: u64, number: u64) -> Result<(u32, u64), RoomRefusal> {
         let joined = self
             .engine
@@ -78,7 +78,7 @@ impl Town {
         members.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// What happened behind a place, in words.
+    /// Returns the events behind a position, as text.
     async fn events(&self, after: u64) -> Vec<String> {
         let read = self.engine.read_room(&self.room, after, 1_000).await.unwrap();
         let in_words = |event: &ChatEvent| match event {
