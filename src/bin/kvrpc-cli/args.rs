@@ -34,7 +34,7 @@ pub(super) enum Format {
     after_help = help::after_options(),
     max_term_width = 120,
 )]
-struct Raw {
+struct RawArgs {
     /// The server: host:port, http://host:port or https://host:port [default: 127.0.0.1:50051; with
     /// --via the dialect's port]
     #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER")]
@@ -89,7 +89,7 @@ pub(super) struct Settings {
     pub(super) output: Format,
     pub(super) strict: bool,
     pub(super) timeout: Duration,
-    pub(super) tls: TlsFiles,
+    pub(super) tls: TlsPem,
     pub(super) password_file: Option<PathBuf>,
     pub(super) no_sign_in: bool,
     /// A token from the environment, which stands above the cached one.
@@ -100,29 +100,29 @@ pub(super) struct Settings {
 
 /// The contents of the PEM files.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TlsFiles {
+pub(super) struct TlsPem {
     pub(super) ca: Option<Vec<u8>>,
     pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// A command line: the options, and the words of the commands.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     pub(super) settings: Settings,
     pub(super) words: Vec<String>,
 }
 
 /// The command as clap knows it, for completions and the manual.
 pub(super) fn command() -> clap::Command {
-    Raw::command()
+    RawArgs::command()
 }
 
 /// Reads the command line and the environment.
 ///
 /// # Errors
 /// clap's, which prints itself and knows its exit code; help and version are among them.
-pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, clap::Error> {
-    let raw = Raw::try_parse_from(args)?;
+pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let raw = RawArgs::try_parse_from(args)?;
     check(raw).map_err(|wrong| {
         let all = wrong.join("\nerror: ");
         command().error(clap::error::ErrorKind::ValueValidation, all)
@@ -130,7 +130,7 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, cla
 }
 
 /// All mistakes are found in one run.
-fn check(raw: Raw) -> Result<Line, Vec<String>> {
+fn check(raw: RawArgs) -> Result<CommandLine, Vec<String>> {
     let mut wrong = Vec::new();
     let mut words = raw.words;
     let via = raw.via.as_deref().and_then(Via::find);
@@ -167,12 +167,12 @@ fn check(raw: Raw) -> Result<Line, Vec<String>> {
             &mut wrong,
         )
     };
-    let tls = TlsFiles {
+    let tls = TlsPem {
         ca: pem("--ca-cert", raw.ca_cert),
         identity: pem("--cert", raw.cert).zip(pem("--key", raw.key)),
     };
     match (server, user, timeout) {
-        (Some(server), Some(user), Some(timeout)) if wrong.is_empty() => Ok(Line {
+        (Some(server), Some(user), Some(timeout)) if wrong.is_empty() => Ok(CommandLine {
             settings: Settings {
                 server,
                 positional,
@@ -240,10 +240,10 @@ fn variable(name: &str) -> Option<OsString> {
 mod tests {
     use super::*;
 
-    fn line(args: &str) -> Result<Line, String> {
+    fn line(args: &str) -> Result<CommandLine, String> {
         let args =
             std::iter::once("kvrpc-cli").chain(args.split(' ').filter(|word| !word.is_empty()));
-        let raw = Raw::try_parse_from(args).map_err(|error| error.to_string())?;
+        let raw = RawArgs::try_parse_from(args).map_err(|error| error.to_string())?;
         check(raw).map_err(|wrong| wrong.join("; "))
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Cache {
 
 /// What a file holds. Server and user stand in it for whoever looks.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct CacheFile {
     server: String,
     user: String,
     token: String,
@@ -47,7 +47,7 @@ impl Cache {
     /// The token that was kept. One that cannot be read is none: a new session opens then.
     pub(super) fn load(&self) -> Option<String> {
         let path = self.path()?;
-        let kept: Kept = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        let kept: CacheFile = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
         let mode = fs::metadata(&path).ok()?.permissions().mode();
         if mode & 0o077 != 0 {
             let _ = fs::set_permissions(&path, Permissions::from_mode(0o600));
@@ -59,8 +59,11 @@ impl Cache {
     pub(super) fn store(&self, token: &str) -> io::Result<()> {
         let (Some(dir), Some(path)) = (&self.dir, self.path()) else { return Ok(()) };
         private_dir(dir)?;
-        let kept =
-            Kept { server: self.server.clone(), user: self.user.clone(), token: token.to_owned() };
+        let kept = CacheFile {
+            server: self.server.clone(),
+            user: self.user.clone(),
+            token: token.to_owned(),
+        };
         // The file is 0600 from its beginning.
         let mut file = NamedTempFile::new_in(dir)?;
         serde_json::to_writer(&mut file, &kept)?;

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::args::{Settings, TlsFiles};
+use super::args::{Settings, TlsPem};
 use super::failure::{Failure, Result};
 use super::server::Server;
 
@@ -39,7 +39,7 @@ pub(super) fn channel(settings: &Settings) -> Result<Channel> {
     Ok(endpoint.connect_lazy())
 }
 
-fn tls(files: &TlsFiles) -> ClientTlsConfig {
+fn tls(files: &TlsPem) -> ClientTlsConfig {
     let mut config = ClientTlsConfig::new();
     config = match &files.ca {
         Some(pem) => config.ca_certificate(Certificate::from_pem(pem)),

@@ -16,7 +16,7 @@ use super::convert;
 use super::explain::{for_people, timed_out};
 use super::failure::{Failure, Result};
 use super::output::{Output, Row};
-use super::session::{Need, Session};
+use super::session::{ClientSession, Need};
 use kvrpc::pb::v1::WhoAmIRequest;
 use kvrpc::pb::v1::auth_service_client::AuthServiceClient;
 
@@ -31,7 +31,7 @@ struct Report<'a> {
 }
 
 /// Makes all checks; those of the server end with the first that fails, since the others need it.
-pub(super) async fn run(session: &Session, output: &mut Output) -> Result<()> {
+pub(super) async fn run(session: &ClientSession, output: &mut Output) -> Result<()> {
     let mut report = Report { output, failed: 0, worst: None };
     let kept = session.cache.check();
     let kept = kept.map(|dir| format!("{} is writable and private", dir.display()));
@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, output: &mut Output) -> Result<()> {
     }
 }
 
-async fn server(session: &Session, report: &mut Report<'_>) -> Result<()> {
+async fn server(session: &ClientSession, report: &mut Report<'_>) -> Result<()> {
     let reached = report.tell("address", resolve(session).await)?
         && report.tell("connection", connect(session).await)?
         && report.tell("protocol", protocol(session).await)?
@@ -73,7 +73,7 @@ impl Report<'_> {
     }
 }
 
-async fn resolve(session: &Session) -> Result<String> {
+async fn resolve(session: &ClientSession) -> Result<String> {
     let address = session.settings.server.address();
     let unknown = || {
         Failure::new(Exit::Unavailable, format!("no host of this name: {address}; see --server"))
@@ -86,7 +86,7 @@ async fn resolve(session: &Session) -> Result<String> {
     if found.is_empty() { Err(unknown()) } else { Ok(format!("{address} is {}", found.join(", "))) }
 }
 
-async fn connect(session: &Session) -> Result<String> {
+async fn connect(session: &ClientSession) -> Result<String> {
     let address = session.settings.server.address();
     match timeout(session.settings.timeout, TcpStream::connect(&address)).await {
         Ok(Ok(_)) => Ok("something listens there".to_owned()),
@@ -100,7 +100,7 @@ async fn connect(session: &Session) -> Result<String> {
     }
 }
 
-async fn protocol(session: &Session) -> Result<String> {
+async fn protocol(session: &ClientSession) -> Result<String> {
     let server = &session.settings.server;
     let wrong = |message: String| Err(Failure::new(Exit::Unavailable, message));
     match (server.tls, probe(server).await) {
@@ -118,7 +118,7 @@ async fn protocol(session: &Session) -> Result<String> {
     }
 }
 
-async fn health(session: &Session) -> Result<String> {
+async fn health(session: &ClientSession) -> Result<String> {
     let rpc = async |channel, request| HealthClient::new(channel).check(request).await;
     let reply = session.call(Need::Nothing, HealthCheckRequest::default(), rpc).await?;
     match ServingStatus::try_from(reply.status) {
@@ -131,7 +131,7 @@ async fn health(session: &Session) -> Result<String> {
     }
 }
 
-async fn version(session: &Session) -> Result<String> {
+async fn version(session: &ClientSession) -> Result<String> {
     let info = info(session).await?;
     let own = env!("CARGO_PKG_VERSION");
     let difference =
@@ -139,7 +139,7 @@ async fn version(session: &Session) -> Result<String> {
     Ok(format!("kvrpc-server {}{difference}, store engine {}", info.version, info.store_engine))
 }
 
-async fn whoami(session: &Session) -> Result<String> {
+async fn whoami(session: &ClientSession) -> Result<String> {
     if !session.exists() {
         return Ok("none yet; the first command that needs one opens it".to_owned());
     }
@@ -150,7 +150,7 @@ async fn whoami(session: &Session) -> Result<String> {
     Ok(format!("{} ({}), until {until} or longer", user.name, convert::role(user.role)))
 }
 
-async fn clock(session: &Session) -> Result<String> {
+async fn clock(session: &ClientSession) -> Result<String> {
     let began = Instant::now();
     let reply = now(session).await?;
     // The server looked at its clock somewhen during the call.

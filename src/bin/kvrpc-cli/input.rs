@@ -19,11 +19,11 @@ const MAX_PASSWORD_BYTES: u64 = 1_024;
 /// A command that is ready to run.
 pub(super) struct Step {
     pub(super) call: Call,
-    pub(super) input: Input,
+    pub(super) input: CommandInput,
 }
 
 /// What a command needs beside its words.
-pub(super) enum Input {
+pub(super) enum CommandInput {
     Nothing,
     Value(Value),
     Password(String),
@@ -45,44 +45,19 @@ pub(super) async fn prepare(
     let mut stdin = stdin;
     let mut steps = Vec::with_capacity(chain.len());
     for parsed in chain {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "most commands need no input")]
         let input = match &parsed.call {
             Call::Put(put) | Call::PutOther { put, .. } => {
-                Input::Value(value(put.value.clone(), &mut stdin).await?)
+                CommandInput::Value(value(put.value.clone(), &mut stdin).await?)
             }
             Call::Auth { user, .. } => {
-                Input::Password(password(user.clone(), settings, &mut stdin).await?)
+                CommandInput::Password(password(user.clone(), settings, &mut stdin).await?)
             }
             Call::Import { source: InputSource::Stdin } => {
                 take(&mut stdin)?;
-                Input::Nothing
+                CommandInput::Nothing
             }
-            Call::Get { .. }
-            | Call::Delete { .. }
-            | Call::GetOther { .. }
-            | Call::Keys { .. }
-            | Call::Scan { .. }
-            | Call::Upgrade { .. }
-            | Call::Downgrade { .. }
-            | Call::WhoAmI
-            | Call::Users
-            | Call::Accesses
-            | Call::Token
-            | Call::SignOut
-            | Call::Encode { .. }
-            | Call::Decode { .. }
-            | Call::Now
-            | Call::Calc { .. }
-            | Call::Info
-            | Call::Export { .. }
-            | Call::Import { .. }
-            | Call::Watch { .. }
-            | Call::Chat { .. }
-            | Call::Rooms
-            | Call::Members { .. }
-            | Call::Doctor
-            | Call::Completions { .. }
-            | Call::Man
-            | Call::Help { .. } => Input::Nothing,
+            _ => CommandInput::Nothing,
         };
         steps.push(Step { call: parsed.call, input });
     }
@@ -200,8 +175,10 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "only the commands with input matter here")]
 mod tests {
     use super::*;
+    use kvrpc::dialect::grammar::{COMMANDS, Mode, Word, parse};
 
     #[test]
     fn a_password_is_the_first_line() {
@@ -223,6 +200,38 @@ mod tests {
     fn a_value_has_at_most_a_mebibyte() {
         for (bytes, fits) in [(MAX_VALUE_BYTES, true), (MAX_VALUE_BYTES + 1, false)] {
             assert_eq!(read(vec![0; bytes].as_slice(), "it").is_ok(), fits, "{bytes}");
+        }
+    }
+
+    /// The table's examples, since a new command in the table needs no line here.
+    #[tokio::test]
+    async fn exactly_the_commands_with_a_value_get_one() {
+        let args = ["kvrpc-cli", "--user", "u", "--password-file", "Cargo.toml"];
+        let settings = crate::args::read(args.map(Into::into)).unwrap().settings;
+        for spec in COMMANDS.iter().filter(|spec| spec.exists_in(Mode::CommandLine)) {
+            for example in spec.examples {
+                // Up to a redirection, which is the shell's.
+                let words: Vec<&str> = example
+                    .split(' ')
+                    .take_while(|word| !matches!(*word, "<" | ">" | "|"))
+                    .collect();
+                let chain = parse(&words, Mode::CommandLine).unwrap();
+                let source = match &chain[0].call {
+                    Call::Import { .. } => continue,
+                    Call::Put(put) | Call::PutOther { put, .. } => Some(put.value.clone()),
+                    _ => None,
+                };
+                if source.is_some_and(|source| !matches!(source, InputSource::Text(_))) {
+                    continue;
+                }
+                let steps = prepare(chain, &settings, Stdin::Taken).await.unwrap();
+                let has_value = matches!(steps[0].input, CommandInput::Value(_));
+                let takes_value =
+                    spec.words.contains(&Word::Needed("VALUE")) || example.contains(" put ");
+                assert_eq!(has_value, takes_value, "{example}");
+                let has_password = matches!(steps[0].input, CommandInput::Password(_));
+                assert_eq!(has_password, spec.name == "auth", "{example}");
+            }
         }
     }
 

@@ -39,7 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use kvrpc::dialect::grammar::{Mode, parse};
 
-use args::Line;
+use args::CommandLine;
 use exit::Exit;
 use failure::{Failure, Result};
 use input::Stdin;
@@ -65,7 +65,7 @@ fn main() -> Exit {
     exit
 }
 
-async fn start(line: Line) -> Result<Exit> {
+async fn start(line: CommandLine) -> Result<Exit> {
     // From now on Ctrl-C is ours to see: the terminal gets its echo back before the program ends.
     let _interrupts = signal(SignalKind::interrupt())?;
     if let Some(via) = via::chosen(&line.settings).await {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::args::Settings;
 use super::failure::Result;
-use super::input::{Input, Step};
+use super::input::{CommandInput, Step};
 use super::output::Output;
-use super::session::Session;
+use super::session::ClientSession;
 use super::{Exit, completions, doctor, help, man};
 use kvrpc::dialect::grammar::Call;
 
 /// What runs commands: a session, an output, and what the gets found.
 pub(super) struct Runner {
-    pub(super) session: Arc<Session>,
+    pub(super) session: Arc<ClientSession>,
     pub(super) output: Output,
     gets: Gets,
 }
@@ -41,7 +41,7 @@ impl Gets {
 impl Runner {
     pub(super) fn new(settings: Settings) -> Result<Self> {
         let output = Output::stdout(settings.output);
-        let session = Arc::new(Session::new(Arc::new(settings))?);
+        let session = Arc::new(ClientSession::new(Arc::new(settings))?);
         Ok(Self { session, output, gets: Gets::default() })
     }
 
@@ -63,7 +63,7 @@ impl Runner {
         self.gets.note(found);
     }
 
-    async fn one(&mut self, call: Call, input: Input) -> Result<()> {
+    async fn one(&mut self, call: Call, input: CommandInput) -> Result<()> {
         match call {
             Call::Get { key } => self.get(key).await,
             Call::Put(put) => self.put(put, input).await,

@@ -12,27 +12,27 @@ use kvrpc::dialect::grammar::{Mode, parse, split_quoted};
 const MAX_LINE_BYTES: usize = 2 << 20;
 
 /// The lines of the standard input.
-pub(super) struct Lines {
+pub(super) struct StdinLines {
     input: BufReader<Source>,
     line: Vec<u8>,
     number: u64,
 }
 
 /// One of them, with its end.
-pub(super) struct Line {
+pub(super) struct ScriptLine {
     bytes: Vec<u8>,
     number: u64,
 }
 
-impl Default for Lines {
+impl Default for StdinLines {
     fn default() -> Self {
         Self { input: BufReader::new(stdin()), line: Vec::new(), number: 0 }
     }
 }
 
-impl Lines {
+impl StdinLines {
     /// The next line; `None` at the end. Nothing is lost when it is not waited for to the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Line>> {
+    pub(super) async fn next(&mut self) -> Result<Option<ScriptLine>> {
         let room = (MAX_LINE_BYTES + 1).saturating_sub(self.line.len());
         let mut limited = (&mut self.input).take(room as u64);
         let read = limited.read_until(b'\n', &mut self.line).await;
@@ -41,11 +41,11 @@ impl Lines {
             return Ok(None);
         }
         self.number += 1;
-        Ok(Some(Line { bytes: std::mem::take(&mut self.line), number: self.number }))
+        Ok(Some(ScriptLine { bytes: std::mem::take(&mut self.line), number: self.number }))
     }
 }
 
-impl Line {
+impl ScriptLine {
     /// Its text.
     ///
     /// # Errors
@@ -66,14 +66,14 @@ impl Line {
 
 /// Runs the lines in order. The first that fails ends it, with its number.
 pub(super) async fn run(runner: &mut Runner) -> Result<()> {
-    let mut lines = Lines::default();
+    let mut lines = StdinLines::default();
     while let Some(line) = interruptible(lines.next()).await? {
         one(runner, &line).await.map_err(|failure| failure.at(&line.place()))?;
     }
     Ok(())
 }
 
-async fn one(runner: &mut Runner, line: &Line) -> Result<()> {
+async fn one(runner: &mut Runner, line: &ScriptLine) -> Result<()> {
     let chain = parse(&split_quoted(line.text()?)?, Mode::CommandLine)?;
     let steps = prepare(chain, &runner.session.settings, Stdin::Taken).await?;
     interruptible(runner.run(steps)).await

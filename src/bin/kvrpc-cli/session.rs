@@ -27,18 +27,18 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What a stub answers.
-type Answer<R> = std::result::Result<Response<R>, Status>;
+type RpcResult<R> = std::result::Result<Response<R>, Status>;
 
 /// A server and the session that its user has there.
-pub(super) struct Session {
+pub(super) struct ClientSession {
     pub(super) settings: Arc<Settings>,
     pub(super) cache: Cache,
     channel: Channel,
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<HeldToken>>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct HeldToken {
     token: MetadataValue<Ascii>,
     /// From the environment: it is not ours to renew or forget.
     given: bool,
@@ -55,7 +55,7 @@ pub(super) enum Need {
     ThisSession,
 }
 
-impl Session {
+impl ClientSession {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self> {
         let cache = Cache::new(settings.cache_dir.clone(), &settings.server, &settings.user);
         Ok(Self { channel: connect::channel(&settings)?, cache, held: Mutex::new(None), settings })
@@ -70,17 +70,17 @@ impl Session {
     pub(super) async fn call<Q, R, F>(&self, need: Need, message: Q, rpc: F) -> Result<R>
     where
         Q: Clone,
-        F: AsyncFn(Channel, Request<Q>) -> Answer<R>,
+        F: AsyncFn(Channel, Request<Q>) -> RpcResult<R>,
     {
         self.repeat(need, Some(self.settings.timeout), message, rpc).await
     }
 
-    /// Opens a stream in the same way. The time is for its beginning; [`Session::next`] gives each
+    /// Opens a stream in the same way. The time is for its beginning; [`ClientSession::next`] gives each
     /// message its own.
     pub(super) async fn open<Q, R, F>(&self, message: Q, rpc: F) -> Result<Streaming<R>>
     where
         Q: Clone,
-        F: AsyncFn(Channel, Request<Q>) -> Answer<Streaming<R>>,
+        F: AsyncFn(Channel, Request<Q>) -> RpcResult<Streaming<R>>,
     {
         self.repeat(Need::Session, None, message, rpc).await
     }
@@ -103,7 +103,7 @@ impl Session {
     ) -> Result<R>
     where
         Q: Clone,
-        F: AsyncFn(Channel, Request<Q>) -> Answer<R>,
+        F: AsyncFn(Channel, Request<Q>) -> RpcResult<R>,
     {
         let mut renewed = false;
         loop {
@@ -148,12 +148,12 @@ impl Session {
         &self,
         message: &Q,
         deadline: Option<Duration>,
-        held: Option<&Held>,
+        held: Option<&HeldToken>,
         rpc: &F,
-    ) -> Answer<R>
+    ) -> RpcResult<R>
     where
         Q: Clone,
-        F: AsyncFn(Channel, Request<Q>) -> Answer<R>,
+        F: AsyncFn(Channel, Request<Q>) -> RpcResult<R>,
     {
         let mut request = Request::new(message.clone());
         if let Some(deadline) = deadline {
@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// The session that there is: held, given, or kept from an earlier run.
-    fn existing(&self) -> Option<Held> {
+    fn existing(&self) -> Option<HeldToken> {
         let mut held = self.held.lock();
         if held.is_none() {
             let given = self.settings.token.as_deref().and_then(|token| bearer(token, true));
@@ -183,7 +183,7 @@ impl Session {
         self.existing().is_some()
     }
 
-    async fn held(&self) -> Result<Held> {
+    async fn held(&self) -> Result<HeldToken> {
         if let Some(held) = self.existing() {
             return Ok(held);
         }
@@ -204,7 +204,7 @@ impl Session {
 
     /// Holds a token, and keeps it for the next run. Where it cannot be kept, the next run opens
     /// another session.
-    fn keep(&self, token: &str) -> Result<Held> {
+    fn keep(&self, token: &str) -> Result<HeldToken> {
         let held = bearer(token, false)
             .ok_or_else(|| Failure::failed("the server sent a malformed token"))?;
         *self.held.lock() = Some(held.clone());
@@ -254,10 +254,10 @@ impl Session {
     }
 }
 
-fn bearer(token: &str, given: bool) -> Option<Held> {
+fn bearer(token: &str, given: bool) -> Option<HeldToken> {
     let mut token: MetadataValue<Ascii> = format!("Bearer {token}").parse().ok()?;
     token.set_sensitive(true);
-    Some(Held { token, given })
+    Some(HeldToken { token, given })
 }
 
 /// Whether the same call may succeed in a moment. Where nobody listens, it will not.

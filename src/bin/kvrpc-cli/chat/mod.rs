@@ -1,15 +1,15 @@
 //! Talking in a room: at a terminal with the messages above the line that is typed, elsewhere line
 //! by line.
 
-mod link;
+mod format;
+mod reconnect;
+mod room_session;
 mod screen;
-mod talk;
-mod words;
 
-pub(super) use link::Link;
+pub(super) use reconnect::Reconnect;
 
+use self::room_session::{Leave, RoomSession};
 use self::screen::Screen;
-use self::talk::{Leave, Talk};
 use super::failure::Result;
 use super::run::Runner;
 use kvrpc::model::RoomName;
@@ -21,7 +21,7 @@ impl Runner {
         let mut next = Some(room);
         let mut done = Ok(());
         while let Some(room) = next.take() {
-            match Talk::new(self, &mut screen, room).run().await {
+            match RoomSession::new(self, &mut screen, room).run().await {
                 Ok(Leave::Quit) => {}
                 Ok(Leave::Join(room)) => next = Some(room),
                 Err(failure) => done = Err(failure),

@@ -9,7 +9,7 @@ use rustyline::{Editor, ExternalPrinter};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
-use super::words::on_screen;
+use super::format::on_screen;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 use kvrpc::model::MAX_TEXT_BYTES;
@@ -70,7 +70,7 @@ impl Screen {
     /// Shows an event.
     pub(super) fn show(&mut self, response: &ChatResponse, output: &mut Output) -> Result<()> {
         let Some(terminal) = &self.terminal else {
-            let row = super::words::as_row(response)
+            let row = super::format::as_row(response)
                 .filter(|row| !(output.is_text() && row.text.is_empty()));
             if let Some(row) = row {
                 output.row(&row)?;
@@ -120,7 +120,7 @@ fn type_lines(mut editor: Editor<(), DefaultHistory>, lines: &mpsc::Sender<Strin
         if !line.trim().is_empty() {
             let _ = editor.add_history_entry(&line);
         }
-        let over = super::words::Said::of(&line) == super::words::Said::Quit;
+        let over = super::format::TypedLine::of(&line) == super::format::TypedLine::Quit;
         // After the last line nobody types any more: the terminal is left as it was.
         if lines.blocking_send(line).is_err() || over {
             return;

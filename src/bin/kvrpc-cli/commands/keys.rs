@@ -5,10 +5,10 @@ use serde_json::json;
 
 use crate::convert;
 use crate::failure::{Failure, Result};
-use crate::input::Input;
+use crate::input::CommandInput;
 use crate::output::{BLANK, Row, entry, in_line};
 use crate::run::Runner;
-use crate::session::{Need, Session};
+use crate::session::{ClientSession, Need};
 use kvrpc::dialect::grammar::PutCall;
 use kvrpc::model::{Key, MAX_PAGE_SIZE, Prefix, Reason, RequestId, UserName, Value};
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient as KeyValue;
@@ -75,7 +75,7 @@ impl Runner {
         Ok(self.output.value(&value, &json)?)
     }
 
-    pub(crate) async fn put(&mut self, put: PutCall, input: Input) -> Result<()> {
+    pub(crate) async fn put(&mut self, put: PutCall, input: CommandInput) -> Result<()> {
         let key = put.key.as_str().to_owned();
         let message = PutRequest {
             key: key.clone(),
@@ -93,7 +93,7 @@ impl Runner {
         &mut self,
         user: UserName,
         put: PutCall,
-        input: Input,
+        input: CommandInput,
     ) -> Result<()> {
         let key = put.key.as_str().to_owned();
         let message = PutOtherRequest {
@@ -191,7 +191,7 @@ impl Runner {
 
 /// A page of keys.
 pub(crate) async fn list_keys(
-    session: &Session,
+    session: &ClientSession,
     need: Need,
     user: &str,
     prefix: &str,
@@ -208,7 +208,7 @@ pub(crate) async fn list_keys(
 
 /// All entries, as the server sends them.
 pub(crate) async fn scan(
-    session: &Session,
+    session: &ClientSession,
     prefix: &Prefix,
     user: Option<&UserName>,
     keys_only: bool,
@@ -230,9 +230,11 @@ pub(crate) fn request_id(id: Option<RequestId>) -> String {
     }
 }
 
-fn value(input: Input) -> Result<Value> {
+fn value(input: CommandInput) -> Result<Value> {
     match input {
-        Input::Value(value) => Ok(value),
-        Input::Nothing | Input::Password(_) => Err(Failure::failed("the value was not read")),
+        CommandInput::Value(value) => Ok(value),
+        CommandInput::Nothing | CommandInput::Password(_) => {
+            Err(Failure::failed("the value was not read"))
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::convert;
 use crate::failure::Result;
 use crate::run::Runner;
-use crate::session::{Need, Session};
+use crate::session::{ClientSession, Need};
 use kvrpc::model::{MAX_PAGE_SIZE, RoomName};
 use kvrpc::pb::v1::chat_service_client::ChatServiceClient as Chat;
 use kvrpc::pb::v1::{ListMembersRequest, ListRoomsRequest, Room, User};
@@ -36,7 +36,7 @@ impl Runner {
     }
 }
 
-pub(crate) async fn list_rooms(session: &Session) -> Result<Vec<Room>> {
+pub(crate) async fn list_rooms(session: &ClientSession) -> Result<Vec<Room>> {
     let mut rooms = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -51,7 +51,7 @@ pub(crate) async fn list_rooms(session: &Session) -> Result<Vec<Room>> {
     }
 }
 
-pub(crate) async fn list_members(session: &Session, room: &RoomName) -> Result<Vec<User>> {
+pub(crate) async fn list_members(session: &ClientSession, room: &RoomName) -> Result<Vec<User>> {
     let mut members = Vec::new();
     let mut page_token = String::new();
     loop {

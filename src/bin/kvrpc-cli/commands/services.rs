@@ -6,7 +6,7 @@ use crate::convert;
 use crate::failure::{Failure, Result};
 use crate::output::Row;
 use crate::run::Runner;
-use crate::session::{Need, Session};
+use crate::session::{ClientSession, Need};
 use kvrpc::model::Amount;
 use kvrpc::pb::reported_limits;
 use kvrpc::pb::v1::calculator_service_client::CalculatorServiceClient;
@@ -88,14 +88,14 @@ impl Runner {
 }
 
 /// What the server tells of itself.
-pub(crate) async fn info(session: &Session) -> Result<GetServerInfoResponse> {
+pub(crate) async fn info(session: &ClientSession) -> Result<GetServerInfoResponse> {
     let rpc =
         async |channel, request| ServerServiceClient::new(channel).get_server_info(request).await;
     session.call(Need::Nothing, GetServerInfoRequest {}, rpc).await
 }
 
 /// The server's time.
-pub(crate) async fn now(session: &Session) -> Result<NowResponse> {
+pub(crate) async fn now(session: &ClientSession) -> Result<NowResponse> {
     let rpc = async |channel, request| ClockServiceClient::new(channel).now(request).await;
     session.call(Need::Nothing, NowRequest {}, rpc).await
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::convert;
 use crate::failure::{Failure, Result};
-use crate::input::Input;
+use crate::input::CommandInput;
 use crate::output::Row;
 use crate::run::Runner;
 use crate::session::{Need, user_of};
@@ -17,8 +17,8 @@ use kvrpc::pb::v1::{
 
 impl Runner {
     /// The session takes the account's role; for one's own name, the account's session opens.
-    pub(crate) async fn auth(&mut self, account: String, input: Input) -> Result<()> {
-        let Input::Password(password) = input else {
+    pub(crate) async fn auth(&mut self, account: String, input: CommandInput) -> Result<()> {
+        let CommandInput::Password(password) = input else {
             return Err(Failure::failed("the password was not read"));
         };
         let own =

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::chat::Link;
+use crate::chat::Reconnect;
 use crate::convert;
 use crate::failure::Result;
 use crate::output::{self, Row};
@@ -21,18 +21,18 @@ impl Runner {
             after: None,
         };
         let rpc = async |channel, request| KeyValue::new(channel).watch(request).await;
-        let mut link = Link::default();
+        let mut reconnect = Reconnect::default();
         loop {
             let opened = self.session.open(request.clone(), rpc).await;
-            let Some(mut stream) = link.opened(opened).await? else { continue };
+            let Some(mut stream) = reconnect.opened(opened).await? else { continue };
             loop {
-                match Link::next(&mut stream).await {
+                match Reconnect::next(&mut stream).await {
                     Ok(response) => {
                         request.after = response.position;
                         self.show_change(response)?;
                     }
                     Err(status) => {
-                        link.lost(&self.session.settings, &status).await?;
+                        reconnect.lost(&self.session.settings, &status).await?;
                         break;
                     }
                 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use crate::commands::keys::list_keys;
 use crate::failure::{Failure, Result};
 use crate::sanitize;
-use crate::session::{Need, Session};
+use crate::session::{ClientSession, Need};
 use kvrpc::dialect::grammar::{
     Expect, Mode, Shell, Word, expect, names, parse, quote, split_quoted,
 };
@@ -30,12 +30,12 @@ const MAX_KEYS: u32 = 100;
 
 /// The editor with its history file.
 pub(super) struct Editor {
-    inner: rustyline::Editor<Words, FileHistory>,
+    inner: rustyline::Editor<LineHelper, FileHistory>,
     history: Option<PathBuf>,
 }
 
 impl Editor {
-    pub(super) fn new(session: Arc<Session>, runtime: Handle) -> Result<Self> {
+    pub(super) fn new(session: Arc<ClientSession>, runtime: Handle) -> Result<Self> {
         let failed =
             |error: ReadlineError| Failure::failed(format!("the terminal cannot be used: {error}"));
         let config = Config::builder()
@@ -50,7 +50,7 @@ impl Editor {
             // There is none before the first run.
             let _ = inner.load_history(path);
         }
-        inner.set_helper(Some(Words { session, runtime }));
+        inner.set_helper(Some(LineHelper { session, runtime }));
         Ok(Self { inner, history })
     }
 
@@ -94,16 +94,16 @@ fn is_kept(line: &str) -> bool {
 }
 
 /// What completes and hints.
-struct Words {
-    session: Arc<Session>,
+struct LineHelper {
+    session: Arc<ClientSession>,
     runtime: Handle,
 }
 
-impl Helper for Words {}
-impl Validator for Words {}
-impl Highlighter for Words {}
+impl Helper for LineHelper {}
+impl Validator for LineHelper {}
+impl Highlighter for LineHelper {}
 
-impl Hinter for Words {
+impl Hinter for LineHelper {
     type Hint = String;
 
     /// The words that are still to come, once a word is complete.
@@ -119,7 +119,7 @@ impl Hinter for Words {
     }
 }
 
-impl Completer for Words {
+impl Completer for LineHelper {
     type Candidate = Pair;
 
     fn complete(
@@ -145,7 +145,7 @@ impl Completer for Words {
     }
 }
 
-impl Words {
+impl LineHelper {
     /// The caller's keys with this beginning; none without a session, for completing opens none.
     fn keys(&self, prefix: &str) -> Vec<String> {
         if !self.session.exists() {

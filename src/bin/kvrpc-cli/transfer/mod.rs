@@ -1,6 +1,6 @@
 //! `export` and `import`: a store as lines of JSON.
 
-mod line;
+mod entry_line;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Seek as _};
@@ -15,11 +15,11 @@ use super::input::blocking;
 use super::output::{Row, entry};
 use super::run::Runner;
 use super::session::Need;
+use entry_line::ImportedPut;
 use kvrpc::dialect::grammar::InputSource;
 use kvrpc::model::{MAX_BATCH_OPERATIONS, MAX_MESSAGE_BYTES, Prefix, UserName};
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient;
 use kvrpc::pb::v1::{BatchRequest, Operation};
-use line::Put;
 
 /// A batch stays below the largest message by this much, for what stands around its operations.
 const MARGIN_BYTES: usize = 64 << 10;
@@ -53,12 +53,12 @@ impl Runner {
     pub(crate) async fn import(&mut self, source: InputSource) -> Result<()> {
         let (file, checked) = blocking(move || open(source)).await?;
         let bar = bar(checked);
-        let mut lines = Lines::new(file);
+        let mut lines = EntryLines::new(file);
         let mut batch = Batch::default();
         let mut skipped = 0_u64;
         while let Some(put) = lines.next()? {
             bar.inc(1);
-            let Put { operation, expired } = put;
+            let ImportedPut { operation, expired } = put;
             if expired {
                 skipped += 1;
                 continue;
@@ -126,7 +126,7 @@ fn open(source: InputSource) -> Result<(File, u64)> {
             copy
         }
     };
-    let mut lines = Lines::new(file.try_clone().map_err(unreadable)?);
+    let mut lines = EntryLines::new(file.try_clone().map_err(unreadable)?);
     let mut count = 0;
     while lines.next()?.is_some() {
         count += 1;
@@ -138,17 +138,17 @@ fn open(source: InputSource) -> Result<(File, u64)> {
 }
 
 /// The entries of a file, with the numbers of their lines.
-struct Lines {
+struct EntryLines {
     reader: BufReader<File>,
     number: u64,
 }
 
-impl Lines {
+impl EntryLines {
     fn new(file: File) -> Self {
         Self { reader: BufReader::new(file), number: 0 }
     }
 
-    fn next(&mut self) -> Result<Option<Put>> {
+    fn next(&mut self) -> Result<Option<ImportedPut>> {
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -165,7 +165,7 @@ impl Lines {
                 }
                 _ if line.trim_ascii().is_empty() => {}
                 _ => {
-                    return line::parse(&line)
+                    return entry_line::parse(&line)
                         .map(Some)
                         .map_err(|why| Failure::usage(why).at(&place));
                 }
@@ -196,7 +196,9 @@ mod tests {
         for (index, bytes) in values.iter().enumerate() {
             let json =
                 serde_json::json!({ "key": format!("k{index}"), "value": "x".repeat(*bytes) });
-            all.extend(batch.push(line::parse(json.to_string().as_bytes()).unwrap().operation));
+            all.extend(
+                batch.push(entry_line::parse(json.to_string().as_bytes()).unwrap().operation),
+            );
         }
         all.push(batch.operations);
         all.into_iter()

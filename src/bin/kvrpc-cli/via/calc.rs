@@ -2,51 +2,62 @@
 
 use bytes::BytesMut;
 
+use super::error_text;
 use super::line;
-use super::speaker::{Answer, Greeting, Request, Speaker, Taken, lacks, say, text};
-use super::words;
+use super::protocol_client::{
+    ClientHandshake, DecodedReply, OutgoingMessage, ProtocolClient, ReplyOutcome, say, text,
+    unsupported,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::Call;
 use kvrpc::model::{Reason, UserName};
 
 /// The dialect.
-pub(super) struct Calc;
+pub(super) struct CalcClient;
 
-impl Speaker for Calc {
-    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
-        Some(Greeting { message: Message::Text(format!("{}\n", user.as_str())), answered: false })
+impl ProtocolClient for CalcClient {
+    fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
+        Some(ClientHandshake {
+            message: Message::Text(format!("{}\n", user.as_str())),
+            answered: false,
+        })
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
+    fn encode(&self, call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         match call {
             Call::Calc { expression } if expression.contains(char::is_control) => Err(Failure::of(
                 Reason::InvalidExpression,
                 "the expression has a control character",
             )),
             Call::Calc { expression } => Ok(vec![say(format!("{expression}\n"))]),
-            _ => Err(lacks()),
+            _ => Err(unsupported()),
         }
     }
 
-    fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        _call: Option<&Call>,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<DecodedReply> {
         Ok(line::one(input, event))
     }
 
-    fn read(&self, _call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, _call: &Call, replies: &[Message]) -> ReplyOutcome {
         match text(replies.first()) {
-            "Invalid expression" => Answer::Failed(Failure::of(
+            "Invalid expression" => ReplyOutcome::Failed(Failure::of(
                 Reason::InvalidExpression,
                 "invalid expression; write NUMBER OP NUMBER",
             )),
             "Division by zero" => {
-                Answer::Failed(Failure::of(Reason::InvalidExpression, "division by zero"))
+                ReplyOutcome::Failed(Failure::of(Reason::InvalidExpression, "division by zero"))
             }
             said => match said.strip_prefix("error: ") {
-                Some(sentence) => Answer::Failed(words::sentence(sentence)),
-                None => Answer::Text(said.to_owned()),
+                Some(sentence) => ReplyOutcome::Failed(error_text::failure(sentence)),
+                None => ReplyOutcome::Text(said.to_owned()),
             },
         }
     }

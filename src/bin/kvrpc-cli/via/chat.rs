@@ -6,14 +6,16 @@ use bytes::BytesMut;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::connection::ProtocolConnection;
+use super::error_text;
 use super::line;
-use super::link::Link;
-use super::speaker::{Answer, Greeting, Request, Speaker, Taken, lacks, say};
-use super::words;
+use super::protocol_client::{
+    ClientHandshake, DecodedReply, OutgoingMessage, ProtocolClient, ReplyOutcome, say, unsupported,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use crate::output::{Output, Row};
-use crate::script::Lines;
+use crate::script::StdinLines;
 use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::Call;
 use kvrpc::model::{LOBBY, Reason, RoomName, UserName};
@@ -25,23 +27,31 @@ const REFUSAL: Duration = Duration::from_millis(300);
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The dialect.
-pub(super) struct Chat;
+pub(super) struct ChatClient;
 
-impl Speaker for Chat {
-    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
-        Some(Greeting { message: Message::Text(format!("{}\n", user.as_str())), answered: false })
+impl ProtocolClient for ChatClient {
+    fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
+        Some(ClientHandshake {
+            message: Message::Text(format!("{}\n", user.as_str())),
+            answered: false,
+        })
     }
 
-    fn ask(&self, _call: &Call, _given: &Given) -> Result<Vec<Request>> {
-        Err(lacks())
+    fn encode(&self, _call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
+        Err(unsupported())
     }
 
-    fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        _call: Option<&Call>,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<DecodedReply> {
         Ok(line::one(input, event))
     }
 
-    fn read(&self, _call: &Call, _replies: &[Message]) -> Answer {
-        Answer::Done
+    fn interpret(&self, _call: &Call, _replies: &[Message]) -> ReplyOutcome {
+        ReplyOutcome::Done
     }
 
     fn farewell(&self) -> Option<Message> {
@@ -50,7 +60,7 @@ impl Speaker for Chat {
 }
 
 /// The dialect has one room.
-pub(super) fn check(room: &RoomName) -> Result<Vec<Request>> {
+pub(super) fn check(room: &RoomName) -> Result<Vec<OutgoingMessage>> {
     if room.as_str() == LOBBY {
         return Ok(Vec::new());
     }
@@ -61,14 +71,14 @@ pub(super) fn check(room: &RoomName) -> Result<Vec<Request>> {
 }
 
 /// What happens next.
-enum Turn {
-    Said(Option<String>),
-    Heard(Option<String>),
+enum ChatLine {
+    Typed(Option<String>),
+    Received(Option<String>),
 }
 
 /// Talks until the input ends or the server closes.
-pub(super) async fn talk(link: &mut Link, output: &mut Output) -> Result<()> {
-    if let Ok(first) = timeout(REFUSAL, link.line()).await {
+pub(super) async fn talk(connection: &mut ProtocolConnection, output: &mut Output) -> Result<()> {
+    if let Ok(first) = timeout(REFUSAL, connection.line()).await {
         match first?.as_deref() {
             Some(b"Name is already taken") => {
                 return Err(Failure::of(
@@ -83,28 +93,30 @@ pub(super) async fn talk(link: &mut Link, output: &mut Output) -> Result<()> {
                 ));
             }
             Some(line) => match line.strip_prefix(b"error: ") {
-                Some(sentence) => return Err(words::sentence(&String::from_utf8_lossy(sentence))),
+                Some(sentence) => {
+                    return Err(error_text::failure(&String::from_utf8_lossy(sentence)));
+                }
                 None => show(&String::from_utf8_lossy(line), output)?,
             },
             None => return Ok(()),
         }
     }
-    let mut lines = Lines::default();
+    let mut lines = StdinLines::default();
     loop {
         let turn = tokio::select! {
-            said = lines.next() => Turn::Said(said?.map(|line| line.text().map(str::to_owned)).transpose()?),
-            heard = link.line() => Turn::Heard(heard?.map(|line| String::from_utf8_lossy(&line).into_owned())),
+            said = lines.next() => ChatLine::Typed(said?.map(|line| line.text().map(str::to_owned)).transpose()?),
+            heard = connection.line() => ChatLine::Received(heard?.map(|line| String::from_utf8_lossy(&line).into_owned())),
         };
         match turn {
-            Turn::Said(Some(text)) => {
-                link.send(&say(format!("{}\n", text.trim_end_matches(['\r', '\n'])))).await?
+            ChatLine::Typed(Some(text)) => {
+                connection.send(&say(format!("{}\n", text.trim_end_matches(['\r', '\n'])))).await?
             }
-            Turn::Said(None) => break,
-            Turn::Heard(Some(line)) => show(&line, output)?,
-            Turn::Heard(None) => return Ok(()),
+            ChatLine::Typed(None) => break,
+            ChatLine::Received(Some(line)) => show(&line, output)?,
+            ChatLine::Received(None) => return Ok(()),
         }
     }
-    while let Ok(Ok(Some(line))) = timeout(LAST_WORDS, link.line()).await {
+    while let Ok(Ok(Some(line))) = timeout(LAST_WORDS, connection.line()).await {
         show(&String::from_utf8_lossy(&line), output)?;
     }
     Ok(())

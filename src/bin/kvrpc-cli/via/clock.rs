@@ -1,8 +1,10 @@
 //! `clock`: one datagram for the date, one for the time of day.
 
-use super::speaker::{Answer, Request, Speaker, bytes, lacks, say, text};
+use super::protocol_client::{
+    OutgoingMessage, ProtocolClient, ReplyOutcome, bytes, say, text, unsupported,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::Message;
 use kvrpc::dialect::grammar::Call;
 
@@ -10,12 +12,12 @@ const DATE: &str = "SEND_DATE";
 const TIME: &str = "SEND_TIME";
 
 /// The dialect.
-pub(super) struct Clock;
+pub(super) struct ClockClient;
 
-impl Speaker for Clock {
-    fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
+impl ProtocolClient for ClockClient {
+    fn encode(&self, call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         // The date once more: a day may end between the first two.
-        if *call == Call::Now { Ok([DATE, TIME, DATE].map(say).into()) } else { Err(lacks()) }
+        if *call == Call::Now { Ok([DATE, TIME, DATE].map(say).into()) } else { Err(unsupported()) }
     }
 
     fn fits(&self, request: &Message, reply: &[u8]) -> bool {
@@ -23,13 +25,13 @@ impl Speaker for Clock {
         reply.iter().filter(|byte| **byte == part).count() == 2
     }
 
-    fn read(&self, _call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, _call: &Call, replies: &[Message]) -> ReplyOutcome {
         let [first, time, last] = replies else {
-            return Answer::Failed(Failure::failed("the server's answer is none"));
+            return ReplyOutcome::Failed(Failure::failed("the server's answer is none"));
         };
         let (first, time, last) = (text(Some(first)), text(Some(time)), text(Some(last)));
         // After midnight the new date holds.
         let date = if time.starts_with("00:") { last } else { first };
-        Answer::Text(format!("{date} {time}"))
+        ReplyOutcome::Text(format!("{date} {time}"))
     }
 }

@@ -2,27 +2,30 @@
 
 use bytes::BytesMut;
 
-use super::speaker::{Answer, MAX_UNREAD_BYTES, Request, Speaker, Taken, heard, lacks, text};
-use super::words;
+use super::error_text;
+use super::protocol_client::{
+    DecodedReply, MAX_UNREAD_BYTES, OutgoingMessage, ProtocolClient, ReplyOutcome, text,
+    to_message, unsupported,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::{Input, MAX_MESSAGE_BYTES, Message};
 use kvrpc::dialect::frame::{Frame, put, take};
 use kvrpc::dialect::grammar::Call;
 
 /// Both dialects.
-pub(super) struct Frames;
+pub(super) struct FrameClient;
 
-impl Speaker for Frames {
+impl ProtocolClient for FrameClient {
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "the others are no commands of these dialects"
     )]
-    fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
+    fn encode(&self, call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         let text = match call {
             Call::Encode { text } => text,
             Call::Decode { bits } => bits,
-            _ => return Err(lacks()),
+            _ => return Err(unsupported()),
         };
         if text.is_empty() {
             return Err(Failure::usage(
@@ -36,26 +39,31 @@ impl Speaker for Frames {
         }
         let mut frame = BytesMut::new();
         put(text.as_bytes(), &mut frame);
-        Ok(vec![Request { message: Message::Binary(frame), shown: None }])
+        Ok(vec![OutgoingMessage { message: Message::Binary(frame), shown: None }])
     }
 
-    fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, _event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        _call: Option<&Call>,
+        input: &mut BytesMut,
+        _event: Input,
+    ) -> Result<DecodedReply> {
         match take(input, MAX_UNREAD_BYTES) {
-            Frame::Incomplete => Ok(Taken::More { quiet: None }),
-            Frame::Whole(bytes) => Ok(Taken::Reply(heard(bytes))),
+            Frame::Incomplete => Ok(DecodedReply::Incomplete { quiet: None }),
+            Frame::Whole(bytes) => Ok(DecodedReply::Reply(to_message(bytes))),
             Frame::End => {
                 input.clear();
-                Ok(Taken::Reply(Message::Text(String::new())))
+                Ok(DecodedReply::Reply(Message::Text(String::new())))
             }
             Frame::TooLong => Err(Failure::failed("the server's reply is no frame")),
         }
     }
 
-    fn read(&self, _call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, _call: &Call, replies: &[Message]) -> ReplyOutcome {
         let said = text(replies.first());
         match said.strip_prefix("error: ") {
-            Some(sentence) => Answer::Failed(words::sentence(sentence)),
-            None => Answer::Text(said.to_owned()),
+            Some(sentence) => ReplyOutcome::Failed(error_text::failure(sentence)),
+            None => ReplyOutcome::Text(said.to_owned()),
         }
     }
 

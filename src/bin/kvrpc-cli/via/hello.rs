@@ -3,33 +3,40 @@
 use bytes::BytesMut;
 
 use super::line;
-use super::speaker::{Answer, Request, Speaker, Taken, lacks, text};
+use super::protocol_client::{
+    DecodedReply, OutgoingMessage, ProtocolClient, ReplyOutcome, text, unsupported,
+};
 use crate::failure::Result;
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::Call;
 
 /// The dialect. Its words are no commands: what a person types is the message.
-pub(super) struct Hello;
+pub(super) struct HelloClient;
 
-impl Speaker for Hello {
+impl ProtocolClient for HelloClient {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn ask(&self, call: &Call, _given: &Given) -> Result<Vec<Request>> {
+    fn encode(&self, call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         match call {
             // What the words are handed over as.
-            Call::Encode { text } => Ok(vec![Request {
+            Call::Encode { text } => Ok(vec![OutgoingMessage {
                 message: Message::Text(format!("{}\n", text.replace('\n', " "))),
                 shown: None,
             }]),
-            _ => Err(lacks()),
+            _ => Err(unsupported()),
         }
     }
 
-    fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        _call: Option<&Call>,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<DecodedReply> {
         Ok(line::one(input, event))
     }
 
-    fn read(&self, _call: &Call, replies: &[Message]) -> Answer {
-        Answer::Text(text(replies.first()).to_owned())
+    fn interpret(&self, _call: &Call, replies: &[Message]) -> ReplyOutcome {
+        ReplyOutcome::Text(text(replies.first()).to_owned())
     }
 }

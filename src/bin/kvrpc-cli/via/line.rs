@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::speaker::{Taken, heard};
+use super::protocol_client::{DecodedReply, to_message};
 use kvrpc::dialect::codec::Input;
 
 /// How long a reply of several lines must be quiet after a newline to be complete.
@@ -13,26 +13,26 @@ const AFTER_LINE: Duration = Duration::from_millis(50);
 const WITHIN_LINE: Duration = Duration::from_millis(500);
 
 /// Takes a reply of one line.
-pub(super) fn one(input: &mut BytesMut, event: Input) -> Taken {
+pub(super) fn one(input: &mut BytesMut, event: Input) -> DecodedReply {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => {
             let line = input.split_to(end + 1);
-            Taken::Reply(heard(without_end(line)))
+            DecodedReply::Reply(to_message(without_end(line)))
         }
         None => whole(input, event, WITHIN_LINE),
     }
 }
 
 /// Takes a reply of any number of lines.
-pub(super) fn many(input: &mut BytesMut, event: Input) -> Taken {
+pub(super) fn many(input: &mut BytesMut, event: Input) -> DecodedReply {
     let wait = if input.ends_with(b"\n") { AFTER_LINE } else { WITHIN_LINE };
     whole(input, event, wait)
 }
 
-fn whole(input: &mut BytesMut, event: Input, wait: Duration) -> Taken {
+fn whole(input: &mut BytesMut, event: Input, wait: Duration) -> DecodedReply {
     match event {
-        Input::Bytes => Taken::More { quiet: Some(wait) },
-        Input::Quiet | Input::End => Taken::Reply(heard(without_end(input.split()))),
+        Input::Bytes => DecodedReply::Incomplete { quiet: Some(wait) },
+        Input::Quiet | Input::End => DecodedReply::Reply(to_message(without_end(input.split()))),
     }
 }
 

@@ -1,33 +1,33 @@
 //! `--via DIALECT`: the same commands by the listener of an older protocol, with what each side says to
 //! be seen.
 //!
-//! [`ALL`] is the table: a dialect is one file with a [`Speaker`], which does no I/O, and one row.
+//! [`ALL`] is the table: a dialect is one file with a [`ProtocolClient`], which does no I/O, and one row.
 //! `run` takes commands to it, `link` carries what it says, `trace` shows that, `words` tells what
 //! a listener's sentences mean for the exit code.
 
 mod calc;
 mod chat;
 mod clock;
+mod connection;
+mod error_text;
 mod frames;
 mod hello;
 mod line;
-mod link;
 mod pickles;
+mod protocol_client;
 mod run;
-mod speaker;
 mod text;
 mod trace;
-mod words;
 mod ws_text;
 
 use tokio::time::timeout;
 
 use super::Exit;
-use super::args::{Line, Settings};
+use super::args::{CommandLine, Settings};
 use super::connect::{Peer, probe};
 use super::failure::{Failure, Result};
 use kvrpc::dialect::{self, Dialect};
-use speaker::Speaker;
+use protocol_client::ProtocolClient;
 
 /// A dialect, as this program speaks it.
 pub(super) struct Via {
@@ -37,30 +37,30 @@ pub(super) struct Via {
     commands: &'static [&'static str],
     /// Whether what goes over it is no text, so that it is shown in hexadecimal.
     binary: bool,
-    open: fn() -> Box<dyn Speaker>,
+    open: fn() -> Box<dyn ProtocolClient>,
 }
 
 const STORE: &[&str] = &["get", "put", "getother", "upgrade"];
 
 /// Every dialect.
 pub(super) const ALL: &[Via] = &[
-    via("text", text::COMMANDS, false, || Box::new(text::Text)),
-    via("pickle", STORE, true, || Box::new(pickles::Pickles::on_tcp())),
-    via("ws-pickle", STORE, true, || Box::new(pickles::Pickles::on_websocket())),
-    via("ws-text", STORE, false, || Box::new(ws_text::WsText::default())),
-    via("encode", &["encode"], true, || Box::new(frames::Frames)),
-    via("decode", &["decode"], true, || Box::new(frames::Frames)),
-    via("clock", &["now"], false, || Box::new(clock::Clock)),
-    via("hello", &[], false, || Box::new(hello::Hello)),
-    via("calc", &["calc"], false, || Box::new(calc::Calc)),
-    via("chat", &["chat"], false, || Box::new(chat::Chat)),
+    via("text", text::COMMANDS, false, || Box::new(text::TextClient)),
+    via("pickle", STORE, true, || Box::new(pickles::PickleClient::on_tcp())),
+    via("ws-pickle", STORE, true, || Box::new(pickles::PickleClient::on_websocket())),
+    via("ws-text", STORE, false, || Box::new(ws_text::WsTextClient::default())),
+    via("encode", &["encode"], true, || Box::new(frames::FrameClient)),
+    via("decode", &["decode"], true, || Box::new(frames::FrameClient)),
+    via("clock", &["now"], false, || Box::new(clock::ClockClient)),
+    via("hello", &[], false, || Box::new(hello::HelloClient)),
+    via("calc", &["calc"], false, || Box::new(calc::CalcClient)),
+    via("chat", &["chat"], false, || Box::new(chat::ChatClient)),
 ];
 
 const fn via(
     name: &'static str,
     commands: &'static [&'static str],
     binary: bool,
-    open: fn() -> Box<dyn Speaker>,
+    open: fn() -> Box<dyn ProtocolClient>,
 ) -> Via {
     Via { name, commands, binary, open }
 }
@@ -102,8 +102,8 @@ pub(super) async fn chosen(settings: &Settings) -> Option<&'static Via> {
 }
 
 /// Runs a whole command line, or the lines of the standard input.
-pub(super) async fn run(via: &'static Via, line: Line) -> Result<Exit> {
-    let mut runner = run::Runner::new(via, line.settings)?;
+pub(super) async fn run(via: &'static Via, line: CommandLine) -> Result<Exit> {
+    let mut runner = run::ViaRunner::new(via, line.settings)?;
     let done = runner.all(&line.words).await;
     runner.close().await;
     done.map(|()| runner.exit())

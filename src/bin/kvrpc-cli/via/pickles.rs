@@ -2,23 +2,26 @@
 
 use bytes::BytesMut;
 
-use super::speaker::{Answer, Greeting, Request, Speaker, Taken, lacks, plain_put, text, value};
-use super::words;
+use super::error_text;
+use super::protocol_client::{
+    ClientHandshake, DecodedReply, OutgoingMessage, ProtocolClient, ReplyOutcome, plain_put, text,
+    unsupported, value,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::Call;
 use kvrpc::dialect::pickle::{Replies, request};
 use kvrpc::model::{Reason, UserName};
 
 /// The dialect, on either transport.
-pub(super) struct Pickles {
+pub(super) struct PickleClient {
     name: &'static str,
     user: String,
     replies: Replies,
 }
 
-impl Pickles {
+impl PickleClient {
     pub(super) fn on_tcp() -> Self {
         Self { name: "pickle", user: String::new(), replies: Replies::default() }
     }
@@ -41,14 +44,14 @@ impl Pickles {
     }
 }
 
-impl Speaker for Pickles {
-    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
+impl ProtocolClient for PickleClient {
+    fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
         user.as_str().clone_into(&mut self.user);
-        Some(Greeting { message: Message::Text(user.as_str().to_owned()), answered: false })
+        Some(ClientHandshake { message: Message::Text(user.as_str().to_owned()), answered: false })
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>> {
+    fn encode(&self, call: &Call, given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         let pickle = match call {
             Call::Get { key } => request(&[("method", "get"), ("key", key.as_str())]),
             Call::Put(put) => {
@@ -71,13 +74,18 @@ impl Speaker for Pickles {
                     self.name
                 )));
             }
-            _ => return Err(lacks()),
+            _ => return Err(unsupported()),
         };
-        Ok(vec![Request { message: Message::Binary(pickle), shown: None }])
+        Ok(vec![OutgoingMessage { message: Message::Binary(pickle), shown: None }])
     }
 
-    fn take(&mut self, _call: Option<&Call>, input: &mut BytesMut, _event: Input) -> Result<Taken> {
-        Ok(self.next(input)?.map_or(Taken::More { quiet: None }, Taken::Reply))
+    fn decode(
+        &mut self,
+        _call: Option<&Call>,
+        input: &mut BytesMut,
+        _event: Input,
+    ) -> Result<DecodedReply> {
+        Ok(self.next(input)?.map_or(DecodedReply::Incomplete { quiet: None }, DecodedReply::Reply))
     }
 
     fn message(&mut self, message: Message) -> Result<Message> {
@@ -89,14 +97,14 @@ impl Speaker for Pickles {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn read(&self, call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, call: &Call, replies: &[Message]) -> ReplyOutcome {
         let said = text(replies.first());
         if let Some(sentence) = said.strip_prefix("Error: ") {
-            return Answer::Failed(words::sentence(sentence));
+            return ReplyOutcome::Failed(error_text::failure(sentence));
         }
         match (call, said) {
             (_, "Illegal request") => {
-                Answer::Failed(Failure::usage("the server takes this for no request"))
+                ReplyOutcome::Failed(Failure::usage("the server takes this for no request"))
             }
             (Call::GetOther { user, .. }, "Invalid username") => {
                 let message = format!(
@@ -104,26 +112,26 @@ impl Speaker for Pickles {
                     user.as_str(),
                     self.user
                 );
-                Answer::Failed(Failure::of(Reason::UserNotFound, message))
+                ReplyOutcome::Failed(Failure::of(Reason::UserNotFound, message))
             }
-            (_, "Invalid username") => Answer::Failed(words::name_taken(&self.user)),
-            (Call::GetOther { .. }, "Access Denied") => Answer::Failed(Failure::of(
+            (_, "Invalid username") => ReplyOutcome::Failed(error_text::name_taken(&self.user)),
+            (Call::GetOther { .. }, "Access Denied") => ReplyOutcome::Failed(Failure::of(
                 Reason::ManagerRequired,
                 "only a manager may read another user's store",
             )),
-            (Call::Upgrade { .. }, "Access Denied") => Answer::Failed(Failure::of(
+            (Call::Upgrade { .. }, "Access Denied") => ReplyOutcome::Failed(Failure::of(
                 Reason::UpgradeNotAllowed,
                 "only a manager may make you one",
             )),
-            (Call::Get { .. } | Call::GetOther { .. }, "Invalid key") => Answer::Missing,
+            (Call::Get { .. } | Call::GetOther { .. }, "Invalid key") => ReplyOutcome::Missing,
             (Call::Get { .. } | Call::GetOther { .. }, _) => {
-                Answer::Value(Message::Text(said.to_owned()))
+                ReplyOutcome::Value(Message::Text(said.to_owned()))
             }
-            (Call::Put(_), "Successful") => Answer::Done,
+            (Call::Put(_), "Successful") => ReplyOutcome::Done,
             (Call::Upgrade { .. }, "mode change successfull") => {
-                Answer::Text(format!("{} (manager)", self.user))
+                ReplyOutcome::Text(format!("{} (manager)", self.user))
             }
-            _ => Answer::Failed(Failure::failed(format!("the server answered {said:?}"))),
+            _ => ReplyOutcome::Failed(Failure::failed(format!("the server answered {said:?}"))),
         }
     }
 }

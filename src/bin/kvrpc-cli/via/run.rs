@@ -7,31 +7,31 @@ use serde_json::json;
 
 use super::Via;
 use super::chat;
-use super::link::Link;
-use super::speaker::{Answer, Request, Speaker};
+use super::connection::ProtocolConnection;
+use super::protocol_client::{OutgoingMessage, ProtocolClient, ReplyOutcome};
 use crate::args::Settings;
 use crate::failure::{Failure, Result};
-use crate::input::{Input as Given, Stdin, Step, prepare};
+use crate::input::{CommandInput, Stdin, Step, prepare};
 use crate::interrupt::interruptible;
 use crate::output::{BLANK, Output, Row};
 use crate::run::Gets;
-use crate::script::Lines;
+use crate::script::StdinLines;
 use crate::{Exit, completions, help, man};
 use kvrpc::dialect::codec::Message;
 use kvrpc::dialect::grammar::{Call, Mode, ParsedCommand, parse, split_quoted};
 use kvrpc::model::Value;
 
 /// A dialect, its connection once there is one, and what the gets found.
-pub(super) struct Runner {
+pub(super) struct ViaRunner {
     via: &'static Via,
     settings: Arc<Settings>,
-    speaker: Box<dyn Speaker>,
-    link: Option<Link>,
+    client: Box<dyn ProtocolClient>,
+    connection: Option<ProtocolConnection>,
     output: Output,
     gets: Gets,
 }
 
-impl Runner {
+impl ViaRunner {
     pub(super) fn new(via: &'static Via, settings: Settings) -> Result<Self> {
         if settings.server.tls {
             return Err(Failure::usage(
@@ -40,7 +40,14 @@ impl Runner {
         }
         let output = Output::stdout(settings.output);
         let settings = Arc::new(settings);
-        Ok(Self { via, settings, speaker: (via.open)(), link: None, output, gets: Gets::default() })
+        Ok(Self {
+            via,
+            settings,
+            client: (via.open)(),
+            connection: None,
+            output,
+            gets: Gets::default(),
+        })
     }
 
     /// The exit code of what has run without a failure.
@@ -57,7 +64,7 @@ impl Runner {
         if self.via.commands == ["chat"] {
             return self.words(&["chat".to_owned()], Stdin::Free).await;
         }
-        let mut lines = Lines::default();
+        let mut lines = StdinLines::default();
         while let Some(line) = interruptible(lines.next()).await? {
             let ran = async { self.words(&split_quoted(line.text()?)?, Stdin::Taken).await }.await;
             match ran.map_err(|failure| failure.at(&line.place())) {
@@ -75,8 +82,8 @@ impl Runner {
 
     /// Says goodbye, if anything was said.
     pub(super) async fn close(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.close(self.speaker.farewell()).await;
+        if let Some(connection) = self.connection.take() {
+            connection.close(self.client.farewell()).await;
         }
     }
 
@@ -85,7 +92,10 @@ impl Runner {
             return Ok(());
         }
         let steps = if self.via.commands.is_empty() {
-            vec![Step { call: Call::Encode { text: words.join(" ") }, input: Given::Nothing }]
+            vec![Step {
+                call: Call::Encode { text: words.join(" ") },
+                input: CommandInput::Nothing,
+            }]
         } else {
             let chain = parse(words, Mode::CommandLine)?;
             self.check(&chain)?;
@@ -99,7 +109,7 @@ impl Runner {
             } else if is_local(&call) {
                 Vec::new()
             } else {
-                self.speaker.ask(&call, &input)?
+                self.client.encode(&call, &input)?
             };
             ready.push((call, requests));
         }
@@ -107,8 +117,8 @@ impl Runner {
             let ran = interruptible(self.one(&call, &requests)).await;
             if ran.is_err() {
                 // Nobody knows what the next words of that connection would answer.
-                self.link = None;
-                self.speaker = (self.via.open)();
+                self.connection = None;
+                self.client = (self.via.open)();
             }
             ran?;
         }
@@ -131,7 +141,7 @@ impl Runner {
         }
     }
 
-    async fn one(&mut self, call: &Call, requests: &[Request]) -> Result<()> {
+    async fn one(&mut self, call: &Call, requests: &[OutgoingMessage]) -> Result<()> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "all others are the dialect's")]
         match call {
             Call::Help { command: Some(spec) } => {
@@ -145,42 +155,42 @@ impl Runner {
             _ => {}
         }
         self.open().await?;
-        let Some(link) = &mut self.link else {
+        let Some(connection) = &mut self.connection else {
             return Err(Failure::failed("there is no connection"));
         };
         if let Call::Chat { .. } = call {
-            return chat::talk(link, &mut self.output).await;
+            return chat::talk(connection, &mut self.output).await;
         }
         let mut replies = Vec::with_capacity(requests.len());
         for request in requests {
-            link.send(request).await?;
-            replies.push(link.reply(self.speaker.as_mut(), Some(call), request).await?);
+            connection.send(request).await?;
+            replies.push(connection.reply(self.client.as_mut(), Some(call), request).await?);
         }
-        let answer = self.speaker.read(call, &replies);
+        let answer = self.client.interpret(call, &replies);
         self.show(call, answer)
     }
 
     /// Connects and greets, unless that is done.
     async fn open(&mut self) -> Result<()> {
-        if self.link.is_some() {
+        if self.connection.is_some() {
             return Ok(());
         }
-        let mut link = Link::open(self.via, Arc::clone(&self.settings)).await?;
-        if let Some(greeting) = self.speaker.greeting(&self.settings.user) {
-            let request = Request { message: greeting.message, shown: None };
-            link.send(&request).await?;
-            if greeting.answered {
-                let reply = link.reply(self.speaker.as_mut(), None, &request).await?;
-                self.speaker.greeted(&reply, &self.settings.user)?;
+        let mut connection = ProtocolConnection::open(self.via, Arc::clone(&self.settings)).await?;
+        if let Some(handshake) = self.client.handshake(&self.settings.user) {
+            let request = OutgoingMessage { message: handshake.message, shown: None };
+            connection.send(&request).await?;
+            if handshake.answered {
+                let reply = connection.reply(self.client.as_mut(), None, &request).await?;
+                self.client.check_handshake(&reply, &self.settings.user)?;
             }
         }
-        self.link = Some(link);
+        self.connection = Some(connection);
         Ok(())
     }
 
-    fn show(&mut self, call: &Call, answer: Answer) -> Result<()> {
+    fn show(&mut self, call: &Call, answer: ReplyOutcome) -> Result<()> {
         match answer {
-            Answer::Value(message) => {
+            ReplyOutcome::Value(message) => {
                 self.gets.note(true);
                 let value = match message {
                     Message::Text(text) => Value::stored(text.into(), true),
@@ -190,20 +200,20 @@ impl Runner {
                     json!({ "key": key(call), "value": String::from_utf8_lossy(value.as_bytes()) });
                 Ok(self.output.value(&value, &json)?)
             }
-            Answer::Missing => {
+            ReplyOutcome::Missing => {
                 self.gets.note(false);
                 let json = json!({ "key": key(call), "value": null });
                 Ok(self.output.result(&Row { text: BLANK.to_owned(), json })?)
             }
-            Answer::Done => Ok(self.output.silent(&json!({ "key": key(call) }))?),
-            Answer::Text(text) => {
+            ReplyOutcome::Done => Ok(self.output.silent(&json!({ "key": key(call) }))?),
+            ReplyOutcome::Text(text) => {
                 for line in text.lines() {
                     self.output
                         .result(&Row { text: line.to_owned(), json: json!({ "text": line }) })?;
                 }
                 Ok(())
             }
-            Answer::Failed(failure) => Err(failure),
+            ReplyOutcome::Failed(failure) => Err(failure),
         }
     }
 }

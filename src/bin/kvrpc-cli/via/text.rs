@@ -2,11 +2,13 @@
 
 use bytes::BytesMut;
 
+use super::error_text;
 use super::line;
-use super::speaker::{Answer, Request, Speaker, Taken, lacks, text, value};
-use super::words;
+use super::protocol_client::{
+    DecodedReply, OutgoingMessage, ProtocolClient, ReplyOutcome, text, unsupported, value,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use crate::output::BLANK;
 use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::{Call, Mode, PutCall, find};
@@ -40,10 +42,10 @@ pub(super) const COMMANDS: &[&str] = &[
 ];
 
 /// The dialect.
-pub(super) struct Text;
+pub(super) struct TextClient;
 
-impl Speaker for Text {
-    fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>> {
+impl ProtocolClient for TextClient {
+    fn encode(&self, call: &Call, given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         let words = words_of(call, given)?;
         if let Some(word) = words
             .iter()
@@ -65,10 +67,15 @@ impl Speaker for Text {
             None
         };
         let shown = hidden.map(String::into_bytes);
-        Ok(vec![Request { message: Message::Text(line + "\n"), shown }])
+        Ok(vec![OutgoingMessage { message: Message::Text(line + "\n"), shown }])
     }
 
-    fn take(&mut self, call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        call: Option<&Call>,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<DecodedReply> {
         Ok(if call.is_some_and(has_lines) {
             line::many(input, event)
         } else {
@@ -77,33 +84,36 @@ impl Speaker for Text {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "all others print what was said")]
-    fn read(&self, call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, call: &Call, replies: &[Message]) -> ReplyOutcome {
         let said = text(replies.first());
         if let Some(sentence) = said.strip_prefix(ERROR) {
-            return Answer::Failed(words::sentence(sentence));
+            return ReplyOutcome::Failed(error_text::failure(sentence));
         }
         match (call, said) {
             (_, "Illegal command") => {
-                Answer::Failed(Failure::usage("the server does not know this command"))
+                ReplyOutcome::Failed(Failure::usage("the server does not know this command"))
             }
-            (Call::GetOther { .. } | Call::PutOther { .. }, "Access denied") => Answer::Failed(
-                Failure::of(Reason::ManagerRequired, "only a manager may use another user's store"),
-            ),
+            (Call::GetOther { .. } | Call::PutOther { .. }, "Access denied") => {
+                ReplyOutcome::Failed(Failure::of(
+                    Reason::ManagerRequired,
+                    "only a manager may use another user's store",
+                ))
+            }
             (Call::GetOther { user, .. } | Call::PutOther { user, .. }, "No such client") => {
                 let message = format!("there is no user {:?}", user.as_str());
-                Answer::Failed(Failure::of(Reason::UserNotFound, message))
+                ReplyOutcome::Failed(Failure::of(Reason::UserNotFound, message))
             }
             (Call::Auth { .. }, "Authentication failure") => {
-                Answer::Failed(Failure::of(Reason::BadCredentials, "wrong user or password"))
+                ReplyOutcome::Failed(Failure::of(Reason::BadCredentials, "wrong user or password"))
             }
-            (Call::Get { .. } | Call::GetOther { .. }, BLANK) => Answer::Missing,
-            (Call::Get { .. } | Call::GetOther { .. }, _) => {
-                replies.first().map_or(Answer::Missing, |reply| Answer::Value(reply.clone()))
-            }
+            (Call::Get { .. } | Call::GetOther { .. }, BLANK) => ReplyOutcome::Missing,
+            (Call::Get { .. } | Call::GetOther { .. }, _) => replies
+                .first()
+                .map_or(ReplyOutcome::Missing, |reply| ReplyOutcome::Value(reply.clone())),
             (Call::Put(_) | Call::PutOther { .. }, _) if said.starts_with("Successfully set ") => {
-                Answer::Done
+                ReplyOutcome::Done
             }
-            _ => Answer::Text(said.to_owned()),
+            _ => ReplyOutcome::Text(said.to_owned()),
         }
     }
 }
@@ -124,7 +134,7 @@ fn has_lines(call: &Call) -> bool {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "the others are not in COMMANDS")]
-fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
+fn words_of(call: &Call, given: &CommandInput) -> Result<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let user_option = |all: &mut Vec<String>, user: &Option<kvrpc::model::UserName>| {
         if let Some(user) = user {
@@ -155,7 +165,7 @@ fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
             all
         }
         Call::Auth { user, .. } => {
-            let Given::Password(password) = given else {
+            let CommandInput::Password(password) = given else {
                 return Err(Failure::failed("the password was not read"));
             };
             if password.contains(|c: char| c.is_ascii_whitespace()) {
@@ -185,11 +195,11 @@ fn words_of(call: &Call, given: &Given) -> Result<Vec<String>> {
         Call::Calc { expression } => {
             [words(&["calc"]), words(&expression.split(' ').collect::<Vec<_>>())].concat()
         }
-        _ => return Err(lacks()),
+        _ => return Err(unsupported()),
     })
 }
 
-fn put_words(put: &PutCall, given: &Given) -> Result<Vec<String>> {
+fn put_words(put: &PutCall, given: &CommandInput) -> Result<Vec<String>> {
     let mut all =
         vec!["put".to_owned(), put.key.as_str().to_owned(), value(given, NAME)?.to_owned()];
     match put.expiry {
@@ -273,13 +283,13 @@ mod tests {
             let given = match &call {
                 Call::Put(put) | Call::PutOther { put, .. } => match &put.value {
                     kvrpc::dialect::grammar::InputSource::Text(text) => {
-                        Given::Value(Value::text(text.clone()).unwrap())
+                        CommandInput::Value(Value::text(text.clone()).unwrap())
                     }
                     other => panic!("{other:?}"),
                 },
-                _ => Given::Nothing,
+                _ => CommandInput::Nothing,
             };
-            let requests = Text.ask(&call, &given).unwrap();
+            let requests = TextClient.encode(&call, &given).unwrap();
             let Message::Text(sent) = &requests[0].message else { panic!("{line}: no text") };
             let words: Vec<&str> = split_blanks(sent).collect();
             let read = parse(&words, Mode::TextProtocol)
@@ -296,7 +306,8 @@ mod tests {
     fn what_a_line_cannot_carry_is_refused() {
         let ask = |words: &[&str], value: &str| {
             let parsed = parse(words, Mode::CommandLine).unwrap().remove(0);
-            Text.ask(&parsed.call, &Given::Value(Value::text(value).unwrap()))
+            TextClient
+                .encode(&parsed.call, &CommandInput::Value(Value::text(value).unwrap()))
                 .map(|_| ())
                 .unwrap_err()
         };

@@ -1,9 +1,12 @@
 //! `ws-text`: a name, then words in messages.
 
-use super::speaker::{Answer, Greeting, Request, Speaker, lacks, plain_put, say, text, value};
-use super::words;
+use super::error_text;
+use super::protocol_client::{
+    ClientHandshake, OutgoingMessage, ProtocolClient, ReplyOutcome, plain_put, say, text,
+    unsupported, value,
+};
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::Message;
 use kvrpc::dialect::grammar::Call;
 use kvrpc::model::{Reason, UserName};
@@ -12,31 +15,31 @@ const NAME: &str = "ws-text";
 
 /// The dialect.
 #[derive(Default)]
-pub(super) struct WsText {
+pub(super) struct WsTextClient {
     user: String,
 }
 
-impl Speaker for WsText {
-    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
+impl ProtocolClient for WsTextClient {
+    fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
         user.as_str().clone_into(&mut self.user);
-        Some(Greeting { message: Message::Text(user.as_str().to_owned()), answered: true })
+        Some(ClientHandshake { message: Message::Text(user.as_str().to_owned()), answered: true })
     }
 
-    fn greeted(&self, reply: &Message, user: &UserName) -> Result<()> {
+    fn check_handshake(&self, reply: &Message, user: &UserName) -> Result<()> {
         let name = user.as_str();
         match text(Some(reply)) {
             "success" => Ok(()),
-            "duplicate user name" => Err(words::name_taken(name)),
+            "duplicate user name" => Err(error_text::name_taken(name)),
             "invalid user name" => Err(Failure::of(
                 Reason::InvalidName,
                 format!("the server does not allow the name `{name}`"),
             )),
-            said => Err(words::sentence(said.strip_prefix("error: ").unwrap_or(said))),
+            said => Err(error_text::failure(said.strip_prefix("error: ").unwrap_or(said))),
         }
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>> {
+    fn encode(&self, call: &Call, given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         let words = match call {
             Call::Get { key } => vec!["get", key.as_str()],
             Call::Put(put) => {
@@ -50,7 +53,7 @@ impl Speaker for WsText {
                     "the dialect `{NAME}` can upgrade only oneself"
                 )));
             }
-            _ => return Err(lacks()),
+            _ => return Err(unsupported()),
         };
         match words
             .iter()
@@ -64,41 +67,41 @@ impl Speaker for WsText {
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
-    fn read(&self, call: &Call, replies: &[Message]) -> Answer {
+    fn interpret(&self, call: &Call, replies: &[Message]) -> ReplyOutcome {
         let said = text(replies.first());
         if let Some(sentence) = said.strip_prefix("error: ") {
-            return Answer::Failed(words::sentence(sentence));
+            return ReplyOutcome::Failed(error_text::failure(sentence));
         }
         // Those that are bytes are so by the dialect.
         let denied = matches!(replies.first(), Some(Message::Binary(_)));
         match (call, said) {
             (_, "wrong message format") => {
-                Answer::Failed(Failure::usage("the server takes this for no request"))
+                ReplyOutcome::Failed(Failure::usage("the server takes this for no request"))
             }
             (Call::GetOther { .. }, "you are not allowed to access keys of other users")
                 if denied =>
             {
-                Answer::Failed(Failure::of(
+                ReplyOutcome::Failed(Failure::of(
                     Reason::ManagerRequired,
                     "only a manager may read another user's store",
                 ))
             }
             (Call::GetOther { user, .. }, "user not found") => {
                 let message = format!("there is no user {:?}", user.as_str());
-                Answer::Failed(Failure::of(Reason::UserNotFound, message))
+                ReplyOutcome::Failed(Failure::of(Reason::UserNotFound, message))
             }
-            (Call::Upgrade { .. }, "you are not allowed to upgrade") => Answer::Failed(
+            (Call::Upgrade { .. }, "you are not allowed to upgrade") => ReplyOutcome::Failed(
                 Failure::of(Reason::UpgradeNotAllowed, "only a manager may make you one"),
             ),
             (Call::Upgrade { .. }, "upgraded to manager" | "already a manager") => {
-                Answer::Text(format!("{} (manager)", self.user))
+                ReplyOutcome::Text(format!("{} (manager)", self.user))
             }
-            (Call::Get { .. } | Call::GetOther { .. }, "key not found") => Answer::Missing,
-            (Call::Get { .. } | Call::GetOther { .. }, _) => {
-                replies.first().map_or(Answer::Missing, |reply| Answer::Value(reply.clone()))
-            }
-            (Call::Put(_), "done") => Answer::Done,
-            _ => Answer::Failed(Failure::failed(format!("the server answered {said:?}"))),
+            (Call::Get { .. } | Call::GetOther { .. }, "key not found") => ReplyOutcome::Missing,
+            (Call::Get { .. } | Call::GetOther { .. }, _) => replies
+                .first()
+                .map_or(ReplyOutcome::Missing, |reply| ReplyOutcome::Value(reply.clone())),
+            (Call::Put(_), "done") => ReplyOutcome::Done,
+            _ => ReplyOutcome::Failed(Failure::failed(format!("the server answered {said:?}"))),
         }
     }
 

@@ -20,12 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// How often, and since when, a stream was tried in vain.
 #[derive(Default)]
-pub(crate) struct Link {
+pub(crate) struct Reconnect {
     lost: Option<(Instant, Duration)>,
     was_open: bool,
 }
 
-impl Link {
+impl Reconnect {
     /// The next message of a stream that has no end of its own.
     pub(crate) async fn next<R>(stream: &mut Streaming<R>) -> std::result::Result<R, Status> {
         Self::next_or_end(stream).await?.ok_or_else(|| Status::unavailable("the stream has ended"))

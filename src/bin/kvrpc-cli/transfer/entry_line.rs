@@ -13,7 +13,7 @@ use kvrpc::pb::v1::{Operation, PutOperation};
 /// An entry as an export writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct ExportedEntry {
     key: String,
     value: Option<String>,
     blob: Option<String>,
@@ -25,7 +25,7 @@ struct Line {
 
 /// What a line asks for.
 #[derive(Debug)]
-pub(super) struct Put {
+pub(super) struct ImportedPut {
     pub(super) operation: Operation,
     /// Whether its time has passed, so that a server would refuse it.
     pub(super) expired: bool,
@@ -35,8 +35,8 @@ pub(super) struct Put {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
-pub(super) fn parse(line: &[u8]) -> Result<Put, String> {
-    let line: Line =
+pub(super) fn parse(line: &[u8]) -> Result<ImportedPut, String> {
+    let line: ExportedEntry =
         serde_json::from_slice(line).map_err(|error| format!("no JSON of an entry: {error}"))?;
     let key = Key::new(line.key).map_err(|error| error.to_string())?;
     let value = match (line.value, line.blob) {
@@ -59,7 +59,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Put, String> {
         expiry: convert::operation_expiry(expiry),
         if_revision: None,
     };
-    Ok(Put { operation: Operation { operation: Some(Kind::Put(put)) }, expired })
+    Ok(ImportedPut { operation: Operation { operation: Some(Kind::Put(put)) }, expired })
 }
 
 #[cfg(test)]

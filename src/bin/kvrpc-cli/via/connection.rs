@@ -13,7 +13,9 @@ use tokio_tungstenite::tungstenite::{self, Error as WsError, protocol::WebSocket
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Via;
-use super::speaker::{MAX_UNREAD_BYTES, Request, Speaker, Taken, bytes};
+use super::protocol_client::{
+    DecodedReply, MAX_UNREAD_BYTES, OutgoingMessage, ProtocolClient, bytes,
+};
 use super::trace::{Side, Trace};
 use crate::Exit;
 use crate::args::Settings;
@@ -31,7 +33,7 @@ const SENDS: u32 = 3;
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// An open connection.
-pub(super) struct Link {
+pub(super) struct ProtocolConnection {
     carrier: Carrier,
     trace: Trace,
     settings: Arc<Settings>,
@@ -43,7 +45,7 @@ enum Carrier {
     Udp(UdpSocket),
 }
 
-impl Link {
+impl ProtocolConnection {
     /// Connects.
     pub(super) async fn open(via: &Via, settings: Arc<Settings>) -> Result<Self> {
         let trace = Trace { on: settings.verbose, binary: via.binary };
@@ -66,7 +68,7 @@ impl Link {
     }
 
     /// Sends a message.
-    pub(super) async fn send(&mut self, request: &Request) -> Result<()> {
+    pub(super) async fn send(&mut self, request: &OutgoingMessage) -> Result<()> {
         let message = &request.message;
         let length = bytes(message).len();
         let most = match self.carrier {
@@ -103,24 +105,24 @@ impl Link {
     /// Waits for the reply to what was sent.
     pub(super) async fn reply(
         &mut self,
-        speaker: &mut dyn Speaker,
+        client: &mut dyn ProtocolClient,
         call: Option<&Call>,
-        sent: &Request,
+        sent: &OutgoingMessage,
     ) -> Result<Message> {
         let end = Instant::now() + self.settings.timeout;
         match &self.carrier {
-            Carrier::Tcp { .. } => self.reply_of_stream(speaker, call, end).await,
+            Carrier::Tcp { .. } => self.reply_of_stream(client, call, end).await,
             Carrier::WebSocket(_) => match self.message(end).await? {
-                Some(message) => speaker.message(message),
+                Some(message) => client.message(message),
                 None => Err(self.closed()),
             },
-            Carrier::Udp(_) => self.datagram(speaker, sent).await,
+            Carrier::Udp(_) => self.datagram(client, sent).await,
         }
     }
 
     async fn reply_of_stream(
         &mut self,
-        speaker: &mut dyn Speaker,
+        client: &mut dyn ProtocolClient,
         call: Option<&Call>,
         end: Instant,
     ) -> Result<Message> {
@@ -130,9 +132,9 @@ impl Link {
             let quiet = if input.is_empty() {
                 None
             } else {
-                match speaker.take(call, input, event)? {
-                    Taken::Reply(reply) => return Ok(reply),
-                    Taken::More { quiet } => quiet,
+                match client.decode(call, input, event)? {
+                    DecodedReply::Reply(reply) => return Ok(reply),
+                    DecodedReply::Incomplete { quiet } => quiet,
                 }
             };
             if event == Input::End {
@@ -213,7 +215,11 @@ impl Link {
     }
 
     /// Waits for a datagram that fits, and asks again: either may be lost on the way.
-    async fn datagram(&mut self, speaker: &mut dyn Speaker, sent: &Request) -> Result<Message> {
+    async fn datagram(
+        &mut self,
+        client: &mut dyn ProtocolClient,
+        sent: &OutgoingMessage,
+    ) -> Result<Message> {
         for turn in 1..=SENDS {
             let end = Instant::now() + self.settings.timeout / SENDS;
             let Carrier::Udp(socket) = &self.carrier else { return Err(self.closed()) };
@@ -224,8 +230,8 @@ impl Link {
                     Err(error) => return Err(self.lost(&error)),
                 };
                 self.trace.bytes(Side::Server, reply);
-                if speaker.fits(&sent.message, reply) {
-                    return Ok(super::speaker::heard(reply.into()));
+                if client.fits(&sent.message, reply) {
+                    return Ok(super::protocol_client::to_message(reply.into()));
                 }
             }
             if turn < SENDS {
@@ -239,7 +245,7 @@ impl Link {
     pub(super) async fn close(mut self, farewell: Option<Message>) {
         let goodbye = async {
             if let Some(message) = farewell {
-                self.send(&Request { message, shown: None }).await?;
+                self.send(&OutgoingMessage { message, shown: None }).await?;
             }
             match &mut self.carrier {
                 Carrier::Tcp { stream, .. } => {

@@ -20,7 +20,7 @@ pub(super) const HELP: &str = "\
 
 /// A line that was typed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum TypedLine {
     Nothing,
     Text(String),
     Who,
@@ -29,10 +29,10 @@ pub(super) enum Said {
     Quit,
     Help,
     /// No command, or one with a wrong word; why.
-    ParseError(String),
+    Invalid(String),
 }
 
-impl Said {
+impl TypedLine {
     pub(super) fn of(line: &str) -> Self {
         let line = line.trim_end_matches(['\r', '\n']);
         let Some(command) = line.strip_prefix('/') else {
@@ -52,8 +52,8 @@ impl Said {
             ("quit" | "exit", "") => Self::Quit,
             ("help" | "?", "") => Self::Help,
             ("join", room) => RoomName::new(room)
-                .map_or_else(|error| Self::ParseError(error.to_string()), Self::Join),
-            _ => Self::ParseError(format!("`/{name}` is no command here; /help lists them")),
+                .map_or_else(|error| Self::Invalid(error.to_string()), Self::Join),
+            _ => Self::Invalid(format!("`/{name}` is no command here; /help lists them")),
         }
     }
 }
@@ -148,23 +148,23 @@ mod tests {
     fn lines_are_texts_or_commands() {
         let room = |name: &str| RoomName::new(name).unwrap();
         for (line, want) in [
-            ("hello /who\n", Said::Text("hello /who".to_owned())),
-            ("  \r\n", Said::Nothing),
-            ("/who", Said::Who),
-            ("/rooms ", Said::Rooms),
-            ("/join tea time", Said::Join(room("tea time"))),
-            ("/join", Said::Join(room("lobby"))),
-            ("/quit", Said::Quit),
-            ("/help", Said::Help),
-            ("//quit", Said::Text("/quit".to_owned())),
+            ("hello /who\n", TypedLine::Text("hello /who".to_owned())),
+            ("  \r\n", TypedLine::Nothing),
+            ("/who", TypedLine::Who),
+            ("/rooms ", TypedLine::Rooms),
+            ("/join tea time", TypedLine::Join(room("tea time"))),
+            ("/join", TypedLine::Join(room("lobby"))),
+            ("/quit", TypedLine::Quit),
+            ("/help", TypedLine::Help),
+            ("//quit", TypedLine::Text("/quit".to_owned())),
             (
                 "/dance",
-                Said::ParseError("`/dance` is no command here; /help lists them".to_owned()),
+                TypedLine::Invalid("`/dance` is no command here; /help lists them".to_owned()),
             ),
         ] {
-            assert_eq!(Said::of(line), want, "{line:?}");
+            assert_eq!(TypedLine::of(line), want, "{line:?}");
         }
-        assert!(matches!(Said::of("/join a\u{202e}"), Said::ParseError(_)));
+        assert!(matches!(TypedLine::of("/join a\u{202e}"), TypedLine::Invalid(_)));
     }
 
     #[test]

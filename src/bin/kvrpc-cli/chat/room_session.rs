@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-use super::link::{Link, in_short, refused};
+use super::format::{HELP, TypedLine, name};
+use super::reconnect::{Reconnect, in_short, refused};
 use super::screen::Screen;
-use super::words::{HELP, Said, name};
 use crate::commands::rooms::{list_members, list_rooms};
 use crate::failure::{Failure, Result};
 use crate::run::Runner;
@@ -30,7 +30,7 @@ pub(super) enum Leave {
 }
 
 /// A room, and what was said there and not yet acknowledged.
-pub(super) struct Talk<'a> {
+pub(super) struct RoomSession<'a> {
     runner: &'a mut Runner,
     screen: &'a mut Screen,
     room: RoomName,
@@ -47,19 +47,19 @@ pub(super) struct Talk<'a> {
 }
 
 /// An open stream.
-struct Open {
+struct OpenStream {
     responses: Streaming<ChatResponse>,
     /// `None`: this side has ended.
     requests: Option<mpsc::Sender<ChatRequest>>,
 }
 
 /// What happens next.
-enum Turn {
+enum SessionEvent {
     Response(std::result::Result<Option<ChatResponse>, Status>),
     Line(Option<String>),
 }
 
-impl<'a> Talk<'a> {
+impl<'a> RoomSession<'a> {
     pub(super) fn new(runner: &'a mut Runner, screen: &'a mut Screen, room: RoomName) -> Self {
         let (unacknowledged, ids) = (VecDeque::new(), rand::random());
         Self {
@@ -76,20 +76,20 @@ impl<'a> Talk<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<Leave> {
-        let mut link = Link::default();
+        let mut reconnect = Reconnect::default();
         loop {
             let opened = self.open().await;
             let requests = opened.as_ref().ok().and_then(|open| open.requests.clone());
-            let Some(responses) = link.opened(opened.map(|open| open.responses)).await? else {
+            let Some(responses) = reconnect.opened(opened.map(|open| open.responses)).await? else {
                 continue;
             };
-            let mut open = Open { responses, requests };
+            let mut open = OpenStream { responses, requests };
             self.resend(&mut open);
-            let Some(status) = self.converse(&mut open, &mut link).await? else {
+            let Some(status) = self.converse(&mut open, &mut reconnect).await? else {
                 return self.left();
             };
             self.screen.notice(&format!("- {}; connecting again -", in_short(&status)))?;
-            if self.wait(&mut link, &status).await? {
+            if self.wait(&mut reconnect, &status).await? {
                 return Ok(Leave::Quit);
             }
         }
@@ -97,17 +97,17 @@ impl<'a> Talk<'a> {
 
     /// Waits for the next try; what is said meanwhile is kept for it. True if the person has had
     /// enough.
-    async fn wait(&mut self, link: &mut Link, status: &Status) -> Result<bool> {
+    async fn wait(&mut self, reconnect: &mut Reconnect, status: &Status) -> Result<bool> {
         loop {
             let listens = self.leave.is_none() && self.unacknowledged.len() < MAX_UNACKNOWLEDGED;
             let line = tokio::select! {
-                waited = link.lost(&self.runner.session.settings, status) => return waited.map(|()| false),
+                waited = reconnect.lost(&self.runner.session.settings, status) => return waited.map(|()| false),
                 line = self.screen.line(), if listens => line,
             };
-            match line.map(|line| Said::of(&line)) {
+            match line.map(|line| TypedLine::of(&line)) {
                 None if !self.screen.is_terminal() => self.leave = Some(Leave::Quit),
-                None | Some(Said::Quit) => return Ok(true),
-                Some(Said::Text(text)) => _ = self.message(text),
+                None | Some(TypedLine::Quit) => return Ok(true),
+                Some(TypedLine::Text(text)) => _ = self.message(text),
                 Some(_) => self.screen.notice("- not connected -")?,
             }
         }
@@ -130,7 +130,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn open(&self) -> Result<Open> {
+    async fn open(&self) -> Result<OpenStream> {
         let join = ChatJoin { room: self.room.as_str().to_owned(), after: self.seen };
         let sender = Mutex::new(None);
         let rpc = async |channel, request: Request<ChatJoin>| {
@@ -143,11 +143,11 @@ impl<'a> Talk<'a> {
             ChatServiceClient::new(channel).chat(request).await
         };
         let responses = self.runner.session.open(join, rpc).await?;
-        Ok(Open { responses, requests: sender.into_inner() })
+        Ok(OpenStream { responses, requests: sender.into_inner() })
     }
 
     /// Says again what may not have arrived: the ids make that harmless.
-    fn resend(&self, open: &mut Open) {
+    fn resend(&self, open: &mut OpenStream) {
         for message in &self.unacknowledged {
             open.say(message.clone());
         }
@@ -157,25 +157,29 @@ impl<'a> Talk<'a> {
     }
 
     /// Talks over one stream; `None`: it came to its end, otherwise how it was lost.
-    async fn converse(&mut self, open: &mut Open, link: &mut Link) -> Result<Option<Status>> {
+    async fn converse(
+        &mut self,
+        open: &mut OpenStream,
+        reconnect: &mut Reconnect,
+    ) -> Result<Option<Status>> {
         loop {
             let listens = self.leave.is_none() && self.unacknowledged.len() < MAX_UNACKNOWLEDGED;
-            let turn = tokio::select! {
-                response = Link::next_or_end(&mut open.responses) => Turn::Response(response),
-                line = self.screen.line(), if listens => Turn::Line(line),
+            let event = tokio::select! {
+                response = Reconnect::next_or_end(&mut open.responses) => SessionEvent::Response(response),
+                line = self.screen.line(), if listens => SessionEvent::Line(line),
             };
-            match turn {
-                Turn::Response(Ok(Some(response))) => {
-                    link.is_well();
+            match event {
+                SessionEvent::Response(Ok(Some(response))) => {
+                    reconnect.is_well();
                     self.hear(response)?;
                 }
-                Turn::Response(Ok(None)) if self.leave.is_some() => return Ok(None),
-                Turn::Response(Ok(None)) => {
+                SessionEvent::Response(Ok(None)) if self.leave.is_some() => return Ok(None),
+                SessionEvent::Response(Ok(None)) => {
                     return Ok(Some(Status::unavailable("the stream has ended")));
                 }
-                Turn::Response(Err(status)) => return Ok(Some(status)),
-                Turn::Line(None) => self.leave = Some(Leave::Quit),
-                Turn::Line(Some(line)) => self.leave = self.do_line(open, &line).await?,
+                SessionEvent::Response(Err(status)) => return Ok(Some(status)),
+                SessionEvent::Line(None) => self.leave = Some(Leave::Quit),
+                SessionEvent::Line(Some(line)) => self.leave = self.do_line(open, &line).await?,
             }
             if self.leave.is_some() {
                 // The stream ends when all of it was answered.
@@ -224,11 +228,11 @@ impl<'a> Talk<'a> {
         self.screen.notice(&format!("- you are in {room} with {}{more}; /help -", who.join(", ")))
     }
 
-    async fn do_line(&mut self, open: &mut Open, line: &str) -> Result<Option<Leave>> {
-        match Said::of(line) {
-            Said::Nothing => {}
-            Said::Text(text) => open.say(self.message(text)),
-            Said::Who => match list_members(&self.runner.session, &self.room).await {
+    async fn do_line(&mut self, open: &mut OpenStream, line: &str) -> Result<Option<Leave>> {
+        match TypedLine::of(line) {
+            TypedLine::Nothing => {}
+            TypedLine::Text(text) => open.say(self.message(text)),
+            TypedLine::Who => match list_members(&self.runner.session, &self.room).await {
                 Ok(members) => {
                     let names: Vec<_> = members.iter().map(|user| name(Some(user))).collect();
                     self.screen.notice(&format!("- here: {} -", names.join(", ")))?;
@@ -237,7 +241,7 @@ impl<'a> Talk<'a> {
                     self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?
                 }
             },
-            Said::Rooms => match list_rooms(&self.runner.session).await {
+            TypedLine::Rooms => match list_rooms(&self.runner.session).await {
                 Ok(rooms) => {
                     let rooms: Vec<_> = rooms
                         .iter()
@@ -251,10 +255,10 @@ impl<'a> Talk<'a> {
                     self.screen.notice(&format!("- {} -", sanitize::text(failure.message())))?
                 }
             },
-            Said::Join(room) => return Ok(Some(Leave::Join(room))),
-            Said::Quit => return Ok(Some(Leave::Quit)),
-            Said::Help => self.screen.notice(HELP)?,
-            Said::ParseError(why) => {
+            TypedLine::Join(room) => return Ok(Some(Leave::Join(room))),
+            TypedLine::Quit => return Ok(Some(Leave::Quit)),
+            TypedLine::Help => self.screen.notice(HELP)?,
+            TypedLine::Invalid(why) => {
                 self.screen.notice(&format!("- {} -", sanitize::text(&why)))?
             }
         }
@@ -262,7 +266,7 @@ impl<'a> Talk<'a> {
     }
 }
 
-impl Open {
+impl OpenStream {
     fn say(&self, message: ChatMessage) {
         if let Some(requests) = &self.requests {
             // There is room for twice as many as are ever on their way; a stream that has ended

@@ -33,7 +33,7 @@ const PARTS: &[(&str, Reason)] = &[
 ];
 
 /// The failure that a sentence tells of.
-pub(super) fn sentence(sentence: &str) -> Failure {
+pub(super) fn failure(sentence: &str) -> Failure {
     match PARTS.iter().find(|(part, _)| sentence.contains(part)) {
         Some((_, reason)) => Failure::of(*reason, sentence),
         None => Failure::failed(sentence),

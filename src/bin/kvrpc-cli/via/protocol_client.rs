@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::failure::{Failure, Result};
-use crate::input::Input as Given;
+use crate::input::CommandInput;
 use kvrpc::dialect::codec::{Input, MAX_REPLY_BYTES, Message};
 use kvrpc::dialect::grammar::Call;
 use kvrpc::model::UserName;
@@ -15,29 +15,29 @@ use kvrpc::model::UserName;
 pub(super) const MAX_UNREAD_BYTES: usize = 2 * MAX_REPLY_BYTES;
 
 /// Something to be sent.
-pub(super) struct Request {
+pub(super) struct OutgoingMessage {
     pub(super) message: Message,
     /// What is shown in its place where it has a password.
     pub(super) shown: Option<Vec<u8>>,
 }
 
 /// What goes before the first request.
-pub(super) struct Greeting {
+pub(super) struct ClientHandshake {
     pub(super) message: Message,
     /// Whether the server answers it.
     pub(super) answered: bool,
 }
 
 /// What was taken off a stream.
-pub(super) enum Taken {
+pub(super) enum DecodedReply {
     /// No reply is complete; a pause this long would complete one.
-    More { quiet: Option<Duration> },
+    Incomplete { quiet: Option<Duration> },
     /// A reply, without its frame.
     Reply(Message),
 }
 
 /// What a reply means.
-pub(super) enum Answer {
+pub(super) enum ReplyOutcome {
     /// A value that was found.
     Value(Message),
     /// There is no such key.
@@ -51,15 +51,15 @@ pub(super) enum Answer {
 }
 
 /// A dialect in one connection.
-pub(super) trait Speaker: Send {
+pub(super) trait ProtocolClient: Send {
     /// What the server must hear first.
-    fn greeting(&mut self, user: &UserName) -> Option<Greeting> {
+    fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
         let _ = user;
         None
     }
 
-    /// What the answer to the greeting means.
-    fn greeted(&self, reply: &Message, user: &UserName) -> Result<()> {
+    /// What the answer to the handshake means.
+    fn check_handshake(&self, reply: &Message, user: &UserName) -> Result<()> {
         let _ = (reply, user);
         Ok(())
     }
@@ -68,10 +68,15 @@ pub(super) trait Speaker: Send {
     ///
     /// # Errors
     /// What the dialect cannot say.
-    fn ask(&self, call: &Call, given: &Given) -> Result<Vec<Request>>;
+    fn encode(&self, call: &Call, given: &CommandInput) -> Result<Vec<OutgoingMessage>>;
 
     /// Takes a reply off a stream; where messages are whole, nobody asks.
-    fn take(&mut self, call: Option<&Call>, input: &mut BytesMut, event: Input) -> Result<Taken> {
+    fn decode(
+        &mut self,
+        call: Option<&Call>,
+        input: &mut BytesMut,
+        event: Input,
+    ) -> Result<DecodedReply> {
         let _ = (call, input, event);
         Err(Failure::failed("this dialect has no stream"))
     }
@@ -88,7 +93,7 @@ pub(super) trait Speaker: Send {
     }
 
     /// What the replies to a command mean.
-    fn read(&self, call: &Call, replies: &[Message]) -> Answer;
+    fn interpret(&self, call: &Call, replies: &[Message]) -> ReplyOutcome;
 
     /// What is said before the connection is closed.
     fn farewell(&self) -> Option<Message> {
@@ -97,8 +102,8 @@ pub(super) trait Speaker: Send {
 }
 
 /// A message of text, with nothing to hide.
-pub(super) fn say(text: impl Into<String>) -> Request {
-    Request { message: Message::Text(text.into()), shown: None }
+pub(super) fn say(text: impl Into<String>) -> OutgoingMessage {
+    OutgoingMessage { message: Message::Text(text.into()), shown: None }
 }
 
 /// The bytes of a message, whatever its type.
@@ -110,7 +115,7 @@ pub(super) fn bytes(message: &Message) -> &[u8] {
 }
 
 /// A reply of bytes: text if they are.
-pub(super) fn heard(bytes: BytesMut) -> Message {
+pub(super) fn to_message(bytes: BytesMut) -> Message {
     match std::str::from_utf8(&bytes) {
         Ok(text) => Message::Text(text.to_owned()),
         Err(_) => Message::Binary(bytes),
@@ -127,7 +132,7 @@ pub(super) fn text(reply: Option<&Message>) -> &str {
 }
 
 /// What the commands that are checked before say if they come here all the same.
-pub(super) fn lacks() -> Failure {
+pub(super) fn unsupported() -> Failure {
     Failure::usage("the dialect has no such command")
 }
 
@@ -143,8 +148,10 @@ pub(super) fn plain_put(put: &kvrpc::dialect::grammar::PutCall, dialect: &str) -
 }
 
 /// The value of a put as text.
-pub(super) fn value<'a>(given: &'a Given, dialect: &str) -> Result<&'a str> {
-    let Given::Value(value) = given else { return Err(Failure::failed("the value was not read")) };
+pub(super) fn value<'a>(given: &'a CommandInput, dialect: &str) -> Result<&'a str> {
+    let CommandInput::Value(value) = given else {
+        return Err(Failure::failed("the value was not read"));
+    };
     std::str::from_utf8(value.as_bytes()).map_err(|_| {
         Failure::usage(format!(
             "the value is no UTF-8, and the dialect `{dialect}` carries only text"
