@@ -15,7 +15,9 @@ SERVER = ROOT / "target" / "debug" / "kvrpc-server"
 
 def takes(flags):
     """Runs the server's own check of its configuration."""
-    done = subprocess.run([SERVER, *flags, "check-config"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [SERVER, *flags, "check-config"], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         sys.exit(f"{flags}: {done.stderr}")
 
@@ -26,7 +28,9 @@ def compose():
     for name, service in stack["services"].items():
         assert "image" in service or "build" in service, name
         assert set(service.get("networks", [])) <= set(stack["networks"]), name
-        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(stack["volumes"]), name
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(
+            stack["volumes"]
+        ), name
         assert set(service.get("depends_on", [])) <= set(stack["services"]), name
         if name.startswith("kvrpc"):
             takes(service["command"])
@@ -46,8 +50,14 @@ def unit(path):
         at = flags.index("--config")
         takes([flag.replace("%i", "50051") for flag in flags[:at] + flags[at + 2 :]])
     if shutil.which("systemd-analyze"):
-        told = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False).stderr
-        faults = [line for line in told.splitlines() if path.stem in line and "is not executable" not in line]
+        told = subprocess.run(
+            ["systemd-analyze", "verify", path], capture_output=True, text=True, check=False
+        ).stderr
+        faults = [
+            line
+            for line in told.splitlines()
+            if path.stem in line and "is not executable" not in line
+        ]
         assert not faults, faults
 
 

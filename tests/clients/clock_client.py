@@ -17,7 +17,9 @@ class Clock:
 
     def __init__(self, options):
         self.options = options
-        self.socket = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(
+            socket.AF_INET6 if ":" in options.host else socket.AF_INET, socket.SOCK_DGRAM
+        )
         self.socket.settimeout(PATIENCE)
         self.socket.connect((options.host, options.port))
 
@@ -62,7 +64,10 @@ def at(clock, request, layout):
     before = datetime.datetime.now()
     reply = clock.ask(request)
     seconds = int((datetime.datetime.now() - before).total_seconds()) + 2
-    right = [(before + datetime.timedelta(seconds=second)).strftime(layout).encode() for second in range(seconds)]
+    right = [
+        (before + datetime.timedelta(seconds=second)).strftime(layout).encode()
+        for second in range(seconds)
+    ]
     if reply not in right:
         sys.exit(f"reply to {request!r}: got {reply!r}, expected one of {right}")
 
@@ -84,7 +89,10 @@ def main():
     answers = clock.flood(3_000)
     most = BURST + PER_SECOND * (time.monotonic() - since) + 1
     if not 1 <= answers <= most:
-        sys.exit(f"3000 datagrams at once: got {answers} answers, expected at least one and at most {most:.0f}")
+        sys.exit(
+            f"3000 datagrams at once: got {answers} answers, expected at least one and at most"
+            f" {most:.0f}"
+        )
     done("clock")
 
 

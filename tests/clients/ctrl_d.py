@@ -88,7 +88,9 @@ class Manager(Client):
 
 def main():
     """Prints the table, a row a client."""
-    listeners = {name: Options(address) for name, address in (pair.split("=", 1) for pair in sys.argv[1:])}
+    listeners = {
+        name: Options(address) for name, address in (pair.split("=", 1) for pair in sys.argv[1:])
+    }
     manager = Manager(listeners["text"])
     manager.ask(b"auth adam bill", b"Authentication success")
 
@@ -101,7 +103,11 @@ def main():
         ("`nc` at `text`", ["nc", *at("text")], [b"whoami\n", put]),
         ("`nc -N` at `text`", ["nc", "-N", *at("text")], [b"whoami\n", put]),
         ("Python's `input()` at `text`", [*prompt, *at("text"), "text"], [b"whoami\n", put]),
-        ("Python's `input()` at `pickle`", [*prompt, *at("pickle"), "pickle"], [b"visitor1\n", put]),
+        (
+            "Python's `input()` at `pickle`",
+            [*prompt, *at("pickle"), "pickle"],
+            [b"visitor1\n", put],
+        ),
         (
             "`python3 -m websockets` at `ws-text`",
             [sys.executable, "-m", "websockets", "ws://" + ":".join(at("ws-text"))],
@@ -122,7 +128,10 @@ def main():
         since = time.monotonic()
         while (there := manager.knows(user)) and time.monotonic() - since < PATIENCE:
             time.sleep(0.02)
-        print(f"| {label} | {before} | {terminal.ended()} | {'there' if there else 'gone'} |", flush=True)
+        print(
+            f"| {label} | {before} | {terminal.ended()} | {'there' if there else 'gone'} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,11 @@ def main():
         ("11111111 01100001", "\u00ffa"),
     ]:
         client.ask_frame(frame(bits), text)
-    for bits, number, fault in [("01100011 2", 2, "2"), ("011000110", 1, "011000110"), ("1  hello", 2, "hello")]:
+    for bits, number, fault in [
+        ("01100011 2", 2, "2"),
+        ("011000110", 1, "011000110"),
+        ("1  hello", 2, "hello"),
+    ]:
         wanted = f'error: group {number} of bits is "{fault}"; a group is 1 to 8 of 0 and 1'
         client.ask_frame(frame(bits), wanted)
         # The session goes on.

@@ -24,7 +24,11 @@ class Frames(Client):
     def expect_frame(self, request, wanted):
         """The next frame holds this."""
         reply = self.receive(f"reply to {request[:80]!r}")
-        expect(f"reply to {request[:80]!r}", reply, struct.pack(">i", len(wanted.encode())) + wanted.encode())
+        expect(
+            f"reply to {request[:80]!r}",
+            reply,
+            struct.pack(">i", len(wanted.encode())) + wanted.encode(),
+        )
 
 
 def ends(options, request, reply):
@@ -48,4 +52,3 @@ def ends(options, request, reply):
         over.ask_frame(wrong, wanted)
         over.expect_closed(f"{wrong!r}")
     witness.ask_frame(frame(request), reply)
-

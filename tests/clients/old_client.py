@@ -21,7 +21,12 @@ def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("address", help="HOST:PORT of the listener")
     parser.add_argument("--wait", type=float, default=5, help="seconds at each prompt (5)")
-    parser.add_argument("--policy", choices=["managers", "open"], default="managers", help="the server's --upgrade-policy")
+    parser.add_argument(
+        "--policy",
+        choices=["managers", "open"],
+        default="managers",
+        help="the server's --upgrade-policy",
+    )
     parser.add_argument("--show", action="store_true", help="print what is sent and received")
     options = parser.parse_args()
     host, _, port = options.address.rpartition(":")

@@ -44,7 +44,11 @@ def in_pieces(options, client):
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         together = Client(options)
         first, second = ([pickles.put("a", str(protocol))], [pickles.get("a")])
-        together.send(b"together.pickle%d" % protocol + pickle.dumps(first, protocol) + pickle.dumps(second, protocol))
+        together.send(
+            b"together.pickle%d" % protocol
+            + pickle.dumps(first, protocol)
+            + pickle.dumps(second, protocol)
+        )
         wanted = reply_bytes("Successful") + reply_bytes(str(protocol))
         expect(f"two pickles at once in protocol {protocol}", together.rest(), wanted)
 
@@ -66,7 +70,11 @@ def refused(options):
         client.send(b"refused.pickle%d" % number + b"\n" + pickle.dumps([pickles.put("a", "b")], 2))
         expect("before it", pickles.read("before it", client.receive()), ["Successful"])
         client.send(pickled)
-        expect(f"reply to {pickled[:80]!r}", pickles.read("refusal", client.receive()), ["Illegal request"])
+        expect(
+            f"reply to {pickled[:80]!r}",
+            pickles.read("refusal", client.receive()),
+            ["Illegal request"],
+        )
         client.expect_closed(f"{pickled[:80]!r}")
 
 

@@ -46,7 +46,11 @@ def session(me, other, policy):
     yield [get("city")], ["Invalid key"]
     yield [put("city", "Kolkata")], ["Successful"]
     yield [get("city")], ["Kolkata"]
-    yield (get("city"), {"method": "PUT", "key": "a", "value": "\u0986"}, {"method": "Get", "key": "a"}), [
+    yield (
+        get("city"),
+        {"method": "PUT", "key": "a", "value": "\u0986"},
+        {"method": "Get", "key": "a"},
+    ), [
         "Kolkata",
         "Successful",
         "\u0986",
@@ -70,7 +74,11 @@ def session(me, other, policy):
         yield [UPGRADE, get_other(other, "x")], ["Access Denied", "Access Denied"]
         return
     yield [UPGRADE, UPGRADE], ["mode change successfull", "mode change successfull"]
-    yield [get_other(other, "x"), get_other(other, "z"), get_other("nobody", "x")], ["y", "Invalid key", "Invalid username"]
+    yield [get_other(other, "x"), get_other(other, "z"), get_other("nobody", "x")], [
+        "y",
+        "Invalid key",
+        "Invalid username",
+    ]
     # Who made itself a manager reads no account's store.
     yield [get_other("adam", "x")], ["Access Denied"]
 

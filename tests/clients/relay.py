@@ -11,7 +11,6 @@ import selectors
 import socket
 import threading
 
-
 # How much of a segment is printed.
 SHOWN = 200
 NUMBERS = itertools.count(1)
@@ -79,7 +78,9 @@ class Relay:
 
 def main():
     """Relays until it is stopped."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("listen", type=address)
     parser.add_argument("target", type=address)
     parser.add_argument("--find", action="append", default=[])

@@ -61,7 +61,9 @@ def two_people(options):
         # Who made itself a manager reads, and no more.
         other.ask(b"manage " + mine + b" put city Pune", b"Access denied")
     else:
-        refused = b"Error: this server lets only managers promote; ask one, or sign in with an account"
+        refused = (
+            b"Error: this server lets only managers promote; ask one, or sign in with an account"
+        )
         other.ask(b"upgrade", refused)
         other.ask(b"manage " + mine + b" get city", b"Access denied")
     other.close()

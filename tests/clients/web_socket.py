@@ -19,7 +19,9 @@ class WebSocket:
 
     def __init__(self, options):
         self.options = options
-        self.connection = OPEN.enter_context(connect(f"ws://{options.address}/", open_timeout=PATIENCE))
+        self.connection = OPEN.enter_context(
+            connect(f"ws://{options.address}/", open_timeout=PATIENCE)
+        )
         # What --show calls it.
         self.name = str(self.connection.local_address[1])
 

@@ -78,7 +78,9 @@ def shown(got, closed):
         words = got.split(b"\r\n", 1)[0].decode()
     else:
         # What can be read of it.
-        words = "".join(chr(byte) if 32 <= byte < 127 else "\\n" if byte == 10 else "." for byte in got)
+        words = "".join(
+            chr(byte) if 32 <= byte < 127 else "\\n" if byte == 10 else "." for byte in got
+        )
     words = f"`{words[:SHOWN]}{'…' if len(words) > SHOWN else ''}`" if words else "nothing"
     if closed is None:
         return words
@@ -92,8 +94,12 @@ def columns(listeners):
         for client, said in CLIENTS.items():
             # Not these two at once: what is a name at one is taken at the other.
             for together in [set(listeners) - {"pickle"}, set(listeners) & {"pickle"}]:
-                asked = {listener: pool.submit(ask, listeners[listener], said) for listener in together}
-                cells.update({(listener, client): shown(*asked[listener].result()) for listener in together})
+                asked = {
+                    listener: pool.submit(ask, listeners[listener], said) for listener in together
+                }
+                cells.update(
+                    {(listener, client): shown(*asked[listener].result()) for listener in together}
+                )
     return cells
 
 

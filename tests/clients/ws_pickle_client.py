@@ -56,7 +56,9 @@ def refused(options):
         client = WebSocket(options)
         client.send(f"refused.ws-pickle{number}")
         client.send(pickled)
-        expect(f"answer to {pickled[:80]!r}", read("refusal", client.receive()), ["Illegal request"])
+        expect(
+            f"answer to {pickled[:80]!r}", read("refusal", client.receive()), ["Illegal request"]
+        )
         client.expect_closed(f"{pickled[:80]!r}", 1009 if len(pickled) > 65_536 else 1000)
 
 

@@ -26,7 +26,12 @@ class Peers:
     """Many connections, each opened again when the server has closed it, at a bounded rate."""
 
     def __init__(self, listener, address, count, per_second, opening, receive_buffer=None):
-        self.listener, self.address, self.count, self.per_second = listener, address, count, per_second
+        self.listener, self.address, self.count, self.per_second = (
+            listener,
+            address,
+            count,
+            per_second,
+        )
         self.opening, self.receive_buffer = opening, receive_buffer
         self.epoll, self.open, self.waiting = select.epoll(), {}, {}
         self.opened = self.closed = self.failed = 0
@@ -58,7 +63,9 @@ class Peers:
         self.open[stream.fileno()] = stream
         self.waiting[stream.fileno()] = words
         # Unread replies are to stay unread: only the close is of interest.
-        self.epoll.register(stream.fileno(), select.EPOLLRDHUP | (0 if self.receive_buffer else select.EPOLLIN))
+        self.epoll.register(
+            stream.fileno(), select.EPOLLRDHUP | (0 if self.receive_buffer else select.EPOLLIN)
+        )
         self.push(stream.fileno())
 
     def push(self, number, most=1 << 20):
@@ -66,7 +73,7 @@ class Peers:
         rest = self.waiting.get(number)
         try:
             if rest:
-                self.waiting[number] = rest[self.open[number].send(rest[:most]):]
+                self.waiting[number] = rest[self.open[number].send(rest[:most]) :]
         except BlockingIOError:
             pass
         except OSError:
@@ -93,7 +100,9 @@ class Peers:
             if gone or (event & select.EPOLLRDHUP and self.receive_buffer):
                 self.drop(number)
         now = time.monotonic()
-        self.allowance = min(self.allowance + (now - self.last) * self.per_second, self.per_second / 10 + 1)
+        self.allowance = min(
+            self.allowance + (now - self.last) * self.per_second, self.per_second / 10 + 1
+        )
         self.last = now
         while len(self.open) < self.count and self.allowance >= 1:
             self.allowance -= 1
@@ -107,12 +116,19 @@ class Peers:
         self.per_second, self.allowance = before, 0.0
 
     def stats(self):
-        return {"held": len(self.open), "opened": self.opened, "closed": self.closed, "failed": self.failed}
+        return {
+            "held": len(self.open),
+            "opened": self.opened,
+            "closed": self.closed,
+            "failed": self.failed,
+        }
 
 
 def handshake():
     head = "GET / HTTP/1.1\r\nHost: kvrpc\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    return (head + "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n").encode()
+    return (
+        head + "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
 
 def turns(seconds=0.005):
@@ -153,9 +169,14 @@ def slow_words(listener):
 
 def slow(listener, address, count):
     """Each connection sends a byte a second; at a WebSocket half of them have done with the handshake."""
+
     def opening(peers):
         if listener.startswith("ws-") and peers.opened % 2:
-            return handshake() + listeners.ws_frame(listeners.name("slow").encode()) + b"\x82\xfe\xea\x60"
+            return (
+                handshake()
+                + listeners.ws_frame(listeners.name("slow").encode())
+                + b"\x82\xfe\xea\x60"
+            )
         return b""
 
     peers = Peers(listener, address, count, 500, opening)
@@ -174,7 +195,7 @@ def slow(listener, address, count):
                 continue
             words = handshake() if listener.startswith("ws-") else slow_words(listener)
             said[number] = at = said.get(number, -1) + 1
-            peers.waiting[number] = words[at % len(words):][:1]
+            peers.waiting[number] = words[at % len(words) :][:1]
             peers.push(number)
     return {**peers.stats(), "bytes": sent}
 
@@ -184,7 +205,11 @@ def too_long(listener):
     if listener == "grpc":
         hello = listeners.PREFACE + listeners.SETTINGS
         yield hello + listeners.call(b"/kvrpc.v1.ClockService/Now", 1, more=[(b"x", b"a" * 16_000)])
-        yield hello + listeners.h2_frame(1, 0, 1, b"\0" * 16_384) + listeners.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
+        yield (
+            hello
+            + listeners.h2_frame(1, 0, 1, b"\0" * 16_384)
+            + listeners.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
+        )
         yield hello + struct.pack(">I", 1 << 23)[1:] + b"\0\0\0\0\0\1" + b"a" * 65_536
         yield b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"
     elif listener in ("encode", "decode"):
@@ -240,9 +265,16 @@ def much(listener, address):
         who = listeners.name("greedy").encode()
         if listener == "pickle":
             return who + b"\n" + put + get * 200
-        return handshake() + listeners.ws_frame(who) + listeners.ws_frame(put, True) + listeners.ws_frame(get, True) * 200
+        return (
+            handshake()
+            + listeners.ws_frame(who)
+            + listeners.ws_frame(put, True)
+            + listeners.ws_frame(get, True) * 200
+        )
     if listener == "ws-text":
-        said = listeners.ws_frame(listeners.name("greedy").encode()) + listeners.ws_frame(b"put b " + b"b" * BIG)
+        said = listeners.ws_frame(listeners.name("greedy").encode()) + listeners.ws_frame(
+            b"put b " + b"b" * BIG
+        )
         return handshake() + said + listeners.ws_frame(b"get b") * 2_000
     if listener == "chat":
         return listeners.name("deaf").encode() + b"\n"
@@ -252,11 +284,18 @@ def much(listener, address):
 def token(address):
     """A session over gRPC with a big value in its store."""
     client = listeners.Grpc(address, SOURCES[0])
-    reply = client.ask(b"/kvrpc.v1.AuthService/SignIn", listeners.string(1, listeners.name("greedy").encode()))
-    token = reply[2:2 + reply[1]]
-    client.stream.sendall(listeners.call(b"/kvrpc.v1.KeyValueService/Put", client.id,
-                                     listeners.string(1, b"b") + listeners.string(2, b"b" * BIG),
-                                     [(b"authorization", b"Bearer " + token)]))
+    reply = client.ask(
+        b"/kvrpc.v1.AuthService/SignIn", listeners.string(1, listeners.name("greedy").encode())
+    )
+    token = reply[2 : 2 + reply[1]]
+    client.stream.sendall(
+        listeners.call(
+            b"/kvrpc.v1.KeyValueService/Put",
+            client.id,
+            listeners.string(1, b"b") + listeners.string(2, b"b" * BIG),
+            [(b"authorization", b"Bearer " + token)],
+        )
+    )
     client.id += 2
     client.ask()
     return token
@@ -268,11 +307,23 @@ def unread(listener, address, count):
         bearer = [(b"authorization", b"Bearer " + token(address))]
         window = listeners.h2_frame(4, 0, 0, struct.pack(">HI", 4, 0x7FFFFFFF))
         window += listeners.h2_frame(8, 0, 0, struct.pack(">I", 0x7FFF0000))
-        gets = [listeners.call(b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, listeners.string(1, b"b"), bearer) for at in range(120)]
+        gets = [
+            listeners.call(
+                b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, listeners.string(1, b"b"), bearer
+            )
+            for at in range(120)
+        ]
         words = listeners.PREFACE + window + b"".join(gets)
     else:
         words = None
-    peers = Peers(listener, address, count, 200, lambda _: words or much(listener, address), receive_buffer=4096)
+    peers = Peers(
+        listener,
+        address,
+        count,
+        200,
+        lambda _: words or much(listener, address),
+        receive_buffer=4096,
+    )
     peers.fill(5)
     speaker = None
     if listener == "chat":

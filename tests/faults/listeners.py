@@ -49,8 +49,12 @@ class Line:
 
 class Text(Line):
     def __init__(self, address, source=SOURCE):
-        super().__init__(address, source, request=b"put city Kolkata get city\n",
-                         answer=b"Successfully set city as Kolkata\nKolkata\n")
+        super().__init__(
+            address,
+            source,
+            request=b"put city Kolkata get city\n",
+            answer=b"Successfully set city as Kolkata\nKolkata\n",
+        )
 
 
 class Hello(Line):
@@ -60,7 +64,9 @@ class Hello(Line):
 
 class Calc(Line):
     def __init__(self, address, source=SOURCE):
-        super().__init__(address, source, first=b"somebody\n", request=b"12 + 13\n", answer=b"25.0\n")
+        super().__init__(
+            address, source, first=b"somebody\n", request=b"12 + 13\n", answer=b"25.0\n"
+        )
 
 
 class Encode(Line):
@@ -83,7 +89,10 @@ def name(kind="good"):
 
 class Pickle(Line):
     def __init__(self, address, source=SOURCE):
-        requests = [{"method": "put", "key": "city", "value": "Kolkata"}, {"method": "get", "key": "city"}]
+        requests = [
+            {"method": "put", "key": "city", "value": "Kolkata"},
+            {"method": "get", "key": "city"},
+        ]
         super().__init__(address, source, first=name().encode(), request=pickle.dumps(requests, 2))
 
     def ask(self):
@@ -142,7 +151,10 @@ class Chat:
 def shake(stream, origin=None):
     """Opens a WebSocket; gives the status of the answer."""
     key = base64.b64encode(os.urandom(16)).decode()
-    head = f"GET / HTTP/1.1\r\nHost: kvrpc\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+    head = (
+        "GET / HTTP/1.1\r\nHost: kvrpc\r\nUpgrade: websocket\r\nConnection:"
+        f" Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+    )
     head += "Sec-WebSocket-Version: 13\r\n" + (f"Origin: {origin}\r\n" if origin else "") + "\r\n"
     stream.sendall(head.encode())
     got = b""
@@ -164,7 +176,11 @@ def ws_frame(payload, binary=False):
     else:
         head += bytes([0x80 | 127]) + struct.pack(">Q", length)
     key = (mask * (length // 4 + 1))[:length]
-    return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(length, "big")
+    return (
+        head
+        + mask
+        + (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(length, "big")
+    )
 
 
 def ws_read(stream):
@@ -209,7 +225,10 @@ class WsPickle:
         self.stream.sendall(ws_frame(name().encode()))
 
     def ask(self):
-        requests = [{"method": "put", "key": "city", "value": "Kolkata"}, {"method": "get", "key": "city"}]
+        requests = [
+            {"method": "put", "key": "city", "value": "Kolkata"},
+            {"method": "get", "key": "city"},
+        ]
         self.stream.sendall(ws_frame(pickle.dumps(requests, 2), True))
         got = pickle.loads(ws_read(self.stream))
         if got != ["Successful", "Kolkata"]:
@@ -248,13 +267,20 @@ SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 
 
 def h2_frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+    return (
+        struct.pack(">I", len(payload))[1:]
+        + bytes([kind, flags])
+        + struct.pack(">I", stream)
+        + payload
+    )
 
 
 def header(key, value):
     """A literal header that is not indexed (RFC 7541, 6.2.2)."""
+
     def text(raw):
         return (bytes([len(raw)]) if len(raw) < 127 else b"\x7f" + varint(len(raw) - 127)) + raw
+
     return b"\0" + text(key) + text(value)
 
 
@@ -267,12 +293,21 @@ def varint(number):
 
 def call(path, stream, message=b"", more=()):
     """The frames of a unary call."""
-    headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"kvrpc"),
-               (b"te", b"trailers"), (b"content-type", b"application/grpc"), *more]
+    headers = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", path),
+        (b":authority", b"kvrpc"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        *more,
+    ]
     block = b"".join(header(key, value) for key, value in headers)
     body = b"\0" + struct.pack(">I", len(message)) + message
-    parts = [body[at:at + 16384] for at in range(0, len(body), 16384)]
-    data = b"".join(h2_frame(0, at == len(parts) - 1, stream, part) for at, part in enumerate(parts))
+    parts = [body[at : at + 16384] for at in range(0, len(body), 16384)]
+    data = b"".join(
+        h2_frame(0, at == len(parts) - 1, stream, part) for at, part in enumerate(parts)
+    )
     return h2_frame(1, 4, stream, block) + data
 
 
@@ -294,7 +329,9 @@ class Grpc:
         body = b""
         while True:
             head = exactly(self.stream, 9)
-            length, (kind, flags, stream) = int.from_bytes(head[:3], "big"), struct.unpack(">BBI", head[3:])
+            length, (kind, flags, stream) = int.from_bytes(head[:3], "big"), struct.unpack(
+                ">BBI", head[3:]
+            )
             payload = exactly(self.stream, length)
             if kind == 4 and not flags & 1:
                 self.stream.sendall(h2_frame(4, 1, 0))
@@ -315,6 +352,15 @@ class Grpc:
 
 
 CLIENTS = {
-    "grpc": Grpc, "text": Text, "pickle": Pickle, "ws-pickle": WsPickle, "ws-text": WsText, "encode": Encode,
-    "decode": Decode, "clock": Clock, "hello": Hello, "calc": Calc, "chat": Chat,
+    "grpc": Grpc,
+    "text": Text,
+    "pickle": Pickle,
+    "ws-pickle": WsPickle,
+    "ws-text": WsText,
+    "encode": Encode,
+    "decode": Decode,
+    "clock": Clock,
+    "hello": Hello,
+    "calc": Calc,
+    "chat": Chat,
 }

@@ -10,8 +10,14 @@ from server import DIALECTS, Server
 
 # A form's text can be any lines, with any of these types, and needs no leave of the server.
 COMMANDS = {
-    "text": "put a b\nget a\n", "chat": "a page was here\n", "calc": "1 + 2\n", "hello": "knock\n",
-    "encode": "\0\0\0\2hi", "decode": "\0\0\0\x0801101000", "ws-text": "put a b\n", "ws-pickle": "put a b\n",
+    "text": "put a b\nget a\n",
+    "chat": "a page was here\n",
+    "calc": "1 + 2\n",
+    "hello": "knock\n",
+    "encode": "\0\0\0\2hi",
+    "decode": "\0\0\0\x0801101000",
+    "ws-text": "put a b\n",
+    "ws-pickle": "put a b\n",
     "pickle": "(lp0\n(dp1\nVmethod\np2\nVput\np3\nsVkey\np4\nVa\np5\nsVvalue\np6\nVb\np7\nsa.",
 }
 
@@ -28,8 +34,10 @@ def calls(server):
 
 
 def post(address, body):
-    head = (f"POST / HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nOrigin: http://page.example\r\n"
-            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n")
+    head = (
+        f"POST / HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nOrigin: http://page.example\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     stream = socket.create_connection(address, timeout=3)
     stream.sendall(head.encode() + body.encode("latin-1"))
     stream.shutdown(socket.SHUT_WR)
@@ -54,15 +62,25 @@ def run():
             said = post(server.addresses[listener], COMMANDS[listener])
             time.sleep(0.1)
             ran = calls(server).get(listener, 0) - before
-            rows.append(f"| `{listener}` | POST with its commands as the body | {'RAN ' + str(ran) if ran else 'nothing ran'} "
-                        f"| {'closed without a word' if not said else repr(said[:40].decode('latin-1'))} |")
+            rows.append(
+                f"| `{listener}` | POST with its commands as the body |"
+                f" {'RAN ' + str(ran) if ran else 'nothing ran'} |"
+                f" {'closed without a word' if not said else repr(said[:40].decode('latin-1'))} |"
+            )
         for listener in ("ws-text", "ws-pickle"):
             for origin, wanted in (("http://page.example", 403), (None, 101)):
                 with listeners.connect(server.addresses[listener]) as stream:
                     status = listeners.shake(stream, origin)
-                what = f"WebSocket with `Origin: {origin}`" if origin else "WebSocket of a client that is no browser"
+                what = (
+                    f"WebSocket with `Origin: {origin}`"
+                    if origin
+                    else "WebSocket of a client that is no browser"
+                )
                 verdict = "nothing ran" if status == 403 else "opened"
-                rows.append(f"| `{listener}` | {what} | {verdict if status == wanted else 'RAN'} | {status} |")
+                rows.append(
+                    f"| `{listener}` | {what} | {verdict if status == wanted else 'RAN'} |"
+                    f" {status} |"
+                )
     finally:
         server.stop()
     return rows

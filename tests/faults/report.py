@@ -97,16 +97,20 @@ def latency(row):
     grew = p99_during / alone if alone else 0
     # Two rows are about one server's descriptors: there is nothing beside.
     beside = (lambda time: f"{time:.2f}") if p99_beside else (lambda time: "–")
-    return (f"| {row.attack} | `{row.listener}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
-            f"| {p99:.2f}, {beside(p99_beside)}, {p99_during:.2f} | {grew:.1f} × "
-            f"| {row.newcomer:.1f} |\n")
+    return (
+        f"| {row.attack} | `{row.listener}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
+        f"| {p99:.2f}, {beside(p99_beside)}, {p99_during:.2f} | {grew:.1f} × "
+        f"| {row.newcomer:.1f} |\n"
+    )
 
 
 def server(row):
     """A row of the second table."""
     memory = ", ".join(f"{value:.0f}" for value in row.rss)
-    return (f"| {row.attack} | `{row.listener}` | {load(row)} | {memory} | {row.cpu:.0%} "
-            f"| {row.failure or 'answers'} |\n")
+    return (
+        f"| {row.attack} | `{row.listener}` | {load(row)} | {memory} | {row.cpu:.0%} "
+        f"| {row.failure or 'answers'} |\n"
+    )
 
 
 def line(row):
@@ -116,8 +120,13 @@ def line(row):
 
 def write(rows, refused, seconds, load_average):
     attacks = "".join(f"- **{name}**: {what}.\n" for name, what in ATTACKS)
-    text = HEAD.format(seconds=seconds, system=platform.system(), cores=os.cpu_count(),
-                       load=load_average, attacks=attacks)
+    text = HEAD.format(
+        seconds=seconds,
+        system=platform.system(),
+        cores=os.cpu_count(),
+        load=load_average,
+        attacks=attacks,
+    )
     text += "".join(latency(row) for row in rows) + LOAD
     text += "".join(server(row) for row in rows) + NOTES + "\n".join(refused) + "\n"
     (ROOT / "bench/results/faults.md").write_text(text)

@@ -12,7 +12,18 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / "target/release/kvrpc-server"
 CONNECTIONS = 10_000
-DIALECTS = ["text", "pickle", "ws-pickle", "ws-text", "encode", "decode", "clock", "hello", "calc", "chat"]
+DIALECTS = [
+    "text",
+    "pickle",
+    "ws-pickle",
+    "ws-text",
+    "encode",
+    "decode",
+    "clock",
+    "hello",
+    "calc",
+    "chat",
+]
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -20,7 +31,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def build():
     """Builds the server, if it is missing."""
     if not BINARY.exists():
-        subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "kvrpc-server"], cwd=ROOT, check=True)
+        subprocess.run(
+            ["cargo", "build", "--release", "--locked", "--bin", "kvrpc-server"],
+            cwd=ROOT,
+            check=True,
+        )
 
 
 def raise_descriptors(wanted):
@@ -42,7 +57,15 @@ class Server:
         self.file = tempfile.NamedTemporaryFile("w", suffix=".toml")
         self.file.write(f"[limits]\nconnections = {CONNECTIONS}\n{config}")
         self.file.flush()
-        arguments = [str(BINARY), "--config", self.file.name, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+        arguments = [
+            str(BINARY),
+            "--config",
+            self.file.name,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ]
         for dialect in dialects:
             arguments += ["--compat", f"{dialect}=127.0.0.1:0"]
         if not dialects:
@@ -58,14 +81,21 @@ class Server:
 
         environment = {"PATH": os.environ["PATH"], "RUST_BACKTRACE": "1"}
         self.process = subprocess.Popen(
-            arguments, env=environment, preexec_fn=limit, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            arguments,
+            env=environment,
+            preexec_fn=limit,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
         self.log, self.addresses = [], {}
         for line in self.process.stderr:
             self.log.append(line)
             if "ready: " in line:
                 break
-        for listener, host, port in re.findall(r"([a-z-]+)=([\d.]+):(\d+)", self.log[-1] if self.log else ""):
+        for listener, host, port in re.findall(
+            r"([a-z-]+)=([\d.]+):(\d+)", self.log[-1] if self.log else ""
+        ):
             self.addresses.setdefault(listener, (host, int(port)))
         if "grpc" not in self.addresses:
             raise SystemExit("the server did not start:\n" + "".join(self.log))

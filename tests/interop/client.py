@@ -12,7 +12,9 @@ import tempfile
 import grpc
 from google.rpc import error_details_pb2
 from google.rpc import status_pb2
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from grpc_tools import protoc
 
 
@@ -21,7 +23,16 @@ def generate(proto):
     out = tempfile.mkdtemp()
     files = [str(path) for path in sorted(pathlib.Path(proto).glob("kvrpc/v1/*.proto"))]
     well_known = pathlib.Path(protoc.__file__).parent / "_proto"
-    code = protoc.main(["protoc", f"-I{proto}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}", *files])
+    code = protoc.main(
+        [
+            "protoc",
+            f"-I{proto}",
+            f"-I{well_known}",
+            f"--python_out={out}",
+            f"--grpc_python_out={out}",
+            *files,
+        ]
+    )
     if code != 0:
         sys.exit(f"protoc ended with {code}")
     sys.path.insert(0, out)
@@ -72,17 +83,29 @@ def main(address, proto):
         assert kv.Get(kv_pb2.GetRequest(key="blob"), metadata=anuran).blob == blob
 
         other = kv_pb2.GetOtherRequest(user="anuran", key="city")
-        fails(lambda: kv.GetOther(other, metadata=rwitick), grpc.StatusCode.PERMISSION_DENIED, "MANAGER_REQUIRED")
+        fails(
+            lambda: kv.GetOther(other, metadata=rwitick),
+            grpc.StatusCode.PERMISSION_DENIED,
+            "MANAGER_REQUIRED",
+        )
         fails(lambda: kv.GetOther(other), grpc.StatusCode.UNAUTHENTICATED, "SESSION_REQUIRED")
         wrong = auth_pb2.AuthRequest(user="adam", password="wrong")
         fails(lambda: auth.Auth(wrong), grpc.StatusCode.UNAUTHENTICATED, "BAD_CREDENTIALS")
         right = auth_pb2.AuthRequest(user="adam", password="bill")
         raised = auth.Auth(right, metadata=rwitick)
-        assert bearer(raised.token) == rwitick and raised.user.role == types_pb2.ROLE_MANAGER, raised
+        assert (
+            bearer(raised.token) == rwitick and raised.user.role == types_pb2.ROLE_MANAGER
+        ), raised
         assert kv.GetOther(other, metadata=rwitick).value == "Kolkata"
         accesses = auth.ListAccesses(auth_pb2.ListAccessesRequest(), metadata=anuran).accesses
-        assert [(row.user.name, row.account, row.key) for row in accesses] == [("rwitick", "adam", "city")], accesses
-        scanned = [entry.key for part in kv.Scan(kv_pb2.ScanRequest(), metadata=anuran) for entry in part.entries]
+        assert [(row.user.name, row.account, row.key) for row in accesses] == [
+            ("rwitick", "adam", "city")
+        ], accesses
+        scanned = [
+            entry.key
+            for part in kv.Scan(kv_pb2.ScanRequest(), metadata=anuran)
+            for entry in part.entries
+        ]
         assert sorted(scanned) == ["blob", "city"], scanned
 
         # This client asks for v1alpha.

@@ -12,9 +12,13 @@ def encode(request, _):
     return StringValue(value=request.value)
 
 
-handler = grpc.unary_unary_rpc_method_handler(encode, StringValue.FromString, StringValue.SerializeToString)
+handler = grpc.unary_unary_rpc_method_handler(
+    encode, StringValue.FromString, StringValue.SerializeToString
+)
 server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=4))
-server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("kvrpc.v1.CodecService", {"Encode": handler}),))
+server.add_generic_rpc_handlers(
+    (grpc.method_handlers_generic_handler("kvrpc.v1.CodecService", {"Encode": handler}),)
+)
 port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 print(f"127.0.0.1:{port}", file=sys.stderr, flush=True)

@@ -18,8 +18,16 @@ REDIS_CLIENTS = 50
 
 def client(*command):
     """Runs a client on its core; what it printed."""
-    done = subprocess.run(["taskset", "-c", CLIENT_CORE, *map(str, command)], capture_output=True, text=True, check=False)
-    need(done.returncode == 0, f"{command[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    done = subprocess.run(
+        ["taskset", "-c", CLIENT_CORE, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    need(
+        done.returncode == 0,
+        f"{command[0]} ended with {done.returncode}: {done.stdout}{done.stderr}",
+    )
     return done.stdout
 
 
@@ -30,8 +38,21 @@ def h2load(row, server, shape, calls, more=()):
     with tempfile.NamedTemporaryFile() as body:
         body.write(row.body())
         body.flush()
-        command = ["h2load", f"-n{calls}", f"-c{connections}", f"-m{streams}", "-t1", "-d", body.name, *more]
-        for name, value in {"content-type": "application/grpc", "te": "trailers", **row.headers}.items():
+        command = [
+            "h2load",
+            f"-n{calls}",
+            f"-c{connections}",
+            f"-m{streams}",
+            "-t1",
+            "-d",
+            body.name,
+            *more,
+        ]
+        for name, value in {
+            "content-type": "application/grpc",
+            "te": "trailers",
+            **row.headers,
+        }.items():
             command += ["-H", f"{name}: {value}"]
         before = server.cpu()
         output = client(*command, f"http://{server.address}{row.path}")
@@ -53,16 +74,36 @@ def redis_benchmark(row, server, calls):
     port = server.address.split(":")[1]
     cli = ["redis-cli", "-p", port]
     client(*cli, "SET", "key:__rand_int__", VALUE)
-    need(client(*cli, "GET", "key:__rand_int__").strip() == VALUE, f"{row.name}: another value came back")
+    need(
+        client(*cli, "GET", "key:__rand_int__").strip() == VALUE,
+        f"{row.name}: another value came back",
+    )
     client(*cli, "CONFIG", "RESETSTAT")
     before = server.cpu()
-    arguments = ["-p", port, "-t", row.command.lower(), "-n", calls, "-c", REDIS_CLIENTS, "-P", row.pipeline, "-d", len(VALUE), "--csv"]
+    arguments = [
+        "-p",
+        port,
+        "-t",
+        row.command.lower(),
+        "-n",
+        calls,
+        "-c",
+        REDIS_CLIENTS,
+        "-P",
+        row.pipeline,
+        "-d",
+        len(VALUE),
+        "--csv",
+    ]
     output = client("redis-benchmark", *arguments)
     used = server.cpu() - before
     stats = client(*cli, "INFO", "all")
     ran = int(re.search(rf"cmdstat_{row.command.lower()}:calls=(\d+)", stats).group(1))
     # The client rounds up to whole pipelines.
-    need(calls <= ran <= calls + REDIS_CLIENTS * row.pipeline, f"{row.name}: {ran} commands ran, not {calls}")
+    need(
+        calls <= ran <= calls + REDIS_CLIENTS * row.pipeline,
+        f"{row.name}: {ran} commands ran, not {calls}",
+    )
     hits = int(re.search(r"keyspace_hits:(\d+)", stats).group(1))
     need(row.command != "GET" or hits == ran, f"{row.name}: {hits} of {ran} found their key")
     need("errorstat_" not in stats, f"{row.name}: the server answered with errors")
@@ -73,7 +114,9 @@ def redis_benchmark(row, server, calls):
 def percentiles(values):
     """p50, p99 and p99.9."""
     ordered = sorted(values)
-    return [ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.99, 0.999)]
+    return [
+        ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.99, 0.999)
+    ]
 
 
 def paced(row, server, rate, seconds):
@@ -95,12 +138,44 @@ def ghz(row, server, rate, seconds):
     with tempfile.NamedTemporaryFile() as body:
         body.write(row.message)
         body.flush()
-        command = [TOOLS / "bin" / "ghz", "--insecure", "--import-paths", proto[0], "--proto", proto[1], "--call", method]
-        command += ["--binary-file", body.name, "--rps", rate, "--async", "--concurrency", 50, "--connections", 8, "--total", calls]
-        command += ["--metadata", json.dumps(row.headers), "--format", "json", "--timeout", "10s", server.address]
+        command = [
+            TOOLS / "bin" / "ghz",
+            "--insecure",
+            "--import-paths",
+            proto[0],
+            "--proto",
+            proto[1],
+            "--call",
+            method,
+        ]
+        command += [
+            "--binary-file",
+            body.name,
+            "--rps",
+            rate,
+            "--async",
+            "--concurrency",
+            50,
+            "--connections",
+            8,
+            "--total",
+            calls,
+        ]
+        command += [
+            "--metadata",
+            json.dumps(row.headers),
+            "--format",
+            "json",
+            "--timeout",
+            "10s",
+            server.address,
+        ]
         report = json.loads(client(*command))
     statuses = report["statusCodeDistribution"]
-    need(statuses == {"OK": calls}, f"{row.name}: ghz saw {statuses}, {report.get('errorDistribution')}")
+    need(
+        statuses == {"OK": calls},
+        f"{row.name}: ghz saw {statuses}, {report.get('errorDistribution')}",
+    )
     return percentiles([detail["latency"] / 1e3 for detail in report["details"]])
 
 

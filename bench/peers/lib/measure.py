@@ -41,7 +41,9 @@ def everything(options):
     if "memory" in parts:
         results["memory"] = memory.all_of(options.only)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "peers.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    (options.out / "peers.json").write_text(
+        json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    )
     (options.out / "peers.md").write_text(report.markdown(results))
     print(report.markdown(results))
 
@@ -117,9 +119,16 @@ def cpu(rows, running, options):
 
 def latency(rows, running, capacity, options):
     """Latency at half of the throughput just measured, and at one rate for all."""
-    rates = {result["name"]: statistics.median(result["rate"]) for result in capacity if result["shape"] == "8 × 16"}
+    rates = {
+        result["name"]: statistics.median(result["rate"])
+        for result in capacity
+        if result["shape"] == "8 × 16"
+    }
     singles = [row for row in rows if isinstance(row, subjects.Grpc) and row.operations == 1]
-    measured = [{"name": row.name, "rate": rates[row.name] / 2, "half": [], "fixed": [], "reached": []} for row in singles]
+    measured = [
+        {"name": row.name, "rate": rates[row.name] / 2, "half": [], "fixed": [], "reached": []}
+        for row in singles
+    ]
     for _ in range(options.rounds):
         for row, result in zip(singles, measured):
             server = running[row.server]

@@ -21,14 +21,31 @@ DEADLINE_SECONDS = 60
 def all_of(only):
     """Every comparison whose name fits."""
     comparisons = [
-        ("a key of 16 bytes with a value of 100, at 1,000,000", keys_kvrpc, "redis-server", keys_redis),
-        ("an idle gRPC connection with an open Watch, at 5,000", watch_kvrpc, "etcd Watch", watch_etcd),
-        ("an idle connection of `text` after a command, at 5,000", text_kvrpc, "redis-server", client_redis),
+        (
+            "a key of 16 bytes with a value of 100, at 1,000,000",
+            keys_kvrpc,
+            "redis-server",
+            keys_redis,
+        ),
+        (
+            "an idle gRPC connection with an open Watch, at 5,000",
+            watch_kvrpc,
+            "etcd Watch",
+            watch_etcd,
+        ),
+        (
+            "an idle connection of `text` after a command, at 5,000",
+            text_kvrpc,
+            "redis-server",
+            client_redis,
+        ),
     ]
     results = []
     for what, ours, peer, theirs in comparisons:
         if re.search(only, f"memory {what} kvrpc {peer}"):
-            results.append({"what": what, "kvrpc": round(ours()), "peer": peer, "peer_bytes": round(theirs())})
+            results.append(
+                {"what": what, "kvrpc": round(ours()), "peer": peer, "peer_bytes": round(theirs())}
+            )
             print("memory:", results[-1], flush=True)
     return results
 
@@ -60,10 +77,22 @@ def keys_kvrpc():
             metadata = (("authorization", f"Bearer {sign_in(server.address)}"),)
             put = channel.unary_unary(KEY_VALUE + "Batch")
             for first in range(0, KEYS, BATCH):
-                operations = (field(2, field(1, key(number)) + field(2, VALUE)) for number in range(first, first + BATCH))
-                answer = put(b"".join(field(1, operation) for operation in operations), metadata=metadata, timeout=30)
-                need(len([1 for number, _ in fields(answer) if number == 1]) == BATCH, "a batch lacks results")
-            last = channel.unary_unary(KEY_VALUE + "Get")(field(1, key(KEYS - 1)), metadata=metadata, timeout=10)
+                operations = (
+                    field(2, field(1, key(number)) + field(2, VALUE))
+                    for number in range(first, first + BATCH)
+                )
+                answer = put(
+                    b"".join(field(1, operation) for operation in operations),
+                    metadata=metadata,
+                    timeout=30,
+                )
+                need(
+                    len([1 for number, _ in fields(answer) if number == 1]) == BATCH,
+                    "a batch lacks results",
+                )
+            last = channel.unary_unary(KEY_VALUE + "Get")(
+                field(1, key(KEYS - 1)), metadata=metadata, timeout=10
+            )
             got = dict(fields(last))
             need(got[1] == VALUE.encode() and got[3] == KEYS, f"the last key is {got}")
 
@@ -75,9 +104,14 @@ def keys_redis():
 
     def fill(server):
         host, port = server.address.split(":")
-        with socket.create_connection((host, int(port))) as connection, connection.makefile("rb") as answers:
+        with socket.create_connection((host, int(port))) as connection, connection.makefile(
+            "rb"
+        ) as answers:
             for first in range(0, KEYS, BATCH):
-                commands = (f"*3\r\n$3\r\nSET\r\n$16\r\n{key(number)}\r\n${len(VALUE)}\r\n{VALUE}\r\n" for number in range(first, first + BATCH))
+                commands = (
+                    f"*3\r\n$3\r\nSET\r\n$16\r\n{key(number)}\r\n${len(VALUE)}\r\n{VALUE}\r\n"
+                    for number in range(first, first + BATCH)
+                )
                 connection.sendall("".join(commands).encode())
                 need(answers.read(5 * BATCH) == b"+OK\r\n" * BATCH, "a SET failed")
             connection.sendall(b"DBSIZE\r\n")
@@ -122,7 +156,10 @@ def open_all(server, greeting, is_ready, answer_pings=False):
         kept.append(connection)
         read(0)
     while ready < CONNECTIONS:
-        need(time.monotonic() < deadline, f"{ready} of {CONNECTIONS} connections to {server.name} had an answer")
+        need(
+            time.monotonic() < deadline,
+            f"{ready} of {CONNECTIONS} connections to {server.name} had an answer",
+        )
         read(0.2)
     # What was only needed for the beginning may go.
     calm = time.monotonic() + 2
@@ -151,7 +188,9 @@ def watch_kvrpc():
 
     def fill(server):
         headers = {"authorization": f"Bearer {sign_in(server.address)}"}
-        return open_all(server, open_stream(server.address, KEY_VALUE + "Watch", b"", headers), has_data, True)
+        return open_all(
+            server, open_stream(server.address, KEY_VALUE + "Watch", b"", headers), has_data, True
+        )
 
     return grown(servers.kvrpc, fill, CONNECTIONS)
 
@@ -160,7 +199,9 @@ def watch_etcd():
     """A Watch of one key on each connection (WatchRequest.create_request = 1, its key = 1)."""
 
     def fill(server):
-        greeting = open_stream(server.address, "/etcdserverpb.Watch/Watch", field(1, field(1, "key")), {})
+        greeting = open_stream(
+            server.address, "/etcdserverpb.Watch/Watch", field(1, field(1, "key")), {}
+        )
         return open_all(server, greeting, has_data, True)
 
     return grown(servers.etcd, fill, CONNECTIONS)
@@ -181,4 +222,8 @@ def text_kvrpc():
 
 def client_redis():
     """A Redis client after the same."""
-    return grown(servers.redis, lambda server: open_all(server, b"GET key\r\n", lambda got: got == b"$-1\r\n"), CONNECTIONS)
+    return grown(
+        servers.redis,
+        lambda server: open_all(server, b"GET key\r\n", lambda got: got == b"$-1\r\n"),
+        CONNECTIONS,
+    )

@@ -45,18 +45,32 @@ def cpu(results):
     """CPU and throughput."""
     lines = [
         "## What an operation costs\n",
-        "Connections × calls in flight on each; a Pipeline's stream has 64 batches. All operations are on one key. The ratio is what kvrpc needs for its row divided by what this one needs: below 1, kvrpc needs less.\n",
-        "| server | shape | CPU, µs an operation | least to most | operations a second | ratio | beside |",
+        (
+            "Connections × calls in flight on each; a Pipeline's stream has 64 batches. All"
+            " operations are on one key. The ratio is what kvrpc needs for its row divided by what"
+            " this one needs: below 1, kvrpc needs less.\n"
+        ),
+        (
+            "| server | shape | CPU, µs an operation | least to most | operations a second | ratio"
+            " | beside |"
+        ),
         "|---|---|--:|--:|--:|--:|---|",
     ]
     for result in results:
         used = statistics.median(result["cpu"])
         beside = BESIDE.get(result["name"], "kvrpc Get")
-        base = None if result["name"].startswith("kvrpc") else median_of(results, beside, result["shape"])
+        base = (
+            None
+            if result["name"].startswith("kvrpc")
+            else median_of(results, beside, result["shape"])
+        )
         cells = f"{base / used:.2f} | {beside}" if base else " | "
         spread = f"{min(result['cpu']):.2f} to {max(result['cpu']):.2f}"
         rate = statistics.median(result["rate"])
-        lines.append(f"| {result['name']} | {result['shape']} | {used:.2f} | {spread} | {rate:,.0f} | {cells} |")
+        lines.append(
+            f"| {result['name']} | {result['shape']} | {used:.2f} | {spread} | {rate:,.0f} |"
+            f" {cells} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -64,15 +78,24 @@ def latency(results):
     """Latency at half of capacity, and at a fixed rate."""
     lines = [
         "## Latency\n",
-        "In µs, medians of the rounds. Left: h2load at half of the row's throughput above, over 8 connections (each keeps its own pace; a call's time is from when it was sent). Right: ghz at 1,000 calls",
-        "a second for every server, sent whether or not earlier ones were answered; its own cost is in it.\n",
+        (
+            "In µs, medians of the rounds. Left: h2load at half of the row's throughput above, over"
+            " 8 connections (each keeps its own pace; a call's time is from when it was sent)."
+            " Right: ghz at 1,000 calls"
+        ),
+        (
+            "a second for every server, sent whether or not earlier ones were answered; its own"
+            " cost is in it.\n"
+        ),
         "| server | rate | p50 | p99 | p99.9 | ghz p50 | p99 | p99.9 |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
         cells = []
         for kind in ("half", "fixed"):
-            cells += [f"{statistics.median(times[at] for times in result[kind]):,.0f}" for at in range(3)]
+            cells += [
+                f"{statistics.median(times[at] for times in result[kind]):,.0f}" for at in range(3)
+            ]
         reached = statistics.median(result["reached"])
         # Where the pace was not kept, the load was not what the column says.
         note = "" if reached > 0.95 * result["rate"] else f" (reached {reached:,.0f})"
@@ -84,12 +107,19 @@ def memory(results):
     """Resident memory."""
     lines = [
         "## Memory\n",
-        "Resident bytes that the server's process grew by, divided by how many there were; each in a fresh process. Ratios are kvrpc's divided by the other's. For the connections of `text`,",
+        (
+            "Resident bytes that the server's process grew by, divided by how many there were; each"
+            " in a fresh process. Ratios are kvrpc's divided by the other's. For the connections of"
+            " `text`,"
+        ),
         "which sign in each, the limit of sign-ins a second was raised.\n",
         "| what | kvrpc, bytes | peer | bytes | ratio |",
         "|---|--:|---|--:|--:|",
     ]
     for result in results:
         ours, other = result["kvrpc"], result["peer_bytes"]
-        lines.append(f"| {result['what']} | {ours:,.0f} | {result['peer']} | {other:,.0f} | {ours / other:.2f} |")
+        lines.append(
+            f"| {result['what']} | {ours:,.0f} | {result['peer']} | {other:,.0f} |"
+            f" {ours / other:.2f} |"
+        )
     return "\n".join(lines) + "\n"

@@ -55,7 +55,9 @@ class Grpc:
             if self.messages == 1:
                 answer = channel.unary_unary(self.path)(self.message, metadata=metadata, timeout=10)
             else:
-                stream = channel.stream_stream(self.path)(iter([self.message]), metadata=metadata, timeout=10)
+                stream = channel.stream_stream(self.path)(
+                    iter([self.message]), metadata=metadata, timeout=10
+                )
                 [answer] = list(stream)
         return self.check(answer)
 
@@ -156,8 +158,15 @@ def puts(name, count, headers, pipeline=False):
     results_field, batches = (2, IN_A_STREAM) if pipeline else (1, 1)
 
     def answer_of(revision):
-        results = (field(results_field, field(2, number_field(1, at))) for at in range(revision - count + 1, revision + 1))
-        return b"".join(results) + number_field(results_field + 1, revision) + number_field(results_field + 2, 1)
+        results = (
+            field(results_field, field(2, number_field(1, at)))
+            for at in range(revision - count + 1, revision + 1)
+        )
+        return (
+            b"".join(results)
+            + number_field(results_field + 1, revision)
+            + number_field(results_field + 2, 1)
+        )
 
     def check(answer):
         revision = dict(fields(answer)).get(results_field + 1, 0)
@@ -176,7 +185,18 @@ def puts(name, count, headers, pipeline=False):
         return total
 
     path = KEY_VALUE + ("Pipeline" if pipeline else "Batch")
-    return Grpc(name, "kvrpc", path, message, check, expected, count * batches, headers, batches, writes=True)
+    return Grpc(
+        name,
+        "kvrpc",
+        path,
+        message,
+        check,
+        expected,
+        count * batches,
+        headers,
+        batches,
+        writes=True,
+    )
 
 
 def all_of(servers):
@@ -184,13 +204,39 @@ def all_of(servers):
     rows = []
     if server := servers.get("kvrpc"):
         headers = {"authorization": f"Bearer {sign_in(server.address)}"}
-        put = Grpc("kvrpc Put", "kvrpc", KEY_VALUE + "Put", field(1, KEY) + field(2, VALUE), put_check, put_total, headers=headers, writes=True)
+        put = Grpc(
+            "kvrpc Put",
+            "kvrpc",
+            KEY_VALUE + "Put",
+            field(1, KEY) + field(2, VALUE),
+            put_check,
+            put_total,
+            headers=headers,
+            writes=True,
+        )
         dataclasses.replace(put, message=field(1, READ) + field(2, VALUE)).probe(server.address)
         length = lambda size, calls: calls * (5 + size)
-        rows += [Grpc("kvrpc Get", "kvrpc", KEY_VALUE + "Get", field(1, READ), get("Get"), length, headers=headers), put]
+        rows += [
+            Grpc(
+                "kvrpc Get",
+                "kvrpc",
+                KEY_VALUE + "Get",
+                field(1, READ),
+                get("Get"),
+                length,
+                headers=headers,
+            ),
+            put,
+        ]
         for kind, pipeline in (("Batch", False), ("Pipeline", True)):
-            rows += [gets(f"kvrpc {kind} of {count} Gets", count, headers, pipeline) for count in (16, 128)]
-            rows += [puts(f"kvrpc {kind} of {count} Puts", count, headers, pipeline) for count in (16, 128)]
+            rows += [
+                gets(f"kvrpc {kind} of {count} Gets", count, headers, pipeline)
+                for count in (16, 128)
+            ]
+            rows += [
+                puts(f"kvrpc {kind} of {count} Puts", count, headers, pipeline)
+                for count in (16, 128)
+            ]
     for server, name in ECHOES.items():
         if server in servers:
             rows.append(echo(name, server))
@@ -203,7 +249,20 @@ def all_of(servers):
             need(found.get(5) == VALUE.encode(), f"etcd answered {answer!r}")
             return len(answer)
 
-        rows.append(Grpc("etcd Range", "etcd", "/etcdserverpb.KV/Range", field(1, KEY), check, lambda n, calls: calls * (5 + n)))
+        rows.append(
+            Grpc(
+                "etcd Range",
+                "etcd",
+                "/etcdserverpb.KV/Range",
+                field(1, KEY),
+                check,
+                lambda n, calls: calls * (5 + n),
+            )
+        )
     if "redis-server" in servers:
-        rows += [Resp(f"redis {command} -P {pipeline}", "redis-server", command, pipeline) for command in ("GET", "SET") for pipeline in (1, 16, 64)]
+        rows += [
+            Resp(f"redis {command} -P {pipeline}", "redis-server", command, pipeline)
+            for command in ("GET", "SET")
+            for pipeline in (1, 16, 64)
+        ]
     return rows

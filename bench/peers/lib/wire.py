@@ -57,7 +57,9 @@ def fields(message):
 
 def h2(kind, flags, stream, payload=b""):
     """An HTTP/2 frame (RFC 9113, section 4.1)."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    return (
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    )
 
 
 def literal(name, value):
@@ -80,4 +82,6 @@ def open_stream(authority, path, message, headers):
         }.items()
     )
     body = frame(message)
-    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2(4, 0, 0) + h2(1, 4, 1, block) + h2(0, 0, 1, body)
+    return (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2(4, 0, 0) + h2(1, 4, 1, block) + h2(0, 0, 1, body)
+    )

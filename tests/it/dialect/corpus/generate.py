@@ -36,7 +36,10 @@ CASES = {
     "tuple-of-four": (put("a", "b"), get("a"), get("b"), get("a")),
     "any-case": [{"method": "PUT", "key": "a", "value": "b"}, {"method": "GeT", "key": "a"}],
     "latin-1": [put("stra\xdfe", "\xe9"), get("stra\xdfe")],
-    "bmp": [put("\u0995\u09b2\u0995\u09be\u09a4\u09be", "\u20ac"), get("\u0995\u09b2\u0995\u09be\u09a4\u09be")],
+    "bmp": [
+        put("\u0995\u09b2\u0995\u09be\u09a4\u09be", "\u20ac"),
+        get("\u0995\u09b2\u0995\u09be\u09a4\u09be"),
+    ],
     "astral": [put("\U0001f600", "a\U0001f600b"), get("\U0001f600")],
     "escapes": [put("k", "a\nb\\n\\u0041'\"\r\t\x1a\0\\"), get("k")],
     "long-value": [put("k", "v" * 300), get("k")],
@@ -44,9 +47,19 @@ CASES = {
     "same-dict": [get("a")] * 3,
     "many": [get(str(n)) for n in range(1100)],
     "unknown-method": [{"method": "delete", "key": "a"}, put("a", "b")],
-    "missing-fields": [{}, {"method": "get"}, {"method": "put", "key": "a"}, {"method": "getother", "key": "a"}],
-    "numbers": [{"method": "get", "key": n} for n in (None, True, False, 1, 300, -70000, 1 << 40, 1 << 3000, 1.5)],
-    "other-keys": [{1: 2, None: "x", ("a", 1): [], "extra": {"a": ()}, "method": "get", "key": "a"}],
+    "missing-fields": [
+        {},
+        {"method": "get"},
+        {"method": "put", "key": "a"},
+        {"method": "getother", "key": "a"},
+    ],
+    "numbers": [
+        {"method": "get", "key": n}
+        for n in (None, True, False, 1, 300, -70000, 1 << 40, 1 << 3000, 1.5)
+    ],
+    "other-keys": [
+        {1: 2, None: "x", ("a", 1): [], "extra": {"a": ()}, "method": "get", "key": "a"}
+    ],
     "nested": [[get("a")], ((), (1, 2), (1, 2, 3), (1, 2, 3, 4)), "get", 5],
     "surrogate": [get("\ud800")],
     "bad-key": [get(""), get("a\tb"), get("k" * 1025)],
@@ -59,26 +72,61 @@ BYTEARRAY = [{"method": "get", "key": bytearray(b"a")}]
 # As Python 2's two picklers write them: str where Python 3 has text, and memo indices from 1 in the C one.
 PYTHON2 = {
     "put-get": [
-        ("0-py", b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'city'\np5\nsS'value'\np6\nS'Kolkata'\np7\nsa"
-                 b"(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."),
-        ("0-c", b"(lp1\n(dp2\nS'method'\np3\nS'put'\np4\nsS'key'\np5\nS'city'\np6\nsS'value'\np7\nS'Kolkata'\np8\nsa"
-                b"(dp9\ng3\nS'get'\np10\nsg5\ng6\nsa."),
-        ("1-c", b"]q\x01(}q\x02(U\x06methodq\x03U\x03putq\x04U\x03keyq\x05U\x04cityq\x06U\x05valueq\x07U\x07Kolkataq\x08u"
-                b"}q\x09(h\x03U\x03getq\x0ah\x05h\x06ue."),
-        ("2-py", b"\x80\x02]q\x00(}q\x01(U\x06methodq\x02T\x03\x00\x00\x00putq\x03U\x03keyq\x04U\x04cityq\x05U\x05valueq\x06"
-                 b"U\x07Kolkataq\x07u}q\x08(h\x02U\x03getq\x09h\x04h\x05ue."),
+        (
+            "0-py",
+            (
+                b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'city'\np5\nsS'value'\np6\nS'Kolkata'\np7\nsa"
+                b"(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."
+            ),
+        ),
+        (
+            "0-c",
+            (
+                b"(lp1\n(dp2\nS'method'\np3\nS'put'\np4\nsS'key'\np5\nS'city'\np6\nsS'value'\np7\nS'Kolkata'\np8\nsa"
+                b"(dp9\ng3\nS'get'\np10\nsg5\ng6\nsa."
+            ),
+        ),
+        (
+            "1-c",
+            (
+                b"]q\x01(}q\x02(U\x06methodq\x03U\x03putq\x04U\x03keyq\x05U\x04cityq\x06U\x05valueq\x07U\x07Kolkataq\x08u"
+                b"}q\x09(h\x03U\x03getq\x0ah\x05h\x06ue."
+            ),
+        ),
+        (
+            "2-py",
+            (
+                b"\x80\x02]q\x00(}q\x01(U\x06methodq\x02T\x03\x00\x00\x00putq\x03U\x03keyq\x04U\x04cityq\x05U\x05valueq\x06"
+                b"U\x07Kolkataq\x07u}q\x08(h\x02U\x03getq\x09h\x04h\x05ue."
+            ),
+        ),
     ],
     "escapes": [
-        ("0-py", b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'k'\np5\nsS'value'\np6\n"
-                 b"S'a\\nb\\\\n\\\\u0041\\'\"\\r\\t\\x1a\\x00\\\\'\np7\nsa(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."),
+        (
+            "0-py",
+            (
+                b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'k'\np5\nsS'value'\np6\n"
+                b"S'a\\nb\\\\n\\\\u0041\\'\"\\r\\t\\x1a\\x00\\\\'\np7\nsa(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."
+            ),
+        ),
     ],
     "latin-1": [
-        ("0-py", b"(lp0\n(dp1\nS'method'\nS'put'\nsS'key'\nS'stra\\xc3\\x9fe'\nsS'value'\nV\xe9\nsa"
-                 b"(dp2\nS\"method\"\nS\"get\"\nsS'key'\nVstra\\u00dfe\nsa."),
+        (
+            "0-py",
+            (
+                b"(lp0\n(dp1\nS'method'\nS'put'\nsS'key'\nS'stra\\xc3\\x9fe'\nsS'value'\nV\xe9\nsa"
+                b'(dp2\nS"method"\nS"get"\nsS\'key\'\nVstra\\u00dfe\nsa.'
+            ),
+        ),
     ],
     "astral": [
-        ("0-narrow", b"(lp0\n(dp1\nVmethod\nVput\nsVkey\nV\\ud83d\\ude00\nsVvalue\nVa\\U0001f600b\nsa"
-                     b"(dp2\nVmethod\nVget\nsVkey\nV\\ud83d\\ude00\nsa."),
+        (
+            "0-narrow",
+            (
+                b"(lp0\n(dp1\nVmethod\nVput\nsVkey\nV\\ud83d\\ude00\nsVvalue\nVa\\U0001f600b\nsa"
+                b"(dp2\nVmethod\nVget\nsVkey\nV\\ud83d\\ude00\nsa."
+            ),
+        ),
     ],
     "surrogate": [("0-bytes", b"(lp0\n(dp1\nS'method'\nS'get'\nsS'key'\nS'\\xff'\nsa.")],
 }
@@ -111,7 +159,6 @@ def persistent(protocol):
     return out.getvalue()
 
 
-
 def text(words):
     return b"X" + struct.pack("<I", len(words)) + words.encode()
 
@@ -120,7 +167,13 @@ def laughs():
     """A list of ten lists of ten lists ..., each named by the memo: twelve levels, ten to the twelfth leaves."""
     out = b"\x80\x02" + text("ha") + b"q\x000"
     for level in range(12):
-        out += b"](" + bytes([ord("h"), level]) * 10 + b"eq" + bytes([level + 1]) + (b"0" if level < 11 else b"")
+        out += (
+            b"]("
+            + bytes([ord("h"), level]) * 10
+            + b"eq"
+            + bytes([level + 1])
+            + (b"0" if level < 11 else b"")
+        )
     return out + b"."
 
 
@@ -236,7 +289,12 @@ def dumps():
         for protocol in range(6):
             yield case, protocol, "c", pickle.dumps(requests, protocol)
             yield case, protocol, "python", pickle._dumps(requests, protocol)
-            yield case, protocol, "optimized", pickletools.optimize(pickle.dumps(requests, protocol))
+            yield (
+                case,
+                protocol,
+                "optimized",
+                pickletools.optimize(pickle.dumps(requests, protocol)),
+            )
         for pickler, data in PYTHON2.get(case, []):
             yield case, pickler[0], pickler, data
     for protocol in range(3, 6):
@@ -252,31 +310,54 @@ def seed(target, name, data):
 
 # Small targets, by hand: the first byte says how the rest is cut.
 WORDS = {
-    "ws-text": [b"\nput a b\nget a\nget anuran city\nupgrade\nget anuran city\nq", b"\n\nget\nput a\nget blob\n\xff"],
-    "encode": [b"\x03\0\0\0\x04comm\0\0\0\0", b"\xff\0\x01\0\x01", b"\x02\xff\xff\xff\xff", b"\x09\0\0\0\x01\xff"],
+    "ws-text": [
+        b"\nput a b\nget a\nget anuran city\nupgrade\nget anuran city\nq",
+        b"\n\nget\nput a\nget blob\n\xff",
+    ],
+    "encode": [
+        b"\x03\0\0\0\x04comm\0\0\0\0",
+        b"\xff\0\x01\0\x01",
+        b"\x02\xff\xff\xff\xff",
+        b"\x09\0\0\0\x01\xff",
+    ],
     "decode": [b"\x05\0\0\0\x0801100011", b"\x05\0\0\0\x0501 21", b"\x05\0\0\0\x0811111111"],
     "clock": [b"\0SEND_DATE", b"\0SEND_TIME", b"\0Ok", b"\0" + b"2026-11-21", b"\0x"],
     "hello": [b"\x04knock knock\nknock", b"\xffknock"],
     "calc": [b"\x03bob\n12 + 13\n1 / 0\nq\n", b"\x07bob\n1e308 * 10\n-.5 / 1e-320\n"],
     "chat": [b"\x03taken\nbob\nhi\nflood\nquit\n", b"\x80bob"],
     "text": [
-        b"\x05put city Kolkata\nget city\nbad command\nauth adam wrong\nauth adam bill\nmanage 48106 get city\n",
-        b"\x80put city New Delhi", b"\x10POST / HTTP/1.1\r\nHost: x\r\n\r\nput a b\n", b"\x07put a b get a get b\r\n",
+        (
+            b"\x05put city Kolkata\nget city\nbad command\nauth adam wrong\nauth adam bill\nmanage"
+            b" 48106 get city\n"
+        ),
+        b"\x80put city New Delhi",
+        b"\x10POST / HTTP/1.1\r\nHost: x\r\n\r\nput a b\n",
+        b"\x07put a b get a get b\r\n",
     ],
 }
 
 
 def main():
-    table = [f"{case} {protocol} {pickler} {data.hex()}\n" for case, protocol, pickler, data in dumps() if case != "many"]
+    table = [
+        f"{case} {protocol} {pickler} {data.hex()}\n"
+        for case, protocol, pickler, data in dumps()
+        if case != "many"
+    ]
     table += [f"many 4 c {pickle.dumps(CASES['many'], 4).hex()}\n"]
     (HERE / "pickles.txt").write_text("".join(table))
     bombs = list(hostile())
-    (HERE / "hostile.txt").write_text("".join(f"{name} {why} {squeeze(data)}\n" for name, why, data in bombs))
+    (HERE / "hostile.txt").write_text(
+        "".join(f"{name} {why} {squeeze(data)}\n" for name, why, data in bombs)
+    )
     for target in ("pickle", "ws-pickle"):
         # Cut bytes 0x40 and 0xfe: pieces of 64 bytes, and of 254 with pauses; on WebSocket the byte that ends a message.
         for case, protocol, _, data in dumps():
             if case in ("put-get", "nested", "numbers", "escapes", "astral"):
-                seed(target, f"{case}-{protocol}", b"\x40" + (b"bob" if target == "pickle" else b"") + data)
+                seed(
+                    target,
+                    f"{case}-{protocol}",
+                    b"\x40" + (b"bob" if target == "pickle" else b"") + data,
+                )
     for name, _, data in bombs:
         if len(data) < 300:
             seed("pickle", name, b"\xfebob" + data)
@@ -289,19 +370,21 @@ def squeeze(data):
     """Hex, with a run of one byte, or of a few bytes in turn, as `unit*count,`: bombs are long and say little."""
     out, at = [], 0
     while at < len(data):
-        width, count = max(((w, run(data, at, w)) for w in (1, 2, 9)), key=lambda found: found[0] * found[1])
+        width, count = max(
+            ((w, run(data, at, w)) for w in (1, 2, 9)), key=lambda found: found[0] * found[1]
+        )
         if width * count > 32:
             out.append(f",{data[at:at + width].hex()}*{count},")
             at += width * count
         else:
-            out.append(data[at:at + 1].hex())
+            out.append(data[at : at + 1].hex())
             at += 1
     return "".join(out)
 
 
 def run(data, at, width):
-    unit, count = data[at:at + width], 1
-    while len(unit) == width and data[at + count * width:at + (count + 1) * width] == unit:
+    unit, count = data[at : at + width], 1
+    while len(unit) == width and data[at + count * width : at + (count + 1) * width] == unit:
         count += 1
     return count
 
