@@ -1,4 +1,5 @@
-//! A role-aware key-value and chat service over gRPC, which also speaks ten legacy socket protocols.
+//! A role-aware key-value and chat service over gRPC, which also speaks ten legacy socket
+//! protocols.
 //!
 //! Every user has a store of its own. Reading another's is one rule, in one place
 //! (`service/authorize.rs`), the same for every protocol, and visible to the owner.
@@ -29,9 +30,10 @@
 //! the load generator `kvrpc-bench` a package of its own (`bench`): the server contains neither.
 //!
 //! One Put over gRPC: HTTP/2 → `grpc::native` → `fast_path::glue` → the method of the generated
-//! trait → `request::Put` → [`service::Service::execute`] → `Handle<Put>` → `Store::put` → `Written`
-//! → `PutResponse` → HTTP/2. Over a legacy protocol the codec makes the same `request::Put`, and
-//! writes the same `Written`. `docs/design/request-path.md` has each hop with its file.
+//! trait → `request::Put` → [`service::Service::execute`] → `Handle<Put>` → `Store::put` →
+//! `Written` → `PutResponse` → HTTP/2. Over a legacy protocol the codec makes the same
+//! `request::Put`, and writes the same `Written`. `docs/design/request-path.md` has each hop with
+//! its file.
 //!
 //! Each core has a thread with a runtime of its own; one acceptor deals the connections to them in
 //! turn. A call that is answered at its first poll needs no task (`fast_path`).

@@ -293,8 +293,8 @@ fn a_wrong_answer_fails_the_run() {
     }
 }
 
-/// A fixed rate counts from when each request was due, so one slow answer shows in all requests that
-/// waited behind it; a closed loop hides them.
+/// A fixed rate counts from when each request was due, so one slow answer shows in all requests
+/// that waited behind it; a closed loop hides them.
 #[test]
 fn a_stall_is_seen_by_all_that_were_due() {
     let server = Server::start(&[]);
@@ -316,8 +316,8 @@ fn a_stall_is_seen_by_all_that_were_due() {
         let result = bench.load(&format!("text --listener {listener} {options} {more}"));
         result["latency_us"]["p50"].as_f64().unwrap()
     };
-    // 100 requests in 500 ms: nine tenths were due while the listener was silent, and waited for the
-    // rest of its silence and for each other.
+    // 100 requests in 500 ms: nine tenths were due while the listener was silent, and waited for
+    // the rest of its silence and for each other.
     let fixed = run(slow(silence), "--rate 200");
     let (_never, silence): (_, Receiver<()>) = mpsc::channel();
     let closed = run(slow(silence), "");

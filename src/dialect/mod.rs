@@ -30,8 +30,8 @@ use codec::{DatagramCodec, MessageCodec, StreamCodec};
 pub struct Dialect {
     /// Name in `--compat NAME=ADDR`, log lines and metrics.
     pub name: &'static str,
-    /// Ports where the protocol's clients expect a server, the preferred one first. Empty if clients
-    /// are always told the port.
+    /// Ports where the protocol's clients expect a server, the preferred one first. Empty if
+    /// clients are always told the port.
     pub usual_ports: &'static [u16],
     /// Identity that commands run as.
     pub identity: ClientIdentity,

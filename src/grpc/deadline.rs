@@ -9,8 +9,8 @@ use http::HeaderMap;
 
 use crate::model::{Error, Reason, Result};
 
-/// Reads the timeout that a client asked for in `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2,
-/// Requests).
+/// Reads the timeout that a client asked for in `grpc-timeout`: at most eight digits and a unit
+/// (gRPC over HTTP/2, Requests).
 ///
 /// # Errors
 /// `INVALID_MESSAGE` for anything else.

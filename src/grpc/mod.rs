@@ -1,5 +1,5 @@
-//! The gRPC protocol: metadata to callers, messages to commands, errors to statuses. What is done is
-//! the service's business.
+//! The gRPC protocol: metadata to callers, messages to commands, errors to statuses. What is done
+//! is the service's business.
 
 mod body;
 mod by_hand;

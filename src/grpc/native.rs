@@ -1,5 +1,5 @@
-//! Native gRPC: a call is found in the table of RPCs, admitted or refused, and held to its deadline;
-//! a panic ends the call alone.
+//! Native gRPC: a call is found in the table of RPCs, admitted or refused, and held to its
+//! deadline; a panic ends the call alone.
 
 use std::error::Error as StdError;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! Requests that are not native gRPC: gRPC-Web for browsers of the allowed origins. Any other request
-//! is told which protocols are spoken here.
+//! Requests that are not native gRPC: gRPC-Web for browsers of the allowed origins. Any other
+//! request is told which protocols are spoken here.
 
 use std::convert::Infallible;
 use std::sync::Arc;

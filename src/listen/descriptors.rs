@@ -6,8 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// connections that are about to be admitted or refused.
 const RESERVED: u64 = 256;
 
-/// Returns the number of connections that each of `listeners` connection limiters may admit, at most
-/// `wanted` and at least 1; each connection takes one descriptor.
+/// Returns the number of connections that each of `listeners` connection limiters may admit, at
+/// most `wanted` and at least 1; each connection takes one descriptor.
 ///
 /// Raises the process's soft limit of descriptors to the hard one first.
 pub fn connections_within(wanted: usize, listeners: usize) -> usize {

@@ -3,8 +3,8 @@
 //!
 //! The path of a connection: `bind` → `accept` (one loop per listener) → `limiter` (admits or
 //! refuses it, and may close an inactive one) → `workers` (one thread per core, used in turn) → a
-//! [`ConnectionHandler`]. Only `http`, used for gRPC and the admin pages, and `socket`, used for the legacy
-//! protocols, know protocols.
+//! [`ConnectionHandler`]. Only `http`, used for gRPC and the admin pages, and `socket`, used for
+//! the legacy protocols, know protocols.
 
 mod accept;
 mod address;

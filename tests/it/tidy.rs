@@ -92,7 +92,8 @@ fn no_part_knows_what_it_must_not() {
                 "tonic",
             ],
         ),
-        // The command line and the load generator know the contract and the grammar, not the server.
+        // The command line and the load generator know the contract and the grammar, not the
+        // server.
         ("src/bin/kvrpc-cli", SERVER_PARTS),
         ("bench/src", SERVER_PARTS),
         ("src/grpc", &["crate::dialect", "crate::server"]),

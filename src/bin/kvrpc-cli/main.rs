@@ -5,8 +5,8 @@
 //! `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may
 //! be repeated; its errors through `explain`, which names the next step. Everything printed goes
 //! through `output`, and from there nothing harmful to a terminal. `via` takes the same commands to
-//! the listeners of the older protocols. Absent on purpose: rules about who may do what, which are the
-//! server's.
+//! the listeners of the older protocols. Absent on purpose: rules about who may do what, which are
+//! the server's.
 
 mod args;
 mod cache;

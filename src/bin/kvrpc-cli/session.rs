@@ -75,8 +75,8 @@ impl ClientSession {
         self.repeat(need, Some(self.settings.timeout), message, rpc).await
     }
 
-    /// Opens a stream in the same way. The time is for its beginning; [`ClientSession::next`] gives each
-    /// message its own.
+    /// Opens a stream in the same way. The time is for its beginning; [`ClientSession::next`] gives
+    /// each message its own.
     pub(super) async fn open<Q, R, F>(&self, message: Q, rpc: F) -> Result<Streaming<R>>
     where
         Q: Clone,

@@ -213,7 +213,8 @@ fn log_end(info: &ConnInfo, event: ConnectionEvent) {
             tracing::debug!(%peer, error = &error as &dyn StdError, "the connection ended");
         }
         ConnectionEvent::TooSlow => {
-            tracing::debug!(%peer, "closed: it does not read, and the memory for responses is needed")
+            let why = "it does not read, and the memory for responses is needed";
+            tracing::debug!(%peer, "closed: {why}")
         }
         ConnectionEvent::Draining | ConnectionEvent::Passed => {
             tracing::debug!(%peer, "the connection was cut: old, with streams still open");

@@ -135,6 +135,9 @@ where
     }
 }
 
+/// The outcome of one poll, or the payload of a panic.
+type Polled<T> = thread::Result<Poll<T>>;
+
 /// A call under way.
 pub(super) struct MeteredCall<S: Service<Request<Incoming>>, B> {
     state: State<S, B>,
@@ -160,7 +163,7 @@ where
     fn begun(
         mut answering: S::Future,
         budget: &Arc<ConnectionBudget>,
-        poll: impl FnOnce(Pin<&mut S::Future>) -> thread::Result<Poll<<S::Future as Future>::Output>>,
+        poll: impl FnOnce(Pin<&mut S::Future>) -> Polled<<S::Future as Future>::Output>,
     ) -> Self {
         match poll(Pin::new(&mut answering)) {
             Err(panic) => Self::Panicked(panic),

@@ -50,7 +50,8 @@ pub async fn serve(
         let (length, peer) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
-                tracing::debug!(protocol = dialect.name, %error, "a datagram could not be received");
+                let protocol = dialect.name;
+                tracing::debug!(protocol, %error, "a datagram could not be received");
                 sleep(RECEIVE_BACKOFF).await;
                 continue;
             }

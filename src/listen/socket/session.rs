@@ -96,7 +96,8 @@ impl SocketSession {
         if let Err(error) = &answer
             && error.reason() == Reason::Internal
         {
-            tracing::error!(protocol = self.dialect.name, peer = %self.peer, ?error, "internal error");
+            let (protocol, peer) = (self.dialect.name, self.peer);
+            tracing::error!(protocol, %peer, ?error, "internal error");
         }
         answer
     }

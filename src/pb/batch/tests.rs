@@ -15,14 +15,20 @@ use crate::pb::v1;
 use v1::operation::Operation as Kind;
 
 fn key() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[a-zäß]{1,20}", 1 => Just(String::new()), 1 => "a\u{1}b", 1 => Just("k".repeat(1_025))]
+    prop_oneof![
+        4 => "[a-zäß]{1,20}",
+        1 => Just(String::new()),
+        1 => "a\u{1}b",
+        1 => Just("k".repeat(1_025)),
+    ]
 }
 
 fn data() -> impl Strategy<Value = Option<v1::put_operation::Data>> {
     use v1::put_operation::Data;
     prop_oneof![
         4 => ".{0,200}".prop_map(|text| Some(Data::Value(text))),
-        2 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(|bytes| Some(Data::Blob(bytes.into()))),
+        2 => proptest::collection::vec(any::<u8>(), 0..200)
+            .prop_map(|bytes| Some(Data::Blob(bytes.into()))),
         1 => Just(None),
         1 => Just(Some(Data::Value("v".repeat((1 << 20) + 1)))),
     ]
@@ -191,7 +197,8 @@ proptest! {
         let message = Bytes::from(request.encode_to_vec());
         same(&message);
         let v1::PipelineRequest { operations, request_id, .. } = request;
-        let whole = v1::BatchRequest { operations: operations.clone(), request_id: request_id.clone() };
+        let (all, id) = (operations.clone(), request_id.clone());
+        let whole = v1::BatchRequest { operations: all, request_id: id };
         let BatchCall(read) = BatchCall::decode(whole.encode_to_vec().into()).unwrap();
         prop_assert_eq!(told(read), told(batch(operations, request_id)));
     }

@@ -20,10 +20,11 @@
 //!
 //! - A failed call must be known to be *not sent* or *lost* (`failure::NodeFailure`). After the
 //!   first, nothing was done: the call is sent again, or ends as `STORE_UNAVAILABLE`. After the
-//!   second, it may have been done: a write that must not be repeated ends as `OUTCOME_UNKNOWN`. The
-//!   crate's cluster client retries by itself and gives the same error for both.
-//! - `WAIT` counts the replicas that have the writes of its own connection. It must follow the write
-//!   on that connection, which a pool, or a client that reconnects in between, does not ensure.
+//!   second, it may have been done: a write that must not be repeated ends as `OUTCOME_UNKNOWN`.
+//!   The crate's cluster client retries by itself and gives the same error for both.
+//! - `WAIT` counts the replicas that have the writes of its own connection. It must follow the
+//!   write on that connection, which a pool, or a client that reconnects in between, does not
+//!   ensure.
 
 #![allow(
     clippy::wildcard_enum_match_arm,

@@ -128,8 +128,8 @@ impl Router {
         }
     }
 
-    /// Returns the next step after a node gave no answer. Sets `may_be_done` if the command may have
-    /// been done but can be sent again.
+    /// Returns the next step after a node gave no answer. Sets `may_be_done` if the command may
+    /// have been done but can be sent again.
     fn after_failure(
         &self,
         failure: NodeFailure,

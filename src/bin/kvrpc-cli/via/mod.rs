@@ -1,9 +1,9 @@
-//! `--via DIALECT`: the same commands by the listener of an older protocol, with what each side says to
-//! be seen.
+//! `--via DIALECT`: the same commands by the listener of an older protocol, with what each side
+//! says to be seen.
 //!
-//! [`ALL`] is the table: a dialect is one file with a [`ProtocolClient`], which does no I/O, and one row.
-//! `run` takes commands to it, `link` carries what it says, `trace` shows that, `words` tells what
-//! a listener's sentences mean for the exit code.
+//! [`ALL`] is the table: a dialect is one file with a [`ProtocolClient`], which does no I/O, and
+//! one row. `run` takes commands to it, `link` carries what it says, `trace` shows that, `words`
+//! tells what a listener's sentences mean for the exit code.
 
 mod calc;
 mod chat;

@@ -118,7 +118,8 @@ impl ProtocolClient for TextClient {
     }
 }
 
-/// Whether the reply may have several lines: of a value that another listener stored, and of a listing.
+/// Whether the reply may have several lines: of a value that another listener stored, and of a
+/// listing.
 fn has_lines(call: &Call) -> bool {
     matches!(
         call,

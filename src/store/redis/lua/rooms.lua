@@ -124,7 +124,8 @@ local function join_room(keys, args)
       return { '!', 'members' }
     end
     redis.call('HSET', keys[6], lease, user .. struct.pack('<I8', before))
-    redis.call('HSET', keys[3], user, struct.pack(MEMBER, leases + 1, lease, tonumber(role)) .. name)
+    local packed = struct.pack(MEMBER, leases + 1, lease, tonumber(role))
+    redis.call('HSET', keys[3], user, packed .. name)
     if not member then
       redis.call('ZADD', keys[4], 0, user)
       append_event(r, now, JOINED, user, role, name, '')

@@ -73,8 +73,9 @@ impl LeaseRenewal {
 }
 
 impl RedisEngine {
-    /// Adds a lease of a server for a stream of a user, who becomes a member by its first lease. The
-    /// server never uses the lease's number again. `new`: the room is created if it does not exist.
+    /// Adds a lease of a server for a stream of a user, who becomes a member by its first lease.
+    /// The server never uses the lease's number again. `new`: the room is created if it does not
+    /// exist.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
