@@ -6,7 +6,7 @@
 //!
 //! | part | in place of | brings |
 //! |---|---|---|
-//! | [`glue`] | tonic's generated servers: a buffer of 8 KiB and a copy of each message | see below |
+//! | [`glue`] | the buffer of 8 KiB and the copy of each message in tonic's servers | see below |
 //! | [`executor`] | a task for each request | an allocation, a turn of the scheduler and a wake |
 //! | [`caller`] | a hash and a look-up of the token at each call | two cache misses |
 //! | [`waker`], [`if_woken`] | polls of all timers of a connection at each request | cache misses |

@@ -130,3 +130,25 @@ fn nothing_names_the_place_where_it_was_written() {
         }
     }
 }
+
+/// First words of comments behind which the noun that a reader searches for comes late.
+const LATE: [&str; 6] = ["What", "Whether", "How", "Who", "Which", "Where"];
+
+#[test]
+fn comments_begin_with_the_noun_or_the_verb() {
+    let mut late = Vec::new();
+    let proto = files("proto", "proto");
+    for (path, text) in rust().into_iter().chain(proto) {
+        let mut before = "";
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            let comment = line.trim_start_matches(['/', '!']).trim_start();
+            let is_first = line.starts_with("//") && !before.starts_with("//");
+            if is_first && LATE.iter().any(|word| comment.split(' ').next() == Some(word)) {
+                late.push(format!("{path}:{}: {line}", number + 1));
+            }
+            before = line;
+        }
+    }
+    assert!(late.is_empty(), "begin with a noun or a verb:\n{}", late.join("\n"));
+}

@@ -14,7 +14,7 @@ use super::via::{self, Via};
 use kvrpc::dialect::grammar::{Mode, find, parse_duration};
 use kvrpc::model::UserName;
 
-/// How results are printed.
+/// Format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// As people read it
@@ -48,13 +48,13 @@ struct RawArgs {
     /// The name to sign in with [default: the name you have on this machine]
     #[arg(long, env = "KVRPC_USER", value_name = "NAME")]
     user: Option<String>,
-    /// How results are printed
+    /// Format of results
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     /// Exit with 3 if any get found no such key, not only the last
     #[arg(long)]
     strict: bool,
-    /// How long one call may take: 250ms, 5s, 1m
+    /// Maximum time of one call: 250ms, 5s, 1m
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     timeout: String,
     /// Trust the certificate authorities of this PEM file, in place of the system's
@@ -81,7 +81,7 @@ struct RawArgs {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) server: Server,
-    /// Whether the server was named as the first clients did, by HOST PORT.
+    /// True if the server was named as the first clients did, by HOST PORT.
     pub(super) positional: bool,
     pub(super) via: Option<&'static Via>,
     pub(super) verbose: bool,
@@ -94,7 +94,7 @@ pub(super) struct Settings {
     pub(super) no_sign_in: bool,
     /// A token from the environment, which stands above the cached one.
     pub(super) token: Option<String>,
-    /// Where tokens are kept; `None`: nowhere.
+    /// Folder of the tokens, or `None` if they are not kept.
     pub(super) cache_dir: Option<PathBuf>,
 }
 

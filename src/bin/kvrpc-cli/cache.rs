@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use super::server::Server;
 use kvrpc::model::UserName;
 
-/// Where the tokens are kept between runs.
+/// Storage of tokens between runs.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
     dir: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub(super) struct Cache {
     user: String,
 }
 
-/// What a file holds. Server and user stand in it for whoever looks.
+/// Content of a file. Server and user are there for people who read it.
 #[derive(Debug, Serialize, Deserialize)]
 struct CacheFile {
     server: String,
@@ -80,14 +80,14 @@ impl Cache {
         }
     }
 
-    /// Where the prompt's history is kept; no password is ever in it.
+    /// Returns the file of the prompt's history; no password is ever in it.
     pub(super) fn history(&self) -> Option<PathBuf> {
         let dir = self.dir.as_ref()?;
         private_dir(dir).ok()?;
         Some(dir.join("history"))
     }
 
-    /// Whether a token can be kept there, and by nobody else read.
+    /// Checks that a token can be kept there without being readable by others.
     pub(super) fn check(&self) -> Result<PathBuf, String> {
         let dir = self.dir.as_ref().ok_or("there is no home directory; set KVRPC_CACHE_DIR")?;
         let say = |error: io::Error| {

@@ -11,10 +11,10 @@ use super::args::{Settings, TlsPem};
 use super::failure::{Failure, Result};
 use super::server::Server;
 
-/// How long a peer has to accept, and then to show what it speaks.
+/// Deadline for a peer to accept, and then to show its protocol.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much of an answer is looked at.
+/// Maximum bytes of an answer that are examined.
 const MAX_START: usize = 1 << 10;
 
 /// HTTP/2's client preface and an empty SETTINGS frame (RFC 9113, section 3.4).
@@ -60,7 +60,7 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     last.to_string()
 }
 
-/// What a peer speaks.
+/// Protocol of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Http2,
@@ -100,12 +100,12 @@ async fn greet(mut stream: TcpStream) -> Peer {
     }
 }
 
-/// Whether an HTTP/2 server's first frame begins so: SETTINGS, below 64 KiB.
+/// Returns true for the beginning of an HTTP/2 server's first frame: SETTINGS, below 64 KiB.
 fn is_settings(start: &[u8]) -> bool {
     matches!(start, [0, _, _, 4, ..])
 }
 
-/// What begins so; `None`: more is needed to tell.
+/// Returns the protocol of an answer that begins so, or `None` if more bytes are needed.
 fn kind(start: &[u8]) -> Option<Peer> {
     match start {
         // A TLS alert or handshake record, version 3.x.

@@ -23,7 +23,7 @@ use kvrpc::pb::v1::auth_service_client::AuthServiceClient;
 /// Clocks further apart than this make `--expire-time` mean another time there.
 const MAX_SKEW: Duration = Duration::from_secs(2);
 
-/// What the checks found so far.
+/// Findings of the checks so far.
 struct Report<'a> {
     output: &'a mut Output,
     failed: usize,

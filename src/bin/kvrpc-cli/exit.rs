@@ -6,7 +6,7 @@ use tonic::Code;
 
 use kvrpc::model::Reason;
 
-/// How the program ends.
+/// Exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Ok = 0,
@@ -36,7 +36,7 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// What the code tells.
+    /// Returns the meaning of the code.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",

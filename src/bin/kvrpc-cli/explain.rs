@@ -20,12 +20,12 @@ pub(super) fn reason(status: &Status) -> Option<Reason> {
     if info.domain == "kvrpc" { Reason::parse(&info.reason) } else { None }
 }
 
-/// How long the server asks to wait.
+/// Returns the time that the server asks to wait.
 pub(super) fn retry_wait(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
 
-/// What stands in the way of a connection, found among a status's causes.
+/// Obstacle to a connection, found among a status's causes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
     Refused,
@@ -88,7 +88,7 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
     match error {
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
-        // How a kvrpc port without TLS answers a client that greets it with TLS.
+        // The answer of a kvrpc port without TLS to a client that greets it with TLS.
         | Error::AlertReceived(AlertDescription::ProtocolVersion) => Obstacle::NotTls,
         Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
             Obstacle::ClientCertificate
@@ -97,7 +97,7 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
     }
 }
 
-/// What the command line says to a status.
+/// Returns the command line's sentence for a status.
 pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
     if let Some(reason) = reason(status) {
         return of_reason(reason, status, settings);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Exit;
 use kvrpc::dialect::grammar::{COMMANDS, Mode, Spec};
 
-/// What a value may be on the command line and at the prompt; at a text listener it is always the
+/// Forms of a value on the command line and at the prompt; at a text listener it is always the
 /// value itself.
 pub(super) const VALUES: &str = "As a VALUE, - is the standard input, @FILE a file, and @@x is @x.";
 
@@ -24,7 +24,7 @@ pub(super) fn commands() -> String {
     text
 }
 
-/// What stands below the options in `--help`.
+/// Text below the options in `--help`.
 pub(super) fn after_options() -> String {
     let mut text = commands();
     text.push_str(

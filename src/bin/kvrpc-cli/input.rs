@@ -1,4 +1,4 @@
-//! What commands need before any of them runs: values from files and the standard input, and
+//! Input that commands need before any of them runs: values from files and the standard input, and
 //! passwords.
 
 use std::fs::File;
@@ -22,14 +22,14 @@ pub(super) struct Step {
     pub(super) input: CommandInput,
 }
 
-/// What a command needs beside its words.
+/// Input of a command beside its words.
 pub(super) enum CommandInput {
     Nothing,
     Value(Value),
     Password(String),
 }
 
-/// Whether commands may read the standard input: not when it is where the commands come from.
+/// True if commands may read the standard input: not when it is where the commands come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stdin {
     Free,

@@ -50,7 +50,7 @@ fn main() -> Exit {
     let line = match args::read(std::env::args_os()) {
         Ok(line) => line,
         Err(wrong) => {
-            // Where even this cannot be printed, the exit code tells.
+            // If even this cannot be printed, the exit code tells.
             let _ = wrong.print();
             return if wrong.use_stderr() { Exit::Usage } else { Exit::Ok };
         }

@@ -13,10 +13,10 @@ use kvrpc::model::Value;
 
 pub(super) use kvrpc::dialect::render::{BLANK, in_line};
 
-/// Where results go, and in which form.
+/// Destination and form of results.
 pub(super) struct Output {
     format: Format,
-    /// Whether a person reads it: then nothing harmful goes out.
+    /// True if a terminal shows it: control characters are made harmless then.
     terminal: bool,
     writer: Box<dyn Write + Send>,
     /// Rows of the listing so far, in `json` an array that is still open.
@@ -57,7 +57,7 @@ impl Output {
         if self.is_text() { Ok(()) } else { self.document(json).and_then(|()| self.writer.flush()) }
     }
 
-    /// What a get found. Bytes go out as they are, unless to a terminal.
+    /// Prints the value of a get. Bytes go out as they are, unless to a terminal.
     pub(super) fn value(&mut self, value: &Value, json: &Json) -> io::Result<()> {
         if !self.is_text() {
             self.document(json)?;

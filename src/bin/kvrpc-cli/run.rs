@@ -10,14 +10,14 @@ use super::session::ClientSession;
 use super::{Exit, completions, doctor, help, man};
 use kvrpc::dialect::grammar::Call;
 
-/// What runs commands: a session, an output, and what the gets found.
+/// Runs commands with a session and an output, and keeps the outcome of gets.
 pub(super) struct Runner {
     pub(super) session: Arc<ClientSession>,
     pub(super) output: Output,
     gets: Gets,
 }
 
-/// What the gets found, for the exit code.
+/// Outcome of the gets, for the exit code.
 #[derive(Default)]
 pub(super) struct Gets {
     last_missed: bool,

@@ -1,4 +1,4 @@
-//! What a server sends, made harmless for a terminal.
+//! Text of a server, made harmless for a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use icu_properties::props::{BidiControl, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Whether a terminal could take the character as an order, or show what follows in another place.
+/// Returns true for characters that control a terminal, or move the text behind them.
 pub(super) fn is_harmful(c: char) -> bool {
     if c.is_ascii_graphic() || c == ' ' {
         return false;

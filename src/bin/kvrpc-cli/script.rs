@@ -58,7 +58,7 @@ impl ScriptLine {
             .map_err(|_| Failure::usage("it is no UTF-8; put bytes with @FILE"))
     }
 
-    /// Where it stands, for an error.
+    /// Its line number, for an error.
     pub(super) fn place(&self) -> String {
         format!("line {}", self.number)
     }

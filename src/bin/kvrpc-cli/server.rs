@@ -7,7 +7,7 @@ use http::Uri;
 /// The port of a gRPC server that the address does not tell.
 pub(super) const DEFAULT_PORT: u16 = 50051;
 
-/// Where the server is, and whether it speaks TLS.
+/// Address of the server, and its use of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) tls: bool,

@@ -21,12 +21,12 @@ use kvrpc::model::Reason;
 use kvrpc::pb::v1::auth_service_client::AuthServiceClient;
 use kvrpc::pb::v1::{SignInRequest, User};
 
-/// How often a call that is safe to repeat is repeated, and after how long at least and at most.
+/// Repetitions of a call that is safe to repeat, with the shortest and the longest pause.
 const RETRIES: usize = 2;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// What a stub answers.
+/// Result of a stub's call.
 type RpcResult<R> = std::result::Result<Response<R>, Status>;
 
 /// A server and the session that its user has there.
@@ -44,7 +44,7 @@ struct HeldToken {
     given: bool,
 }
 
-/// What a call needs.
+/// Session that a call needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// Nothing.
@@ -178,7 +178,7 @@ impl ClientSession {
         held.clone()
     }
 
-    /// Whether a call can be made without opening a session.
+    /// Returns true if a call can be made without opening a session.
     pub(super) fn exists(&self) -> bool {
         self.existing().is_some()
     }
@@ -260,7 +260,7 @@ fn bearer(token: &str, given: bool) -> Option<HeldToken> {
     Some(HeldToken { token, given })
 }
 
-/// Whether the same call may succeed in a moment. Where nobody listens, it will not.
+/// Returns true if the same call may succeed in a moment, which excludes a refused connection.
 fn again(status: &Status) -> bool {
     match reason(status) {
         Some(reason) => {
@@ -272,7 +272,7 @@ fn again(status: &Status) -> bool {
     }
 }
 
-/// Who a reply says that one is.
+/// Returns the user that a reply names.
 pub(super) fn user_of(user: Option<User>) -> Result<User> {
     user.ok_or_else(|| Failure::failed("the server's reply names no user"))
 }

@@ -1,4 +1,4 @@
-//! What is allowed, what is not, and that every mistake is told in one run.
+//! Allowed and refused settings; all mistakes are reported in one run.
 
 use std::io::Write;
 

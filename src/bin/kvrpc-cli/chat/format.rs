@@ -1,4 +1,4 @@
-//! What a line means, and how an event reads.
+//! Meaning of a typed line, and text of an event.
 
 use std::fmt::Write as _;
 

@@ -18,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// After so long without a connection, there will be none.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// How often, and since when, a stream was tried in vain.
+/// Number of failed attempts at a stream, and the time of the first.
 #[derive(Default)]
 pub(crate) struct Reconnect {
     lost: Option<(Instant, Duration)>,
@@ -43,7 +43,7 @@ impl Reconnect {
     /// again.
     ///
     /// # Errors
-    /// What was there to fail is the command's failure the first time, or if waiting does not help.
+    /// A failure ends the command at the first attempt, or if waiting does not help.
     pub(crate) async fn opened<R>(
         &mut self,
         opened: Result<Streaming<R>>,
@@ -91,7 +91,7 @@ impl Reconnect {
     }
 }
 
-/// Whether the same stream may be had again.
+/// Returns true if the same stream may be opened again.
 fn may_come_back(status: &Status) -> bool {
     match reason(status) {
         Some(Reason::Draining | Reason::StoreUnavailable | Reason::SessionExpired) => true,
@@ -113,7 +113,7 @@ pub(super) fn in_short(status: &Status) -> &'static str {
     }
 }
 
-/// What a refused message means for the exit code.
+/// Returns the exit code for a refused message.
 pub(super) fn refused(reason: &str, message: &str) -> Failure {
     match Reason::parse(reason) {
         Some(reason) => Failure::of(reason, message),

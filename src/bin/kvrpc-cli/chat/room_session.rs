@@ -37,10 +37,10 @@ pub(super) struct RoomSession<'a> {
     /// The highest position seen.
     seen: Option<Position>,
     unacknowledged: VecDeque<ChatMessage>,
-    /// What the ids of this talk begin with, so that they are no other's.
+    /// Prefix of this session's message ids, which makes them unique.
     ids: u64,
     said: u64,
-    /// Where to go once all that was said has arrived: no more lines are read.
+    /// Destination once all messages have arrived: no more lines are read.
     leave: Option<Leave>,
     /// The first message that was refused, for the exit code.
     refused: Option<Failure>,
@@ -53,7 +53,7 @@ struct OpenStream {
     requests: Option<mpsc::Sender<ChatRequest>>,
 }
 
-/// What happens next.
+/// Next event of the session.
 enum SessionEvent {
     Response(std::result::Result<Option<ChatResponse>, Status>),
     Line(Option<String>),

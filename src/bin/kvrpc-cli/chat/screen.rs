@@ -1,4 +1,4 @@
-//! Where lines come from and events go: a terminal with a line to type in, or plain lines.
+//! Source of lines and destination of events: a terminal with a line to type in, or plain lines.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -21,7 +21,7 @@ const MAX_LINES: usize = 16;
 const MAX_LINE_BYTES: usize = 4 * MAX_TEXT_BYTES;
 const PROMPT: &str = "> ";
 
-/// What a person sees, or a pipe.
+/// Output to a terminal, or to a pipe.
 pub(super) struct Screen {
     lines: mpsc::Receiver<String>,
     terminal: Option<Terminal>,
@@ -30,7 +30,7 @@ pub(super) struct Screen {
 struct Terminal {
     printer: Box<dyn ExternalPrinter + Send>,
     colours: bool,
-    /// How the terminal was, for when the line is left while somebody types in it.
+    /// Settings of the terminal, restored when the line is left.
     before: Option<Termios>,
 }
 
@@ -57,7 +57,7 @@ impl Screen {
         Ok(Self { lines, terminal: Some(Terminal { printer, colours, before }) })
     }
 
-    /// Whether a person is there to read notices.
+    /// Returns true if notices are shown.
     pub(super) fn is_terminal(&self) -> bool {
         self.terminal.is_some()
     }

@@ -20,7 +20,7 @@ use kvrpc::pb::v1::{
 /// The largest message that is taken: an entry of 1 MiB with its key, or a page of keys.
 const MAX_REPLY_BYTES: usize = 8 << 20;
 
-/// What a get found.
+/// Result of a get.
 struct Found {
     value: Option<Value>,
     revision: u64,

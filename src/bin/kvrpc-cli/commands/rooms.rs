@@ -1,4 +1,4 @@
-//! Who is where: rooms, members.
+//! Rooms and their members.
 
 use serde_json::json;
 

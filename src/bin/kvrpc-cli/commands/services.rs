@@ -87,7 +87,7 @@ impl Runner {
     }
 }
 
-/// What the server tells of itself.
+/// The server's version, limits and listeners.
 pub(crate) async fn info(session: &ClientSession) -> Result<GetServerInfoResponse> {
     let rpc =
         async |channel, request| ServerServiceClient::new(channel).get_server_info(request).await;

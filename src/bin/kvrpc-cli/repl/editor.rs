@@ -86,14 +86,14 @@ impl Editor {
     }
 }
 
-/// Whether a line may be in the history: not one that may hold a password, typed behind `auth NAME`
-/// by mistake.
+/// Returns true if a line may be in the history, which excludes one that may hold a password, typed
+/// behind `auth NAME` by mistake.
 fn is_kept(line: &str) -> bool {
     let Ok(words) = split_quoted(line) else { return !line.contains("auth") };
     !words.iter().any(|word| word == "auth") || parse(&words, Mode::CommandLine).is_ok()
 }
 
-/// What completes and hints.
+/// Completion and hints.
 struct LineHelper {
     session: Arc<ClientSession>,
     runtime: Handle,

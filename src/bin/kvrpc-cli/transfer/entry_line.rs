@@ -23,11 +23,11 @@ struct ExportedEntry {
     expire_time: Option<jiff::Timestamp>,
 }
 
-/// What a line asks for.
+/// Request of a line.
 #[derive(Debug)]
 pub(super) struct ImportedPut {
     pub(super) operation: Operation,
-    /// Whether its time has passed, so that a server would refuse it.
+    /// True if its time has passed, so that a server would refuse it.
     pub(super) expired: bool,
 }
 

@@ -20,10 +20,10 @@ use kvrpc::dialect::codec::{Input, Message};
 use kvrpc::dialect::grammar::Call;
 use kvrpc::model::{LOBBY, Reason, RoomName, UserName};
 
-/// How long a refusal of the name is waited for: a name that is taken in gets no answer, and a line
-/// that came too early would be the next name.
+/// Time for which a refusal of the name is awaited: a name that is taken in gets no answer, and a
+/// line that came too early would be the next name.
 const REFUSAL: Duration = Duration::from_millis(300);
-/// How long the others' words are waited for once there is nothing more to say.
+/// Time for which others' messages are awaited after the last line.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The dialect.
@@ -70,7 +70,7 @@ pub(super) fn check(room: &RoomName) -> Result<Vec<OutgoingMessage>> {
     )))
 }
 
-/// What happens next.
+/// Next event of the chat.
 enum ChatLine {
     Typed(Option<String>),
     Received(Option<String>),

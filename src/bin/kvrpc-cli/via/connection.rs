@@ -25,11 +25,11 @@ use kvrpc::dialect::Transport;
 use kvrpc::dialect::codec::{Input, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, Message};
 use kvrpc::dialect::grammar::Call;
 
-/// What a frame's length and a line's end add to the longest message.
+/// Bytes that a frame's length and a line's end add to the longest message.
 const FRAMING_BYTES: usize = 4;
-/// How often a datagram is sent that gets no answer.
+/// Number of times that a datagram without an answer is sent.
 const SENDS: u32 = 3;
-/// What the server gets to say goodbye.
+/// Time that the server has for its farewell.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// An open connection.

@@ -1,4 +1,4 @@
-//! What the listeners' sentences mean for the exit code: the sockets carry no reasons.
+//! Exit codes for the sentences of legacy protocols, which carry no reasons.
 
 use crate::failure::Failure;
 use kvrpc::model::{DIVISION_BY_ZERO, Reason};

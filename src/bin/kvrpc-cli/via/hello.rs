@@ -18,7 +18,7 @@ impl ProtocolClient for HelloClient {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the others are no commands of this dialect")]
     fn encode(&self, call: &Call, _given: &CommandInput) -> Result<Vec<OutgoingMessage>> {
         match call {
-            // What the words are handed over as.
+            // The form in which the words are handed over.
             Call::Encode { text } => Ok(vec![OutgoingMessage {
                 message: Message::Text(format!("{}\n", text.replace('\n', " "))),
                 shown: None,

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::protocol_client::{DecodedReply, to_message};
 use kvrpc::dialect::codec::Input;
 
-/// How long a reply of several lines must be quiet after a newline to be complete.
+/// Pause after a newline that completes a reply of several lines.
 const AFTER_LINE: Duration = Duration::from_millis(50);
 /// The same without one: some servers end no reply so.
 const WITHIN_LINE: Duration = Duration::from_millis(500);

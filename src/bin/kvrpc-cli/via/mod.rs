@@ -35,7 +35,7 @@ pub(super) struct Via {
     pub(super) name: &'static str,
     /// The commands of the grammar that it has; none: all words are its message.
     commands: &'static [&'static str],
-    /// Whether what goes over it is no text, so that it is shown in hexadecimal.
+    /// True for a binary protocol, which is shown in hexadecimal.
     binary: bool,
     open: fn() -> Box<dyn ProtocolClient>,
 }
@@ -77,7 +77,7 @@ impl Via {
         ALL.iter().find(|via| via.name == name)
     }
 
-    /// Where its servers are looked for, if nobody says.
+    /// Returns the default address of its servers.
     pub(super) fn usual_port(&self) -> Option<u16> {
         dialect::find(self.name)?.usual_ports.first().copied()
     }
@@ -88,9 +88,9 @@ impl Via {
     }
 }
 
-/// What the command line asked for, or, in the form of the first clients, what their server speaks:
-/// one that gives no answer in HTTP/2 and none in TLS or HTTP/1 gets the dialect `text`. The
-/// question runs nothing there: it is a line that this listener takes for a web page's.
+/// Returns the protocol that the command line names or, in the form of the first clients, that of
+/// the server: one that gives no answer in HTTP/2 and none in TLS or HTTP/1 gets the dialect
+/// `text`. The question runs nothing there: it is a line that this listener takes for a web page's.
 pub(super) async fn chosen(settings: &Settings) -> Option<&'static Via> {
     if settings.via.is_some() || !settings.positional || settings.server.tls {
         return settings.via;

@@ -1,4 +1,4 @@
-//! What a dialect is to a client: commands into messages, replies into answers. No sockets, no
+//! The client's side of a dialect: commands into messages, replies into answers. No sockets, no
 //! clock.
 
 use std::time::Duration;
@@ -17,18 +17,18 @@ pub(super) const MAX_UNREAD_BYTES: usize = 2 * MAX_REPLY_BYTES;
 /// Something to be sent.
 pub(super) struct OutgoingMessage {
     pub(super) message: Message,
-    /// What is shown in its place where it has a password.
+    /// Text that is shown in its place if it contains a password.
     pub(super) shown: Option<Vec<u8>>,
 }
 
-/// What goes before the first request.
+/// Handshake before the first request.
 pub(super) struct ClientHandshake {
     pub(super) message: Message,
-    /// Whether the server answers it.
+    /// True if the server answers it.
     pub(super) answered: bool,
 }
 
-/// What was taken off a stream.
+/// Result of decoding a stream.
 pub(super) enum DecodedReply {
     /// No reply is complete; a pause this long would complete one.
     Incomplete { quiet: Option<Duration> },
@@ -36,7 +36,7 @@ pub(super) enum DecodedReply {
     Reply(Message),
 }
 
-/// What a reply means.
+/// Meaning of a reply.
 pub(super) enum ReplyOutcome {
     /// A value that was found.
     Value(Message),
@@ -52,13 +52,13 @@ pub(super) enum ReplyOutcome {
 
 /// A dialect in one connection.
 pub(super) trait ProtocolClient: Send {
-    /// What the server must hear first.
+    /// Returns the handshake that the server expects first.
     fn handshake(&mut self, user: &UserName) -> Option<ClientHandshake> {
         let _ = user;
         None
     }
 
-    /// What the answer to the handshake means.
+    /// Checks the answer to the handshake.
     fn check_handshake(&self, reply: &Message, user: &UserName) -> Result<()> {
         let _ = (reply, user);
         Ok(())
@@ -67,7 +67,7 @@ pub(super) trait ProtocolClient: Send {
     /// The messages of a command, each of which gets one reply.
     ///
     /// # Errors
-    /// What the dialect cannot say.
+    /// Returns the error for a command that the dialect lacks.
     fn encode(&self, call: &Call, given: &CommandInput) -> Result<Vec<OutgoingMessage>>;
 
     /// Takes a reply off a stream; where messages are whole, nobody asks.
@@ -86,16 +86,16 @@ pub(super) trait ProtocolClient: Send {
         Ok(message)
     }
 
-    /// Whether a datagram can be the reply to this request, and is no late one to another.
+    /// Returns true if a datagram can be the reply to this request, and not a late one to another.
     fn fits(&self, request: &Message, reply: &[u8]) -> bool {
         let _ = (request, reply);
         true
     }
 
-    /// What the replies to a command mean.
+    /// Interprets the replies to a command.
     fn interpret(&self, call: &Call, replies: &[Message]) -> ReplyOutcome;
 
-    /// What is said before the connection is closed.
+    /// Returns the message that precedes the close of the connection.
     fn farewell(&self) -> Option<Message> {
         None
     }
@@ -131,7 +131,7 @@ pub(super) fn text(reply: Option<&Message>) -> &str {
     }
 }
 
-/// What the commands that are checked before say if they come here all the same.
+/// Error for commands that are excluded before.
 pub(super) fn unsupported() -> Failure {
     Failure::usage("the dialect has no such command")
 }

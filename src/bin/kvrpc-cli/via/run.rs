@@ -218,7 +218,7 @@ impl ViaRunner {
     }
 }
 
-/// Whether a command is this program's own affair.
+/// Returns true for commands that this program answers itself.
 fn is_local(call: &Call) -> bool {
     matches!(call, Call::Help { .. } | Call::Completions { .. } | Call::Man)
 }

@@ -118,8 +118,8 @@ impl ProtocolClient for TextClient {
     }
 }
 
-/// Whether the reply may have several lines: of a value that another listener stored, and of a
-/// listing.
+/// Returns true if the reply may have several lines: that of a value that another listener stored,
+/// and of a listing.
 fn has_lines(call: &Call) -> bool {
     matches!(
         call,
@@ -250,7 +250,7 @@ mod tests {
     use kvrpc::dialect::grammar::{ParsedCommand, parse, split_blanks};
     use kvrpc::model::Value;
 
-    /// What is sent means at the listener what was meant here.
+    /// A line that is sent has the same meaning at the listener.
     #[test]
     fn the_listener_reads_what_was_meant() {
         for line in [

@@ -10,7 +10,7 @@ const MOST: usize = 4 << 10;
 /// The bytes in a line of hexadecimal.
 const ROW: usize = 16;
 
-/// Who says it.
+/// Sender of the bytes.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Client,
