@@ -134,7 +134,7 @@ fn later_commands_print_as_the_command_line_does() {
         "max_ttl                   3650d",
         "guest_idle_timeout        30m",
         "chat_messages_per_second  200",
-        "listener                      text on 127.0.0.1:5555, TLS",
+        "listener                  text on 127.0.0.1:5555, TLS",
     ] {
         assert!(info.lines().any(|line| line == row), "{row:?} is not in\n{info}");
     }
