@@ -62,7 +62,7 @@ fn managers_only(method: Method) -> Error {
     }
 }
 
-/// A caller that was admitted to an RPC. Only [`Service::authorize`] makes one, so a handler that
+/// A caller that was admitted to an RPC. Only `Service::authorize` makes one, so a handler that
 /// has it acts for an authorised caller.
 pub struct Subject<'a> {
     caller: &'a Caller,

@@ -1,7 +1,7 @@
 //! The chat's rooms: their members, events and history.
 //!
-//! All rooms have in common a [`RoomFeed`](feed::RoomFeed), which the members at this server follow
-//! from the history or from where they resume, and the [`HistoryBudget`] that bounds the memory of
+//! All rooms have in common a `RoomFeed`, which the members at this server follow
+//! from the history or from where they resume, and the `HistoryBudget` that bounds the memory of
 //! all histories. The rest depends on where rooms are kept, and is a backend: joining, leaving,
 //! publishing and listing. Rooms of a single server are kept in its memory (`in_process`); servers
 //! that share a Redis engine have the same rooms (`redis`), and each follows those that its own
