@@ -52,7 +52,9 @@ def run(process, address, path, body, headers, calls, clients):
     for header in ["content-type: application/grpc", "te: trailers", *headers]:
         command += ["-H", header]
     before = cpu(process)
-    output = subprocess.run([*command, f"http://{address}{path}"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [*command, f"http://{address}{path}"], capture_output=True, text=True, check=True
+    ).stdout
     used = cpu(process) - before
     succeeded = int(re.search(r"(\d+) succeeded", output).group(1))
     if succeeded != calls:
@@ -63,20 +65,30 @@ def run(process, address, path, body, headers, calls, clients):
 
 def main():
     """All rounds."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--calls", type=int, default=200_000)
     options.add_argument("--clients", type=int, default=8)
     options = options.parse_args()
-    flags = ["--listen", "127.0.0.1:0", *(["--no-compat"] if "--no-compat" in help_of("kvrpc-server") else [])]
+    flags = [
+        "--listen",
+        "127.0.0.1:0",
+        *(["--no-compat"] if "--no-compat" in help_of("kvrpc-server") else []),
+    ]
     server, address = start([PROGRAMS / "kvrpc-server", *flags], r"grpc=(\S+)")
     echo, echo_address = start([PROGRAMS / "examples" / "bare_echo"], r"^(\S+:\d+)$")
     try:
         cli = [PROGRAMS / "kvrpc-cli", "--server", address, "--user", f"bench-{os.getpid()}"]
         subprocess.run([*cli, "put", "city", "Kolkata"], check=True)
-        got = subprocess.run([*cli, "get", "city"], check=True, capture_output=True, text=True).stdout
+        got = subprocess.run(
+            [*cli, "get", "city"], check=True, capture_output=True, text=True
+        ).stdout
         assert got == "Kolkata\n", got
-        token = subprocess.run([*cli, "token"], check=True, capture_output=True, text=True).stdout.strip()
+        token = subprocess.run(
+            [*cli, "token"], check=True, capture_output=True, text=True
+        ).stdout.strip()
         bearer = [f"authorization: Bearer {token}"]
         folder = tempfile.TemporaryDirectory()
         bodies = {
@@ -88,7 +100,13 @@ def main():
             (pathlib.Path(folder.name) / name).write_bytes(body)
         service = "/kvrpc.v1.KeyValueService/"
         subjects = {
-            "bare tonic echo": (echo, echo_address, "/kvrpc.v1.CodecService/Encode", f"{folder.name}/echo", []),
+            "bare tonic echo": (
+                echo,
+                echo_address,
+                "/kvrpc.v1.CodecService/Encode",
+                f"{folder.name}/echo",
+                [],
+            ),
             "Get, authorised": (server, address, service + "Get", f"{folder.name}/get", bearer),
             "Put, authorised": (server, address, service + "Put", f"{folder.name}/put", bearer),
         }
@@ -107,12 +125,17 @@ def main():
         used = [used for used, _ in measured[1:]]
         rate = statistics.median(rate for _, rate in measured[1:])
         median = statistics.median(used)
-        print(f"| {name} | {median:.2f} | {median / base:.2f} | {rate:,.0f} | {' '.join(f'{u:.2f}' for u in used)} |")
+        print(
+            f"| {name} | {median:.2f} | {median / base:.2f} | {rate:,.0f} |"
+            f" {' '.join(f'{u:.2f}' for u in used)} |"
+        )
 
 
 def help_of(program):
     """What a program says of itself."""
-    return subprocess.run([PROGRAMS / program, "--help"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [PROGRAMS / program, "--help"], capture_output=True, text=True, check=True
+    ).stdout
 
 
 if __name__ == "__main__":

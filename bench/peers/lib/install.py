@@ -27,7 +27,9 @@ DEBIAN = {
 
 def run(*command, **more):
     """Runs a command, and ends with what it said if it fails."""
-    done = subprocess.run([str(word) for word in command], text=True, capture_output=True, check=False, **more)
+    done = subprocess.run(
+        [str(word) for word in command], text=True, capture_output=True, check=False, **more
+    )
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -48,7 +50,10 @@ def everything():
         run("apt-get", "install", "-y", *missing, env=quiet)
     print("building", flush=True)
     # Separately: together, the server would be built with the features that only the load generator needs.
-    for what in (["--bins"], ["-p=kvrpc-bench", "--example=bare_echo", "--example=bare_hyper_echo"]):
+    for what in (
+        ["--bins"],
+        ["-p=kvrpc-bench", "--example=bare_echo", "--example=bare_hyper_echo"],
+    ):
         run("cargo", "build", "--profile", "dist", "--locked", *what, cwd=ROOT)
     python()
     go()
@@ -67,7 +72,12 @@ def python():
 def go():
     """The Go peer, and ghz."""
     if not (TOOLS / "bin" / "ghz").exists():
-        run("go", "install", f"github.com/bojand/ghz/cmd/ghz@{GHZ}", env={**os.environ, "GOBIN": str(TOOLS / "bin")})
+        run(
+            "go",
+            "install",
+            f"github.com/bojand/ghz/cmd/ghz@{GHZ}",
+            env={**os.environ, "GOBIN": str(TOOLS / "bin")},
+        )
     if older(TOOLS / "bin" / "go-echo", ECHO / "go" / "main.go"):
         run("go", "build", "-mod=readonly", "-o", TOOLS / "bin" / "go-echo", ".", cwd=ECHO / "go")
 
@@ -91,10 +101,28 @@ def cpp():
     generated.mkdir(exist_ok=True)
     proto = ROOT / "proto" / "kvrpc" / "v1"
     plugin = shutil.which("grpc_cpp_plugin")
-    run("protoc", f"-I{proto}", f"--cpp_out={generated}", f"--grpc_out={generated}", f"--plugin=protoc-gen-grpc={plugin}", "codec.proto")
+    run(
+        "protoc",
+        f"-I{proto}",
+        f"--cpp_out={generated}",
+        f"--grpc_out={generated}",
+        f"--plugin=protoc-gen-grpc={plugin}",
+        "codec.proto",
+    )
     flags = run("pkg-config", "--cflags", "--libs", "protobuf", "grpc++").split()
     sources = [ECHO / "echo.cc", generated / "codec.pb.cc", generated / "codec.grpc.pb.cc"]
-    run("g++", "-O2", "-std=c++17", f"-I{generated}", *sources, "-o", program, *flags, "-lgpr", "-lpthread")
+    run(
+        "g++",
+        "-O2",
+        "-std=c++17",
+        f"-I{generated}",
+        *sources,
+        "-o",
+        program,
+        *flags,
+        "-lgpr",
+        "-lpthread",
+    )
 
 
 def older(product, source):

@@ -24,7 +24,9 @@ class Server:
         self.name = name
         self.folder = tempfile.mkdtemp(prefix="kvrpc-bench-")
         command = ["taskset", "-c", SERVER_CORE, *map(str, command)]
-        self.process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         os.set_blocking(self.process.stderr.fileno(), False)
         self.log = b""
         if address is None:
@@ -93,21 +95,61 @@ def free_port():
 
 def kvrpc(*more):
     """kvrpc-server with its limits, roles and metrics as they are by default."""
-    return Server("kvrpc", [PROGRAMS / "kvrpc-server", "--listen", "127.0.0.1:0", "--compat", "text=127.0.0.1:0", *more], r"grpc=(\S+)")
+    return Server(
+        "kvrpc",
+        [
+            PROGRAMS / "kvrpc-server",
+            "--listen",
+            "127.0.0.1:0",
+            "--compat",
+            "text=127.0.0.1:0",
+            *more,
+        ],
+        r"grpc=(\S+)",
+    )
 
 
 def redis():
     """Redis without persistence, as kvrpc has none."""
     port = free_port()
-    command = ["redis-server", "--port", port, "--save", "", "--appendonly", "no", "--maxclients", "10000", "--loglevel", "warning"]
+    command = [
+        "redis-server",
+        "--port",
+        port,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--maxclients",
+        "10000",
+        "--loglevel",
+        "warning",
+    ]
     return Server("redis-server", command, address=f"127.0.0.1:{port}")
 
 
 def etcd():
     """One member of etcd."""
     client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-    command = ["etcd", "--data-dir", "data", "--log-level", "error", "--listen-client-urls", client, "--advertise-client-urls", client]
-    command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
+    command = [
+        "etcd",
+        "--data-dir",
+        "data",
+        "--log-level",
+        "error",
+        "--listen-client-urls",
+        client,
+        "--advertise-client-urls",
+        client,
+    ]
+    command += [
+        "--listen-peer-urls",
+        peer,
+        "--initial-advertise-peer-urls",
+        peer,
+        "--initial-cluster",
+        f"default={peer}",
+    ]
     return Server("etcd", command, address=client.removeprefix("http://"))
 
 
@@ -121,6 +163,9 @@ START = {
     "hyper": lambda: Server("hyper", [EXAMPLES / "bare_hyper_echo"]),
     "C++": lambda: Server("C++", [TOOLS / "bin" / "cpp-echo"]),
     "Go": lambda: Server("Go", [TOOLS / "bin" / "go-echo"]),
-    "Node": lambda: Server("Node", ["node", TOOLS / "node" / "echo.js", ROOT / "proto" / "kvrpc" / "v1" / "codec.proto"]),
+    "Node": lambda: Server(
+        "Node",
+        ["node", TOOLS / "node" / "echo.js", ROOT / "proto" / "kvrpc" / "v1" / "codec.proto"],
+    ),
     "Python": lambda: Server("Python", [TOOLS / "python" / "bin" / "python", ECHO / "echo.py"]),
 }

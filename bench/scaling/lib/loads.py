@@ -30,7 +30,9 @@ def on_its_core(*command):
 
 def printed_by(*command):
     """What a client printed."""
-    return subprocess.run(on_its_core(*command), capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    return subprocess.run(
+        on_its_core(*command), capture_output=True, text=True, check=True, timeout=PATIENCE
+    ).stdout
 
 
 def cli(server, *arguments):
@@ -66,7 +68,11 @@ class Load:
         time.sleep(settle)
         begun, operations, cpu = time.monotonic(), self.operations(), self.server.cpu()
         time.sleep(seconds)
-        operations, cpu, took = self.operations() - operations, self.server.cpu() - cpu, time.monotonic() - begun
+        operations, cpu, took = (
+            self.operations() - operations,
+            self.server.cpu() - cpu,
+            time.monotonic() - begun,
+        )
         if self.client.poll() is not None or not operations:
             self.fail("ended before its time")
         self.client.send_signal(signal.SIGSTOP)
@@ -102,12 +108,21 @@ class Bench(Load):
         self.metrics = f"http://{admin}/metrics"
         self.batch = options.get("--batch", 1)
         # Batches of 1,000 fill the store, and are none of the load.
-        self.methods, self.filling = ("Get|Put", 0) if self.batch == 1 else ("Batch", math.ceil(options["--keys"] / 1_000))
-        super().__init__(server, [PROGRAMS / "kvrpc-bench", *arguments, "--server", server.address, "--duration", "1h"])
+        self.methods, self.filling = (
+            ("Get|Put", 0) if self.batch == 1 else ("Batch", math.ceil(options["--keys"] / 1_000))
+        )
+        super().__init__(
+            server,
+            [PROGRAMS / "kvrpc-bench", *arguments, "--server", server.address, "--duration", "1h"],
+        )
 
     def operations(self):
         with urllib.request.urlopen(self.metrics, timeout=PATIENCE) as page:
-            calls = re.findall(rf'^kvrpc_calls_total{{.*method="(?:{self.methods})"}} (\d+)$', page.read().decode(), re.M)
+            calls = re.findall(
+                rf'^kvrpc_calls_total{{.*method="(?:{self.methods})"}} (\d+)$',
+                page.read().decode(),
+                re.M,
+            )
         return (sum(map(int, calls)) - self.filling) * self.batch
 
 
@@ -118,15 +133,28 @@ class H2load(Load):
         if server.name == "kvrpc":
             printed_by(*cli(server, "put", KEY, VALUE))
             # The value, and the revision of the store's first write.
-            path, message, answer = "/kvrpc.v1.KeyValueService/Get", field(1, KEY), field(1, VALUE) + number_field(3, 1)
+            path, message, answer = (
+                "/kvrpc.v1.KeyValueService/Get",
+                field(1, KEY),
+                field(1, VALUE) + number_field(3, 1),
+            )
             headers = [f"authorization: Bearer {printed_by(*cli(server, 'token')).strip()}"]
         else:
-            path, message, answer, headers = "/kvrpc.v1.CodecService/Encode", field(1, VALUE), field(1, VALUE), []
+            path, message, answer, headers = (
+                "/kvrpc.v1.CodecService/Encode",
+                field(1, VALUE),
+                field(1, VALUE),
+                [],
+            )
         self.body = tempfile.NamedTemporaryFile()
         self.body.write(frame(message))
         self.body.flush()
         self.answer = len(frame(answer))
-        given = [word for header in ("content-type: application/grpc", "te: trailers", *headers) for word in ("-H", header)]
+        given = [
+            word
+            for header in ("content-type: application/grpc", "te: trailers", *headers)
+            for word in ("-H", header)
+        ]
         request = ["-d", self.body.name, *given, f"http://{server.address}{path}"]
         few = printed_by("h2load", f"-n{CALIBRATION}", "-c1", "-m16", *request)
         # What it reads are its answers and, for each request, the file with the body.
@@ -141,11 +169,18 @@ class H2load(Load):
 
     def checked(self, printed):
         """The bytes that a run received. h2load counts no status of gRPC, but a failed call has no DATA: its bytes must be those of right answers."""
-        counts = {word: int(count) for count, word in re.findall(r"(\d+) (started|done|succeeded)", printed)}
+        counts = {
+            word: int(count)
+            for count, word in re.findall(r"(\d+) (started|done|succeeded)", printed)
+        }
         traffic = re.search(r"traffic: .*?\((\d+)\) total.*\((\d+)\) data", printed)
         if not traffic or counts["succeeded"] != counts["done"]:
             sys.exit(f"calls that did not succeed:\n{printed}")
-        if not counts["done"] * self.answer <= int(traffic.group(2)) <= counts["started"] * self.answer:
+        if (
+            not counts["done"] * self.answer
+            <= int(traffic.group(2))
+            <= counts["started"] * self.answer
+        ):
             sys.exit(f"answers that should have {self.answer} bytes:\n{printed}")
         return int(traffic.group(1))
 
