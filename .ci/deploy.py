@@ -1,4 +1,7 @@
-"""Checks deploy/: the compose file and the units can be read, and the flags in them are ones that the server takes."""
+"""Checks deploy/: files can be read, and their flags are those of the server.
+
+Reads the compose file and the units.
+"""
 
 import configparser
 import pathlib

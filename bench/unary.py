@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Server CPU of an authorised Get and Put, beside a bare tonic echo on the same runtime.
 
-Runs kvrpc-server and the example bare_echo in turn under h2load (Debian: nghttp2-client), and prints a table of medians
-with ratios, and the rounds. CPU is the server process's own (/proc/PID/task/*/schedstat), taken around each run.
+Runs kvrpc-server and the example bare_echo in turn under h2load (Debian: nghttp2-client), and
+prints a table of medians with ratios, and the rounds. CPU is that of the server process
+(/proc/PID/task/*/schedstat), read before and after each run.
 
-    cargo build --profile dist --locked --bins && cargo build --profile dist --locked -p kvrpc-bench --example bare_echo
+    cargo build --profile dist --locked --bins
+    cargo build --profile dist --locked -p kvrpc-bench --example bare_echo
     python3 bench/unary.py [--rounds 7] [--calls 200000]
 """
 
@@ -30,7 +32,10 @@ def start(arguments, pattern):
 
 
 def cpu(process):
-    """Seconds of CPU that a process's threads have used. This count is exact; that of user and system time is in hundredths."""
+    """Seconds of CPU that a process's threads have used.
+
+    Read from the scheduler, since the counts of user and system time have hundredths only.
+    """
     threads = pathlib.Path(f"/proc/{process.pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
@@ -59,7 +64,8 @@ def run(process, address, path, body, headers, calls, clients):
     succeeded = int(re.search(r"(\d+) succeeded", output).group(1))
     if succeeded != calls:
         sys.exit(f"{succeeded} of {calls} calls succeeded:\n{output}")
-    # A refused call is a 200 too, but a short one with trailers only: each answer of a kind has the same size.
+    # A refused call is a 200 too, but a short one with trailers only: each answer of a kind has
+    # the same size.
     return used / calls * 1e6, float(re.search(r"([\d.]+) req/s", output).group(1))
 
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""A client of the dialect `clock`, on the server's own machine. Usage: clock_client.py HOST:PORT [--wait 5]"""
+"""Client of the dialect `clock`, on the server's own machine.
+
+Usage: clock_client.py HOST:PORT [--wait 5]
+"""
 
 import datetime
 import socket
@@ -81,7 +84,8 @@ def main():
     at(clock, b"SEND_TIME", "%H:%M:%S")
     for request in [b"hello", b"x", b"send_date", b"SEND_DATE\n", b"x" * 1024]:
         expect(f"reply to {request[:20]!r}", clock.ask(request), b"Ok")
-    # What gets no answer leaves the next answer the first: to what could be an answer, to nothing, to what is too long.
+    # Datagrams that get no answer: one that could be an answer, an empty one, one too long.
+    # The next answer is the first that arrives.
     for silent in [b"Ok", now("%Y-%m-%d"), now("%H:%M:%S"), b"", b"x" * 1025]:
         clock.socket.send(silent)
     at(clock, b"SEND_DATE", "%Y-%m-%d")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What a person's Ctrl-D in a terminal does to a client, and to its user at the server.
+"""Effect of Ctrl-D in a terminal on a client, and on its user at the server.
 
-Usage: ctrl_d.py text=HOST:PORT pickle=HOST:PORT ...   (as in the server's line `ready: ...`; needs text, pickle, ws-text and chat,
-nc, and websockets; the account adam with the password bill)
+Usage: ctrl_d.py text=HOST:PORT pickle=HOST:PORT ...   (as in the server's line `ready: ...`)
+Needs text, pickle, ws-text and chat, nc, websockets, and the account adam with the password bill.
 """
 
 import os

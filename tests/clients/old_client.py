@@ -1,6 +1,7 @@
-"""How the old clients behave: connect, wait for a person to type, send without a newline, wait in one recv(1024).
+"""Behaviour of the old clients: typing pauses, no newline, one recv(1024) for each reply.
 
-A reply that comes in pieces, late, or with a byte too many ends the script with what it got and what it expected.
+A reply that comes in pieces, late, or with a byte too many ends the script, which prints the bytes
+that it received and those that it expected.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import socket
 import sys
 import time
 
-# How long a person takes to type, in seconds, where --wait says less: longer than the pause that ends a request.
+# Time that a person takes to type, in seconds, where --wait says less: longer than the pause that
+# ends a request.
 QUICKEST = 0.2
 # How long a reply may take, and how long all of a script, in seconds.
 PATIENCE = 20
@@ -93,7 +95,10 @@ class Client:
         expect(f"after {after}", self.receive(f"end after {after}"), b"")
 
     def rest(self):
-        """Ends one's own side, as nc does with its input; everything that comes until the server ends the other."""
+        """Ends the sending side, as nc does with its input.
+
+        Returns everything received until the server ends its side.
+        """
         self.socket.shutdown(socket.SHUT_WR)
         return b"".join(iter(self.receive, b""))
 

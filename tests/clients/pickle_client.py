@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A client of the dialect `pickle`. Usage: pickle_client.py HOST:PORT [--wait 5] [--policy managers]
+"""Client of the dialect `pickle`.
 
+Usage: pickle_client.py HOST:PORT [--wait 5] [--policy managers]
 The server has the account `adam`.
 """
 

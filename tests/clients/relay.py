@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Shows what is visible on the wire: a relay that prints each segment that passes, its connection's number before it.
+"""Relay that prints each segment that passes, with the number of its connection.
 
-Usage: relay.py LISTEN_HOST:PORT TARGET_HOST:PORT [--find WORD]... Point a client at the first address. With --find it prints
-no segments, but at each connection's end how many bytes passed and how often each word was among them, in the clear.
+Usage: relay.py LISTEN_HOST:PORT TARGET_HOST:PORT [--find WORD]...
+Point a client at the first address. With --find it prints no segments, but for each connection
+that ends the number of bytes that passed, and of occurrences of each word in clear text.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What each kind of client gets at each kind of listener, as a table.
+"""Table of the replies that each kind of client gets at each kind of listener.
 
-Usage: wrong_listener.py text=HOST:PORT pickle=HOST:PORT ...   (as in the server's line `ready: ...`; clock, which is UDP, is left out)
+Usage: wrong_listener.py text=HOST:PORT pickle=HOST:PORT ...
+The addresses are those of the server's line `ready: ...`, without clock, which is UDP.
 """
 
 import concurrent.futures
@@ -13,7 +14,7 @@ import struct
 import sys
 import time
 
-# A person's pause between two sends, and how long a listener may take to close by itself, in seconds.
+# Pause of a person between two sends, and time that a listener has to close by itself, in seconds.
 PAUSE, PATIENCE = 0.3, 7
 SHOWN = 60
 
@@ -35,7 +36,7 @@ def client_hello():
     raise AssertionError("a handshake without a server")
 
 
-# What each client says, one send after another, as a person would type it; NAME is different at each listener.
+# Messages of each client, as a person would type them; NAME is different at each listener.
 CLIENTS = {
     "`text`": [b"put city Kolkata"],
     "`pickle`": [b"NAME", pickle.dumps([{"method": "get", "key": "city"}], 2)],
@@ -52,7 +53,10 @@ NUMBERS = itertools.count()
 
 
 def ask(address, messages):
-    """Sends the messages in turn; what came in all, and after how many seconds the server closed, if it did."""
+    """Sends the messages in turn.
+
+    Returns all received bytes, and the seconds until the server closed, or None if it did not.
+    """
     host, _, port = address.rpartition(":")
     name = b"visitor%d" % next(NUMBERS)
     got = b""
@@ -88,7 +92,10 @@ def shown(got, closed):
 
 
 def columns(listeners):
-    """What each client gets, by protocol. Clients come in turn and listeners side by side, for many cells take seconds."""
+    """Replies to each client, by protocol.
+
+    Clients come in turn and listeners side by side, since many of them take seconds.
+    """
     cells = {}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for client, said in CLIENTS.items():

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A client of the dialect `ws-text`. Usage: ws_text_client.py HOST:PORT [--wait 5] [--policy managers]
+"""Client of the dialect `ws-text`.
 
+Usage: ws_text_client.py HOST:PORT [--wait 5] [--policy managers]
 Needs the package websockets. The server has the account `adam`.
 """
 

@@ -1,7 +1,8 @@
-"""What a hostile client does, in a process of its own: `attacks.py ATTACK PROTOCOL HOST PORT COUNT`.
+"""One hostile client, in its own process: `attacks.py ATTACK PROTOCOL HOST PORT COUNT`.
 
-Prints `ready` when it has begun, goes on until its standard input ends or its time is up, and prints what came of it as JSON. Its load is
-bounded, so that what is measured is the server and not the want of cores.
+Prints `ready` when it has begun, goes on until its standard input ends or its time is up, and
+prints its result as JSON. Its load is bounded, so that the server is measured and not the want of
+cores.
 """
 
 import errno
@@ -168,7 +169,7 @@ def slow_words(listener):
 
 
 def slow(listener, address, count):
-    """Each connection sends a byte a second; at a WebSocket half of them have done with the handshake."""
+    """Each connection sends a byte a second; at a WebSocket, half of them after the handshake."""
 
     def opening(peers):
         if listener.startswith("ws-") and peers.opened % 2:
@@ -233,7 +234,7 @@ def too_long(listener):
 
 
 def long(listener, address, count):
-    """So many connections a second, each with one thing that is too long; it hears the answer and goes."""
+    """Connections at a rate, each with one oversized item; reads the answer and closes."""
     done = heard = 0
     began = time.monotonic()
     for _ in turns():

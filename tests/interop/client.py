@@ -1,4 +1,6 @@
-"""A client with stubs generated from proto/: sign-in, put, get, auth, getother, an error's details, reflection.
+"""Client with stubs generated from proto/.
+
+Calls sign-in, put, get, auth and getother, reads an error's details, and uses reflection.
 
 Usage: client.py HOST:PORT PROTO_DIRECTORY   (the account adam has the password bill)
 Needs grpcio, grpcio-tools, grpcio-reflection and googleapis-common-protos.

@@ -1,4 +1,7 @@
-"""The echo in Python, by grpcio. StringValue has the bytes of the request and of the response: one string, field 1."""
+"""Echo server in Python, by grpcio.
+
+Request and response are encoded as StringValue, which has the same bytes: one string, field 1.
+"""
 
 import concurrent.futures
 import sys

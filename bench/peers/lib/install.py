@@ -1,4 +1,7 @@
-"""Gets what the comparison needs: Debian's packages, this package's programs, and the echo servers in other languages."""
+"""Installs the servers and load generators of the comparison.
+
+They are Debian's packages, this package's programs, and the echo servers in other languages.
+"""
 
 import os
 import pathlib
@@ -49,7 +52,8 @@ def everything():
         run("apt-get", "update", env=quiet)
         run("apt-get", "install", "-y", *missing, env=quiet)
     print("building", flush=True)
-    # Separately: together, the server would be built with the features that only the load generator needs.
+    # Built separately: a common build would give the server the features that only the load
+    # generator needs.
     for what in (
         ["--bins"],
         ["-p=kvrpc-bench", "--example=bare_echo", "--example=bare_hyper_echo"],

@@ -59,7 +59,8 @@ def h2load(row, server, shape, calls, more=()):
         used = server.cpu() - before
     succeeded = int(re.search(r"(\d+) succeeded", output).group(1))
     need(succeeded == calls, f"{row.name}: {succeeded} of {calls} calls succeeded:\n{output}")
-    # An error has no DATA and a wrong answer has another length; the bytes must be exactly those of right ones.
+    # An error has no DATA and a wrong answer another length: the bytes must be exactly those
+    # of right answers.
     data, want = int(re.search(r"\((\d+)\) data", output).group(1)), row.expected(known, calls)
     need(data == want, f"{row.name}: {data} bytes of answers, not {want}")
     after = row.probe(server.address)
@@ -120,7 +121,7 @@ def percentiles(values):
 
 
 def paced(row, server, rate, seconds):
-    """h2load at a fixed rate over 8 connections: p50, p99, p99.9 in µs, and the rate that came about."""
+    """h2load at a fixed rate over 8 connections: p50, p99, p99.9 in µs, and the rate reached."""
     each = max(1, round(rate / 8))
     calls = max(400, int(each * 8 * seconds))
     with tempfile.NamedTemporaryFile() as log:

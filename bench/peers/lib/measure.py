@@ -1,4 +1,7 @@
-"""Runs the rounds: every row once a round, in turn, so that what the machine does meanwhile falls on all of them."""
+"""Runs the rounds.
+
+Each round measures every row once, so that other load on the machine affects all rows alike.
+"""
 
 import json
 import os

@@ -122,7 +122,10 @@ def keys_redis():
 
 
 def open_all(server, greeting, is_ready, answer_pings=False):
-    """Opens all connections, and waits until each had its first answer. Stays a client: pings get their answers."""
+    """Opens all connections, and waits until each had its first answer.
+
+    Stays connected, and answers pings.
+    """
     host, port = server.address.split(":")
     selector, kept, ready = selectors.DefaultSelector(), [], 0
     received = {}
@@ -208,7 +211,11 @@ def watch_etcd():
 
 
 def text_kvrpc():
-    """The listener `text`, after a get that finds nothing. Each connection signs in: with the default of 100 a second, the first would be idle for too long before the last is there."""
+    """The listener `text`, after a get that finds nothing.
+
+    Each connection signs in. At the default of 100 a second, the first connections would be closed
+    for idleness before the last is open.
+    """
 
     def fill(server):
         server.address = re.search(r"text=(\S+)", server.log.decode()).group(1)

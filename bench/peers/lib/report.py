@@ -2,12 +2,23 @@
 
 import statistics
 
+from reflow import reflow
+
 HEAD = """# kvrpc beside other servers
 
-Made by `bench/peers/run`; the raw rounds are in `peers.json`. {date}, {cores} cores ({processor}), a load of {load} from elsewhere.
-Each server ran on core 0 alone, its client on core 1; medians of {rounds} interleaved rounds of about {seconds} s. CPU is what the server's threads ran for, in user space and in the kernel. kvrpc's limits, roles
-and metrics were at their defaults; its calls carry a session's token and are authorised. Keys have 16 bytes, values and echoed texts 100. Every run's answers were checked: a call before and after it by another client for
-grpc-status 0 and the value's bytes, and all bytes of DATA of all answers against what right ones have; at Redis the number of hits and of errors. Versions: {versions}.
+Made by `bench/peers/run`; the raw rounds are in `peers.json`.
+{date}, {cores} cores ({processor}), a load of {load} from elsewhere.
+Each server ran on core 0 alone, its client on core 1;
+medians of {rounds} interleaved rounds of about {seconds} s.
+CPU is the time that the server's threads ran, in user space and in the kernel.
+kvrpc's limits, roles and metrics were at their defaults;
+its calls carry a session's token and are authorised.
+Keys have 16 bytes, values and echoed texts 100.
+Every run's answers were checked:
+a call before and after it by another client for grpc-status 0 and the value's bytes,
+and all bytes of DATA of all answers against those of right answers;
+at Redis the number of hits and of errors.
+Versions: {versions}.
 """
 
 
@@ -22,7 +33,7 @@ def markdown(results):
         parts += [latency(results["latency"])]
     if results.get("memory"):
         parts += [memory(results["memory"])]
-    return "\n".join(parts)
+    return reflow("\n".join(parts))
 
 
 # What a row that is no single gRPC call is set beside.

@@ -65,7 +65,10 @@ class Server:
         sys.exit(f"{self.name} does not accept on {self.address}")
 
     def cpu(self):
-        """Seconds of CPU that the process's threads have used: the scheduler's count, since that of user and system time is in hundredths."""
+        """Seconds of CPU that the process's threads have used.
+
+        Read from the scheduler, since the counts of user and system time have hundredths only.
+        """
         threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 

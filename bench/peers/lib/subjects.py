@@ -153,7 +153,10 @@ def gets(name, count, headers, pipeline=False):
 
 
 def puts(name, count, headers, pipeline=False):
-    """Puts in the same ways. The answers grow with their revisions: the length of each is worked out."""
+    """Puts in the same ways.
+
+    The answers grow with their revisions, so the length of each is computed.
+    """
     message = field(2 if pipeline else 1, field(2, field(1, KEY) + field(2, VALUE))) * count
     results_field, batches = (2, IN_A_STREAM) if pipeline else (1, 1)
 

@@ -68,7 +68,7 @@ def literal(name, value):
 
 
 def open_stream(authority, path, message, headers):
-    """What a client sends to open a call that stays open: preface, settings, headers, one message."""
+    """Bytes that open a call that stays open: preface, settings, headers, one message."""
     block = b"".join(
         literal(name, value)
         for name, value in {

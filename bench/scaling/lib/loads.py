@@ -1,4 +1,4 @@
-"""Clients that can be halted, so that many of them, each with a server of its own, take turns within seconds."""
+"""Clients that can be halted, so that many of them, each with its own server, take turns."""
 
 import math
 import pathlib
@@ -19,7 +19,8 @@ KEY, VALUE = "bench", "v" * 100
 BEGINNING = 180
 # Seconds for everything else that is waited for.
 PATIENCE = 30
-# Calls that tell that a load has begun, and for h2load those of the run that shows how many bytes a call is.
+# Calls that show that a load has begun; for h2load, those of the run that shows the bytes of a
+# call.
 BEGUN, CALIBRATION = 1_000, 20_000
 
 
@@ -63,7 +64,7 @@ class Load:
         self.client.send_signal(signal.SIGSTOP)
 
     def window(self, seconds, settle):
-        """Runs it for so long, behind a time in which the caches get their own again; adds what an operation cost."""
+        """Runs the load for a time, after a warm-up of the caches; adds the cost of a call."""
         self.client.send_signal(signal.SIGCONT)
         time.sleep(settle)
         begun, operations, cpu = time.monotonic(), self.operations(), self.server.cpu()
@@ -100,7 +101,7 @@ class Load:
 
 
 class Bench(Load):
-    """`kvrpc-bench`. It checks each answer, and one that is wrong ends it: as long as it runs, all were right."""
+    """`kvrpc-bench`, which checks each answer and exits at a wrong one."""
 
     def __init__(self, server, arguments):
         options = dict(zip(arguments[1::2], map(int, arguments[2::2])))
@@ -127,7 +128,10 @@ class Bench(Load):
 
 
 class H2load(Load):
-    """h2load (Debian: nghttp2-client) with one request again and again, until a time at which it tells how many succeeded."""
+    """h2load (Debian: nghttp2-client) with one request, repeated for a time.
+
+    It reports the number of successful calls at the end.
+    """
 
     def __init__(self, server, arguments, until):
         if server.name == "kvrpc":
@@ -168,7 +172,11 @@ class H2load(Load):
         return int(read.group(1)) / self.bytes_a_call
 
     def checked(self, printed):
-        """The bytes that a run received. h2load counts no status of gRPC, but a failed call has no DATA: its bytes must be those of right answers."""
+        """The bytes that a run received.
+
+        h2load reads no gRPC status, but a failed call has no DATA: the bytes must be those of right
+        answers.
+        """
         counts = {
             word: int(count)
             for count, word in re.findall(r"(\d+) (started|done|succeeded)", printed)

@@ -8,6 +8,7 @@ import sys
 import time
 
 from install import ROOT, TOOLS
+from reflow import reflow
 
 MATPLOTLIB = "3.10.8"
 
@@ -39,7 +40,10 @@ def of(results, dimension):
 
 
 def growth(base, point):
-    """How much more a point costs than the smallest, in percent: the median over the rounds, each of which had both within seconds."""
+    """Percentage by which a point costs more than the smallest: the median over the rounds.
+
+    Each round measured both within seconds.
+    """
     return (
         statistics.median(cpu / least for cpu, least in zip(point["cpu"], base["cpu"])) - 1
     ) * 100
@@ -115,7 +119,7 @@ def text(results, memory, options):
         f"| {when}, ns | " + " | ".join(f"{nanoseconds:.0f}" for _, nanoseconds in found) + " |"
         for when, found in zip(("before", "after"), memory)
     ]
-    return "\n".join([*lines, ""])
+    return reflow("\n".join([*lines, ""]))
 
 
 def plots(results):

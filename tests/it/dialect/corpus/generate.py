@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Writes what the pickle tests read, beside this script: `pickles.txt`, lists of requests as Python pickles them, and
-`hostile.txt`, pickles that must be refused. And, from both, the seeds of the fuzz targets. Run it with any Python 3.8 or later.
+"""Writes the inputs of the pickle tests beside this script, and the seeds of the fuzz targets.
 
-Lines are: case, protocol, pickler, bytes in hex; or: case, what refuses it, bytes in hex.
+`pickles.txt` has lists of requests as Python pickles them, `hostile.txt` pickles that must be
+refused. Runs with Python 3.8 or later.
+
+Lines are: case, protocol, pickler, bytes in hex; or: case, rule that refuses it, bytes in hex.
 """
 
 import os
@@ -69,34 +71,39 @@ CASES = {
 BYTES = [{"method": "get", "key": b"a"}, {"method": "get", "key": b"a" * 300}]
 BYTEARRAY = [{"method": "get", "key": bytearray(b"a")}]
 
-# As Python 2's two picklers write them: str where Python 3 has text, and memo indices from 1 in the C one.
+# Output of Python 2's two picklers: str where Python 3 has text, and memo indices from 1 in the C
+# one.
 PYTHON2 = {
     "put-get": [
         (
             "0-py",
             (
-                b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'city'\np5\nsS'value'\np6\nS'Kolkata'\np7\nsa"
+                b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'city'\np5"
+                b"\nsS'value'\np6\nS'Kolkata'\np7\nsa"
                 b"(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."
             ),
         ),
         (
             "0-c",
             (
-                b"(lp1\n(dp2\nS'method'\np3\nS'put'\np4\nsS'key'\np5\nS'city'\np6\nsS'value'\np7\nS'Kolkata'\np8\nsa"
+                b"(lp1\n(dp2\nS'method'\np3\nS'put'\np4\nsS'key'\np5\nS'city'\np6"
+                b"\nsS'value'\np7\nS'Kolkata'\np8\nsa"
                 b"(dp9\ng3\nS'get'\np10\nsg5\ng6\nsa."
             ),
         ),
         (
             "1-c",
             (
-                b"]q\x01(}q\x02(U\x06methodq\x03U\x03putq\x04U\x03keyq\x05U\x04cityq\x06U\x05valueq\x07U\x07Kolkataq\x08u"
+                b"]q\x01(}q\x02(U\x06methodq\x03U\x03putq\x04U\x03keyq\x05U\x04cityq\x06U"
+                b"\x05valueq\x07U\x07Kolkataq\x08u"
                 b"}q\x09(h\x03U\x03getq\x0ah\x05h\x06ue."
             ),
         ),
         (
             "2-py",
             (
-                b"\x80\x02]q\x00(}q\x01(U\x06methodq\x02T\x03\x00\x00\x00putq\x03U\x03keyq\x04U\x04cityq\x05U\x05valueq\x06"
+                b"\x80\x02]q\x00(}q\x01(U\x06methodq\x02T\x03\x00\x00\x00putq\x03U"
+                b"\x03keyq\x04U\x04cityq\x05U\x05valueq\x06"
                 b"U\x07Kolkataq\x07u}q\x08(h\x02U\x03getq\x09h\x04h\x05ue."
             ),
         ),
@@ -106,7 +113,8 @@ PYTHON2 = {
             "0-py",
             (
                 b"(lp0\n(dp1\nS'method'\np2\nS'put'\np3\nsS'key'\np4\nS'k'\np5\nsS'value'\np6\n"
-                b"S'a\\nb\\\\n\\\\u0041\\'\"\\r\\t\\x1a\\x00\\\\'\np7\nsa(dp8\ng2\nS'get'\np9\nsg4\ng5\nsa."
+                b"S'a\\nb\\\\n\\\\u0041\\'\"\\r\\t\\x1a\\x00\\\\'\np7\nsa(dp8\ng2\nS'get'"
+                b"\np9\nsg4\ng5\nsa."
             ),
         ),
     ],
@@ -164,7 +172,7 @@ def text(words):
 
 
 def laughs():
-    """A list of ten lists of ten lists ..., each named by the memo: twelve levels, ten to the twelfth leaves."""
+    """Ten lists of ten lists ..., each by the memo: twelve levels, ten to the twelfth leaves."""
     out = b"\x80\x02" + text("ha") + b"q\x000"
     for level in range(12):
         out += (
@@ -350,7 +358,8 @@ def main():
         "".join(f"{name} {why} {squeeze(data)}\n" for name, why, data in bombs)
     )
     for target in ("pickle", "ws-pickle"):
-        # Cut bytes 0x40 and 0xfe: pieces of 64 bytes, and of 254 with pauses; on WebSocket the byte that ends a message.
+        # Cut bytes 0x40 and 0xfe: pieces of 64 bytes, and of 254 with pauses; on WebSocket the
+        # byte that ends a message.
         for case, protocol, _, data in dumps():
             if case in ("put-get", "nested", "numbers", "escapes", "astral"):
                 seed(
@@ -367,7 +376,10 @@ def main():
 
 
 def squeeze(data):
-    """Hex, with a run of one byte, or of a few bytes in turn, as `unit*count,`: bombs are long and say little."""
+    """Hex, with a run of one byte, or of a few bytes in turn, as `unit*count,`.
+
+    Keeps long inputs short.
+    """
     out, at = [], 0
     while at < len(data):
         width, count = max(
