@@ -3,9 +3,8 @@
 //!
 //! Keys and values are not copied: they stay in the message until a store has them. This is the
 //! only decoder and the only encoder of these messages; the tests compare them with the generated
-//! ones, malformed messages included. Against the generated ones a put in a batch of 128 takes
-//! 0.13 µs instead of 0.22, a get 0.15 instead of 0.21 (`cargo run --release -p kvrpc-bench --
-//! pipeline --batch 128`; bench/results/peers.md).
+//! ones, malformed messages included. When they came, a put in a batch of 128 took 0.13 µs instead
+//! of 0.22 (commit 1022682), a get 0.15 instead of 0.21 (commit c800966).
 
 mod read;
 #[cfg(test)]
