@@ -1,13 +1,13 @@
 //! The accept loop; one per listener.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::workers::{Job, Workers};
@@ -16,6 +16,8 @@ use super::{AdmissionError, Bound, ConnectionHandler, ConnectionLimiter};
 /// Wait after the system has run out of descriptors or memory for another connection; without it
 /// the loop would spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Maximum number of connections that are still accepted from a listener's backlog when it closes.
+const MAX_BACKLOG_AT_STOP: usize = 4096;
 /// TCP keepalive: a peer that vanished is noticed after 20 s of silence and three probes, 10 s
 /// apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
@@ -27,6 +29,11 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// One listener, with everything that an accepted connection needs.
 pub(super) struct Acceptor {
     listener: TcpListener,
+    dealer: Dealer,
+}
+
+/// Hands accepted connections to the workers.
+struct Dealer {
     local: SocketAddr,
     handler: Arc<dyn ConnectionHandler>,
     limiter: Arc<ConnectionLimiter>,
@@ -44,18 +51,28 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let Bound { socket, local } = bound;
         let listener = TcpListener::from_std(socket)?;
-        Ok(Self {
-            listener,
-            local,
-            handler,
-            limiter,
-            workers,
-            warnings: WarningThrottle::default(),
-        })
+        let warnings = WarningThrottle::default();
+        Ok(Self { listener, dealer: Dealer { local, handler, limiter, workers, warnings } })
     }
 
     /// Accepts connections until `stop` is cancelled; the listener is closed on return.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.accept_until(&stop).await;
+        // Closing the listener resets the connections in its backlog, whose clients may have sent
+        // requests already: they are accepted, and told that the server stops.
+        let Self { listener, mut dealer } = self;
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..MAX_BACKLOG_AT_STOP {
+            match listener.accept() {
+                Ok((stream, peer)) => dealer.hand_over(stream, peer).await,
+                Err(error) if is_connection_error(&error) => {}
+                // Empty, since the socket does not block.
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn accept_until(&mut self, stop: &CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -63,13 +80,18 @@ impl Acceptor {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.hand_over(stream, peer).await,
+                Ok((stream, peer)) => match stream.into_std() {
+                    Ok(stream) => self.dealer.hand_over(stream, peer).await,
+                    Err(error) => {
+                        tracing::debug!(%peer, %error, "a connection could not be handed over");
+                    }
+                },
                 Err(error) if is_connection_error(&error) => {
                     tracing::debug!(%error, "a connection failed before it was accepted")
                 }
                 Err(error) => {
-                    self.warnings.warn(
-                        self.limiter.name(),
+                    self.dealer.warnings.warn(
+                        self.dealer.limiter.name(),
                         &format_args!("cannot accept connections: {error}"),
                     );
                     tokio::select! {
@@ -80,7 +102,9 @@ impl Acceptor {
             }
         }
     }
+}
 
+impl Dealer {
     async fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr) {
         let permit = match self.limiter.admit(peer) {
             Ok(permit) => permit,
@@ -105,12 +129,6 @@ impl Acceptor {
         }
         // The local address of the connection says more than the listener's if that is a wildcard.
         let local = stream.local_addr().unwrap_or(self.local);
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
-            Err(error) => {
-                return tracing::debug!(%peer, %error, "a connection could not be handed over");
-            }
-        };
         let job = Job {
             stream,
             peer: canonical(peer),
@@ -133,6 +151,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)

@@ -1,8 +1,10 @@
 //! Shutdown: in order and within the grace period, with any clients connected.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http_body_util::{BodyExt, Empty};
 use kvrpc::listen::Drained;
 use rustix::process::Signal;
@@ -66,6 +68,39 @@ async fn running_calls_finish_streams_are_told_and_new_ones_find_nobody() {
     assert_eq!(answer.to_bytes(), "told to end");
     assert!(TcpStream::connect(address).await.is_err());
     drop((idle, silent, begun));
+}
+
+/// Sends one request after the other until the server ends the connection. Fails if that leaves in
+/// doubt which of them were processed.
+async fn send_until_closed(stream: TcpStream) {
+    let (mut sender, driver) = http2(stream).await;
+    while sender.ready().await.is_ok() && sender.send_request(get("/unknown")).await.is_ok() {}
+    if let Err(error) = within("the connection ends", driver).await.unwrap() {
+        let causes = std::iter::successors(Error::source(&error), |&error| error.source());
+        let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        // h2's words for a GOAWAY with NO_ERROR.
+        assert!(text.contains("not a result of an error"), "{text}");
+    }
+}
+
+/// A connection that was accepted just before the stop, that waited in the backlog, or whose client
+/// was sending, used to be reset, and its client could not tell which calls were processed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_resets_no_connection() {
+    const CLIENTS: usize = 50;
+    for _ in 0..10 {
+        let server = Server::start().await;
+        let mut clients = Vec::with_capacity(2 * CLIENTS);
+        for _ in 0..CLIENTS {
+            clients.push(tokio::spawn(send_until_closed(connect(server.grpc()).await)));
+        }
+        let late = join_all((0..CLIENTS).map(|_| connect(server.grpc()))).await;
+        clients.extend(late.into_iter().map(|stream| tokio::spawn(send_until_closed(stream))));
+        assert_eq!(server.drain().await, Drained::Clean);
+        for client in clients {
+            within("the client ends", client).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

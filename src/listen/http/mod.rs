@@ -9,19 +9,21 @@ use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use self::drive::ConnectionContext;
 use self::first_bytes::{FirstBytes, read_first_bytes};
+use self::linger::Lingering;
 use self::rewind::Rewind;
 use super::unsent::{MemoryBudget, bound_in_system};
 use super::{AcceptedConnection, Closing, ConnInfo, ConnectionHandler};
 
 mod drive;
 mod first_bytes;
+mod linger;
 mod metered;
 mod refuse;
 mod rewind;
@@ -35,6 +37,10 @@ const MAX_UNSENT_BYTES: usize = 256 << 20;
 /// Maximum number of unsent bytes that the system keeps for one connection beyond the client's
 /// window.
 const MAX_NOT_SENT: u32 = 64 << 10;
+/// Time that a client has for its handshake and its first bytes once the server stops. A client
+/// that connected a moment before is then told by a GOAWAY that its requests were not processed; a
+/// closed connection would leave it in doubt.
+const FIRST_BYTES_AT_STOP: Duration = Duration::from_millis(500);
 
 /// Limits of HTTP connections.
 #[derive(Clone, Debug)]
@@ -158,7 +164,7 @@ async fn open_tls(
     }
     let stream = tokio::select! {
         shaken = timeout_at(deadline, Box::pin(acceptor.accept(stream))) => shaken,
-        () = draining.cancelled() => return None,
+        () = stopping(&draining) => return None,
     };
     // The stream is large; boxed, it is not moved with the future.
     let mut stream = match stream {
@@ -182,6 +188,12 @@ async fn open_tls(
     Some(Opened { stream, first, context: ConnectionContext { info, permit, bounds, draining } })
 }
 
+/// Completes when the server stops and the client has had its time.
+async fn stopping(draining: &CancellationToken) {
+    draining.cancelled().await;
+    sleep(FIRST_BYTES_AT_STOP).await;
+}
+
 /// Peeks at the first byte and returns whether it is TLS, or `None` if no byte arrived.
 async fn speaks_tls(
     stream: &TcpStream,
@@ -193,7 +205,7 @@ async fn speaks_tls(
     let (peer, mut first) = (info.peer, [0]);
     let peeked = tokio::select! {
         peeked = timeout_at(deadline, stream.peek(&mut first)) => peeked,
-        () = draining.cancelled() => return None,
+        () = stopping(draining) => return None,
     };
     match peeked {
         Ok(Ok(1..)) => return Some(first_bytes::is_tls(&first)),
@@ -228,7 +240,7 @@ async fn first_bytes_of<IO: AsyncRead + Unpin>(
                 None
             }
         },
-        () = draining.cancelled() => None,
+        () = stopping(draining) => None,
     }
 }
 
@@ -247,7 +259,7 @@ where
     let Opened { stream, first, context } = opened;
     context.permit.mark_active();
     let http2 = first.is_http2();
-    let stream = Rewind::new(stream, first.into_bytes());
+    let stream = Lingering::new(Rewind::new(stream, first.into_bytes()));
     if http2 {
         Box::pin(drive::http2(stream, service, context))
     } else {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::first_bytes::FirstBytes;
+use super::linger::Lingering;
 
 const SENTENCE: &str = "this port speaks TLS; use https://";
 /// A fatal alert, `protocol_version`, in the record format that every TLS version reads (RFC 8446,
@@ -14,10 +15,8 @@ const SENTENCE: &str = "this port speaks TLS; use https://";
 const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46];
 /// HTTP/2's INADEQUATE_SECURITY (RFC 9113, section 7).
 const INADEQUATE_SECURITY: u32 = 0x0c;
-/// Time and number of bytes for which a refused peer is still read from. Closing with unread bytes
-/// would reset the connection, and the reply would be lost.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 64 << 10;
+/// Time that a refused peer has to read the answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers a TLS client on a plain port.
 pub(super) async fn tls_on_plain_port(stream: TcpStream) {
@@ -55,14 +54,14 @@ fn goaway() -> Vec<u8> {
     frames
 }
 
-async fn close_with(mut stream: TcpStream, answer: &[u8]) {
+async fn close_with(stream: TcpStream, answer: &[u8]) {
+    let mut stream = Lingering::new(stream);
     let goodbye = async {
         stream.write_all(answer).await?;
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+        stream.shutdown().await
     };
     // Errors are ignored: the connection ends anyway.
-    let _ = timeout(LINGER, goodbye).await;
+    let _ = timeout(TIMEOUT, goodbye).await;
 }
 
 #[cfg(test)]

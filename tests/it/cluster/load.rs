@@ -154,13 +154,11 @@ impl Writer {
                     return;
                 }
                 Ok(Err(failure)) if failure.was_not_sent() => "not sent".to_owned(),
-                Ok(Err(failure)) => {
-                    format!(
-                        "{:?} {}",
-                        failure.code,
-                        failure.reason.map_or("-", |reason| reason.as_str())
-                    )
-                }
+                Ok(Err(failure)) => match failure.reason {
+                    Some(reason) => format!("{:?} {}", failure.code, reason.as_str()),
+                    // The client library's own; its message says what happened.
+                    None => format!("{:?}: {}", failure.code, failure.message),
+                },
                 Err(_) => "no answer".to_owned(),
             };
             *self.seen.failures.lock().entry(failure).or_default() += 1;
