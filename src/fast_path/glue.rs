@@ -23,27 +23,32 @@ use crate::pb::{Codec, Incoming, Malformed, Outgoing, PREFIX};
 const TOGETHER: usize = 16 << 10;
 
 /// Answers a call with one message.
-pub(crate) async fn unary<B, M, R, F>(
+pub(crate) fn unary<B, M, R, F>(
     request: Request<B>,
     max_bytes: usize,
     method: impl FnOnce(tonic::Request<M>) -> F,
-) -> Result<Response<ReplyBody>, Status>
+) -> impl Future<Output = Result<Response<ReplyBody>, Status>>
 where
     B: RequestBody,
     M: Incoming,
     R: Outgoing,
     F: Future<Output = Result<tonic::Response<R>, Status>>,
 {
-    let reply = method(only_message(request, max_bytes).await?).await?;
-    Ok(response(reply, |message| ReplyBody::message(message.framed())))
+    // Outside of the future, which would have room for the whole request, and be moved with it.
+    let mut opened = Opened::new(request);
+    async move {
+        let message = opened.only_message(max_bytes).await?;
+        let reply = method(opened.with_metadata(message)).await?;
+        Ok(response(reply, |message| ReplyBody::message(message.framed())))
+    }
 }
 
 /// Answers a call with a stream.
-pub(crate) async fn server_streaming<B, M, S, R, F>(
+pub(crate) fn server_streaming<B, M, S, R, F>(
     request: Request<B>,
     max_bytes: usize,
     method: impl FnOnce(tonic::Request<M>) -> F,
-) -> Result<Response<ReplyBody>, Status>
+) -> impl Future<Output = Result<Response<ReplyBody>, Status>>
 where
     B: RequestBody,
     M: Incoming,
@@ -51,8 +56,12 @@ where
     R: Outgoing,
     F: Future<Output = Result<tonic::Response<S>, Status>>,
 {
-    let reply = method(only_message(request, max_bytes).await?).await?;
-    Ok(response(reply, |stream| ReplyBody::stream(StreamBody::new(stream))))
+    let mut opened = Opened::new(request);
+    async move {
+        let message = opened.only_message(max_bytes).await?;
+        let reply = method(opened.with_metadata(message)).await?;
+        Ok(response(reply, |stream| ReplyBody::stream(StreamBody::new(stream))))
+    }
 }
 
 /// Answers a stream of requests with a stream.
@@ -68,15 +77,37 @@ where
     R: Outgoing,
     F: Future<Output = Result<tonic::Response<S>, Status>>,
 {
-    let (head, body) = request.into_parts();
-    refuse_compression(&head.headers)?;
+    let Opened { metadata, extensions, body } = Opened::new(request);
+    refuse_compression(&metadata)?;
     let messages = Streaming::new_request(Codec::<R, M>::default(), body, None, Some(max_bytes));
-    let reply = method(with_metadata(head, messages)).await?;
+    let reply = method(tonic::Request::from_parts(metadata, extensions, messages)).await?;
     Ok(response(reply, |stream| ReplyBody::stream(StreamBody::new(stream))))
 }
 
-fn with_metadata<M>(head: http::request::Parts, message: M) -> tonic::Request<M> {
-    tonic::Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, message)
+/// A request of which a method of the traits sees the metadata and the messages.
+struct Opened<B> {
+    metadata: MetadataMap,
+    extensions: Extensions,
+    body: B,
+}
+
+impl<B: RequestBody> Opened<B> {
+    fn new(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        let metadata = MetadataMap::from_headers(head.headers);
+        Self { metadata, extensions: head.extensions, body }
+    }
+
+    /// Reads the message of a request that has one.
+    async fn only_message<M: Incoming>(&mut self, max_bytes: usize) -> Result<M, Status> {
+        refuse_compression(&self.metadata)?;
+        let message = read_message(&mut self.body, max_bytes).await?;
+        M::decode(message).map_err(|Malformed| malformed("no message of this RPC"))
+    }
+
+    fn with_metadata<M>(self, message: M) -> tonic::Request<M> {
+        tonic::Request::from_parts(self.metadata, self.extensions, message)
+    }
 }
 
 fn response<T>(
@@ -96,8 +127,8 @@ fn response<T>(
 }
 
 /// Refuses a request whose messages are compressed (gRPC, Compression).
-fn refuse_compression(headers: &HeaderMap) -> Result<(), Status> {
-    match headers.get("grpc-encoding") {
+fn refuse_compression(metadata: &MetadataMap) -> Result<(), Status> {
+    match metadata.as_ref().get("grpc-encoding") {
         Some(encoding) if encoding != "identity" => {
             let mut status = Status::unimplemented(
                 "compressed messages are not accepted; send them with grpc-encoding identity",
@@ -110,26 +141,14 @@ fn refuse_compression(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// Reads the request of a call that has one.
-async fn only_message<B: RequestBody, M: Incoming>(
-    request: Request<B>,
-    max_bytes: usize,
-) -> Result<tonic::Request<M>, Status> {
-    let (head, body) = request.into_parts();
-    refuse_compression(&head.headers)?;
-    let message = read_message(body, max_bytes).await?;
-    let message = M::decode(message).map_err(|Malformed| malformed("no message of this RPC"))?;
-    Ok(with_metadata(head, message))
-}
-
 fn malformed(what: &'static str) -> Status {
     Status::internal(what)
 }
 
 /// Reads a message and waits for the end of the request. Most come in one frame, and are not
 /// copied.
-async fn read_message<B: RequestBody>(mut body: B, max_bytes: usize) -> Result<Bytes, Status> {
-    let Some(mut read) = next_data(&mut body).await? else {
+async fn read_message<B: RequestBody>(body: &mut B, max_bytes: usize) -> Result<Bytes, Status> {
+    let Some(mut read) = next_data(body).await? else {
         return Err(malformed("the call has no request"));
     };
     let mut wanted = wanted_length(&read, max_bytes)?;
@@ -137,7 +156,7 @@ async fn read_message<B: RequestBody>(mut body: B, max_bytes: usize) -> Result<B
         let mut pieces = BytesMut::with_capacity(wanted.unwrap_or(PREFIX));
         pieces.put(read);
         while wanted.is_none_or(|wanted| pieces.len() < wanted) {
-            let Some(piece) = next_data(&mut body).await? else {
+            let Some(piece) = next_data(body).await? else {
                 return Err(malformed("the message is cut off"));
             };
             pieces.put(piece);
@@ -146,7 +165,7 @@ async fn read_message<B: RequestBody>(mut body: B, max_bytes: usize) -> Result<B
         read = pieces.freeze();
     }
     // Bytes behind the message are dropped, as tonic's server drops them.
-    while !body.is_end_stream() && next_data(&mut body).await?.is_some() {}
+    while !body.is_end_stream() && next_data(body).await?.is_some() {}
     Ok(read.slice(PREFIX..wanted.unwrap_or(PREFIX)))
 }
 

@@ -68,18 +68,22 @@ impl Call {
     }
 
     /// Answers a unary RPC: message to command, command to reply, reply to message.
-    pub(super) async fn unary<C, M, R>(
+    pub(super) fn unary<C, M, R>(
         &self,
         request: tonic::Request<M>,
-    ) -> std::result::Result<Response<R>, Status>
+    ) -> impl Future<Output = std::result::Result<Response<R>, Status>>
     where
         C: Request + TryFrom<M, Error = Error>,
         R: From<C::Reply>,
         Service: Handle<C>,
     {
-        let command = C::try_from(request.into_inner()).map_err(|error| self.fail(&error))?;
-        let reply = self.execute(command).await.map_err(|error| self.fail(&error))?;
-        Ok(Response::new(reply.into()))
+        // Outside of the future, which would have room for the message and the command.
+        let command = C::try_from(request.into_inner());
+        async move {
+            let answering = async { self.execute(command?).await };
+            let reply = answering.await.map_err(|error| self.fail(&error))?;
+            Ok(Response::new(reply.into()))
+        }
     }
 
     /// Returns the status for a handler's panic, which becomes the call's outcome.

@@ -1,9 +1,6 @@
 //! Deadlines of calls.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -43,24 +40,6 @@ fn parse(text: &str) -> Option<Duration> {
 
 pub(super) fn exceeded() -> Error {
     Error::new(Reason::Deadline, "the call took longer than its deadline allows")
-}
-
-/// The future's output, or `None` if it is not there by `end`.
-///
-/// A timer is made only for a future that has to wait: most are ready at once.
-pub(super) async fn within<F: Future>(end: Option<Instant>, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    if let Poll::Ready(output) = poll_once(future.as_mut()).await {
-        return Some(output);
-    }
-    match end {
-        Some(end) => tokio::time::timeout_at(end.into(), future).await.ok(),
-        None => Some(future.await),
-    }
-}
-
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 #[cfg(test)]

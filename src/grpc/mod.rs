@@ -6,6 +6,7 @@ mod by_hand;
 mod call;
 mod conn;
 mod deadline;
+mod guard;
 mod health;
 mod native;
 mod services;

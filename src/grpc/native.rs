@@ -3,19 +3,17 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::body::ReplyBody;
@@ -23,7 +21,7 @@ use super::call::{Call, draining, log_internal};
 use super::conn::Conn;
 use super::services::dispatch;
 use super::{ResponseFuture, body, deadline};
-use crate::model::{Error, MAX_MESSAGE_BYTES, Method, Reason};
+use crate::model::{Error, MAX_MESSAGE_BYTES, Method};
 use crate::pb;
 
 /// The body of a request.
@@ -190,64 +188,5 @@ where
             Some(status) => Err(status),
         },
         Err(never) => match never {},
-    }
-}
-
-/// Holds a call to its deadline, turns a panic into INTERNAL, and gives a reason to a refusal that
-/// has none yet.
-pub(super) fn guarded(
-    call: Arc<Call>,
-    answering: impl Future<Output = Result<Response<ReplyBody>, Status>> + Send + 'static,
-) -> Handling {
-    Box::pin(async move {
-        let answering = pin!(answering);
-        guard(&call, answering).await
-    })
-}
-
-async fn guard(
-    call: &Call,
-    answering: Pin<&mut (dyn Future<Output = Result<Response<ReplyBody>, Status>> + Send)>,
-) -> Response<ReplyBody> {
-    // A stream holds itself to the deadline; this is the time to its first headers.
-    match deadline::within(call.end, AssertUnwindSafe(answering).catch_unwind()).await {
-        Some(Ok(Ok(response))) => response,
-        Some(Ok(Err(status))) => refused_by_tonic(call, status),
-        Some(Err(panic)) => answer(call.panicked(&*panic)),
-        None => answer(call.fail(&deadline::exceeded())),
-    }
-}
-
-/// A response that is a status alone.
-fn answer(status: Status) -> Response<ReplyBody> {
-    status.into_http().map(ReplyBody::tonic)
-}
-
-/// The response to a call that failed: by the server's own status, or by one of tonic's or the
-/// glue's, which lacks a reason.
-fn refused_by_tonic(call: &Call, status: Status) -> Response<ReplyBody> {
-    answer(match unreadable(&status) {
-        Some(error) if !call.has_failed() => call.fail(&error),
-        Some(_) | None => status,
-    })
-}
-
-/// Returns the contract's error for a message that could not be read, as tonic or the glue says.
-pub(super) fn unreadable(status: &Status) -> Option<Error> {
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "gRPC's codes, of which tonic uses these for unreadable messages"
-    )]
-    match status.code() {
-        Code::Internal => {
-            Some(Error::new(Reason::InvalidMessage, "the message is no message of this RPC"))
-        }
-        Code::OutOfRange => Some(Error::new(
-            Reason::InvalidMessage,
-            format!(
-                "the message is too large; at most {MAX_MESSAGE_BYTES} bytes (4 MiB) are allowed"
-            ),
-        )),
-        _ => None,
     }
 }

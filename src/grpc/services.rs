@@ -7,9 +7,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::by_hand;
 use super::call::Call;
+use super::guard::guarded;
 #[cfg(feature = "generated-glue")]
 use super::native::by_tonic;
-use super::native::{Handling, MAX_REQUEST_BYTES, RequestBody, guarded};
+use super::native::{Handling, MAX_REQUEST_BYTES, RequestBody};
 #[cfg(not(feature = "generated-glue"))]
 use crate::fast_path::glue;
 use crate::model::{Method, request};

@@ -81,8 +81,9 @@ impl Engine {
 
 /// One user's store, of the server's engine.
 ///
-/// An enum instead of a trait object: its futures need no box, and those of the memory engine cost
-/// nothing.
+/// An enum instead of a trait object: the futures of the memory engine need no box and cost
+/// nothing. Those of Redis are boxed, since they are large, and a call's future would have room for
+/// them.
 #[derive(Clone)]
 pub enum Backend {
     /// In this process's memory.
@@ -106,14 +107,16 @@ impl Store for Backend {
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         match self {
             Self::Memory(store) => store.get(key).await,
-            Self::Redis(store) => store.get(key).await,
+            Self::Redis(store) => Box::pin(store.get(key)).await,
         }
     }
 
     async fn put(&self, put: PutRef<'_>, once: Option<Once<'_, Self>>) -> Result<Written> {
         match self {
             Self::Memory(store) => store.put(put, once.map(Once::for_memory).transpose()?).await,
-            Self::Redis(store) => store.put(put, once.map(Once::for_redis).transpose()?).await,
+            Self::Redis(store) => {
+                Box::pin(store.put(put, once.map(Once::for_redis).transpose()?)).await
+            }
         }
     }
 
@@ -123,7 +126,7 @@ impl Store for Backend {
                 store.delete(delete, once.map(Once::for_memory).transpose()?).await
             }
             Self::Redis(store) => {
-                store.delete(delete, once.map(Once::for_redis).transpose()?).await
+                Box::pin(store.delete(delete, once.map(Once::for_redis).transpose()?)).await
             }
         }
     }
@@ -134,7 +137,7 @@ impl Store for Backend {
                 store.batch(operations, once.map(Once::for_memory).transpose()?).await
             }
             Self::Redis(store) => {
-                store.batch(operations, once.map(Once::for_redis).transpose()?).await
+                Box::pin(store.batch(operations, once.map(Once::for_redis).transpose()?)).await
             }
         }
     }
@@ -142,21 +145,21 @@ impl Store for Backend {
     async fn list(&self, query: ListQuery<'_>) -> Result<Listed> {
         match self {
             Self::Memory(store) => store.list(query).await,
-            Self::Redis(store) => store.list(query).await,
+            Self::Redis(store) => Box::pin(store.list(query)).await,
         }
     }
 
     async fn watch(&self, after: Option<Position>) -> Result<Watched> {
         match self {
             Self::Memory(store) => store.watch(after).await,
-            Self::Redis(store) => store.watch(after).await,
+            Self::Redis(store) => Box::pin(store.watch(after)).await,
         }
     }
 
     async fn position(&self) -> Result<Position> {
         match self {
             Self::Memory(store) => store.position().await,
-            Self::Redis(store) => store.position().await,
+            Self::Redis(store) => Box::pin(store.position()).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
 use crate::grpc::call::{Call, draining};
-use crate::grpc::{deadline, native};
+use crate::grpc::{deadline, guard};
 use crate::model::{Error, Reason, Result};
 use crate::pb::Framed;
 
@@ -203,7 +203,7 @@ impl<S: Source> Stream for Events<S> {
                 Poll::Ready(Some(Ok(message)))
             }
             Outcome::End => Poll::Ready(None),
-            Outcome::Refused(status) => Poll::Ready(Some(Err(match native::unreadable(&status) {
+            Outcome::Refused(status) => Poll::Ready(Some(Err(match guard::unreadable(&status) {
                 Some(error) => this.call.fail(&error),
                 None => status,
             }))),

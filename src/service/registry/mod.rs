@@ -26,6 +26,9 @@ use crate::model::{Access, Limits, Result, Role, UnixMillis, User as UserView, U
 use crate::store::{Clock, Engine};
 
 /// All users and sessions that a call may be about.
+///
+/// The futures of the shared registry are boxed: they are large, and every call's would have room
+/// for them.
 pub(super) enum Registry {
     /// Users of this process alone.
     Local(LocalRegistry),
@@ -115,7 +118,7 @@ impl Registry {
     pub(super) async fn look_up(&self, token: TokenHash) -> Result<()> {
         match self {
             Self::Local(_) => Ok(()),
-            Self::Shared(shared) => shared.look_up(token).await,
+            Self::Shared(shared) => Box::pin(shared.look_up(token)).await,
         }
     }
 
@@ -134,7 +137,7 @@ impl Registry {
     pub(super) async fn find_user(&self, name: &UserName) -> Result<Option<Arc<User>>> {
         match self {
             Self::Local(local) => Ok(local.find_user(name)),
-            Self::Shared(shared) => shared.find_user(name).await,
+            Self::Shared(shared) => Box::pin(shared.find_user(name)).await,
         }
     }
 
@@ -159,7 +162,7 @@ impl Registry {
     ) -> Result<Vec<(u64, Option<UserView>)>> {
         match self {
             Self::Local(local) => Ok(local.users_after(after, size)),
-            Self::Shared(shared) => shared.users_after(after, size).await,
+            Self::Shared(shared) => Box::pin(shared.users_after(after, size)).await,
         }
     }
 
@@ -176,7 +179,7 @@ impl Registry {
     ) -> Result<Arc<Session>> {
         match self {
             Self::Local(local) => local.open_guest(name, token, expiry, now),
-            Self::Shared(shared) => shared.open_guest(name, token, expiry, now).await,
+            Self::Shared(shared) => Box::pin(shared.open_guest(name, token, expiry, now)).await,
         }
     }
 
@@ -193,7 +196,9 @@ impl Registry {
     ) -> Result<Arc<Session>> {
         match self {
             Self::Local(local) => local.open_session(account, token, expiry, now),
-            Self::Shared(shared) => shared.open_session(account, token, expiry, now).await,
+            Self::Shared(shared) => {
+                Box::pin(shared.open_session(account, token, expiry, now)).await
+            }
         }
     }
 
@@ -203,7 +208,7 @@ impl Registry {
     /// `SESSION_EXPIRED` if the engine no longer has the session; `STORE_UNAVAILABLE`.
     pub(super) async fn grant(&self, session: &Session, account: Arc<User>) -> Result<()> {
         if let Self::Shared(shared) = self {
-            shared.grant(session, &account).await?;
+            Box::pin(shared.grant(session, &account)).await?;
         }
         session.grant(account);
         Ok(())
@@ -215,7 +220,7 @@ impl Registry {
     /// `USER_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub(super) async fn raise(&self, user: &User, privilege: Privilege) -> Result<()> {
         if let Self::Shared(shared) = self {
-            shared.raise(user, privilege).await?;
+            Box::pin(shared.raise(user, privilege)).await?;
         }
         user.promote(privilege);
         Ok(())
@@ -227,7 +232,7 @@ impl Registry {
     /// `USER_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub(super) async fn lower(&self, user: &Arc<User>, end_sessions: bool) -> Result<()> {
         if let Self::Shared(shared) = self {
-            shared.lower(user, end_sessions).await?;
+            Box::pin(shared.lower(user, end_sessions)).await?;
         }
         user.demote();
         if end_sessions {
@@ -244,7 +249,7 @@ impl Registry {
     /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`; the session then goes on in this process.
     pub(super) async fn close(&self, session: &Arc<Session>) -> Result<()> {
         if let Self::Shared(shared) = self {
-            shared.close(session).await?;
+            Box::pin(shared.close(session)).await?;
         }
         self.end_here(session);
         Ok(())
@@ -282,7 +287,7 @@ impl Registry {
                 local.record_access(owner, row, role);
                 Ok(())
             }
-            Self::Shared(shared) => shared.record_access(owner, &row, role).await,
+            Self::Shared(shared) => Box::pin(shared.record_access(owner, &row, role)).await,
         }
     }
 
@@ -299,7 +304,7 @@ impl Registry {
     ) -> Result<(Vec<Access>, Option<u64>)> {
         match self {
             Self::Local(_) => Ok(owner.accesses().page(before, size)),
-            Self::Shared(shared) => shared.accesses(owner, before, size).await,
+            Self::Shared(shared) => Box::pin(shared.accesses(owner, before, size)).await,
         }
     }
 
@@ -316,7 +321,7 @@ impl Registry {
     ) -> Result<Written> {
         match self {
             Self::Local(local) => local.put_other(subject, name, put).await,
-            Self::Shared(shared) => shared.put_other(subject, name, put).await,
+            Self::Shared(shared) => Box::pin(shared.put_other(subject, name, put)).await,
         }
     }
 
