@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
 use kvrpc::model::{Key, OperationRef, Operations, Prefix, Put, Value};
-use kvrpc::store::{Clock, ListQuery, MemoryEngine, MemoryStore, Store, StoreLimits};
+use kvrpc::store::{Clock, ListParts, ListQuery, MemoryEngine, MemoryStore, Store, StoreLimits};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -113,7 +113,7 @@ fn operations(criterion: &mut Criterion) {
                     after: Some(&after),
                     max_rows: 100,
                     max_bytes: 1 << 20,
-                    keys_only: true,
+                    parts: ListParts::Headers,
                 };
                 black_box(store.list(query).now_or_never())
             };

@@ -9,7 +9,7 @@ use crate::model::{
     Access, DEFAULT_PAGE_SIZE, EntryPage, Error, Key, KeyPage, Listing, MAX_PAGE_SIZE, Page,
     Position, Prefix, Reason, Result, User,
 };
-use crate::store::{ListQuery, Listed, Store};
+use crate::store::{ListParts, ListQuery, Listed, Store};
 
 /// Maximum size of one message of a scan, in bytes.
 const SCAN_BYTES: usize = 64 << 10;
@@ -57,7 +57,7 @@ struct Wanted<'a> {
     token: &'a str,
     max_rows: usize,
     max_bytes: usize,
-    keys_only: bool,
+    parts: ListParts,
 }
 
 impl Handle<ListKeys> for Service {
@@ -73,7 +73,7 @@ impl Handle<ListKeys> for Service {
             token: &page.token,
             max_rows: page_size(&page),
             max_bytes: PAGE_BYTES,
-            keys_only: true,
+            parts: ListParts::Keys,
         };
         let (listed, next_page_token, position) = self.rows(&owner, wanted).await?;
         let keys = listed.rows.into_iter().map(|row| row.key).collect();
@@ -96,7 +96,7 @@ impl Handle<Scan> for Service {
             token: cursor.as_deref().unwrap_or_default(),
             max_rows: SCAN_ROWS,
             max_bytes: SCAN_BYTES,
-            keys_only,
+            parts: if keys_only { ListParts::Headers } else { ListParts::Entries },
         };
         let (listed, next, position) = self.rows(&owner, wanted).await?;
         let cursor = Some(next).filter(|next| !next.is_empty());
@@ -135,14 +135,14 @@ impl Handle<ListAccesses> for Service {
 
 impl Service {
     async fn rows(&self, owner: &Owner, wanted: Wanted<'_>) -> Result<(Listed, String, Position)> {
-        let Wanted { scope, prefix, token, max_rows, max_bytes, keys_only } = wanted;
+        let Wanted { scope, prefix, token, max_rows, max_bytes, parts } = wanted;
         let cursor = match token {
             "" => None,
             token => Some(Cursor::from_bytes(&self.page_tokens.open(&scope, token)?)?),
         };
         let after = cursor.as_ref().map(|cursor| &cursor.after);
         let mut listed =
-            owner.store.list(ListQuery { prefix, after, max_rows, max_bytes, keys_only }).await?;
+            owner.store.list(ListQuery { prefix, after, max_rows, max_bytes, parts }).await?;
         let start = cursor.map_or(listed.position, |cursor| cursor.start);
         let token = match listed.next.take() {
             Some(after) => self.page_tokens.seal(&scope, &Cursor { start, after }.to_bytes())?,

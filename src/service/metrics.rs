@@ -120,6 +120,7 @@ pub struct Metrics {
     keys: Gauge<u64, AtomicU64>,
     bytes: Gauge<u64, AtomicU64>,
     change_bytes: Gauge<u64, AtomicU64>,
+    clock_offset: Gauge<f64, AtomicU64>,
     rooms: Gauge<u64, AtomicU64>,
     history_bytes: Gauge<u64, AtomicU64>,
 }
@@ -152,6 +153,12 @@ impl Metrics {
         registry.register("users", "Users, accounts included", users.clone());
         registry.register("keys", "Keys in all stores", keys.clone());
         registry.register("stored_bytes", "What all stores count against the total", bytes.clone());
+        let clock_offset = Gauge::<f64, AtomicU64>::default();
+        registry.register(
+            "engine_clock_offset_seconds",
+            "Seconds by which the engine's clock is ahead of this machine's",
+            clock_offset.clone(),
+        );
         let (change_bytes, rooms, history_bytes) =
             (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register(
@@ -181,6 +188,7 @@ impl Metrics {
             keys,
             bytes,
             change_bytes,
+            clock_offset,
             rooms,
             history_bytes,
         }
@@ -227,6 +235,7 @@ impl Service {
         metrics.keys.set(usage.keys);
         metrics.bytes.set(usage.bytes);
         metrics.change_bytes.set(self.engine.change_bytes());
+        metrics.clock_offset.set(self.engine.clock_offset_seconds());
         metrics.rooms.set(self.rooms.len());
         metrics.history_bytes.set(self.rooms.history_bytes());
         let mut text = String::new();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::token::TokenHash;
-use super::user::{Privilege, User};
+use super::user::{Privilege, Standing, User};
 use crate::model::{UnixMillis, User as UserView};
 use crate::store::Backend;
 
@@ -22,6 +22,10 @@ pub(super) enum ExpiryPolicy {
     /// Ends with its connection.
     Connection,
 }
+
+/// Milliseconds by which a refresh may seem to be in the future, since calls read the time at
+/// different moments.
+const CLOCK_SET_BACK: u64 = 1_000;
 
 /// State of a session that other servers know too.
 #[derive(Default)]
@@ -111,17 +115,21 @@ impl Session {
         *self.grant.lock() = None;
     }
 
-    /// Applies the engine's state: the granted account, and the time until which the session is
-    /// kept.
-    pub(super) fn learn(
-        &self,
-        grant: Option<Arc<User>>,
-        held: UnixMillis,
-        last_use: UnixMillis,
-        now: UnixMillis,
-    ) {
-        *self.grant.lock() = grant;
-        self.remote.held.fetch_max(held.as_u64(), Ordering::AcqRel);
+    /// Applies the engine's grant, unless the user's role was taken back after `before`.
+    pub(super) fn learn_grant(&self, before: Standing, account: Option<Arc<User>>) {
+        let mut grant = self.grant.lock();
+        // Under the lock: a demotion that has begun meanwhile revokes the grant after it.
+        if self.user.standing().is_of_same_role(before) {
+            *grant = account;
+        }
+    }
+
+    /// Applies the engine's state: the time until which the session is kept, and its last use.
+    ///
+    /// The time replaces the one known here: one that is too late would keep the session from being
+    /// extended, and one that is too early costs an extension.
+    pub(super) fn learn(&self, held: UnixMillis, last_use: UnixMillis, now: UnixMillis) {
+        self.remote.held.store(held.as_u64(), Ordering::Release);
         self.last_use.fetch_max(last_use.as_u64(), Ordering::AcqRel);
         self.remote.seen.fetch_max(now.as_u64(), Ordering::AcqRel);
     }
@@ -130,6 +138,8 @@ impl Session {
     pub(super) fn age(&self, now: UnixMillis) -> Duration {
         match self.remote.seen.load(Ordering::Acquire) {
             0 => Duration::ZERO,
+            // The engine's clock was set back.
+            seen if seen > now.as_u64().saturating_add(CLOCK_SET_BACK) => Duration::MAX,
             seen => now.duration_since(UnixMillis::new(seen)),
         }
     }

@@ -1,6 +1,6 @@
 //! Users: name, privilege level, store and access log.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -48,6 +48,32 @@ impl Privilege {
     }
 }
 
+/// Privilege level of a user at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing(u64);
+
+impl Standing {
+    /// Lowest bit of the number of demotions; below it is the level.
+    const DEMOTIONS: u32 = 8;
+
+    const fn new(demotions: u64, privilege: Privilege) -> Self {
+        Self(demotions << Self::DEMOTIONS | privilege as u64)
+    }
+
+    fn privilege(self) -> Privilege {
+        Privilege::from_bits(u8::try_from(self.0 & 0xff).unwrap_or(u8::MAX))
+    }
+
+    const fn demotions(self) -> u64 {
+        self.0 >> Self::DEMOTIONS
+    }
+
+    /// Returns true if the user was not demoted between the two moments.
+    pub(super) const fn is_of_same_role(self, other: Self) -> bool {
+        self.demotions() == other.demotions()
+    }
+}
+
 /// User with its store and its sessions.
 pub struct User {
     /// Id; never reused, so that the next owner of a freed name does not get the old store.
@@ -58,7 +84,8 @@ pub struct User {
     pub account: bool,
     /// Store.
     pub store: Backend,
-    privilege: AtomicU8,
+    /// A [`Standing`].
+    standing: AtomicU64,
     /// True once a shared engine has reported that the user no longer exists.
     gone: AtomicBool,
     accesses: Mutex<AccessLog>,
@@ -81,7 +108,7 @@ impl User {
             name,
             account,
             store,
-            privilege: AtomicU8::new(privilege as u8),
+            standing: AtomicU64::new(Standing::new(0, privilege).0),
             gone: AtomicBool::new(false),
             accesses: Mutex::default(),
             sessions: Mutex::default(),
@@ -91,7 +118,12 @@ impl User {
 
     /// Returns the user's own level, without the grants of its sessions.
     pub fn privilege(&self) -> Privilege {
-        Privilege::from_bits(self.privilege.load(Ordering::Acquire))
+        self.standing().privilege()
+    }
+
+    /// Returns the user's own level, and how often it was taken back.
+    pub(super) fn standing(&self) -> Standing {
+        Standing(self.standing.load(Ordering::Acquire))
     }
 
     /// Returns true if the engine no longer has the user.
@@ -104,19 +136,28 @@ impl User {
         self.gone.store(true, Ordering::Release);
     }
 
-    /// Sets the level to the one that the engine has.
-    pub(super) fn learn(&self, privilege: Privilege) {
-        self.privilege.store(privilege as u8, Ordering::Release);
+    /// Sets the level to the one that the engine had, unless the level was changed here after
+    /// `before`, when the engine had not been asked yet.
+    pub(super) fn learn(&self, before: Standing, privilege: Privilege) {
+        let learnt = Standing::new(before.demotions(), privilege);
+        let _ =
+            self.standing.compare_exchange(before.0, learnt.0, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Raises the level; a higher one stays.
     pub fn promote(&self, privilege: Privilege) {
-        self.privilege.fetch_max(privilege as u8, Ordering::AcqRel);
+        // The level takes the lowest bits.
+        let _ = self.standing.fetch_update(Ordering::AcqRel, Ordering::Acquire, |standing| {
+            let standing = Standing(standing);
+            Some(Standing::new(standing.demotions(), standing.privilege().max(privilege)).0)
+        });
     }
 
     /// Makes the user a guest, and revokes the grants of its sessions.
     pub fn demote(&self) {
-        self.privilege.store(Privilege::Guest as u8, Ordering::Release);
+        let _ = self.standing.fetch_update(Ordering::AcqRel, Ordering::Acquire, |standing| {
+            Some(Standing::new(Standing(standing).demotions() + 1, Privilege::Guest).0)
+        });
         for session in self.sessions() {
             session.revoke();
         }

@@ -53,6 +53,14 @@ impl Engine {
         }
     }
 
+    /// Seconds by which the engine's clock is ahead of this machine's.
+    pub fn clock_offset_seconds(&self) -> f64 {
+        match self {
+            Self::Memory(_) => 0.0,
+            Self::Redis(engine) => engine.clock_offset_seconds(),
+        }
+    }
+
     /// Returns what is in all stores of this process's memory.
     pub fn usage(&self) -> Usage {
         match self {

@@ -15,17 +15,24 @@ pub struct Clock(ClockSource);
 enum ClockSource {
     /// Wall clock, read once, and monotonic clock from then on: setting the machine's clock does
     /// not bring expired keys back.
-    System { start: Instant, start_time: UnixMillis },
+    System(Arc<SystemClock>),
     /// Unix milliseconds.
     Manual(Arc<AtomicU64>),
+}
+
+#[derive(Debug)]
+struct SystemClock {
+    start: Instant,
+    /// Unix milliseconds at `start`. Changed only to follow another clock.
+    start_time: AtomicU64,
 }
 
 impl Clock {
     /// Makes the machine's clock.
     pub fn system() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start_time = UnixMillis::new(whole_millis(since_epoch));
-        Self(ClockSource::System { start: Instant::now(), start_time })
+        let start_time = AtomicU64::new(whole_millis(since_epoch));
+        Self(ClockSource::System(Arc::new(SystemClock { start: Instant::now(), start_time })))
     }
 
     /// Makes a clock that stands still until [`advance`](Self::advance) moves it, for tests.
@@ -41,8 +48,9 @@ impl Clock {
     /// Returns the time at an `instant` that was read before; of a manual clock, the current time.
     pub fn at(&self, instant: Instant) -> UnixMillis {
         match &self.0 {
-            ClockSource::System { start, start_time } => {
-                start_time.saturating_add(instant.saturating_duration_since(*start))
+            ClockSource::System(clock) => {
+                let start_time = UnixMillis::new(clock.start_time.load(Ordering::Relaxed));
+                start_time.saturating_add(instant.saturating_duration_since(clock.start))
             }
             ClockSource::Manual(now) => UnixMillis::new(now.load(Ordering::Acquire)),
         }
@@ -51,6 +59,15 @@ impl Clock {
     /// Returns true if only [`advance`](Self::advance) moves it.
     pub(crate) fn is_manual(&self) -> bool {
         matches!(self.0, ClockSource::Manual(_))
+    }
+
+    /// Makes this clock and all its clones show `time` at `instant`, and go on from there. A clock
+    /// that keeps expiries elsewhere is followed so. A manual clock is not changed.
+    pub(crate) fn follow(&self, time: UnixMillis, instant: Instant) {
+        if let ClockSource::System(clock) = &self.0 {
+            let start_time = time.saturating_sub(instant.saturating_duration_since(clock.start));
+            clock.start_time.store(start_time.as_u64(), Ordering::Relaxed);
+        }
     }
 
     /// Moves a manual clock and all its clones forward, by whole milliseconds. A system clock is

@@ -138,8 +138,19 @@ pub struct ListQuery<'a> {
     pub max_rows: usize,
     /// Maximum bytes of keys and values; the first row is given in any case.
     pub max_bytes: usize,
-    /// Leaves the values out.
-    pub keys_only: bool,
+    /// Parts of the entries that the rows hold.
+    pub parts: ListParts,
+}
+
+/// Parts of an entry that a row of a listing holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListParts {
+    /// Only the key is asked for; the other parts may be missing.
+    Keys,
+    /// The key, the revision and the expiry.
+    Headers,
+    /// The whole entry.
+    Entries,
 }
 
 /// Some rows of a listing.

@@ -1,7 +1,7 @@
 //! Listings.
 
 use crate::model::{ListedEntry, Position, Result, UnixMillis};
-use crate::store::{ListQuery, Listed};
+use crate::store::{ListParts, ListQuery, Listed};
 
 use super::map::MapSlot;
 use super::state::StoreState;
@@ -74,7 +74,8 @@ struct PageBuilder<'a> {
 impl PageBuilder<'_> {
     /// Adds a row; returns false if it does not fit.
     fn add(&mut self, slot: MapSlot<'_>) -> Result<bool> {
-        let value_len = if self.query.keys_only { 0 } else { slot.value().len() };
+        let with_value = self.query.parts == ListParts::Entries;
+        let value_len = if with_value { slot.value().len() } else { 0 };
         let bytes = self.bytes.saturating_add(slot.key().len() + value_len);
         if !self.rows.is_empty()
             && (self.rows.len() >= self.query.max_rows || bytes > self.query.max_bytes)
@@ -83,7 +84,7 @@ impl PageBuilder<'_> {
         }
         self.rows.push(ListedEntry {
             key: slot.to_key()?,
-            value: (!self.query.keys_only).then(|| slot.to_value()),
+            value: with_value.then(|| slot.to_value()),
             revision: slot.revision(),
             expire_time: slot.expire_time(),
         });

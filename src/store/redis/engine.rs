@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::change_follower::{ChangeFollowers, Invalidation};
 use super::check;
+use super::engine_clock::EngineClock;
 use super::node::NodeOptions;
 use super::rooms::RoomListeners;
 use super::router::Router;
@@ -46,6 +47,7 @@ pub(super) struct RedisShared {
     pub(super) last_id: AtomicU64,
     pub(super) runtime: Handle,
     health: watch::Receiver<bool>,
+    engine_clock: Arc<EngineClock>,
     /// Ends the engine's thread when it is dropped.
     _running: oneshot::Sender<()>,
 }
@@ -95,6 +97,11 @@ impl RedisEngine {
     /// Watches whether any node answers.
     pub fn health(&self) -> watch::Receiver<bool> {
         self.0.health.clone()
+    }
+
+    /// Seconds by which the engine's clock is ahead of this machine's.
+    pub fn clock_offset_seconds(&self) -> f64 {
+        self.0.engine_clock.offset_seconds()
     }
 
     /// Name of the engine: `redis` or `redis-cluster`.
@@ -174,11 +181,13 @@ async fn serve(
             return;
         }
     };
+    let engine_clock = Arc::<EngineClock>::default();
+    engine_clock.measure(&topology, &clock).await;
     let (health_told, health) = watch::channel(true);
     let router = Router { topology: Arc::clone(&topology), replicas };
     let shared = RedisShared {
         router,
-        clock,
+        clock: clock.clone(),
         limits,
         namespace: options.namespace,
         durability: options.durability,
@@ -188,11 +197,13 @@ async fn serve(
         last_id: AtomicU64::new(0),
         runtime,
         health,
+        engine_clock: Arc::clone(&engine_clock),
         _running: running,
     };
     drop(told.send(Ok(RedisEngine(Arc::new(shared)))));
     tokio::select! {
-        () = topology.watch_over(health_told) => {}
+        () = Arc::clone(&topology).watch_over(health_told) => {}
+        () = engine_clock.follow(&topology, &clock) => {}
         _ = stopped => {}
     }
 }

@@ -3,11 +3,11 @@
 use redis::{Cmd, cmd};
 
 /// Version of the library. Every change of a function or of the stored data needs a new one.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// Common prefix of the libraries' names.
 const FAMILY: &str = "kvrpc_";
 /// Prefix of this version's functions.
-pub(super) const PREFIX: &str = "kvrpc_3_";
+pub(super) const PREFIX: &str = "kvrpc_4_";
 
 const RECORD: &str = include_str!("lua/record.lua");
 const ANSWERS: &str = include_str!("lua/answers.lua");

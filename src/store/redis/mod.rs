@@ -36,6 +36,7 @@ mod check;
 mod circuit;
 mod connection;
 mod engine;
+mod engine_clock;
 mod failure;
 mod foreign;
 mod group_commit;

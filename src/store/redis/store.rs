@@ -18,7 +18,9 @@ use crate::model::{
     Delete, Durability, Entry, Error, Key, ListedEntry, OperationRef, Operations, Outcome,
     Position, PutRef, Result, UnixMillis,
 };
-use crate::store::{Batched, Deleted, ListQuery, Listed, Once, Store, Usage, Watched, Written};
+use crate::store::{
+    Batched, Deleted, ListParts, ListQuery, Listed, Once, Store, Usage, Watched, Written,
+};
 
 /// Maximum difference between the servers' clocks and Redis's. Closer to an expiry than this, Redis
 /// decides.
@@ -301,7 +303,11 @@ impl Store for RedisStore {
         let mut command = call("list", &this.keys.each_ref().map(String::as_str));
         command.arg(this.shared.now()).arg(this.epoch.as_slice()).arg(first).arg(last);
         command.arg(query.max_rows.min(LISTED_ROWS)).arg(query.max_bytes.min(LISTED_BYTES));
-        command.arg(u8::from(query.keys_only));
+        command.arg(match query.parts {
+            ListParts::Keys => "names",
+            ListParts::Headers => "headers",
+            ListParts::Entries => "entries",
+        });
         let answer = this.run(&command, Effect::WritesLocally).await?;
         let mut parts = reply::outcome(answer)?
             .map_err(|refused| refusal::read(refused, &this.shared.limits, false))?;
@@ -311,10 +317,14 @@ impl Store for RedisStore {
         let mut rows = Vec::new();
         while let Some(Value::BulkString(key)) = parts.next() {
             let key = Key::new(String::from_utf8(key).map_err(Error::internal)?)?;
+            if query.parts == ListParts::Keys {
+                rows.push(ListedEntry { key, value: None, revision: 0, expire_time: None });
+                continue;
+            }
             let entry = reply::decode(parts.bytes()?)?;
             rows.push(ListedEntry {
                 key,
-                value: (!query.keys_only).then_some(entry.value),
+                value: (query.parts == ListParts::Entries).then_some(entry.value),
                 revision: entry.revision,
                 expire_time: entry.expire_time,
             });

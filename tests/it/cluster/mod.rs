@@ -72,7 +72,7 @@ async fn serves(front: Channel) -> bool {
     asked.unwrap().into_inner().status() == ServingStatus::Serving
 }
 
-fn channel(front: &ServerProcess) -> Channel {
+pub(crate) fn channel(front: &ServerProcess) -> Channel {
     Endpoint::from_shared(format!("http://{}", front.address("grpc"))).unwrap().connect_lazy()
 }
 

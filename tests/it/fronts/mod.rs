@@ -1,7 +1,10 @@
 //! Several servers on one engine: each of them answers for every user.
 
+mod clocks;
+mod costs;
 mod rooms;
 mod rooms_faults;
+mod sessions;
 mod trips;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! A server with two accounts, two guests and a manager.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
@@ -30,11 +31,15 @@ pub(crate) enum Who {
 
 /// Returns the accounts, with cheap hashes: the tests check many passwords.
 pub(crate) fn accounts() -> String {
-    format!(
-        "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
-        hash("bill", CHEAP),
-        hash("bob's", CHEAP)
-    )
+    // Made once: to servers on one engine, another hash is another password.
+    static ACCOUNTS: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
+            hash("bill", CHEAP),
+            hash("bob's", CHEAP)
+        )
+    });
+    ACCOUNTS.clone()
 }
 
 /// Memory in KiB of a hash that takes almost no time.

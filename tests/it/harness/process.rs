@@ -29,7 +29,13 @@ pub(crate) struct Finished {
 impl ServerProcess {
     /// Starts a server with these flags, and waits for the line with its addresses.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = Self::spawn(arguments, &[]);
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts a server with these flags and environment variables, and waits for the line with its
+    /// addresses.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut process = Self::spawn(arguments, variables);
         let ready = process.wait_for_line("ready: ");
         let (_, list) = ready.split_once("ready: ").unwrap();
         let list = list.split(['"', ',']).next().unwrap();

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use kvrpc::model::{ListedEntry, Outcome, Prefix, Reason};
-use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListQuery};
+use kvrpc::store::{ENTRY_OVERHEAD_BYTES, ListParts, ListQuery};
 
 use super::checker::{Event, Op, Violation, linearizable};
 use super::{
@@ -304,7 +304,7 @@ fn listed_once<S: Tested>(store: &S, stays: &BTreeSet<String>, max_rows: usize) 
             after: after.as_ref(),
             max_rows,
             max_bytes: usize::MAX,
-            keys_only: true,
+            parts: ListParts::Headers,
         };
         let listed = S::now(store.list(query)).unwrap();
         ensure(listed.rows.len() <= max_rows, || {

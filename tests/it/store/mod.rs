@@ -29,8 +29,8 @@ use kvrpc::model::{
     Result, UnixMillis, Value,
 };
 use kvrpc::store::{
-    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, ListQuery, MemoryEngine, MemoryStore, Once,
-    Store, StoreLimits, Usage, Written,
+    Batched, Clock, Deleted, ENTRY_OVERHEAD_BYTES, ListParts, ListQuery, MemoryEngine, MemoryStore,
+    Once, Store, StoreLimits, Usage, Written,
 };
 
 /// Start of the tests' manual clocks, in Unix milliseconds.
@@ -264,7 +264,7 @@ fn list<S: Tested>(
             after: after.as_ref(),
             max_rows,
             max_bytes,
-            keys_only: false,
+            parts: ListParts::Entries,
         };
         let listed = S::now(store.list(query)).unwrap();
         pages.push(listed.rows);

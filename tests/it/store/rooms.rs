@@ -241,9 +241,10 @@ fn names_are_reserved_by_one_and_lists_have_an_end() {
             engine.remove_from_list(RoomList::Joined, name, ListEntry { user: 1, mark }).await
         };
         assert_eq!(list("a", 1, true).await, Err(RoomRefusal::NoUser));
-        let record =
-            UserRecord { name: "ann".to_owned(), account: false, standing: 0, grant: None };
-        engine.enter(1, &record, None).await.unwrap();
+        let record = UserRecord { name: "ann".to_owned(), ..UserRecord::default() };
+        assert!(engine.enter(1, &record, "", None).await.unwrap());
+        let again = engine.enter(1, &record, "", None).await.unwrap();
+        assert!(!again, "an id is one user's");
         assert_eq!((list("a", 1, true).await, list("a", 2, true).await), (Ok(true), Ok(false)));
         assert_eq!(list("b", u64::MAX, false).await, Ok(true));
         let Err(RoomRefusal::ListFull(mut all)) = list("c", 4, true).await else {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use kvrpc::model::{Position, Prefix};
 use kvrpc::store::feed::Next;
-use kvrpc::store::{Change, ChangeKind, ListQuery, Store, Watched};
+use kvrpc::store::{Change, ChangeKind, ListParts, ListQuery, Store, Watched};
 
 use super::{
     Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, ms, put, removal, write,
@@ -41,8 +41,13 @@ fn in_words(change: &Change) -> String {
 
 fn listed<S: Tested>(store: &S) -> Position {
     let prefix = Prefix::default();
-    let query =
-        ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
+    let query = ListQuery {
+        prefix: &prefix,
+        after: None,
+        max_rows: 1,
+        max_bytes: 1,
+        parts: ListParts::Headers,
+    };
     S::now(store.list(query)).unwrap().position
 }
 

@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
 use kvrpc::store::feed::Next;
 use kvrpc::store::{
-    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListQuery, MAX_CHANGE_BYTES, MemoryEngine,
-    MemoryStore, Store, StoreLimits, Watched,
+    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListParts, ListQuery, MAX_CHANGE_BYTES,
+    MemoryEngine, MemoryStore, Store, StoreLimits, Watched,
 };
 
 const LIMITS: StoreLimits = StoreLimits {
@@ -35,8 +35,13 @@ fn watch(store: &MemoryStore, after: Option<Position>) -> Watched {
 
 fn list(store: &MemoryStore) -> Position {
     let prefix = Prefix::default();
-    let query =
-        ListQuery { prefix: &prefix, after: None, max_rows: 1, max_bytes: 1, keys_only: true };
+    let query = ListQuery {
+        prefix: &prefix,
+        after: None,
+        max_rows: 1,
+        max_bytes: 1,
+        parts: ListParts::Headers,
+    };
     store.list(query).now_or_never().unwrap().unwrap().position
 }
 

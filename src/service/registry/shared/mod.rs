@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 
 use super::directory;
 use super::session_table::SessionTable;
@@ -41,7 +42,7 @@ const MAX_EXTENSION_INTERVAL: Duration = Duration::from_secs(60);
 /// Registry of a server that shares its users.
 pub(in crate::service) struct SharedRegistry {
     engine: RedisEngine,
-    accounts: HashMap<String, Arc<User>>,
+    accounts: HashMap<String, ConfiguredAccount>,
     /// Users that something in this process holds, by id.
     users: Mutex<HashMap<u64, Weak<User>>>,
     /// Sessions that this process knows.
@@ -56,8 +57,16 @@ pub(in crate::service) struct SharedRegistry {
     slack: Duration,
 }
 
+/// Account of the configuration.
+struct ConfiguredAccount {
+    user: Arc<User>,
+    /// Digest of its password's hash.
+    password: String,
+}
+
 impl SharedRegistry {
-    /// Enters the accounts of the configuration into the engine, and waits until that is done.
+    /// Enters the accounts of the configuration into the engine, and waits until that is done. The
+    /// sessions of accounts that are no longer in it, or have another password, end at all servers.
     ///
     /// # Errors
     /// `NAME_IN_USE` for two accounts of one name; `STORE_UNAVAILABLE`.
@@ -69,11 +78,19 @@ impl SharedRegistry {
     ) -> Result<Arc<Self>> {
         let mut entered = HashMap::new();
         for account in accounts {
-            let user = Arc::new(enter_account(engine, account)?);
-            if entered.insert(account.name.folded().to_owned(), user).is_some() {
+            let account_entered = enter_account(engine, account)?;
+            if entered.insert(account.name.folded().to_owned(), account_entered).is_some() {
                 return Err(directory::name_in_use(&account.name));
             }
         }
+        let of = engine.clone();
+        let ids: Vec<_> = entered.values().map(|account| account.user.id).collect();
+        engine.wait(async move {
+            for id in of.name_accounts(&ids).await? {
+                of.end_sessions(id).await?;
+            }
+            Ok(())
+        })?;
         Ok(Arc::new(Self {
             engine: engine.clone(),
             accounts: entered,
@@ -93,7 +110,29 @@ impl SharedRegistry {
 
     /// Returns the account of this name.
     pub(super) fn find_account(&self, name: &UserName) -> Option<Arc<User>> {
-        self.accounts.get(name.folded()).cloned()
+        self.accounts.get(name.folded()).map(|account| Arc::clone(&account.user))
+    }
+
+    /// Returns the account of this id, if it is in the configuration.
+    fn account_of(&self, id: u64) -> Option<&Arc<User>> {
+        self.accounts.values().map(|account| &account.user).find(|user| user.id == id)
+    }
+
+    /// Returns the record of a grant of an account's role to a user, whose role was taken back
+    /// `roles` times so far.
+    fn grant_of(&self, account: &User, roles: u64) -> String {
+        let name = account.name.folded();
+        let password = self.accounts.get(name).map_or("", |account| &account.password);
+        format!("{roles}:{password}:{name}")
+    }
+
+    /// Returns the account of a recorded grant. A grant ends when the role is taken back, and when
+    /// the account has another password or is gone.
+    fn granted(&self, grant: Option<&String>, roles: u64) -> Option<&Arc<User>> {
+        let mut parts = grant?.splitn(3, ':');
+        let (of, password, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let account = self.accounts.get(name)?;
+        (of.parse() == Ok(roles) && password == account.password).then_some(&account.user)
     }
 
     /// Returns the secret that the servers on the engine have in common.
@@ -106,18 +145,30 @@ impl SharedRegistry {
     }
 }
 
-/// Enters an account into the engine, and returns its user.
-fn enter_account(engine: &RedisEngine, account: &Account) -> Result<User> {
+/// Enters an account into the engine.
+fn enter_account(engine: &RedisEngine, account: &Account) -> Result<ConfiguredAccount> {
     let privilege = Privilege::of(account.role);
     let (of, name) = (engine.clone(), account.name.clone());
+    let password = digest(&account.password_hash);
+    let entered = password.clone();
     let id = engine.wait(async move {
         let new = NameRecord { id: of.new_id(), name: name.as_str().to_owned(), account: true };
         let id = of.take_name(name.folded(), &new, None).await?.err().unwrap_or(new.id);
-        let user =
-            UserRecord { name: new.name, account: true, standing: privilege as u8, grant: None };
-        try_join(of.enter(id, &user, None), of.count_user(id, true)).await?;
+        let user = UserRecord {
+            name: new.name,
+            account: true,
+            standing: privilege as u8,
+            ..UserRecord::default()
+        };
+        try_join(of.enter(id, &user, &entered, None), of.count_user(id, true)).await?;
         Ok(id)
     })?;
     let store = Backend::Redis(engine.open(id));
-    Ok(User::new(id, account.name.clone(), true, privilege, store))
+    let user = Arc::new(User::new(id, account.name.clone(), true, privilege, store));
+    Ok(ConfiguredAccount { user, password })
+}
+
+/// Returns a digest of a password's hash: enough of it to tell that it is another one.
+fn digest(password_hash: &str) -> String {
+    Sha256::digest(password_hash).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,7 @@ use crate::service::authorize::session_expired;
 use crate::service::session::{ExpiryPolicy, Session};
 use crate::service::token::TokenHash;
 use crate::service::user::{Privilege, User};
-use crate::store::redis::SessionRecord;
+use crate::store::redis::{SessionRecord, UserRecord};
 
 impl SharedRegistry {
     /// Opens a session of an account.
@@ -25,12 +25,14 @@ impl SharedRegistry {
         expiry: ExpiryPolicy,
         now: UnixMillis,
     ) -> Result<Arc<Session>> {
-        let record = SessionRecord { user: user.id, until: self.until(expiry, now), grant: None };
+        let owner = self.engine.find_user(user.id).await?.ok_or_else(session_expired)?;
+        let (until, generation) = (self.until(expiry, now), owner.generation);
+        let record = SessionRecord { user: user.id, until, grant: None, generation };
         self.engine.open_session(&token.to_text(), &record).await?;
-        self.insert_session(user, token, expiry, now)
+        self.insert_session(user, token, expiry, until, now)
     }
 
-    /// Adds a session to those that this process knows.
+    /// Adds a session, which the engine keeps until `kept`, to those that this process knows.
     ///
     /// # Errors
     /// `SERVER_FULL`.
@@ -39,10 +41,11 @@ impl SharedRegistry {
         user: &Arc<User>,
         token: TokenHash,
         expiry: ExpiryPolicy,
+        kept: UnixMillis,
         now: UnixMillis,
     ) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(Arc::clone(user), token, expiry, now));
-        session.learn(None, self.until(expiry, now), now, now);
+        session.learn(kept, now, now);
         let session = self.sessions.insert(session)?;
         user.adopt(&session);
         Ok(session)
@@ -66,7 +69,9 @@ impl SharedRegistry {
         // A guest has one session, and its role is shown to others: its grant is stored with the
         // user.
         let token = user.account.then(|| session.token.to_text());
-        let exists = self.engine.grant(user.id, token.as_deref(), account.name.folded()).await?;
+        let owner = self.engine.find_user(user.id).await?.ok_or_else(session_expired)?;
+        let grant = self.grant_of(account, owner.roles);
+        let exists = self.engine.grant(user.id, token.as_deref(), &grant).await?;
         if exists { Ok(()) } else { Err(session_expired()) }
     }
 
@@ -76,7 +81,7 @@ impl SharedRegistry {
     /// `STORE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
     pub(in super::super) async fn close(&self, session: &Session) -> Result<()> {
         let user = &session.user;
-        self.engine.close_session(&session.token.to_text(), user.id).await?;
+        self.engine.close_session(&session.token.to_text()).await?;
         if !user.account {
             remove_guest(&self.engine, user.id, user.name.folded()).await?;
         }
@@ -122,6 +127,9 @@ impl SharedRegistry {
             return Ok(());
         };
         let Some(owner) = self.engine.find_user(known.user).await? else { return Ok(()) };
+        if !self.is_valid(&known, &owner) {
+            return Ok(());
+        }
         let user = self.user(known.user, &owner.name, owner.account)?;
         let expiry = if owner.account {
             ExpiryPolicy::Until(known.until)
@@ -129,8 +137,7 @@ impl SharedRegistry {
             ExpiryPolicy::Idle(self.guest_idle)
         };
         let now = self.clock.now();
-        let session = self.insert_session(&user, token, expiry, now)?;
-        session.learn(None, known.until, UnixMillis::default(), now);
+        let session = self.insert_session(&user, token, expiry, known.until, now)?;
         self.refresh(&session).await
     }
 
@@ -139,21 +146,35 @@ impl SharedRegistry {
         let asked_at = self.clock.now();
         let token = session.token.to_text();
         let user = &session.user;
+        // Read before the engine is asked: what is taken back meanwhile is not learnt again.
+        let before = user.standing();
         let (known, owner) =
             try_join(self.engine.find_session(&token), self.engine.find_user(user.id)).await?;
         let (Some(known), Some(owner)) = (known, owner) else {
             session.end();
             return Ok(());
         };
-        user.learn(Privilege::from_bits(owner.standing));
-        let granted = known.grant.or(owner.grant).and_then(|account| self.accounts.get(&account));
-        if let Some(account) = granted
-            && let Some(record) = self.engine.find_user(account.id).await?
-        {
-            account.learn(Privilege::from_bits(record.standing));
+        if !self.is_valid(&known, &owner) {
+            session.end();
+            return Ok(());
         }
-        session.learn(granted.cloned(), known.until, self.last_use(session, known.until), asked_at);
+        let granted = self.granted(known.grant.as_ref().or(owner.grant.as_ref()), owner.roles);
+        if let Some(account) = granted {
+            let before = account.standing();
+            if let Some(record) = self.engine.find_user(account.id).await? {
+                account.learn(before, Privilege::from_bits(record.standing));
+            }
+        }
+        user.learn(before, Privilege::from_bits(owner.standing));
+        session.learn_grant(before, granted.cloned());
+        session.learn(known.until, self.last_use(session, known.until), asked_at);
         self.extend(session).await
+    }
+
+    /// Returns true if a session has not ended with its generation, nor with its account.
+    fn is_valid(&self, session: &SessionRecord, owner: &UserRecord) -> bool {
+        let exists = !owner.account || self.account_of(session.user).is_some();
+        exists && session.generation == owner.generation
     }
 
     fn refresh_in_background(self: &Arc<Self>, session: &Arc<Session>) {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt as _;
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join3;
 use futures_util::stream::iter;
 
 use super::super::directory::name_in_use;
@@ -18,6 +18,8 @@ use crate::store::{Backend, RedisEngine};
 
 /// Maximum number of users of a page that the engine is asked for at the same time.
 const CONCURRENT_LOOKUPS: usize = 32;
+/// Maximum number of ids that are drawn for one guest. Two servers rarely draw the same.
+const MAX_DRAWS: usize = 3;
 
 impl SharedRegistry {
     /// Adds a guest and opens its session.
@@ -32,22 +34,26 @@ impl SharedRegistry {
         now: UnixMillis,
     ) -> Result<Arc<Session>> {
         self.sessions.has_room()?;
-        let user = self.add_guest(name, token, expiry, now).await?;
-        self.insert_session(&user, token, expiry, now)
+        for _ in 0..MAX_DRAWS {
+            if let Some(user) = self.add_guest(name, token, expiry, now).await? {
+                return self.insert_session(&user, token, expiry, self.until(expiry, now), now);
+            }
+        }
+        Err(Error::internal("every id that was drawn for a new user is another one's"))
     }
 
-    /// Adds a guest and its session to the engine.
+    /// Adds a guest and its session to the engine. Returns `None` if the id that was drawn for it is
+    /// another user's.
     async fn add_guest(
         self: &Arc<Self>,
         name: &UserName,
         token: TokenHash,
         expiry: ExpiryPolicy,
         now: UnixMillis,
-    ) -> Result<Arc<User>> {
+    ) -> Result<Option<Arc<User>>> {
         let until = self.until(expiry, now);
-        let holder =
-            NameRecord { id: self.engine.new_id(), name: name.as_str().to_owned(), account: false };
-        let id = holder.id;
+        let id = self.engine.new_id();
+        let holder = NameRecord { id, name: name.as_str().to_owned(), account: false };
         if self.accounts.contains_key(name.folded()) {
             return Err(name_in_use(name));
         }
@@ -57,20 +63,28 @@ impl SharedRegistry {
         }
         let user = UserRecord {
             name: holder.name,
-            account: false,
             standing: Privilege::Guest as u8,
-            grant: None,
+            ..UserRecord::default()
         };
         let entered = async {
             taken?.map_err(|_| name_in_use(name))?;
             // The user before its session, since a session refers to its user.
-            let entered = self.engine.enter(id, &user, Some(until));
-            try_join(entered, self.engine.count_user(id, true)).await?;
-            self.engine
-                .open_session(&token.to_text(), &SessionRecord { user: id, until, grant: None })
-                .await
+            if !self.engine.enter(id, &user, "", Some(until)).await? {
+                // Another server drew the same id: the name is given back, and the caller told to
+                // try again, which draws another one.
+                self.engine.free_name(name.folded(), id).await?;
+                return Ok(false);
+            }
+            self.engine.count_user(id, true).await?;
+            let session = SessionRecord { user: id, until, grant: None, generation: 0 };
+            self.engine.open_session(&token.to_text(), &session).await?;
+            Ok(true)
         };
-        if let Err(error) = entered.await {
+        let entered: Result<bool> = entered.await;
+        if let Ok(false) = entered {
+            return Ok(None);
+        }
+        if let Err(error) = entered {
             // Some of the records may exist; removing them frees the name.
             self.remove_guest_in_background(id, name.folded().to_owned(), token);
             return Err(error);
@@ -78,7 +92,7 @@ impl SharedRegistry {
         self.check_some_users();
         let store = Backend::Redis(self.engine.open_existing(id));
         let user = User::new(id, name.clone(), false, Privilege::Guest, store);
-        Ok(self.remember(Arc::new(user)))
+        Ok(Some(self.remember(Arc::new(user))))
     }
 
     /// Takes guests that expired in the engine off the count of users. Two users are checked for
@@ -97,7 +111,7 @@ impl SharedRegistry {
     pub(super) fn remove_guest_in_background(&self, id: u64, folded: String, token: TokenHash) {
         let engine = self.engine.clone();
         self.engine.in_background(async move {
-            engine.close_session(&token.to_text(), id).await?;
+            engine.close_session(&token.to_text()).await?;
             remove_guest(&engine, id, &folded).await
         });
     }
@@ -108,7 +122,7 @@ impl SharedRegistry {
     /// `STORE_UNAVAILABLE`.
     pub(in super::super) async fn find_user(&self, name: &UserName) -> Result<Option<Arc<User>>> {
         if let Some(account) = self.accounts.get(name.folded()) {
-            return Ok(Some(Arc::clone(account)));
+            return Ok(Some(Arc::clone(&account.user)));
         }
         let Some(found) = self.engine.find_name(name.folded()).await? else { return Ok(None) };
         self.user(found.id, &found.name, found.account).map(Some)
@@ -132,7 +146,7 @@ impl SharedRegistry {
         if let Some(known) = self.users.lock().get(&id).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        if let Some(account) = self.accounts.values().find(|account| account.id == id) {
+        if let Some(account) = self.account_of(id) {
             return Ok(Arc::clone(account));
         }
         let store = Backend::Redis(self.engine.open_existing(id));
@@ -168,17 +182,8 @@ impl SharedRegistry {
     /// # Errors
     /// `USER_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub(in super::super) async fn lower(&self, user: &User, end_sessions: bool) -> Result<()> {
-        if !self.engine.lower(user.id, Privilege::Guest as u8).await? {
+        if !self.engine.lower(user.id, Privilege::Guest as u8, end_sessions).await? {
             return Err(user_not_found(user));
-        }
-        let tokens = self.engine.sessions_of(user.id).await?;
-        for token in &tokens {
-            if end_sessions {
-                self.engine.close_session(token, user.id).await?;
-            } else if user.account {
-                // The grant of a password given in an account's session is stored with the session.
-                self.engine.grant(user.id, Some(token), "").await?;
-            }
         }
         if end_sessions && !user.account {
             remove_guest(&self.engine, user.id, user.name.folded()).await?;
@@ -212,10 +217,8 @@ impl SharedRegistry {
     }
 
     fn view(&self, user: UserRecord) -> UserView {
-        let granted = user
-            .grant
-            .and_then(|account| self.accounts.get(&account))
-            .map(|account| account.privilege());
+        let granted = self.granted(user.grant.as_ref(), user.roles);
+        let granted = granted.map(|account| account.privilege());
         let own = Privilege::from_bits(user.standing);
         let privilege = granted.unwrap_or(Privilege::Guest).max(own);
         UserView { name: user.name, role: privilege.role() }

@@ -38,9 +38,11 @@ local function forget_first(a)
   a.dirty = true
 end
 
--- Forgets the replies that have expired.
+-- Forgets replies that have expired, so many at most that the call stays short.
+local MAX_FORGOTTEN = 100
 local function forget_old(a, now)
-  while a.first < a.next do
+  for _ = 1, MAX_FORGOTTEN do
+    if a.first >= a.next then return end
     local packed = redis.call('HGET', a.key, numbered('n', a.first))
     if packed and cmsgpack.unpack(packed)[1] + ID_WINDOW > now then return end
     forget_first(a)

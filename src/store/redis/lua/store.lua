@@ -4,8 +4,9 @@ local EXPIRED_PER_OPERATION = 64
 local EXPIRED_PER_REFUSAL = 256
 local MAX_REPLY = 4194304
 local OUTCOME_BYTES = 64
--- Number of keys after which a listing ends.
+-- Number of keys after which a listing ends, and bytes of values that it reads for their headers.
 local EXAMINED = 2000
+local MAX_HEADER_READS = 1048576
 
 -- Returns the row of a key: its state before the operation and after it.
 local function look(s, key)
@@ -244,8 +245,16 @@ local function status(keys, args)
   return { '+', s.revision, s.epoch, s.next, s.from, purged, count(s), s.bytes, a.bytes }
 end
 
+-- Returns true if the key has expired.
+local function is_due(s, key)
+  if s.next == 0 or s.next > clock(s) then return false end
+  local time = redis.call('ZSCORE', s.keys[3], key)
+  return time and tonumber(time) <= clock(s)
+end
+
 -- Returns the next rows of a listing. ARGV: now, epoch, bounds of the keys, maximum rows, maximum
--- bytes, 1 to leave the values out.
+-- bytes, and names, headers or entries. Names are listed without reading any value; Redis has no
+-- way to read the head of one alone, so that headers are read up to a number of bytes.
 local function list(keys, args)
   local s = open(keys, args[1], args[2])
   if not s then return gone() end
@@ -253,23 +262,34 @@ local function list(keys, args)
   keep(s)
   if s.dirty then save(s) end
   local from, most_rows, most_bytes = args[3], tonumber(args[5]), tonumber(args[6])
-  local bare = args[7] == '1'
+  local names, headers, read = args[7] == 'names', args[7] == 'headers', 0
   local reply, rows, bytes = { '+', s.revision, s.epoch, '' }, 0, 0
-  local examined, last, go_on = 0, nil, true
+  local examined, last, go_on, _ = 0, nil, true, nil
   while go_on do
     local some = redis.call('ZRANGEBYLEX', keys[2], from, args[4], 'LIMIT', 0, 250)
     for _, key in ipairs(some) do
-      local entry = redis.call('HGET', keys[1], key)
-      local _, expiry, head = header(entry)
-      if not (expiry and expiry <= clock(s)) then
-        local size = #key + (bare and 0 or #entry - head)
-        if rows > 0 and (rows >= most_rows or bytes + size > most_bytes) then
+      if not is_due(s, key) then
+        local entry, head, size = nil, 0, #key
+        if headers then
+          read = read + redis.call('HSTRLEN', keys[1], key)
+        elseif not names then
+          entry = redis.call('HGET', keys[1], key)
+          _, _, head = header(entry)
+          size = size + #entry - head
+        end
+        if rows > 0 and (rows >= most_rows or bytes + size > most_bytes
+          or read > MAX_HEADER_READS) then
           reply[4], go_on = last, false
           break
         end
+        if headers then
+          entry = redis.call('HGET', keys[1], key)
+          _, _, head = header(entry)
+          entry = string.sub(entry, 1, head)
+        end
         rows, bytes = rows + 1, bytes + size
         reply[#reply + 1] = key
-        reply[#reply + 1] = bare and string.sub(entry, 1, head) or entry
+        if entry then reply[#reply + 1] = entry end
       end
       last, examined = key, examined + 1
     end

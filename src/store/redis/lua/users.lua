@@ -36,9 +36,11 @@ local function hold(keys, args)
   return 1
 end
 
--- Makes a user and its store, if they do not exist. KEYS: those of the store, 5 user.
--- ARGV: epoch, deadline, name, 1 for an account, privilege level.
+-- Makes a user and its store. An account may exist already; the id of a guest may not. An account
+-- whose password is another one than before loses its sessions. KEYS: those of the store, 5 user.
+-- ARGV: epoch, deadline, name, 1 for an account, privilege level, digest of the password's hash.
 local function enter(keys, args)
+  if args[4] == '0' and redis.call('EXISTS', keys[1], keys[5]) > 0 then return { '!', 'taken' } end
   local s = open(keys, '', args[1])
   s.deadline = tonumber(args[2])
   save(s)
@@ -46,7 +48,11 @@ local function enter(keys, args)
   if redis.call('HGET', keys[5], 'configured') ~= args[5] then
     redis.call('HSET', keys[5], 'standing', args[5], 'configured', args[5])
   end
-  redis.call('HSET', keys[5], 'name', args[3], 'account', args[4])
+  local password = redis.call('HGET', keys[5], 'password')
+  if password and password ~= args[6] then
+    redis.call('HINCRBY', keys[5], 'generation', 1)
+  end
+  redis.call('HSET', keys[5], 'name', args[3], 'account', args[4], 'password', args[6])
   set_deadline(keys[1], args[2])
   set_deadline(keys[5], args[2])
   return { '+' }
@@ -64,17 +70,35 @@ local function prolong(keys, args)
   return 1
 end
 
--- Raises or sets a user's privilege level; setting it revokes what a password granted.
--- KEYS: 1 user. ARGV: privilege level, and raise or set.
+-- Replaces the accounts of the configurations. Returns those that are no longer among them.
+-- KEYS: 1 set of ids. ARGV: ids.
+local function name_accounts(keys, args)
+  local now, reply = {}, { '+' }
+  for _, id in ipairs(args) do now[id] = true end
+  for _, id in ipairs(redis.call('SMEMBERS', keys[1])) do
+    if not now[id] then
+      reply[#reply + 1] = id
+      redis.call('SREM', keys[1], id)
+    end
+  end
+  for _, id in ipairs(args) do redis.call('SADD', keys[1], id) end
+  return reply
+end
+
+-- Raises or sets a user's privilege level. Setting it revokes what passwords granted, and ends the
+-- user's sessions if asked to: a session is of the generation that its user had when it was opened,
+-- and ends with that. KEYS: 1 user. ARGV: privilege level, raise or set, and 1 to end the sessions.
 local function set_role(keys, args)
   local standing = redis.call('HGET', keys[1], 'standing')
   if not standing then return { '!', 'gone' } end
   if args[2] == 'set' then
     redis.call('HSET', keys[1], 'standing', args[1])
     redis.call('HDEL', keys[1], 'grant')
+    redis.call('HINCRBY', keys[1], 'roles', 1)
   elseif tonumber(standing) < tonumber(args[1]) then
     redis.call('HSET', keys[1], 'standing', args[1])
   end
+  if args[3] == '1' then redis.call('HINCRBY', keys[1], 'generation', 1) end
   return { '+' }
 end
 
@@ -94,20 +118,13 @@ local function open_session(keys, args)
   return { '+' }
 end
 
--- Adds a session to the list of its user's, by which all of them can be ended.
--- KEYS: 1 sessions (zset token -> deadline), 2 user. ARGV: token, deadline, now.
-local function add_session(keys, args)
-  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', '(' .. args[3])
-  redis.call('ZADD', keys[1], args[2], args[1])
-  local deadline = redis.call('PEXPIRETIME', keys[2])
-  if deadline > 0 then redis.call('PEXPIREAT', keys[1], deadline) end
-  return { '+' }
-end
-
 -- Adds an access to the log. KEYS: 1 accesses (hash: what -> role, count, first and last time),
 -- 2 their order, 3 user. ARGV: now, what, role.
 local MAX_ACCESSES = 1000
 local function record_access(keys, args)
+  local deadline = redis.call('PEXPIRETIME', keys[3])
+  -- Rows of an owner that is gone would never expire.
+  if deadline == -2 then return { '!', 'gone' } end
   local now = clock({ given = args[1], seen = 0 })
   local last = redis.call('ZREVRANGE', keys[2], 0, 0, 'WITHSCORES')
   local row = redis.call('HGET', keys[1], args[2])
@@ -122,7 +139,6 @@ local function record_access(keys, args)
     if redis.call('ZCARD', keys[2]) > MAX_ACCESSES then
       redis.call('HDEL', keys[1], redis.call('ZPOPMIN', keys[2])[1])
     end
-    local deadline = redis.call('PEXPIRETIME', keys[3])
     if deadline > 0 then
       redis.call('PEXPIREAT', keys[1], deadline)
       redis.call('PEXPIREAT', keys[2], deadline)
@@ -162,10 +178,10 @@ register('take', take, {})
 register('hold', hold, { 'allow-oom' })
 register('enter', enter, {})
 register('prolong', prolong, { 'allow-oom' })
+register('name_accounts', name_accounts, {})
 register('set_role', set_role, { 'allow-oom' })
 register('set_field', set_field, { 'allow-oom' })
 register('open_session', open_session, {})
-register('add_session', add_session, {})
 register('record_access', record_access, { 'allow-oom' })
 register('write_other', write_other, {})
 register('accesses', accesses, { 'no-writes' })

@@ -31,7 +31,7 @@ pub struct NameRecord {
 }
 
 /// User.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRecord {
     /// Name as it was written.
     pub name: String,
@@ -39,8 +39,12 @@ pub struct UserRecord {
     pub account: bool,
     /// Number of its privilege level.
     pub standing: u8,
-    /// Account whose password was given in its session.
+    /// Grant of the account whose password was given in its session.
     pub grant: Option<String>,
+    /// Number of times that all of its sessions were ended at once; earlier sessions have ended.
+    pub generation: u64,
+    /// Number of times that its role was taken back; earlier grants have ended.
+    pub roles: u64,
 }
 
 /// Session.
@@ -50,8 +54,10 @@ pub struct SessionRecord {
     pub user: u64,
     /// When it ends, if it is not extended.
     pub until: UnixMillis,
-    /// Account whose password was given in it, if it is an account's session.
+    /// Grant of the account whose password was given in it, if it is an account's session.
     pub grant: Option<String>,
+    /// Generation of its user when it was opened.
+    pub generation: u64,
 }
 
 /// Row of a store's access log.
@@ -153,7 +159,9 @@ impl RedisEngine {
         Ok(Some(NameRecord { id, name: fields.remove("name").unwrap_or_default(), account }))
     }
 
-    /// Makes a user and its store, which expire at `deadline`; `None`: never.
+    /// Makes a user and its store, which expire at `deadline`; `None`: never. Returns false for a
+    /// guest whose id is another user's. `password` is a digest of an account's password hash: if
+    /// it differs from the one on record, the account's sessions end.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `SERVER_FULL`; `OUTCOME_UNKNOWN`: they may be made.
@@ -161,8 +169,9 @@ impl RedisEngine {
         &self,
         id: u64,
         user: &UserRecord,
+        password: &str,
         deadline: Option<UnixMillis>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let epoch: u64 = rand::random();
         let mut enter =
@@ -172,8 +181,8 @@ impl RedisEngine {
             .arg(millis_or_zero(deadline))
             .arg(&user.name)
             .arg(u8::from(user.account));
-        enter.arg(user.standing);
-        self.done(keys.slot, &enter, Effect::WritesOnce).await.map(|_| ())
+        enter.arg(user.standing).arg(password);
+        self.done(keys.slot, &enter, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
     /// Finds a user.
@@ -189,7 +198,10 @@ impl RedisEngine {
         };
         let account = fields.get("account").is_some_and(|account| account == "1");
         let name = fields.remove("name").unwrap_or_default();
-        Ok(Some(UserRecord { name, account, standing, grant: fields.remove("grant") }))
+        let count = |name: &str| fields.get(name).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let (generation, roles) = (count("generation"), count("roles"));
+        let grant = fields.remove("grant");
+        Ok(Some(UserRecord { name, account, standing, grant, generation, roles }))
     }
 
     /// Extends the deadline of a user and its store.
@@ -222,38 +234,46 @@ impl RedisEngine {
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be raised.
     pub async fn raise(&self, id: u64, standing: u8) -> Result<bool> {
-        self.set_role(id, standing, "raise").await
+        self.set_role(id, standing, "raise", false).await
     }
 
-    /// Sets a user's privilege level, and revokes what a password granted. Returns false if there
-    /// is no such user.
+    /// Sets a user's privilege level, revokes what passwords granted, and ends all of its sessions
+    /// if `end_sessions` is set, however many there are. Returns false if there is no such user.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be set.
-    pub async fn lower(&self, id: u64, standing: u8) -> Result<bool> {
-        self.set_role(id, standing, "set").await
+    pub async fn lower(&self, id: u64, standing: u8, end_sessions: bool) -> Result<bool> {
+        self.set_role(id, standing, "set", end_sessions).await
     }
 
-    async fn set_role(&self, id: u64, standing: u8, how: &str) -> Result<bool> {
+    /// Ends all sessions of a user, however many there are. Its role stays.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: they may have ended.
+    pub async fn end_sessions(&self, id: u64) -> Result<()> {
+        self.set_role(id, 0, "raise", true).await.map(|_| ())
+    }
+
+    async fn set_role(&self, id: u64, standing: u8, how: &str, end: bool) -> Result<bool> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let mut set = call("set_role", &[&keys.user]);
-        set.arg(standing).arg(how);
+        set.arg(standing).arg(how).arg(u8::from(end));
         self.done(keys.slot, &set, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
-    /// Records the account whose password was given, with the user, or with `session` if it names
-    /// one. Returns false if that is gone.
+    /// Records a grant with the user, or with `session` if it names one. Returns false if that is
+    /// gone.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may be recorded.
-    pub async fn grant(&self, id: u64, session: Option<&str>, account: &str) -> Result<bool> {
+    pub async fn grant(&self, id: u64, session: Option<&str>, grant: &str) -> Result<bool> {
         let keys = UserKeys::new(&self.0.namespace, id);
         let (slot, key) = match session {
             Some(session) => self.session_key(session),
             None => (keys.slot, keys.user),
         };
         let mut set = call("set_field", &[&key]);
-        set.arg("grant").arg(account);
+        set.arg("grant").arg(grant);
         self.done(slot, &set, Effect::WritesOnce).await.map(|done| done.is_some())
     }
 
@@ -315,6 +335,26 @@ impl RedisEngine {
         (slot_of(&tag), format!("{}:{{{tag}}}", self.0.namespace))
     }
 
+    /// Names the accounts that servers on the engine have in their configurations, in place of
+    /// those named before. Returns the ids of the accounts that are no longer among them.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: they may be named.
+    pub async fn name_accounts(&self, accounts: &[u64]) -> Result<Vec<u64>> {
+        let (slot, key) = (slot_of("accounts"), format!("{}:{{accounts}}", self.0.namespace));
+        let mut name = call("name_accounts", &[&key]);
+        for id in accounts {
+            name.arg(id);
+        }
+        let Some(mut gone) = self.done(slot, &name, Effect::WritesOnce).await? else {
+            return Err(reply::unexpected("accounts"));
+        };
+        std::iter::from_fn(|| gone.next())
+            .map(|id| text(&id).and_then(|id| id.parse().ok()))
+            .map(|id| id.ok_or_else(|| reply::unexpected("an account's id")))
+            .collect()
+    }
+
     fn users_key(&self) -> (u16, String) {
         (slot_of("users"), format!("{}:{{users}}", self.0.namespace))
     }
@@ -334,7 +374,6 @@ pub(super) struct UserKeys {
     answers: String,
     foreign: String,
     pub(super) user: String,
-    sessions: String,
     accesses: String,
     accessed: String,
     /// Rooms that the user is in.
@@ -355,7 +394,6 @@ impl UserKeys {
             answers: key("answers"),
             foreign: key("foreign"),
             user: key("user"),
-            sessions: key("sessions"),
             accesses: key("accesses"),
             accessed: key("accessed"),
             joined: key("joined"),
@@ -368,7 +406,7 @@ impl UserKeys {
         [&self.accesses, &self.accessed, &self.user]
     }
 
-    fn all(&self) -> [&str; 12] {
+    fn all(&self) -> [&str; 11] {
         [
             &self.entries,
             &self.order,
@@ -377,7 +415,6 @@ impl UserKeys {
             &self.answers,
             &self.foreign,
             &self.user,
-            &self.sessions,
             &self.accesses,
             &self.accessed,
             &self.joined,

@@ -6,9 +6,8 @@ use super::{AccessRecord, SessionRecord, UserKeys};
 use crate::model::{Result, UnixMillis};
 use crate::store::redis::engine::RedisEngine;
 use crate::store::redis::library::call;
-use crate::store::redis::reply::{self, ReplyParts};
+use crate::store::redis::reply::ReplyParts;
 use crate::store::redis::router::Effect;
-use crate::store::redis::topology::text;
 
 impl RedisEngine {
     /// Opens a session; `token` is the hash of its token, in letters and digits.
@@ -20,11 +19,8 @@ impl RedisEngine {
         let mut open = call("open_session", &[&key]);
         let until = session.until.as_u64();
         open.arg(until).arg("user").arg(session.user).arg("until").arg(until);
-        self.done(slot, &open, Effect::WritesOnce).await?;
-        let keys = UserKeys::new(&self.0.namespace, session.user);
-        let mut add = call("add_session", &[&keys.sessions, &keys.user]);
-        add.arg(token).arg(until).arg(self.0.clock.now().as_u64());
-        self.done(keys.slot, &add, Effect::WritesOnce).await.map(|_| ())
+        open.arg("generation").arg(session.generation);
+        self.done(slot, &open, Effect::WritesOnce).await.map(|_| ())
     }
 
     /// Finds a session.
@@ -37,7 +33,8 @@ impl RedisEngine {
         let number = |name: &str| fields.get(name).and_then(|number| number.parse().ok());
         let (Some(user), Some(until)) = (number("user"), number("until")) else { return Ok(None) };
         let until = UnixMillis::new(until);
-        Ok(Some(SessionRecord { user, until, grant: fields.remove("grant") }))
+        let generation = number("generation").unwrap_or(0);
+        Ok(Some(SessionRecord { user, until, grant: fields.remove("grant"), generation }))
     }
 
     /// Extends a session.
@@ -56,33 +53,9 @@ impl RedisEngine {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: it may have ended.
-    pub async fn close_session(&self, token: &str, user: u64) -> Result<()> {
+    pub async fn close_session(&self, token: &str) -> Result<()> {
         let (slot, key) = self.session_key(token);
-        self.0.router.run(slot, cmd("UNLINK").arg(&key), Effect::WritesOnce).await?;
-        let keys = UserKeys::new(&self.0.namespace, user);
-        self.0
-            .router
-            .run(keys.slot, cmd("ZREM").arg(&keys.sessions).arg(token), Effect::WritesLocally)
-            .await
-            .map(|_| ())
-    }
-
-    /// Returns the sessions of a user; some may have ended.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn sessions_of(&self, user: u64) -> Result<Vec<String>> {
-        let keys = UserKeys::new(&self.0.namespace, user);
-        let sessions = match self
-            .0
-            .router
-            .run(keys.slot, cmd("ZRANGE").arg(&keys.sessions).arg(0).arg(-1), Effect::Reads)
-            .await?
-        {
-            Value::Array(sessions) => sessions,
-            _ => return Err(reply::unexpected("sessions")),
-        };
-        Ok(sessions.iter().filter_map(text).collect())
+        self.0.router.run(slot, cmd("UNLINK").arg(&key), Effect::WritesOnce).await.map(|_| ())
     }
 
     /// Adds an access to the log of a store's owner.
