@@ -30,7 +30,8 @@ pub(super) enum Format {
 #[command(
     name = "kvrpc-cli",
     version,
-    override_usage = "kvrpc-cli [OPTIONS] [COMMAND [WORDS]]...\n       kvrpc-cli [OPTIONS] HOST PORT [COMMAND [WORDS]]...",
+    override_usage = "kvrpc-cli [OPTIONS] [COMMAND [WORDS]]...\n\
+        \x20      kvrpc-cli [OPTIONS] HOST PORT [COMMAND [WORDS]]...",
     after_help = help::after_options(),
     max_term_width = 120,
 )]

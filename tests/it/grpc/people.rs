@@ -31,7 +31,8 @@ pub(crate) enum Who {
 /// Returns the accounts, with cheap hashes: the tests check many passwords.
 pub(crate) fn accounts() -> String {
     format!(
-        "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
+        "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\n\
+         role = \"guest\"\n",
         hash("bill", CHEAP),
         hash("bob's", CHEAP)
     )

@@ -92,7 +92,8 @@ fn change() -> impl Strategy<Value = Change> {
         2 => any_key().prop_map(|key| Change::Get { key }),
         5 => (any_key(), select(vec![0, 1, 5, 5, 5, 60, 200]), ttl, condition())
             .prop_map(|(key, size, ttl, condition)| Change::Put { key, size, ttl, condition }),
-        2 => (any_key(), condition()).prop_map(|(key, condition)| Change::Delete { key, condition }),
+        2 => (any_key(), condition())
+            .prop_map(|(key, condition)| Change::Delete { key, condition }),
     ]
 }
 
@@ -100,13 +101,20 @@ fn action() -> impl Strategy<Value = Action> {
     let id = || prop_oneof![2 => Just(None), 1 => (0..4_u8).prop_map(Some)];
     prop_oneof![
         6 => (0..2_usize, 0..2_usize, change(), id())
-            .prop_map(|(caller, target, change, id)| Action::Run { caller, target, changes: vec![change], batch: false, id }),
+            .prop_map(|(caller, target, change, id)| {
+                Action::Run { caller, target, changes: vec![change], batch: false, id }
+            }),
         4 => (0..2_usize, 0..2_usize, prop::collection::vec(change(), 1..8), id())
-            .prop_map(|(caller, target, changes, id)| Action::Run { caller, target, changes, batch: true, id }),
+            .prop_map(|(caller, target, changes, id)| {
+                Action::Run { caller, target, changes, batch: true, id }
+            }),
         2 => (1..4_usize).prop_map(|back| Action::Retry { back }),
         2 => (0..2_usize, select(vec!["", "a", "b", "x"]), 0..4_usize, select(vec![0, 10, 1_000]))
-            .prop_map(|(target, prefix, max_rows, max_bytes)| Action::List { target, prefix, max_rows, max_bytes }),
-        2 => prop_oneof![8 => 1..12_u64, 1 => 290_000..300_001_u64].prop_map(|millis| Action::Advance { millis }),
+            .prop_map(|(target, prefix, max_rows, max_bytes)| {
+                Action::List { target, prefix, max_rows, max_bytes }
+            }),
+        2 => prop_oneof![8 => 1..12_u64, 1 => 290_000..300_001_u64]
+            .prop_map(|millis| Action::Advance { millis }),
         1 => Just(Action::Sweep),
     ]
 }

@@ -52,13 +52,15 @@ impl ProtocolClient for TextClient {
             .find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
         {
             return Err(Failure::usage(format!(
-                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot be sent as one word"
+                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot \
+                 be sent as one word"
             )));
         }
         let line = words.join(" ");
         if is_http(line.as_bytes()) {
             return Err(Failure::usage(format!(
-                "the listener would take this line for the first of a web page's request, and close: {line:?}"
+                "the listener would take this line for the first of a web page's request, and \
+                 close: {line:?}"
             )));
         }
         let hidden = if let Call::Auth { user, .. } = call {
@@ -171,7 +173,8 @@ fn words_of(call: &Call, given: &CommandInput) -> Result<Vec<String>> {
             };
             if password.contains(|c: char| c.is_ascii_whitespace()) {
                 return Err(Failure::usage(format!(
-                    "the dialect `{NAME}` parts words at blanks: a password with one in it cannot be sent"
+                    "the dialect `{NAME}` parts words at blanks: a password with one in it \
+                     cannot be sent"
                 )));
             }
             words(&["auth", user, password])
