@@ -94,7 +94,7 @@ fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error
 
 fn options(config: &ServiceConfig) -> Result<Options, Box<dyn Error + Send + Sync>> {
     let clock = Clock::system();
-    let account = |account: &super::config::Account| {
+    let account = |account: &super::config::AccountConfig| {
         let name = UserName::new(account.name.as_str())?;
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
     };
