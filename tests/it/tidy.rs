@@ -38,10 +38,8 @@ fn rust() -> Vec<(String, String)> {
 fn every_file_says_what_it_is_and_is_no_longer_than_a_room() {
     for (path, text) in rust() {
         assert!(text.starts_with("//!"), "{path}: begin with a `//!` line that says what is in it");
-        // Tables of cases are longer.
-        let most = if path.starts_with("tests") { 550 } else { 400 };
         let lines = text.lines().count();
-        assert!(lines <= most, "{path} has {lines} lines; over {most} asks to be split");
+        assert!(lines <= 400, "{path} has {lines} lines; over 400 asks to be split");
     }
 }
 
