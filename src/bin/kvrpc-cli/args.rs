@@ -40,7 +40,7 @@ struct RawArgs {
     /// --via the dialect's port]
     #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER")]
     server: Option<String>,
-    /// Speak an older dialect to its listener, in place of gRPC
+    /// Speak an older dialect in place of gRPC
     #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     via: Option<String>,
     /// With --via: show what each side says, on the standard error

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::Exit;
 use kvrpc::dialect::grammar::{COMMANDS, Mode, Spec};
 
-/// Forms of a value on the command line and at the prompt; at a text listener it is always the
-/// value itself.
+/// Forms of a value on the command line and at the prompt; in the `text` protocol it is always
+/// the value itself.
 pub(super) const VALUES: &str = "As a VALUE, - is the standard input, @FILE a file, and @@x is @x.";
 
 /// The commands with one line each.
