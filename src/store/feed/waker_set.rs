@@ -15,8 +15,8 @@ const THROTTLE_THRESHOLD: usize = 64;
 /// those published meanwhile are sent together. A single event is not delayed.
 const THROTTLE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Wakers of one feed's followers on one thread; of those on all threads that no [`Hub`] serves,
-/// if it has none.
+/// Wakers of one feed's followers on one thread; without `thread`, of those on all threads that
+/// have no [`Hub`].
 pub(super) struct WakerSet {
     thread: Option<Arc<Hub>>,
     slots: Mutex<WakerSlots>,
