@@ -124,7 +124,7 @@ impl App {
             tracing::info!(
                 wanted = config.connections,
                 cap,
-                "connections a listener are bounded by the descriptors that the process may have"
+                "the descriptors that the process may have bound the connections of each protocol"
             );
         }
         let limiter = ConnectionLimiter::new("grpc", cap);

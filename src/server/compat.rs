@@ -34,8 +34,8 @@ pub(super) struct Sockets {
 /// only a warning.
 pub(super) fn bind_all(compat: &Compat) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
-    for protocol in &compat.listeners {
-        match sockets.bind(protocol.dialect, &protocol.address) {
+    for listener in &compat.listeners {
+        match sockets.bind(listener.dialect, &listener.address) {
             Err(error) if compat.by_default => {
                 tracing::warn!(
                     "the default listener is not open: {error}; \
@@ -69,7 +69,8 @@ impl Sockets {
     }
 }
 
-/// Returns the protocols on connections, each with its handler and limiter.
+/// Returns the endpoints of the protocols that have connections, each with its handler and
+/// limiter.
 pub(super) fn endpoints<'a>(
     config: &'a Config,
     service: &'a Arc<Service>,
@@ -104,7 +105,7 @@ pub(super) fn task(
             () = stopping => {}
             ended = serve_datagrams(bound, service, dialect) => {
                 let (listener, error) = (dialect.name, ended.err());
-                tracing::error!(listener, ?error, "the protocol of datagrams ended");
+                tracing::error!(listener, ?error, "the listener for datagrams ended");
             }
         }
     })

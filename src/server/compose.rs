@@ -42,16 +42,16 @@ pub(super) fn compose(
     let Hooks { ready, limiters, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
-    let protocol = |(name, address): &(String, SocketAddr)| {
-        let dialect =
+    let listener = |(name, address): &(String, SocketAddr)| {
+        let protocol =
             if name == grpc::PROTOCOL { grpc::PROTOCOL } else { dialect::find(name)?.name };
         Some(ListenerInfo {
-            protocol: dialect,
+            protocol,
             address: address.to_string(),
             tls: tls && name == grpc::PROTOCOL,
         })
     };
-    service.set_listeners(addresses.all.iter().filter_map(protocol).collect());
+    service.set_listeners(addresses.all.iter().filter_map(listener).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
     let (sweeps, rates, measured) =
         (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
@@ -94,7 +94,7 @@ fn engine(config: &ServiceConfig, clock: &Clock) -> Result<Engine, Box<dyn Error
 
 fn options(config: &ServiceConfig) -> Result<Options, Box<dyn Error + Send + Sync>> {
     let clock = Clock::system();
-    let account = |account: &super::config::Account| {
+    let account = |account: &super::config::AccountConfig| {
         let name = UserName::new(account.name.as_str())?;
         Ok(Account { name, password_hash: account.password_hash.clone(), role: account.role })
     };

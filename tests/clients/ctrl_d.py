@@ -70,7 +70,7 @@ class Terminal:
 
 
 class Options:
-    """Where a listener is."""
+    """Address of a listener."""
 
     def __init__(self, address):
         self.host, _, self.port = address.rpartition(":")
@@ -78,7 +78,7 @@ class Options:
 
 
 class Manager(Client):
-    """A manager at the text listener."""
+    """A manager over the `text` protocol."""
 
     def knows(self, user):
         """Whether there is a user of this name."""
@@ -94,8 +94,8 @@ def main():
     manager = Manager(listeners["text"])
     manager.ask(b"auth adam bill", b"Authentication success")
 
-    def at(listener):
-        return [listeners[listener].host, listeners[listener].port]
+    def at(protocol):
+        return [listeners[protocol].host, listeners[protocol].port]
 
     prompt = [sys.executable, "-c", PROMPT]
     put = b"put city Kolkata\n"

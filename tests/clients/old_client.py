@@ -68,7 +68,7 @@ class Client:
 
     @property
     def name(self):
-        """What the text listener calls this client: its own port."""
+        """Name that the `text` protocol gives this client: its own port."""
         return str(self.socket.getsockname()[1])
 
     def send(self, request):

@@ -55,7 +55,7 @@ def in_pieces(options, client):
 
 
 def reply_bytes(text):
-    """A list of one string as the listener writes it: protocol 2, MARK, the string, APPENDS."""
+    """A list of one string as the server writes it: protocol 2, MARK, the string, APPENDS."""
     return b"\x80\x02](X" + len(text).to_bytes(4, "little") + text.encode() + b"e."
 
 

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 
-import listeners
+import clients
 from server import raise_descriptors
 
 SOURCES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"]
@@ -26,9 +26,9 @@ BIG = 60_000
 class Peers:
     """Many connections, each opened again when the server has closed it, at a bounded rate."""
 
-    def __init__(self, listener, address, count, per_second, opening, receive_buffer=None):
-        self.listener, self.address, self.count, self.per_second = (
-            listener,
+    def __init__(self, protocol, address, count, per_second, opening, receive_buffer=None):
+        self.protocol, self.address, self.count, self.per_second = (
+            protocol,
             address,
             count,
             per_second,
@@ -143,9 +143,9 @@ def turns(seconds=0.005):
         yield
 
 
-def silent(listener, address, count):
+def silent(protocol, address, count):
     """Connects and says nothing; 100 new ones a second go on coming, in place of the oldest."""
-    peers = Peers(listener, address, count, 500, lambda _: b"")
+    peers = Peers(protocol, address, count, 500, lambda _: b"")
     peers.fill(20)
     oldest = time.monotonic()
     for _ in turns():
@@ -156,31 +156,31 @@ def silent(listener, address, count):
     return peers.stats()
 
 
-def slow_words(listener):
+def slow_words(protocol):
     """What is said a byte at a time: a request that does not end."""
-    if listener == "grpc":
-        return listeners.PREFACE
-    if listener in ("encode", "decode"):
+    if protocol == "grpc":
+        return clients.PREFACE
+    if protocol in ("encode", "decode"):
         return struct.pack(">I", 65_536) + b"0" * 1000
-    if listener.endswith("pickle"):
-        head = b"slow\n" if listener == "pickle" else b""
+    if protocol.endswith("pickle"):
+        head = b"slow\n" if protocol == "pickle" else b""
         return head + b"\x80\x02]X" + struct.pack("<I", 60_000) + b"a" * 1000
     return b"put a " + b"a" * 1000
 
 
-def slow(listener, address, count):
+def slow(protocol, address, count):
     """Each connection sends a byte a second; at a WebSocket, half of them after the handshake."""
 
     def opening(peers):
-        if listener.startswith("ws-") and peers.opened % 2:
+        if protocol.startswith("ws-") and peers.opened % 2:
             return (
                 handshake()
-                + listeners.ws_frame(listeners.name("slow").encode())
+                + clients.ws_frame(clients.name("slow").encode())
                 + b"\x82\xfe\xea\x60"
             )
         return b""
 
-    peers = Peers(listener, address, count, 500, opening)
+    peers = Peers(protocol, address, count, 500, opening)
     peers.fill(10)
     said, ring, sent = {}, [], 0
     began = time.monotonic()
@@ -194,38 +194,38 @@ def slow(listener, address, count):
             number = ring.pop()
             if number not in peers.open:
                 continue
-            words = handshake() if listener.startswith("ws-") else slow_words(listener)
+            words = handshake() if protocol.startswith("ws-") else slow_words(protocol)
             said[number] = at = said.get(number, -1) + 1
             peers.waiting[number] = words[at % len(words) :][:1]
             peers.push(number)
     return {**peers.stats(), "bytes": sent}
 
 
-def too_long(listener):
-    """What is over the listener's limits, in turn."""
-    if listener == "grpc":
-        hello = listeners.PREFACE + listeners.SETTINGS
-        yield hello + listeners.call(b"/kvrpc.v1.ClockService/Now", 1, more=[(b"x", b"a" * 16_000)])
+def too_long(protocol):
+    """What is over the protocol's limits, in turn."""
+    if protocol == "grpc":
+        hello = clients.PREFACE + clients.SETTINGS
+        yield hello + clients.call(b"/kvrpc.v1.ClockService/Now", 1, more=[(b"x", b"a" * 16_000)])
         yield (
             hello
-            + listeners.h2_frame(1, 0, 1, b"\0" * 16_384)
-            + listeners.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
+            + clients.h2_frame(1, 0, 1, b"\0" * 16_384)
+            + clients.h2_frame(9, 0, 1, b"\0" * 16_384) * 64
         )
         yield hello + struct.pack(">I", 1 << 23)[1:] + b"\0\0\0\0\0\1" + b"a" * 65_536
         yield b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"
-    elif listener in ("encode", "decode"):
+    elif protocol in ("encode", "decode"):
         yield struct.pack(">I", 65_537) + b"0" * 65_537
         yield struct.pack(">i", -1) + b"0" * 1000
         yield struct.pack(">I", 0x7FFFFFFF) + b"0" * 100_000
-    elif listener == "pickle":
+    elif protocol == "pickle":
         yield b"long\n" + pickle.dumps(["a" * 70_000], 2)
         yield b"long\n\x80\x02" + b"(" * 60_000
         yield b"long\n\x80\x02X" + struct.pack("<I", 1 << 31) + b"a" * 60_000
         yield b"n" * 70_000
-    elif listener.startswith("ws-"):
-        named = handshake() + listeners.ws_frame(listeners.name("long").encode())
-        yield named + listeners.ws_frame(b"a" * 70_000, True)
-        yield named + listeners.ws_frame(b"a" * 300_000, True)
+    elif protocol.startswith("ws-"):
+        named = handshake() + clients.ws_frame(clients.name("long").encode())
+        yield named + clients.ws_frame(b"a" * 70_000, True)
+        yield named + clients.ws_frame(b"a" * 300_000, True)
         yield named + b"\x81\xff" + struct.pack(">Q", 1 << 62) + b"a" * 1000
         yield handshake()[:-2] + b"X: " + b"a" * 100_000
     else:
@@ -233,15 +233,15 @@ def too_long(listener):
         yield b"a" * 65_537 + b"\n"
 
 
-def long(listener, address, count):
+def long(protocol, address, count):
     """Connections at a rate, each with one oversized item; reads the answer and closes."""
     done = heard = 0
     began = time.monotonic()
     for _ in turns():
         while done < (time.monotonic() - began) * count:
-            kinds = list(too_long(listener))
+            kinds = list(too_long(protocol))
             try:
-                stream = listeners.connect(address, SOURCES[done % len(SOURCES)], 2)
+                stream = clients.connect(address, SOURCES[done % len(SOURCES)], 2)
                 stream.sendall(kinds[done % len(kinds)])
                 heard += bool(stream.recv(4096))
                 stream.close()
@@ -252,48 +252,48 @@ def long(listener, address, count):
     return {"sent": done, "answered": heard}
 
 
-def much(listener, address):
-    """What makes the listener say as much as it can, and go on with it."""
-    if listener == "text":
+def much(protocol, address):
+    """Requests for as much as the protocol gives, again and again."""
+    if protocol == "text":
         return b"put b " + b"b" * BIG + b"\n" + (b"get b " * 80 + b"\n") * 200
-    if listener == "encode":
-        return listeners.frame(b"a" * 65_536) * 100
-    if listener == "decode":
-        return listeners.frame(b"01100001 " * 7_000 + b"0") * 100
-    if listener.endswith("pickle"):
+    if protocol == "encode":
+        return clients.frame(b"a" * 65_536) * 100
+    if protocol == "decode":
+        return clients.frame(b"01100001 " * 7_000 + b"0") * 100
+    if protocol.endswith("pickle"):
         put = pickle.dumps([{"method": "put", "key": "b", "value": "b" * BIG}], 2)
         get = pickle.dumps([{"method": "get", "key": "b"}] * 80, 2)
-        who = listeners.name("greedy").encode()
-        if listener == "pickle":
+        who = clients.name("greedy").encode()
+        if protocol == "pickle":
             return who + b"\n" + put + get * 200
         return (
             handshake()
-            + listeners.ws_frame(who)
-            + listeners.ws_frame(put, True)
-            + listeners.ws_frame(get, True) * 200
+            + clients.ws_frame(who)
+            + clients.ws_frame(put, True)
+            + clients.ws_frame(get, True) * 200
         )
-    if listener == "ws-text":
-        said = listeners.ws_frame(listeners.name("greedy").encode()) + listeners.ws_frame(
+    if protocol == "ws-text":
+        said = clients.ws_frame(clients.name("greedy").encode()) + clients.ws_frame(
             b"put b " + b"b" * BIG
         )
-        return handshake() + said + listeners.ws_frame(b"get b") * 2_000
-    if listener == "chat":
-        return listeners.name("deaf").encode() + b"\n"
-    return (b"x" if listener == "hello" else b"n") + b"\n1 + 1\n" * 100_000
+        return handshake() + said + clients.ws_frame(b"get b") * 2_000
+    if protocol == "chat":
+        return clients.name("deaf").encode() + b"\n"
+    return (b"x" if protocol == "hello" else b"n") + b"\n1 + 1\n" * 100_000
 
 
 def token(address):
     """A session over gRPC with a big value in its store."""
-    client = listeners.Grpc(address, SOURCES[0])
+    client = clients.Grpc(address, SOURCES[0])
     reply = client.ask(
-        b"/kvrpc.v1.AuthService/SignIn", listeners.string(1, listeners.name("greedy").encode())
+        b"/kvrpc.v1.AuthService/SignIn", clients.string(1, clients.name("greedy").encode())
     )
     token = reply[2 : 2 + reply[1]]
     client.stream.sendall(
-        listeners.call(
+        clients.call(
             b"/kvrpc.v1.KeyValueService/Put",
             client.id,
-            listeners.string(1, b"b") + listeners.string(2, b"b" * BIG),
+            clients.string(1, b"b") + clients.string(2, b"b" * BIG),
             [(b"authorization", b"Bearer " + token)],
         )
     )
@@ -302,34 +302,34 @@ def token(address):
     return token
 
 
-def unread(listener, address, count):
+def unread(protocol, address, count):
     """Asks for much, and reads nothing."""
-    if listener == "grpc":
+    if protocol == "grpc":
         bearer = [(b"authorization", b"Bearer " + token(address))]
-        window = listeners.h2_frame(4, 0, 0, struct.pack(">HI", 4, 0x7FFFFFFF))
-        window += listeners.h2_frame(8, 0, 0, struct.pack(">I", 0x7FFF0000))
+        window = clients.h2_frame(4, 0, 0, struct.pack(">HI", 4, 0x7FFFFFFF))
+        window += clients.h2_frame(8, 0, 0, struct.pack(">I", 0x7FFF0000))
         gets = [
-            listeners.call(
-                b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, listeners.string(1, b"b"), bearer
+            clients.call(
+                b"/kvrpc.v1.KeyValueService/Get", 1 + 2 * at, clients.string(1, b"b"), bearer
             )
             for at in range(120)
         ]
-        words = listeners.PREFACE + window + b"".join(gets)
+        words = clients.PREFACE + window + b"".join(gets)
     else:
         words = None
     peers = Peers(
-        listener,
+        protocol,
         address,
         count,
         200,
-        lambda _: words or much(listener, address),
+        lambda _: words or much(protocol, address),
         receive_buffer=4096,
     )
     peers.fill(5)
     speaker = None
-    if listener == "chat":
-        speaker = listeners.connect(address, SOURCES[3])
-        speaker.sendall(listeners.name("loud").encode() + b"\n")
+    if protocol == "chat":
+        speaker = clients.connect(address, SOURCES[3])
+        speaker.sendall(clients.name("loud").encode() + b"\n")
     said = 0
     for _ in turns():
         peers.keep()
@@ -341,7 +341,7 @@ def unread(listener, address, count):
     return peers.stats()
 
 
-def flood(listener, address, count):
+def flood(protocol, address, count):
     """So many datagrams a second from one address."""
     stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     stream.bind((SOURCES[0], 0))
@@ -367,9 +367,9 @@ ATTACKS = {"silent": silent, "slow": slow, "long": long, "unread": unread, "floo
 
 
 def main():
-    _, attack, listener, host, port, count = sys.argv
+    _, attack, protocol, host, port, count = sys.argv
     raise_descriptors(60_000)
-    print(json.dumps(ATTACKS[attack](listener, (host, int(port)), int(count))), flush=True)
+    print(json.dumps(ATTACKS[attack](protocol, (host, int(port)), int(count))), flush=True)
 
 
 if __name__ == "__main__":

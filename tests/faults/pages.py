@@ -1,11 +1,11 @@
-"""A web page's requests to listeners on its visitor's own machine: nothing of them may run."""
+"""A web page's requests to listeners on its visitor's own machine: no command in them may run."""
 
 import re
 import socket
 import time
 import urllib.request
 
-import listeners
+import clients
 from server import DIALECTS, Server
 
 # A form's text can be any lines, with any of these types, and needs no leave of the server.
@@ -23,13 +23,13 @@ COMMANDS = {
 
 
 def calls(server):
-    """How many commands each listener has run."""
+    """Number of commands that have run over each protocol."""
     host, port = server.addresses["admin"]
     with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as page:
         text = page.read().decode()
     ran = {}
-    for listener, count in re.findall(r'kvrpc_calls_total\{protocol="([^"]+)"[^}]*\} (\d+)', text):
-        ran[listener] = ran.get(listener, 0) + int(count)
+    for protocol, count in re.findall(r'kvrpc_calls_total\{protocol="([^"]+)"[^}]*\} (\d+)', text):
+        ran[protocol] = ran.get(protocol, 0) + int(count)
     return ran
 
 
@@ -55,22 +55,22 @@ def run():
     """A row for each: what was asked, and whether anything ran."""
     server, rows = Server(), []
     try:
-        for listener in DIALECTS:
-            if listener == "clock":
+        for protocol in DIALECTS:
+            if protocol == "clock":
                 continue
-            before = calls(server).get(listener, 0)
-            said = post(server.addresses[listener], COMMANDS[listener])
+            before = calls(server).get(protocol, 0)
+            said = post(server.addresses[protocol], COMMANDS[protocol])
             time.sleep(0.1)
-            ran = calls(server).get(listener, 0) - before
+            ran = calls(server).get(protocol, 0) - before
             rows.append(
-                f"| `{listener}` | POST with its commands as the body |"
+                f"| `{protocol}` | POST with its commands as the body |"
                 f" {'RAN ' + str(ran) if ran else 'nothing ran'} |"
                 f" {'closed without a word' if not said else repr(said[:40].decode('latin-1'))} |"
             )
-        for listener in ("ws-text", "ws-pickle"):
+        for protocol in ("ws-text", "ws-pickle"):
             for origin, wanted in (("http://page.example", 403), (None, 101)):
-                with listeners.connect(server.addresses[listener]) as stream:
-                    status = listeners.shake(stream, origin)
+                with clients.connect(server.addresses[protocol]) as stream:
+                    status = clients.shake(stream, origin)
                 what = (
                     f"WebSocket with `Origin: {origin}`"
                     if origin
@@ -78,7 +78,7 @@ def run():
                 )
                 verdict = "nothing ran" if status == 403 else "opened"
                 rows.append(
-                    f"| `{listener}` | {what} | {verdict if status == wanted else 'RAN'} |"
+                    f"| `{protocol}` | {what} | {verdict if status == wanted else 'RAN'} |"
                     f" {status} |"
                 )
     finally:

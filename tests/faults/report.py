@@ -25,7 +25,7 @@ at a load average of {load:.1f} before it began.
 does not answer rightly afterwards,
 or takes more memory than it may.
 
-Each row is a new server with one listener beside gRPC, and the default limits.
+Each row is a new server with gRPC, the protocol of the row, and the default limits.
 
 {attacks}
 ## A well-behaved client
@@ -58,7 +58,7 @@ its work for the well-behaved client included.
 """
 
 NOTES = """
-- A full listener closes the connections that have been silent longest:
+- When a protocol has as many connections as it may, those that have been silent longest are closed:
   they are among the closed of *silent*, with the hundred a second that the attack itself ends.
   A client that has been active keeps its place.
   Over gRPC, silence ends after 3 s.
@@ -98,7 +98,7 @@ def latency(row):
     # Two rows are about one server's descriptors: there is nothing beside.
     beside = (lambda time: f"{time:.2f}") if p99_beside else (lambda time: "–")
     return (
-        f"| {row.attack} | `{row.listener}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
+        f"| {row.attack} | `{row.protocol}` | {p50:.2f}, {beside(p50_beside)}, {p50_during:.2f} "
         f"| {p99:.2f}, {beside(p99_beside)}, {p99_during:.2f} | {grew:.1f} × "
         f"| {row.newcomer:.1f} |\n"
     )
@@ -108,7 +108,7 @@ def server(row):
     """A row of the second table."""
     memory = ", ".join(f"{value:.0f}" for value in row.rss)
     return (
-        f"| {row.attack} | `{row.listener}` | {load(row)} | {memory} | {row.cpu:.0%} "
+        f"| {row.attack} | `{row.protocol}` | {load(row)} | {memory} | {row.cpu:.0%} "
         f"| {row.failure or 'answers'} |\n"
     )
 

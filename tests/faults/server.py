@@ -51,7 +51,7 @@ def raise_descriptors(wanted):
 
 
 class Server:
-    """A server with these listeners, until `stop`."""
+    """A server with listeners for gRPC and these dialects, until `stop`."""
 
     def __init__(self, dialects=DIALECTS, descriptors=200_000, config=""):
         self.file = tempfile.NamedTemporaryFile("w", suffix=".toml")
@@ -93,10 +93,10 @@ class Server:
             self.log.append(line)
             if "ready: " in line:
                 break
-        for listener, host, port in re.findall(
+        for protocol, host, port in re.findall(
             r"([a-z-]+)=([\d.]+):(\d+)", self.log[-1] if self.log else ""
         ):
-            self.addresses.setdefault(listener, (host, int(port)))
+            self.addresses.setdefault(protocol, (host, int(port)))
         if "grpc" not in self.addresses:
             raise SystemExit("the server did not start:\n" + "".join(self.log))
         # What it logs must be read, or it would wait for its reader.

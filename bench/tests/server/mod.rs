@@ -12,7 +12,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// The account `adam` with the password `bill`, a manager.
 const ADAM: &str = "[users.adam]\n\
-    password = \"$argon2id$v=19$m=19456,t=2,p=1$dFazkA1LQH/Dw+uIgwJRvQ$fWLXQpd3RDujd6zzF+hj+0iiGdMXiBnPS1cUHpotHWU\"\n\
+    password = \"$argon2id$v=19$m=19456,t=2,p=1$dFazkA1LQH/Dw+uIgwJRvQ\
+    $fWLXQpd3RDujd6zzF+hj+0iiGdMXiBnPS1cUHpotHWU\"\n\
     role = \"manager\"\n";
 
 /// A running server, which ends when it is dropped.

@@ -30,7 +30,8 @@ pub(super) enum Format {
 #[command(
     name = "kvrpc-cli",
     version,
-    override_usage = "kvrpc-cli [OPTIONS] [COMMAND [WORDS]]...\n       kvrpc-cli [OPTIONS] HOST PORT [COMMAND [WORDS]]...",
+    override_usage = "kvrpc-cli [OPTIONS] [COMMAND [WORDS]]...\n\
+        \x20      kvrpc-cli [OPTIONS] HOST PORT [COMMAND [WORDS]]...",
     after_help = help::after_options(),
     max_term_width = 120,
 )]
@@ -39,7 +40,7 @@ struct RawArgs {
     /// --via the dialect's port]
     #[arg(long, env = "KVRPC_SERVER", value_name = "SERVER")]
     server: Option<String>,
-    /// Speak an older dialect to its listener, in place of gRPC
+    /// Speak an older dialect in place of gRPC
     #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     via: Option<String>,
     /// With --via: show what each side says, on the standard error

@@ -11,9 +11,17 @@ use kvrpc::dialect::grammar::{COMMANDS, Mode, Shell, names};
 
 const NAME: &str = "kvrpc-cli";
 
+/// The command that lists the keys that begin with the word behind it.
+macro_rules! keys_command {
+    () => {
+        "kvrpc-cli --no-sign-in --timeout 500ms keys -- "
+    };
+}
+
 /// The keys are asked of the server that the environment names, and only with a session that is
 /// there already. They are never expanded by the shell: a key is the server's text.
-const BASH_KEYS: &str = r#"
+const BASH_KEYS: &str = concat!(
+    r#"
 _kvrpc_cli_with_keys() {
     _kvrpc__cli "$@"
     case "${COMP_WORDS[COMP_CWORD-1]}" in
@@ -22,18 +30,24 @@ _kvrpc_cli_with_keys() {
             COMPREPLY=()
             while IFS= read -r key; do
                 COMPREPLY+=("$(printf '%q' "$key")")
-            done < <(kvrpc-cli --no-sign-in --timeout 500ms keys -- "${COMP_WORDS[COMP_CWORD]}" 2>/dev/null)
+            done < <("#,
+    keys_command!(),
+    r#""${COMP_WORDS[COMP_CWORD]}" 2>/dev/null)
             ;;
     esac
 }
 complete -F _kvrpc_cli_with_keys -o bashdefault -o default kvrpc-cli
-"#;
+"#
+);
 
-const ZSH_KEYS: &str = r#"
+const ZSH_KEYS: &str = concat!(
+    r#"
 _kvrpc-cli_with_keys() {
     case "${words[CURRENT-1]}" in
         get|put|delete)
-            compadd -- ${(f)"$(kvrpc-cli --no-sign-in --timeout 500ms keys -- "${words[CURRENT]}" 2>/dev/null)"}
+            compadd -- ${(f)"$("#,
+    keys_command!(),
+    r#""${words[CURRENT]}" 2>/dev/null)"}
             ;;
         *)
             _kvrpc-cli "$@"
@@ -41,7 +55,8 @@ _kvrpc-cli_with_keys() {
     esac
 }
 compdef _kvrpc-cli_with_keys kvrpc-cli
-"#;
+"#
+);
 
 /// The script for a shell.
 pub(super) fn script(shell: Shell) -> String {

@@ -93,7 +93,8 @@ async fn connect(session: &ClientSession) -> Result<String> {
         Ok(Err(error)) => Err(Failure::new(
             Exit::Unavailable,
             format!(
-                "cannot connect to {address}: {error}; start a server with `kvrpc-server`, or name another with --server"
+                "cannot connect to {address}: {error}; start a server with `kvrpc-server`, or \
+                 name another with --server"
             ),
         )),
         Err(_) => Err(timed_out(&session.settings)),
@@ -166,7 +167,8 @@ async fn clock(session: &ClientSession) -> Result<String> {
         ));
     }
     Err(Failure::failed(format!(
-        "the server's clock is {} off from this machine's; give --ttl rather than --expire-time, and let both keep time (NTP)",
+        "the server's clock is {} off from this machine's; give --ttl rather than --expire-time, \
+         and let both keep time (NTP)",
         for_people(apart)
     )))
 }

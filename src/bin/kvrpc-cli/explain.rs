@@ -90,9 +90,9 @@ fn of_tls(error: &rustls::Error) -> Obstacle {
         | Error::InappropriateMessage { .. }
         // The answer of a kvrpc port without TLS to a client that greets it with TLS.
         | Error::AlertReceived(AlertDescription::ProtocolVersion) => Obstacle::NotTls,
-        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
-            Obstacle::ClientCertificate
-        }
+        Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        ) => Obstacle::ClientCertificate,
         other => Obstacle::Certificate(other.to_string()),
     }
 }
@@ -108,7 +108,8 @@ pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
     match obstacle(status) {
         Some(Obstacle::Refused) => {
             return unavailable(format!(
-                "no server at {address}; start one with `kvrpc-server`, or name another with --server"
+                "no server at {address}; start one with `kvrpc-server`, or name another with \
+                 --server"
             ));
         }
         Some(Obstacle::NoHost) => {
@@ -123,7 +124,8 @@ pub(super) async fn explain(status: &Status, settings: &Settings) -> Failure {
         }
         Some(Obstacle::Certificate(why)) => {
             return unavailable(format!(
-                "TLS with {address} failed: {why}; --ca-cert names the authority to trust, and the certificate must name the host"
+                "TLS with {address} failed: {why}; --ca-cert names the authority to trust, and \
+                 the certificate must name the host"
             ));
         }
         Some(Obstacle::ClientCertificate) => {
@@ -161,7 +163,8 @@ async fn lost(settings: &Settings) -> Failure {
         }
         // The alert that would tell arrives behind the handshake, and is lost with the connection.
         Some(Peer::Http2) | None if server.tls && settings.tls.identity.is_none() => format!(
-            "the connection to {address} was lost; try again, or give --cert and --key if the server asks for a client's certificate"
+            "the connection to {address} was lost; try again, or give --cert and --key if the \
+             server asks for a client's certificate"
         ),
         Some(Peer::Http2) | None => format!("the connection to {address} was lost; try again"),
     };
@@ -182,7 +185,8 @@ fn of_reason(reason: Reason, status: &Status, settings: &Settings) -> Failure {
     let user = settings.user.as_str();
     let message = match reason {
         Reason::NameInUse => format!(
-            "the name `{user}` is in use; take another with --user NAME, or, if it is an account's, sign in with `kvrpc-cli --user {0} auth {0}`",
+            "the name `{user}` is in use; take another with --user NAME, or, if it is an \
+             account's, sign in with `kvrpc-cli --user {0} auth {0}`",
             quote(user)
         ),
         Reason::SessionRequired | Reason::SessionExpired if settings.token.is_some() => {
@@ -271,7 +275,8 @@ mod tests {
                 "x",
                 None,
                 6,
-                "the name `rwitick` is in use; take another with --user NAME, or, if it is an account's, sign in with `kvrpc-cli --user rwitick auth rwitick`",
+                "the name `rwitick` is in use; take another with --user NAME, or, if it is an \
+                 account's, sign in with `kvrpc-cli --user rwitick auth rwitick`",
             ),
             (
                 Code::ResourceExhausted,

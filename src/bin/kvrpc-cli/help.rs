@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::Exit;
 use kvrpc::dialect::grammar::{COMMANDS, Mode, Spec};
 
-/// Forms of a value on the command line and at the prompt; at a text listener it is always the
-/// value itself.
+/// Forms of a value on the command line and at the prompt; in the `text` protocol it is always
+/// the value itself.
 pub(super) const VALUES: &str = "As a VALUE, - is the standard input, @FILE a file, and @@x is @x.";
 
 /// The commands with one line each.
@@ -28,7 +28,8 @@ pub(super) fn commands() -> String {
 pub(super) fn after_options() -> String {
     let mut text = commands();
     text.push_str(
-        "\nSeveral commands may stand one after another. The options of a command stand behind its words;\n\
+        "\nSeveral commands may stand one after another. The options of a command stand behind \
+         its words;\n\
          `--` makes the next word literal. `help COMMAND` tells more.\n",
     );
     let _ = writeln!(text, "{VALUES}");
@@ -47,7 +48,8 @@ pub(super) fn after_options() -> String {
         let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());
     }
     text.push_str(
-        "\nEnvironment: KVRPC_SERVER, KVRPC_USER; KVRPC_TOKEN (a session's token), KVRPC_CACHE_DIR (where tokens are kept)",
+        "\nEnvironment: KVRPC_SERVER, KVRPC_USER; KVRPC_TOKEN (a session's token), \
+         KVRPC_CACHE_DIR (where tokens are kept)",
     );
     text
 }

@@ -126,7 +126,8 @@ async fn password(user: String, settings: &Settings, stdin: &mut Stdin) -> Resul
                 .await
         }
         None if !io::stdin().is_terminal() => Err(Failure::usage(
-            "there is no terminal to ask for the password on; give --password-file FILE, or - for the standard input",
+            "there is no terminal to ask for the password on; give --password-file FILE, or - \
+             for the standard input",
         )),
         // Not to be left: it gives the terminal its echo back, and sees Ctrl-C itself.
         None => {

@@ -4,8 +4,8 @@
 //! grammar, gets together what they need (`input`), and runs them in order (`run`, `commands`,
 //! `chat`, `transfer`, `doctor`). A call goes through `session`, which knows the token and what may
 //! be repeated; its errors through `explain`, which names the next step. Everything printed goes
-//! through `output`, and from there nothing harmful to a terminal. `via` takes the same commands to
-//! the listeners of the older protocols. Absent on purpose: rules about who may do what, which are
+//! through `output`, and from there nothing harmful to a terminal. `via` sends the same commands
+//! over the older protocols. Absent on purpose: rules about who may do what, which are
 //! the server's.
 
 mod args;

@@ -27,7 +27,8 @@ fn commands() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["COMMANDS"]);
     roff.text([roman(
-        "Several commands may stand one after another. The options of a command stand behind its words; \"--\" makes the next word literal.",
+        "Several commands may stand one after another. The options of a command stand behind its \
+         words; \"--\" makes the next word literal.",
     )]);
     roff.text([roman(VALUES)]);
     for spec in COMMANDS.iter().filter(|spec| spec.exists_in(Mode::CommandLine)) {

@@ -239,7 +239,8 @@ impl ClientSession {
     fn note_renewal(&self) {
         let user = self.settings.user.as_str();
         self.note(&format!(
-            "the session had ended; signing in again as {user} (a guest's store goes with its session)"
+            "the session had ended; signing in again as {user} (a guest's store goes with its \
+             session)"
         ));
     }
 

@@ -24,7 +24,7 @@ const MESSAGES_AT_ONCE: u16 = 256;
 /// The source of a stream's events.
 pub(in crate::grpc) trait Source: Send + Unpin + 'static {
     /// Returns the next message.
-    fn poll_next(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<Outcome>;
+    fn poll_next(&mut self, context: &mut Context<'_>, call: &Call) -> Poll<StreamItem>;
 
     /// Returns a heartbeat, if the stream has begun and sends any.
     fn heartbeat(&self) -> Option<Framed>;
@@ -43,7 +43,7 @@ pub(in crate::grpc) trait Source: Send + Unpin + 'static {
 }
 
 /// The outcome of polling a source.
-pub(in crate::grpc) enum Outcome {
+pub(in crate::grpc) enum StreamItem {
     Message(Framed),
     /// The end, without a fault.
     End,
@@ -112,10 +112,10 @@ impl<S: Source> Events<S> {
         }
     }
 
-    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<StreamItem> {
         // Checked at each turn: a session that has ended is told nothing more.
         if let Err(error) = self.call.caller.session() {
-            return Poll::Ready(Outcome::Failed(error));
+            return Poll::Ready(StreamItem::Failed(error));
         }
         if self.messages < MESSAGES_AT_ONCE {
             if let Poll::Ready(outcome) = self.source.poll_next(context, &self.call) {
@@ -146,10 +146,10 @@ impl<S: Source> Events<S> {
             && !self.timer.is_elapsed()
     }
 
-    fn poll_signals(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll_signals(&mut self, context: &mut Context<'_>) -> Poll<StreamItem> {
         self.task = Some(context.waker().clone());
         if self.closing.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Outcome::Failed(draining()));
+            return Poll::Ready(StreamItem::Failed(draining()));
         }
         if let Some(ended) = &mut self.ended
             && ended.as_mut().poll(context).is_ready()
@@ -162,11 +162,11 @@ impl<S: Source> Events<S> {
         while self.timer.as_mut().poll(context).is_ready() {
             let now = Instant::now();
             if self.call.end.is_some_and(|end| Instant::from_std(end) <= now) {
-                return Poll::Ready(Outcome::Failed(deadline::exceeded()));
+                return Poll::Ready(StreamItem::Failed(deadline::exceeded()));
             }
             if self.next_check.is_some_and(|check| check <= now) {
                 if let Err(error) = self.source.check(&self.call) {
-                    return Poll::Ready(Outcome::Failed(error));
+                    return Poll::Ready(StreamItem::Failed(error));
                 }
                 self.next_check = Some(now + CHECK_INTERVAL);
             }
@@ -176,7 +176,7 @@ impl<S: Source> Events<S> {
             }
             self.set_timer();
             if due && let Some(heartbeat) = self.source.heartbeat() {
-                return Poll::Ready(Outcome::Message(heartbeat));
+                return Poll::Ready(StreamItem::Message(heartbeat));
             }
         }
         Poll::Pending
@@ -198,16 +198,18 @@ impl<S: Source> Stream for Events<S> {
             return Poll::Pending;
         };
         match outcome {
-            Outcome::Message(message) => {
+            StreamItem::Message(message) => {
                 this.phase = Phase::Open;
                 Poll::Ready(Some(Ok(message)))
             }
-            Outcome::End => Poll::Ready(None),
-            Outcome::Refused(status) => Poll::Ready(Some(Err(match guard::unreadable(&status) {
-                Some(error) => this.call.fail(&error),
-                None => status,
-            }))),
-            Outcome::Failed(error) => {
+            StreamItem::End => Poll::Ready(None),
+            StreamItem::Refused(status) => {
+                Poll::Ready(Some(Err(match guard::unreadable(&status) {
+                    Some(error) => this.call.fail(&error),
+                    None => status,
+                })))
+            }
+            StreamItem::Failed(error) => {
                 let status = this.call.fail(&error);
                 let Some(closing) = this.source.closing(error.reason()) else {
                     return Poll::Ready(Some(Err(status)));

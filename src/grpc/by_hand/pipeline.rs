@@ -8,7 +8,7 @@ use futures_util::Stream as _;
 use futures_util::future::BoxFuture;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::events::{Events, Outcome, Source};
+use super::events::{Events, Source, StreamItem};
 use super::guard::Guarded;
 use crate::grpc::call::Call;
 use crate::model::request::{self, Batch};
@@ -17,7 +17,7 @@ use crate::pb::{self, Framed, PipelineCall, v1};
 use crate::service::StreamGuard;
 
 /// The stream of Pipeline.
-pub(in crate::grpc) type PipelineStream = Guarded<Events<Pipeline>>;
+pub(in crate::grpc) type PipelineStream = Guarded<Events<PipelineSource>>;
 
 /// Answers Pipeline.
 pub(in crate::grpc) async fn pipeline(
@@ -25,7 +25,7 @@ pub(in crate::grpc) async fn pipeline(
     request: Request<Streaming<PipelineCall>>,
 ) -> std::result::Result<Response<PipelineStream>, Status> {
     let guard = call.execute(request::Pipeline).await.map_err(|error| call.fail(&error))?;
-    let source = Pipeline {
+    let source = PipelineSource {
         call: Arc::clone(call),
         requests: request.into_inner(),
         running: None,
@@ -38,7 +38,7 @@ pub(in crate::grpc) async fn pipeline(
 type Running = BoxFuture<'static, Result<Batched>>;
 
 /// The batches of one stream.
-pub(in crate::grpc) struct Pipeline {
+pub(in crate::grpc) struct PipelineSource {
     call: Arc<Call>,
     requests: Streaming<PipelineCall>,
     /// A batch that waits for the store, with its number.
@@ -46,7 +46,7 @@ pub(in crate::grpc) struct Pipeline {
     _guard: StreamGuard,
 }
 
-impl Pipeline {
+impl PipelineSource {
     /// Begins a batch. Most are done at the first poll.
     fn begin(&self, batch: Result<Batch>) -> Running {
         let call = Arc::clone(&self.call);
@@ -62,11 +62,11 @@ fn ends_the_stream(error: &Error) -> bool {
     )
 }
 
-fn answer(id: u64, done: Result<Batched>) -> Outcome {
+fn answer(id: u64, done: Result<Batched>) -> StreamItem {
     match done {
-        Ok(batched) => Outcome::Message(pb::pipeline_answer(id, &batched)),
-        Err(error) if ends_the_stream(&error) => Outcome::Failed(error),
-        Err(error) => Outcome::Message(rejected(id, &error)),
+        Ok(batched) => StreamItem::Message(pb::pipeline_answer(id, &batched)),
+        Err(error) if ends_the_stream(&error) => StreamItem::Failed(error),
+        Err(error) => StreamItem::Message(rejected(id, &error)),
     }
 }
 
@@ -79,8 +79,8 @@ fn rejected(id: u64, error: &Error) -> Framed {
     Framed::new(&v1::PipelineResponse { id, rejected: Some(rejected), ..Default::default() })
 }
 
-impl Source for Pipeline {
-    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<Outcome> {
+impl Source for PipelineSource {
+    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<StreamItem> {
         loop {
             if let Some((id, running)) = &mut self.running {
                 let Poll::Ready(done) = running.as_mut().poll(context) else {
@@ -97,8 +97,8 @@ impl Source for Pipeline {
                 Some(Ok(PipelineCall { id, batch })) => {
                     self.running = Some((id, self.begin(batch)));
                 }
-                Some(Err(status)) => return Poll::Ready(Outcome::Refused(status)),
-                None => return Poll::Ready(Outcome::End),
+                Some(Err(status)) => return Poll::Ready(StreamItem::Refused(status)),
+                None => return Poll::Ready(StreamItem::End),
             }
         }
     }

@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, Stream as _};
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::{Request as TonicRequest, Response, Status, Streaming};
 
-use super::events::{Events, Outcome, Source};
+use super::events::{Events, Source, StreamItem};
 use super::guard::Guarded;
 use crate::grpc::call::Call;
 use crate::grpc::deadline;
@@ -27,9 +27,9 @@ use crate::service::{Next, RoomSubscription};
 const MAX_WAITING: usize = 64;
 
 /// The stream of Chat.
-pub(in crate::grpc) type ChatStream = Guarded<Events<Room>>;
+pub(in crate::grpc) type ChatStream = Guarded<Events<RoomSource>>;
 /// The stream of Subscribe.
-pub(in crate::grpc) type SubscribeStream = Guarded<Events<Room>>;
+pub(in crate::grpc) type SubscribeStream = Guarded<Events<RoomSource>>;
 
 /// Answers Chat. Its requests are read while the stream of replies is polled: a client that does
 /// not take replies is not read from either.
@@ -39,7 +39,7 @@ pub(in crate::grpc) async fn chat(
 ) -> std::result::Result<Response<ChatStream>, Status> {
     // The headers go out before the first request: a client may wait for them before it sends one.
     let patience = call.service().limits().call_timeout;
-    Ok(respond(call, Room::chat(Arc::clone(call), request.into_inner(), patience)))
+    Ok(respond(call, RoomSource::chat(Arc::clone(call), request.into_inner(), patience)))
 }
 
 /// Answers Subscribe.
@@ -51,7 +51,7 @@ pub(in crate::grpc) async fn subscribe(
         let command = request::Subscribe::try_from(request.into_inner())?;
         let joining = call.execute(command);
         match timeout(call.service().limits().call_timeout, joining).await {
-            Ok(joined) => Ok(Room::subscribe(Arc::clone(call), joined?)),
+            Ok(joined) => Ok(RoomSource::subscribe(Arc::clone(call), joined?)),
             Err(_) => Err(deadline::exceeded()),
         }
     };
@@ -59,12 +59,12 @@ pub(in crate::grpc) async fn subscribe(
     Ok(respond(call, room))
 }
 
-fn respond(call: &Arc<Call>, room: Room) -> Response<Guarded<Events<Room>>> {
+fn respond(call: &Arc<Call>, room: RoomSource) -> Response<Guarded<Events<RoomSource>>> {
     Response::new(Guarded::new(Events::new(Arc::clone(call), room), Arc::clone(call)))
 }
 
 /// A stream in a room, or one that is about to join.
-pub(in crate::grpc) struct Room {
+pub(in crate::grpc) struct RoomSource {
     call: Arc<Call>,
     /// The requests, or `None` for Subscribe and once the client has ended its side.
     requests: Option<Streaming<v1::ChatRequest>>,
@@ -88,7 +88,7 @@ pub(in crate::grpc) struct Room {
     rest: Option<Pin<Box<Sleep>>>,
 }
 
-impl Room {
+impl RoomSource {
     /// Returns a stream that joins with its first request, within `patience`.
     fn chat(call: Arc<Call>, requests: Streaming<v1::ChatRequest>, patience: Duration) -> Self {
         let patience = Some(Box::pin(sleep(patience)));
@@ -140,7 +140,7 @@ impl Room {
     fn poll_request(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Option<Request>, Outcome>> {
+    ) -> Poll<std::result::Result<Option<Request>, StreamItem>> {
         let Some(requests) = &mut self.requests else { return Poll::Pending };
         match Pin::new(requests).poll_next(context) {
             Poll::Pending => Poll::Pending,
@@ -152,12 +152,15 @@ impl Room {
                 Some(request) => Poll::Ready(Ok(Some(request))),
                 None => Poll::Ready(Ok(Some(Request::Message(v1::ChatMessage::default())))),
             },
-            Poll::Ready(Some(Err(status))) => Poll::Ready(Err(Outcome::Refused(status))),
+            Poll::Ready(Some(Err(status))) => Poll::Ready(Err(StreamItem::Refused(status))),
         }
     }
 
     /// Waits for the first request, and joins.
-    fn poll_join(&mut self, context: &mut Context<'_>) -> Poll<std::result::Result<(), Outcome>> {
+    fn poll_join(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<std::result::Result<(), StreamItem>> {
         let joined = match self.poll_joining(context) {
             Poll::Ready(Ok(joined)) => joined,
             Poll::Ready(Err(outcome)) => return Poll::Ready(Err(outcome)),
@@ -167,19 +170,19 @@ impl Room {
                     .as_mut()
                     .is_some_and(|patience| patience.as_mut().poll(context).is_ready());
                 return if late {
-                    Poll::Ready(Err(Outcome::Failed(deadline::exceeded())))
+                    Poll::Ready(Err(StreamItem::Failed(deadline::exceeded())))
                 } else {
                     Poll::Pending
                 };
             }
         };
-        Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(Outcome::Failed))
+        Poll::Ready(joined.map(|conversation| self.begin(conversation)).map_err(StreamItem::Failed))
     }
 
     fn poll_joining(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Result<RoomSubscription>, Outcome>> {
+    ) -> Poll<std::result::Result<Result<RoomSubscription>, StreamItem>> {
         if self.joining.is_none() {
             let Poll::Ready(request) = self.poll_request(context) else { return Poll::Pending };
             let join = match request {
@@ -206,7 +209,7 @@ impl Room {
 
     /// Takes the requests that have arrived, while there is room for their answers and the rate
     /// allows.
-    fn take_requests(&mut self, context: &mut Context<'_>) -> std::result::Result<(), Outcome> {
+    fn take_requests(&mut self, context: &mut Context<'_>) -> std::result::Result<(), StreamItem> {
         while self.out.len() + self.taken.len() < MAX_WAITING {
             if self.poll_said(context).is_pending() {
                 return Ok(());
@@ -333,8 +336,8 @@ impl Room {
     }
 }
 
-impl Source for Room {
-    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<Outcome> {
+impl Source for RoomSource {
+    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<StreamItem> {
         if self.conversation.is_none() {
             match self.poll_join(context) {
                 Poll::Pending => return Poll::Pending,
@@ -346,11 +349,11 @@ impl Source for Room {
             return Poll::Ready(outcome);
         }
         if let Poll::Ready(message) = self.poll_message(context) {
-            return Poll::Ready(Outcome::Message(message));
+            return Poll::Ready(StreamItem::Message(message));
         }
         let waiting = self.held.is_some() || self.saying.is_some() || !self.taken.is_empty();
         let over = self.ends && self.requests.is_none() && !waiting;
-        if over { Poll::Ready(Outcome::End) } else { Poll::Pending }
+        if over { Poll::Ready(StreamItem::End) } else { Poll::Pending }
     }
 
     fn heartbeat(&self) -> Option<Framed> {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use tonic::{Request, Response, Status};
 
-use super::events::{Events, Outcome, Source};
+use super::events::{Events, Source, StreamItem};
 use super::guard::Guarded;
 use crate::grpc::call::Call;
 use crate::model::{Position, Reason, Result, request};
@@ -14,7 +14,7 @@ use crate::pb::{self, Framed};
 use crate::service::{Change, Next, Watching};
 
 /// The stream of Watch.
-pub(in crate::grpc) type WatchStream = Guarded<Events<Watch>>;
+pub(in crate::grpc) type WatchStream = Guarded<Events<WatchSource>>;
 
 /// Answers Watch.
 pub(in crate::grpc) async fn watch(
@@ -26,18 +26,18 @@ pub(in crate::grpc) async fn watch(
         call.execute(command).await
     };
     let watching = opening.await.map_err(|error| call.fail(&error))?;
-    let events = Events::new(Arc::clone(call), Watch { watching, begun: false });
+    let events = Events::new(Arc::clone(call), WatchSource { watching, begun: false });
     Ok(Response::new(Guarded::new(events, Arc::clone(call))))
 }
 
 /// The changes, behind a first message that tells the position.
-pub(in crate::grpc) struct Watch {
+pub(in crate::grpc) struct WatchSource {
     watching: Watching,
     /// True once the first message has gone out.
     begun: bool,
 }
 
-impl Watch {
+impl WatchSource {
     /// Encodes an event of this stream alone.
     fn own(&self, event: Event) -> Framed {
         let position = Some(self.watching.position().into());
@@ -60,14 +60,14 @@ impl Watch {
     }
 }
 
-impl Source for Watch {
-    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<Outcome> {
+impl Source for WatchSource {
+    fn poll_next(&mut self, context: &mut Context<'_>, _call: &Call) -> Poll<StreamItem> {
         if !self.begun {
             self.begun = true;
-            return Poll::Ready(Outcome::Message(self.first()));
+            return Poll::Ready(StreamItem::Message(self.first()));
         }
         let next = self.watching.poll_next(context);
-        next.map(|next| Outcome::Message(self.encoded(next)))
+        next.map(|next| StreamItem::Message(self.encoded(next)))
     }
 
     fn heartbeat(&self) -> Option<Framed> {

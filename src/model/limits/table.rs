@@ -79,8 +79,8 @@ fixed {
     MAX_DECODE_BYTES: Bytes<usize> = 9 * MAX_ENCODE_BYTES;
 }
 settings {
-    /// Maximum number of connections of a listener; a quarter of them from one source beyond
-    /// loopback.
+    /// Maximum number of connections of a protocol, at all its listeners; a quarter of them from
+    /// one source beyond loopback.
     connections: Count<u32> = 10_000, 1..=1_000_000, key "connections";
     /// Deadline of a connection's first bytes, from the end of its handshakes.
     first_bytes: Duration<Duration> = 3 * SECOND, 10 * MILLISECOND..=HOUR, key "first-bytes";

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
 
-use super::Account;
-use super::file::Value;
+use super::AccountConfig;
+use super::file::FileValue;
 use super::parse::quoted;
 use super::sources::{ConfigError, Sources};
 use crate::model::{Role, UserName};
@@ -27,12 +27,12 @@ struct Draft {
 }
 
 /// Removes the accounts from the sources, and records their errors.
-pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
+pub(super) fn read(sources: &mut Sources) -> Vec<AccountConfig> {
     let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
     for (entry, place) in sources.take_table("users") {
         let (name, key) = match entry.path.as_slice() {
             [_, name, key] => (name, key.as_str()),
-            [_, name] if entry.value == Value::Other("a table") => (name, ""),
+            [_, name] if entry.value == FileValue::Other("a table") => (name, ""),
             _ => {
                 sources.report(ConfigError::new(
                     place,
@@ -46,16 +46,16 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
             .or_insert_with(|| Draft { place: place.clone(), ..Draft::default() });
         let error = match (key, entry.value) {
             ("", _) => None,
-            ("password", Value::Text(hash)) => {
+            ("password", FileValue::Text(hash)) => {
                 let error = check_hash(&hash).err();
                 draft.password = Some(hash);
                 error
             }
-            ("role", Value::Text(role)) if role == "manager" => {
+            ("role", FileValue::Text(role)) if role == "manager" => {
                 draft.role = Role::Manager;
                 None
             }
-            ("role", Value::Text(role)) if role == "guest" => None,
+            ("role", FileValue::Text(role)) if role == "guest" => None,
             ("role", _) => Some("must be \"manager\" or \"guest\"".to_owned()),
             ("password", other) => {
                 Some(format!("must be a string, an Argon2id hash, and is {}", other.kind()))
@@ -69,7 +69,7 @@ pub(super) fn read(sources: &mut Sources) -> Vec<Account> {
     finish(sources, drafts)
 }
 
-fn finish(sources: &mut Sources, drafts: BTreeMap<String, Draft>) -> Vec<Account> {
+fn finish(sources: &mut Sources, drafts: BTreeMap<String, Draft>) -> Vec<AccountConfig> {
     let mut taken = BTreeSet::new();
     let mut accounts = Vec::with_capacity(drafts.len());
     for (name, Draft { place, password, role }) in drafts {
@@ -94,7 +94,7 @@ fn finish(sources: &mut Sources, drafts: BTreeMap<String, Draft>) -> Vec<Account
         let from = place.rsplit_once(": ").map_or_else(String::new, |(place, _)| place.to_owned());
         sources.record_as(format!("{table}.password"), "\"$argon2id$…\"".to_owned(), from.clone());
         sources.record_as(format!("{table}.role"), quoted(role.as_str()), from);
-        accounts.push(Account { name, password_hash: password.unwrap_or_default(), role });
+        accounts.push(AccountConfig { name, password_hash: password.unwrap_or_default(), role });
     }
     accounts
 }

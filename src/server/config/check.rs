@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::parse::{Count, FileName, Kind, Length, OneOf, Origin, Parsed, Switch, quoted};
+use super::parse::{Count, FileName, Kind, Length, OneOf, Parsed, Switch, WebOrigin, quoted};
 use super::sources::{ConfigError, RawConfig, Sources};
 use super::{Config, Log, LogFormat, ServiceConfig, TlsFiles, accounts, compat, limits, store};
 use crate::listen::Address;
@@ -31,7 +31,7 @@ impl RawConfig {
         let store = store::read(s);
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
         let tls = tls_files(s);
-        let allow_origins = s.many("allow-origin", &Origin, Vec::new());
+        let allow_origins = s.many("allow-origin", &WebOrigin, Vec::new());
         let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), Duration::from_secs(10));
         let threads =
             s.one("threads", &Count(1..=1_024), available_parallelism().map_or(1, NonZero::get));

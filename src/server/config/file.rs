@@ -7,24 +7,24 @@ use toml::de::{DeTable, DeValue};
 
 /// A setting of the file: the parts of its key, its value and its line.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) path: Vec<String>,
-    pub(super) value: Value,
+    pub(super) value: FileValue,
     pub(super) line: usize,
 }
 
 /// The value of a setting.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum FileValue {
     Text(String),
     Integer(String),
     Bool(bool),
-    List(Vec<Value>),
+    List(Vec<FileValue>),
     /// A value of a type that no setting has, by the type's name.
     Other(&'static str),
 }
 
-impl Value {
+impl FileValue {
     /// Returns the name of the type for messages.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ pub(super) struct SyntaxError {
 }
 
 /// Returns all settings of a file, and all its syntax errors.
-pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<SyntaxError>) {
+pub(super) fn read(text: &str) -> (Vec<FileEntry>, Vec<SyntaxError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut entries = Vec::new();
     flatten(text, &mut Vec::new(), table.get_ref(), &mut entries);
@@ -71,7 +71,7 @@ pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<SyntaxError>) {
     (entries, bad)
 }
 
-fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
+fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mut Vec<FileEntry>) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         match value.get_ref().as_table() {
@@ -79,29 +79,33 @@ fn flatten(text: &str, path: &mut Vec<String>, table: &DeTable<'_>, entries: &mu
             Some(inner) if !inner.is_empty() => flatten(text, path, inner, entries),
             _ => {
                 let line = line_of(text, &key.span());
-                entries.push(Entry { path: path.clone(), value: convert(value.get_ref()), line });
+                entries.push(FileEntry {
+                    path: path.clone(),
+                    value: convert(value.get_ref()),
+                    line,
+                });
             }
         }
         path.pop();
     }
 }
 
-fn convert(value: &DeValue<'_>) -> Value {
+fn convert(value: &DeValue<'_>) -> FileValue {
     match value {
-        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::String(text) => FileValue::Text(text.to_string()),
         DeValue::Integer(number) => {
             let parsed = i128::from_str_radix(number.as_str(), number.radix());
-            parsed.map_or(Value::Other("a number too large"), |number| {
-                Value::Integer(number.to_string())
+            parsed.map_or(FileValue::Other("a number too large"), |number| {
+                FileValue::Integer(number.to_string())
             })
         }
-        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Boolean(value) => FileValue::Bool(*value),
         DeValue::Array(values) => {
-            Value::List(values.iter().map(Spanned::get_ref).map(convert).collect())
+            FileValue::List(values.iter().map(Spanned::get_ref).map(convert).collect())
         }
-        DeValue::Float(_) => Value::Other("a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date"),
-        DeValue::Table(_) => Value::Other("a table"),
+        DeValue::Float(_) => FileValue::Other("a fraction"),
+        DeValue::Datetime(_) => FileValue::Other("a date"),
+        DeValue::Table(_) => FileValue::Other("a table"),
     }
 }
 

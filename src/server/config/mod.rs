@@ -67,7 +67,7 @@ pub struct ServiceConfig {
     /// The users who may promote a guest.
     pub upgrade_policy: UpgradePolicy,
     /// Users with a password; their names differ.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountConfig>,
     /// The limits; by default all stores together may have 80 % of the machine's memory.
     pub limits: Limits,
 }
@@ -83,7 +83,7 @@ pub enum StoreEngine {
 
 /// A user with a password.
 #[derive(Clone)]
-pub struct Account {
+pub struct AccountConfig {
     /// A valid user name that no socket client can have.
     pub name: String,
     /// An Argon2id hash in PHC format, with bounded cost.
@@ -93,9 +93,9 @@ pub struct Account {
 }
 
 // Without the hash, which must not be logged.
-impl std::fmt::Debug for Account {
+impl std::fmt::Debug for AccountConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account")
+        f.debug_struct("AccountConfig")
             .field("name", &self.name)
             .field("role", &self.role)
             .finish_non_exhaustive()

@@ -196,9 +196,9 @@ impl Kind<std::path::PathBuf> for FileName {
 }
 
 /// A web origin as browsers send it (RFC 6454, section 6.2).
-pub(super) struct Origin;
+pub(super) struct WebOrigin;
 
-impl Kind<HeaderValue> for Origin {
+impl Kind<HeaderValue> for WebOrigin {
     fn rule(&self) -> String {
         "scheme://host or scheme://host:port, without a path, as in https://app.example".to_owned()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Entry, Value};
+use super::file::{self, FileEntry, FileValue};
 use super::flags::variable;
 use super::parse::Kind;
 
@@ -66,7 +66,7 @@ enum Place {
 pub(super) struct Sources {
     name: String,
     given: BTreeMap<&'static str, Given>,
-    entries: Vec<Entry>,
+    entries: Vec<FileEntry>,
     /// Keys that were looked up: all that the file may have.
     known: Vec<&'static str>,
     errors: Vec<ConfigError>,
@@ -147,7 +147,7 @@ impl Sources {
             Some(values) => values
                 .into_iter()
                 .flat_map(
-                    |value| if let Value::List(values) = value { values } else { vec![value] },
+                    |value| if let FileValue::List(values) = value { values } else { vec![value] },
                 )
                 .filter_map(|value| self.parse(key, kind, value, &place))
                 .collect(),
@@ -192,14 +192,15 @@ impl Sources {
     }
 
     /// Removes the file's entries below a table and returns each with its place for messages.
-    pub(super) fn take_table(&mut self, table: &str) -> Vec<(Entry, String)> {
+    pub(super) fn take_table(&mut self, table: &str) -> Vec<(FileEntry, String)> {
         let all = std::mem::take(&mut self.entries);
         let (taken, rest) = all
             .into_iter()
             .partition(|entry| entry.path.first().is_some_and(|first| first == table));
         self.entries = rest;
-        let taken: Vec<Entry> = taken;
-        let place = |entry: &Entry| self.display(&entry.path.join("."), &Place::File(entry.line));
+        let taken: Vec<FileEntry> = taken;
+        let place =
+            |entry: &FileEntry| self.display(&entry.path.join("."), &Place::File(entry.line));
         taken
             .into_iter()
             .map(|entry| {
@@ -232,14 +233,14 @@ impl Sources {
         if self.errors.is_empty() { Ok(render(&self.effective)) } else { Err(self.errors) }
     }
 
-    fn look_up(&mut self, key: &'static str) -> (Option<Vec<Value>>, Place) {
+    fn look_up(&mut self, key: &'static str) -> (Option<Vec<FileValue>>, Place) {
         self.known.push(key);
         if let Some(given) = self.given.get(key) {
-            let values = given.values.iter().cloned().map(Value::Text).collect();
+            let values = given.values.iter().cloned().map(FileValue::Text).collect();
             return (Some(values), Place::Given(given.origin));
         }
         match self.entries.iter().find(|entry| entry.path.join(".") == key) {
-            Some(Entry { value, line, .. }) => (Some(vec![value.clone()]), Place::File(*line)),
+            Some(FileEntry { value, line, .. }) => (Some(vec![value.clone()]), Place::File(*line)),
             None => (None, Place::Default),
         }
     }
@@ -248,7 +249,7 @@ impl Sources {
         &mut self,
         key: &str,
         kind: &dyn Kind<T>,
-        value: Value,
+        value: FileValue,
         place: &Place,
     ) -> Option<T> {
         let shown = self.display(key, place);

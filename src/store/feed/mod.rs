@@ -6,6 +6,7 @@
 
 mod hub;
 mod ring;
+mod waker_set;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,9 +15,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use self::hub::Group;
 pub use self::hub::Hub;
 use self::ring::Ring;
+use self::waker_set::WakerSet;
 
 /// Event of a feed.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Feed<T> {
     ring: Mutex<Ring<T>>,
     /// Sequence of the latest event, so that followers without a next event take no lock.
     last: AtomicU64,
-    groups: Mutex<Vec<Arc<Group>>>,
+    waker_sets: Mutex<Vec<Arc<WakerSet>>>,
 }
 
 /// Next item of a follower.
@@ -82,7 +83,7 @@ impl<T> Feed<T> {
     /// Makes a feed whose next event has the sequence `last + 1`.
     pub fn new(last: u64, capacity: Capacity) -> Arc<Self> {
         let ring = Mutex::new(Ring::new(last, capacity));
-        Arc::new(Self { ring, last: AtomicU64::new(last), groups: Mutex::default() })
+        Arc::new(Self { ring, last: AtomicU64::new(last), waker_sets: Mutex::default() })
     }
 
     /// Appends an event and wakes the followers. Returns its sequence.
@@ -94,7 +95,7 @@ impl<T> Feed<T> {
 
     /// Appends an event; [`wake`](Self::wake) is to be called later. Returns its sequence.
     pub fn append(&self, body: T, weight: Weight) -> u64 {
-        let (sequence, gone) = {
+        let (sequence, evicted) = {
             let mut ring = self.ring.lock();
             let pushed = ring.push(body, weight);
             // Stored under the lock, so that it only rises.
@@ -102,26 +103,26 @@ impl<T> Feed<T> {
             pushed
         };
         // Freed after the lock is released.
-        drop(gone);
+        drop(evicted);
         sequence
     }
 
     /// Skips the sequences up to `last`, whose events are unknown. Followers before that get a gap.
     pub fn skip_to(&self, last: u64) {
-        let gone = {
+        let evicted = {
             let mut ring = self.ring.lock();
-            let gone = ring.skip_to(last);
+            let evicted = ring.skip_to(last);
             self.last.fetch_max(last, Ordering::SeqCst);
-            gone
+            evicted
         };
-        drop(gone);
+        drop(evicted);
         self.wake();
     }
 
     /// Wakes the followers that wait.
     pub fn wake(&self) {
-        for group in self.groups.lock().iter() {
-            group.wake();
+        for set in self.waker_sets.lock().iter() {
+            set.wake();
         }
     }
 
@@ -143,13 +144,13 @@ impl<T> Feed<T> {
     /// Drops the oldest events beyond this number of bytes. Followers that have not read them get a
     /// gap.
     pub fn trim(&self, bytes: usize) {
-        let gone = self.ring.lock().trim(bytes);
-        drop(gone);
+        let evicted = self.ring.lock().trim(bytes);
+        drop(evicted);
     }
 
     /// Number of followers that have waited.
     pub fn followers(&self) -> usize {
-        self.groups.lock().iter().map(|group| group.len()).sum()
+        self.waker_sets.lock().iter().map(|set| set.len()).sum()
     }
 
     /// Follows the events after the sequence `after`; at most from the latest event on.
@@ -158,16 +159,16 @@ impl<T> Feed<T> {
         Follower { feed: Arc::clone(self), next, waker_slot: None }
     }
 
-    /// Waker group of this thread's followers.
-    fn group(&self) -> Arc<Group> {
-        let hub = Hub::current();
-        let mut groups = self.groups.lock();
-        if let Some(group) = groups.iter().find(|group| group.is_of(hub.as_ref())) {
-            return Arc::clone(group);
+    /// Returns the waker set of this thread's followers.
+    fn waker_set(&self) -> Arc<WakerSet> {
+        let thread = Hub::current();
+        let mut sets = self.waker_sets.lock();
+        if let Some(set) = sets.iter().find(|set| set.belongs_to(thread.as_ref())) {
+            return Arc::clone(set);
         }
-        let group = Group::new(hub);
-        groups.push(Arc::clone(&group));
-        group
+        let set = WakerSet::new(thread);
+        sets.push(Arc::clone(&set));
+        set
     }
 }
 
@@ -176,7 +177,7 @@ pub struct Follower<T> {
     feed: Arc<Feed<T>>,
     next: u64,
     /// Slot of its waker, once it had to wait.
-    waker_slot: Option<(Arc<Group>, usize)>,
+    waker_slot: Option<(Arc<WakerSet>, usize)>,
 }
 
 impl<T> Follower<T> {
@@ -190,16 +191,16 @@ impl<T> Follower<T> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
-        let (group, slot) = match self.waker_slot.take() {
+        let (set, slot) = match self.waker_slot.take() {
             Some(taken) => taken,
             None => {
-                let group = self.feed.group();
-                let slot = group.reserve();
-                (group, slot)
+                let set = self.feed.waker_set();
+                let slot = set.reserve();
+                (set, slot)
             }
         };
-        group.wait(slot, context.waker());
-        self.waker_slot = Some((group, slot));
+        set.wait(slot, context.waker());
+        self.waker_slot = Some((set, slot));
         // An event published between the first check and the wait has woken nobody.
         match self.try_next() {
             Some(next) => Poll::Ready(next),
@@ -231,8 +232,8 @@ impl<T> Follower<T> {
 
 impl<T> Drop for Follower<T> {
     fn drop(&mut self) {
-        if let Some((group, slot)) = self.waker_slot.take() {
-            group.release(slot);
+        if let Some((set, slot)) = self.waker_slot.take() {
+            set.release(slot);
         }
     }
 }

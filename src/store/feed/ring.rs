@@ -15,7 +15,7 @@ pub(super) struct Ring<T> {
 }
 
 /// Events that are no longer kept.
-pub(super) type Gone<T> = Vec<Arc<Event<T>>>;
+pub(super) type Evicted<T> = Vec<Arc<Event<T>>>;
 
 impl<T> Ring<T> {
     pub(super) fn new(last: u64, capacity: Capacity) -> Self {
@@ -30,7 +30,7 @@ impl<T> Ring<T> {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, body: T, weight: Weight) -> (u64, Gone<T>) {
+    pub(super) fn push(&mut self, body: T, weight: Weight) -> (u64, Evicted<T>) {
         self.last += 1;
         self.counted += usize::from(weight.counts);
         self.bytes += weight.bytes;
@@ -42,7 +42,7 @@ impl<T> Ring<T> {
     }
 
     /// Empties the ring and continues after `last`, unless it is further already.
-    pub(super) fn skip_to(&mut self, last: u64) -> Gone<T> {
+    pub(super) fn skip_to(&mut self, last: u64) -> Evicted<T> {
         if last <= self.last {
             return Vec::new();
         }
@@ -51,22 +51,22 @@ impl<T> Ring<T> {
         self.events.drain(..).map(|(event, _)| event).collect()
     }
 
-    pub(super) fn trim(&mut self, bytes: usize) -> Gone<T> {
+    pub(super) fn trim(&mut self, bytes: usize) -> Evicted<T> {
         self.pop(Capacity { bytes, ..self.capacity }, 0)
     }
 
     /// Drops the oldest events until the rest fits, or only `least` are left.
-    fn pop(&mut self, capacity: Capacity, least: usize) -> Gone<T> {
-        let mut gone = Vec::new();
+    fn pop(&mut self, capacity: Capacity, least: usize) -> Evicted<T> {
+        let mut evicted = Vec::new();
         while self.events.len() > least
             && (self.counted > capacity.events || self.bytes > capacity.bytes)
         {
             let Some((event, weight)) = self.events.pop_front() else { break };
             self.counted -= usize::from(weight.counts);
             self.bytes -= weight.bytes;
-            gone.push(event);
+            evicted.push(event);
         }
-        gone
+        evicted
     }
 
     /// Returns the event at `sequence`, a gap up to the first that is kept, or `None` if it is yet

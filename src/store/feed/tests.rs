@@ -94,7 +94,7 @@ async fn who_waits_is_woken_and_who_leaves_is_forgotten() {
     assert_eq!(feed.followers(), 0);
 }
 
-/// Publishers on their own threads, followers on two threads with hubs: nobody misses or doubles an
+/// Publishers on their own threads, followers on two served threads: nobody misses or doubles an
 /// event, or sleeps on one.
 #[test]
 fn followers_on_many_threads_get_every_event_once() {
@@ -107,7 +107,7 @@ fn followers_on_many_threads_get_every_event_once() {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async move {
-                    let hub = tokio::spawn(Hub::serve());
+                    let serving = tokio::spawn(Hub::serve());
                     tokio::task::yield_now().await;
                     let tasks: Vec<_> = (0..10)
                         .map(|_| tokio::spawn(follow_all(feed.follow(0), 2 * EVENTS)))
@@ -115,7 +115,7 @@ fn followers_on_many_threads_get_every_event_once() {
                     for task in tasks {
                         task.await.unwrap();
                     }
-                    hub.abort();
+                    serving.abort();
                 });
             })
         })

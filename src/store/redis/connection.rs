@@ -24,7 +24,7 @@ const UNSENT: usize = 1_024;
 pub(super) type PushHandler = Arc<dyn Fn(&PushInfo) + Send + Sync>;
 
 /// Commands that are sent together.
-pub(super) enum Outgoing<'a> {
+pub(super) enum OutgoingCommands<'a> {
     One(&'a Cmd),
     Many(&'a Pipeline),
 }
@@ -76,7 +76,7 @@ impl NodeConnection {
     /// `Dead`, `NotSent`: nothing was done. `Lost`: it was sent, or may have been.
     pub(super) async fn send(
         &self,
-        message: Outgoing<'_>,
+        message: OutgoingCommands<'_>,
         longer: Duration,
     ) -> Result<Vec<Value>, NodeFailure> {
         if self.circuit.is_open() {
@@ -97,21 +97,23 @@ impl NodeConnection {
     /// As [`send`](Self::send).
     pub(super) async fn probe(&self) -> Result<(), NodeFailure> {
         let live = self.live().await?;
-        self.exchange(live, Outgoing::One(&redis::cmd("PING")), Duration::ZERO).await.map(|_| ())
+        self.exchange(live, OutgoingCommands::One(&redis::cmd("PING")), Duration::ZERO)
+            .await
+            .map(|_| ())
     }
 
     async fn exchange(
         &self,
         mut live: LiveConnection,
-        message: Outgoing<'_>,
+        message: OutgoingCommands<'_>,
         longer: Duration,
     ) -> Result<Vec<Value>, NodeFailure> {
         let answered = async {
             match message {
-                Outgoing::One(command) => {
+                OutgoingCommands::One(command) => {
                     live.connection.send_packed_command(command).await.map(|value| vec![value])
                 }
-                Outgoing::Many(pipeline) => {
+                OutgoingCommands::Many(pipeline) => {
                     live.connection.send_packed_commands(pipeline, 0, pipeline.len()).await
                 }
             }

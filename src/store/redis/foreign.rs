@@ -20,14 +20,14 @@ pub struct RecordedAccess {
 }
 
 /// Request id that is reserved for a write, with its caller's ids.
-pub struct Reservation {
+pub struct RequestIdReservation {
     caller: RedisStore,
     id: RequestId,
     /// Time of the first reservation, if the id was reserved before.
     first: Option<UnixMillis>,
 }
 
-impl Reservation {
+impl RequestIdReservation {
     /// Time of the first reservation, if there was one before this one.
     pub fn first(&self) -> Option<UnixMillis> {
         self.first
@@ -55,7 +55,11 @@ impl RedisStore {
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`; `OUTCOME_UNKNOWN`: the id may be reserved.
-    pub async fn reserve(&self, id: &RequestId, fingerprint: &[u8; 16]) -> Result<Reservation> {
+    pub async fn reserve(
+        &self,
+        id: &RequestId,
+        fingerprint: &[u8; 16],
+    ) -> Result<RequestIdReservation> {
         self.reserve_for(id, fingerprint, WriteKind::Put, 1).await
     }
 
@@ -65,14 +69,14 @@ impl RedisStore {
         fingerprint: &[u8; 16],
         kind: WriteKind,
         steps: usize,
-    ) -> Result<Reservation> {
+    ) -> Result<RequestIdReservation> {
         let this = &self.0;
         let mut reservation = call("reserve", &[&this.answers]);
         reservation.arg(this.shared.now()).arg(id.as_str()).arg(fingerprint);
         reservation.arg(record_bytes(id.as_str(), kind, steps)).arg(kind.letter());
         let answer = this.run(&reservation, Effect::WritesOnce).await?;
         if let Some(first) = reserved(&answer) {
-            return Ok(Reservation { caller: self.clone(), id: id.clone(), first });
+            return Ok(RequestIdReservation { caller: self.clone(), id: id.clone(), first });
         }
         match reply::outcome(answer)? {
             Ok(_) => Err(reply::unexpected("a reservation")),
@@ -90,7 +94,7 @@ impl RedisStore {
         &self,
         put: PutRef<'_>,
         access: &RecordedAccess,
-        once: Option<(Reservation, [u8; 16])>,
+        once: Option<(RequestIdReservation, [u8; 16])>,
     ) -> Result<Written> {
         let durability = self.durability();
         let read = |mut parts: ReplyParts| Ok(Written { revision: parts.number()?, durability });
@@ -108,7 +112,7 @@ impl RedisStore {
         &self,
         kind: WriteKind,
         operations: &Operations,
-        (reservation, fingerprint): (Reservation, [u8; 16]),
+        (reservation, fingerprint): (RequestIdReservation, [u8; 16]),
         access: Option<&RecordedAccess>,
         read: &impl Fn(ReplyParts) -> Result<T>,
     ) -> Result<T> {
@@ -142,7 +146,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`.
-    pub fn check_age(&self, reservation: &Reservation) -> Result<()> {
+    pub fn check_age(&self, reservation: &RequestIdReservation) -> Result<()> {
         match reservation.first() {
             Some(first) if super::users::made_at(self.0.id) > first => Err(refusal::reused()),
             Some(_) | None => Ok(()),

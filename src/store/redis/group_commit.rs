@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::connection::{NodeConnection, Outgoing};
+use super::connection::{NodeConnection, OutgoingCommands};
 use super::failure::NodeFailure;
 use super::library::call;
 use super::reply;
@@ -140,7 +140,7 @@ async fn run(
         } else {
             Duration::ZERO
         };
-        let sent = connection.send(Outgoing::Many(&pipeline), longer).await;
+        let sent = connection.send(OutgoingCommands::Many(&pipeline), longer).await;
         deliver(units, sent, replicas > 0);
     }
 }

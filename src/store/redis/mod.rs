@@ -53,7 +53,7 @@ mod topology;
 mod users;
 
 pub use engine::{RedisEngine, RedisStartError};
-pub use foreign::{RecordedAccess, Reservation};
+pub use foreign::{RecordedAccess, RequestIdReservation};
 pub use settings::{DurabilityLevel, Patience, RedisOptions, RedisUrl};
 pub use store::RedisStore;
 pub use users::{AccessRecord, NameRecord, SessionRecord, UserRecord};

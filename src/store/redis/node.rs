@@ -7,7 +7,7 @@ use redis::{Client, Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
 
 use super::circuit::Circuit;
-use super::connection::{NodeConnection, Outgoing, PushHandler};
+use super::connection::{NodeConnection, OutgoingCommands, PushHandler};
 use super::failure::NodeFailure;
 use super::group_commit::{GroupCommit, PendingWrite};
 use super::settings::Patience;
@@ -55,12 +55,12 @@ impl RedisNode {
             both.cmd("ASKING").add_command(command.clone());
             return self.many(&both).await.and_then(last);
         }
-        self.calls.send(Outgoing::One(command), Duration::ZERO).await.and_then(last)
+        self.calls.send(OutgoingCommands::One(command), Duration::ZERO).await.and_then(last)
     }
 
     /// Sends several commands together.
     pub(super) async fn many(&self, commands: &Pipeline) -> Result<Vec<Value>, NodeFailure> {
-        self.calls.send(Outgoing::Many(commands), Duration::ZERO).await
+        self.calls.send(OutgoingCommands::Many(commands), Duration::ZERO).await
     }
 
     /// Sends a write with the next group. Returns its answer, and the number of replicas that have

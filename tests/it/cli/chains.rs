@@ -57,7 +57,8 @@ async fn one_after_another() {
         (
             "help get",
             0,
-            "get KEY\n  print a key's value, <blank> if there is no such key\n\nExamples:\n  get city\n",
+            "get KEY\n  print a key's value, <blank> if there is no such key\n\n\
+             Examples:\n  get city\n",
             "",
         ),
     ] {

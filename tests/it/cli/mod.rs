@@ -19,7 +19,8 @@ use crate::harness::Server;
 
 /// The account `adam` with the password `bill`, a manager.
 const ADAM: &str = "[users.adam]\n\
-    password = \"$argon2id$v=19$m=19456,t=2,p=1$dFazkA1LQH/Dw+uIgwJRvQ$fWLXQpd3RDujd6zzF+hj+0iiGdMXiBnPS1cUHpotHWU\"\n\
+    password = \"$argon2id$v=19$m=19456,t=2,p=1$dFazkA1LQH/Dw+uIgwJRvQ\
+    $fWLXQpd3RDujd6zzF+hj+0iiGdMXiBnPS1cUHpotHWU\"\n\
     role = \"manager\"\n";
 
 /// A user with a command line: a name, a home directory and a server.

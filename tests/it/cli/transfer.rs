@@ -48,7 +48,8 @@ async fn a_wrong_line_imports_nothing() {
     }
     let error = cli.run("import nowhere").error(2);
     assert!(error.starts_with("cannot read nowhere: "), "{error}");
-    let expired = "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n{\"key\":\"new\",\"value\":\"2\"}";
+    let expired = "{\"key\":\"old\",\"value\":\"1\",\"expire_time\":\"2001-01-01T00:00:00Z\"}\n\
+         {\"key\":\"new\",\"value\":\"2\"}";
     assert_eq!(
         cli.run_with_input("import", expired.as_bytes()).ok(),
         "1 entries, and 1 left out that have expired\n"

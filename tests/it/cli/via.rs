@@ -175,7 +175,8 @@ async fn a_manager_by_the_text_listener_reads_and_writes_others() {
     assert_eq!(eve.run("put city Delhi").ok(), "");
     let cli = at(&server, "text", "anuran");
     cli.write("password", "bill\n");
-    let line = "--via text --password-file password auth adam manage eve get city manage eve put city Pune getother eve city";
+    let line = "--via text --password-file password auth adam manage eve get city manage eve put \
+         city Pune getother eve city";
     assert_eq!(cli.run(line).ok(), "Authentication success\nDelhi\nPune\n");
     assert_eq!(eve.run("get city").ok(), "Pune\n");
 }
@@ -235,7 +236,8 @@ async fn both_sides_are_shown_and_no_password() {
     let ran = run(&server, "text", "anuran", "-v put city Kolkata get city");
     let address = server.addresses.of("text").unwrap();
     let want = format!(
-        "* text at {address}\n> put city Kolkata\\n\n< Successfully set city as Kolkata\\n\n> get city\\n\n< Kolkata\\n\n"
+        "* text at {address}\n> put city Kolkata\\n\n< Successfully set city as Kolkata\\n\n\
+         > get city\\n\n< Kolkata\\n\n"
     );
     assert_eq!((ran.stderr.as_str(), ran.text()), (want.as_str(), "Kolkata\n"));
     let cli = at(&server, "text", "anuran");

@@ -118,7 +118,8 @@ impl Town {
         let (changes, streams) = follower.end(revision(&first[0]).await).await;
         let acknowledged = seen.acknowledged.load(Ordering::Relaxed);
         eprintln!(
-            "{acknowledged} acknowledged writes: {verdict:?}; a watch saw {changes} changes on {streams} streams"
+            "{acknowledged} acknowledged writes: {verdict:?}; a watch saw {changes} changes on \
+             {streams} streams"
         );
         assert_eq!(verdict, Verdict::default());
         streams
@@ -133,7 +134,8 @@ async fn a_rolling_restart_of_front_ends_fails_no_call_and_loses_no_event() {
     let follower = Follower::start(first.clone()).await;
     let url = town.cluster.url();
     eprintln!(
-        "| restart | longest wait for an acknowledgement | failures of single tries | most tries |\n|---|---|---|---|"
+        "| restart | longest wait for an acknowledgement | failures of single tries \
+         | most tries |\n|---|---|---|---|"
     );
     for round in 0..4 {
         let at = round % 2;
@@ -159,7 +161,8 @@ async fn a_rolling_restart_of_nodes_fails_no_call_and_loses_no_event() {
     let first = town.load.first.clone();
     let follower = Follower::start(first.clone()).await;
     eprintln!(
-        "| restart | longest wait for an acknowledgement | failures of single tries | most tries |\n|---|---|---|---|"
+        "| restart | longest wait for an acknowledgement | failures of single tries \
+         | most tries |\n|---|---|---|---|"
     );
     let ports: Vec<u16> = town.cluster.role("master").iter().map(|master| master.port).collect();
     for port in ports {

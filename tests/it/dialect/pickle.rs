@@ -157,7 +157,8 @@ fn the_name_ends_before_the_first_pickle() {
 
 #[test]
 fn names_open_a_session_or_the_first_request_says_why_not() {
-    const GET: &[u8] = b"\x80\x02]q\x00}q\x01(X\x06\x00\x00\x00methodq\x02X\x03\x00\x00\x00getq\x03X\x03\x00\x00\x00keyq\x04X\x01\x00\x00\x00aq\x05ua.";
+    const GET: &[u8] = b"\x80\x02]q\x00}q\x01(X\x06\x00\x00\x00methodq\x02\
+        X\x03\x00\x00\x00getq\x03X\x03\x00\x00\x00keyq\x04X\x01\x00\x00\x00aq\x05ua.";
     let invalid = || vec![strings(&["Invalid username"])];
     let long = vec![b'n'; 65_600];
     for (name, feeds, want, closed) in [
@@ -219,7 +220,8 @@ fn managers_read_others() {
 fn a_reply_stops_at_4_mib() {
     // One value of 60,000 bytes, read a thousand times.
     let put = [
-        &b"](}(X\x06\0\0\0methodX\x03\0\0\0putX\x03\0\0\0keyX\x01\0\0\0aX\x05\0\0\0valueX\x60\xea\0\0"[..],
+        &b"](}(X\x06\0\0\0methodX\x03\0\0\0putX\x03\0\0\0keyX\x01\0\0\0a\
+            X\x05\0\0\0valueX\x60\xea\0\0"[..],
         &[b'v'; 60_000],
         b"ue.",
     ];

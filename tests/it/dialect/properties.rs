@@ -90,7 +90,10 @@ proptest! {
 
     #[test]
     fn frames_read_back(text in ".{1,200}") {
-        let frame = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+        let frame = |bytes: &[u8]| {
+            let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+            [&length[..], bytes].concat()
+        };
         let sent = frame(text.as_bytes());
         let encoded = stream("encode", UpgradePolicy::Open, &[Feed::Bytes(&sent)]);
         let decoded = stream("decode", UpgradePolicy::Open, &[Feed::Bytes(&encoded.writes[0])]);

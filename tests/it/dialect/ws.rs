@@ -125,7 +125,8 @@ fn ws_text_serves() {
 
 #[test]
 fn ws_pickle_takes_a_name_and_then_a_pickle_a_message() {
-    let get = b"\x80\x02]q\x00}q\x01(X\x06\x00\x00\x00methodq\x02X\x03\x00\x00\x00getq\x03X\x03\x00\x00\x00keyq\x04X\x01\x00\x00\x00aq\x05ua.";
+    let get = b"\x80\x02]q\x00}q\x01(X\x06\x00\x00\x00methodq\x02\
+        X\x03\x00\x00\x00getq\x03X\x03\x00\x00\x00keyq\x04X\x01\x00\x00\x00aq\x05ua.";
     let twice = [&get[..], get].concat();
     let long = vec![b'0'; 65_537];
     for (name, sent, want, closed) in [

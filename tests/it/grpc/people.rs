@@ -34,7 +34,8 @@ pub(crate) fn accounts() -> String {
     // Made once: to servers on one engine, another hash is another password.
     static ACCOUNTS: LazyLock<String> = LazyLock::new(|| {
         format!(
-            "[users.adam]\npassword = {:?}\nrole = \"manager\"\n[users.bob]\npassword = {:?}\nrole = \"guest\"\n",
+            "[users.adam]\npassword = {:?}\nrole = \"manager\"\n\
+             [users.bob]\npassword = {:?}\nrole = \"guest\"\n",
             hash("bill", CHEAP),
             hash("bob's", CHEAP)
         )

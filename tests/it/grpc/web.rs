@@ -15,7 +15,8 @@ const EMPTY: &[u8] = &[0; 5];
 
 fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+        "POST {path} HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\ncontent-length: {}\r\n\
+         {headers}\r\n",
         body.len()
     )
     .into_bytes();
@@ -46,8 +47,10 @@ async fn a_browser_of_an_allowed_origin_calls_and_any_other_does_not() {
     assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
 
     let preflight = format!(
-        "OPTIONS {now} HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\norigin: https://app.example\r\n\
-         access-control-request-method: POST\r\naccess-control-request-headers: authorization,content-type\r\n\r\n"
+        "OPTIONS {now} HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\
+         origin: https://app.example\r\n\
+         access-control-request-method: POST\r\n\
+         access-control-request-headers: authorization,content-type\r\n\r\n"
     );
     let preflight = exchange(server.grpc(), preflight.as_bytes()).await;
     assert!(
@@ -90,7 +93,8 @@ async fn a_browser_hears_what_is_said_in_a_room() {
     };
     say("is anybody here?").await;
     let headers = format!(
-        "content-type: application/grpc-web+proto\r\norigin: https://app.example\r\nauthorization: {}\r\n",
+        "content-type: application/grpc-web+proto\r\norigin: https://app.example\r\n\
+         authorization: {}\r\n",
         page.authorization.unwrap()
     );
     let mut stream = connect(server.grpc()).await;

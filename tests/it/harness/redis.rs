@@ -112,7 +112,8 @@ impl Drop for RedisProcess {
 
 /// Starts a server that ends when the shell's input does.
 fn keep(arguments: &[String], folder: &Path) -> Child {
-    let script = "redis-server \"$@\" >>log 2>&1 & server=$!; echo $server >pid; echo started; cat >/dev/null; \
+    let script = "redis-server \"$@\" >>log 2>&1 & server=$!; echo $server >pid; echo started; \
+                  cat >/dev/null; \
                   kill -CONT $server 2>/dev/null; kill -9 $server 2>/dev/null";
     let mut keeper = Command::new("sh")
         .args(["-c", script, "redis"])

@@ -175,7 +175,8 @@ fn quotas_hold_to_the_byte_and_say_what_they_are<E: Engine>() {
             StoreLimits { max_bytes_total: 3 * unit - 1, ..NO_LIMITS },
             (
                 Reason::ServerFull,
-                "all stores together would have more than the 215 bytes allowed; 72 more were needed",
+                "all stores together would have more than the 215 bytes allowed; 72 more were \
+                 needed",
             ),
         ),
     ] {

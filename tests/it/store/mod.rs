@@ -119,10 +119,20 @@ macro_rules! for_each_engine {
             $(#[test] fn $check() { super::$check::<kvrpc::store::MemoryEngine>(); })+
         }
         mod on_redis {
-            $(#[test] #[ignore = "needs redis-server"] fn $check() { super::$check::<super::super::redis::Single>(); })+
+            use super::super::redis::Single;
+            $(
+                #[test]
+                #[ignore = "needs redis-server"]
+                fn $check() { super::$check::<Single>(); }
+            )+
         }
         mod on_redis_cluster {
-            $(#[test] #[ignore = "needs redis-server"] fn $check() { super::$check::<super::super::redis::Clustered>(); })+
+            use super::super::redis::Clustered;
+            $(
+                #[test]
+                #[ignore = "needs redis-server"]
+                fn $check() { super::$check::<Clustered>(); }
+            )+
         }
     };
 }

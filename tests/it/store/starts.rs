@@ -90,7 +90,8 @@ fn what_cannot_be_used_is_refused_in_one_line_and_nothing_is_written() {
             &[
                 "FUNCTION",
                 "LOAD",
-                "#!lua name=kvrpc_99\nredis.register_function('kvrpc_99_put', function() return 1 end)",
+                "#!lua name=kvrpc_99\nredis.register_function('kvrpc_99_put', function() return \
+                 1 end)",
             ],
             &["FUNCTION", "DELETE", "kvrpc_99"],
             "has the functions of version 99, of a newer kvrpc-server",

@@ -101,7 +101,9 @@ impl<'a> RoomSession<'a> {
         loop {
             let listens = self.leave.is_none() && self.unacknowledged.len() < MAX_UNACKNOWLEDGED;
             let line = tokio::select! {
-                waited = reconnect.lost(&self.runner.session.settings, status) => return waited.map(|()| false),
+                waited = reconnect.lost(&self.runner.session.settings, status) => {
+                    return waited.map(|()| false);
+                }
                 line = self.screen.line(), if listens => line,
             };
             match line.map(|line| TypedLine::of(&line)) {
@@ -165,7 +167,9 @@ impl<'a> RoomSession<'a> {
         loop {
             let listens = self.leave.is_none() && self.unacknowledged.len() < MAX_UNACKNOWLEDGED;
             let event = tokio::select! {
-                response = Reconnect::next_or_end(&mut open.responses) => SessionEvent::Response(response),
+                response = Reconnect::next_or_end(&mut open.responses) => {
+                    SessionEvent::Response(response)
+                }
                 line = self.screen.line(), if listens => SessionEvent::Line(line),
             };
             match event {

@@ -110,7 +110,8 @@ impl Runner {
     }
 
     fn written(&mut self, key: &str, revision: u64, durability: i32) -> Result<()> {
-        let json = json!({ "key": key, "revision": revision, "durability": convert::durability(durability) });
+        let durability = convert::durability(durability);
+        let json = json!({ "key": key, "revision": revision, "durability": durability });
         Ok(self.output.silent(&json)?)
     }
 

@@ -104,8 +104,14 @@ pub(super) async fn talk(connection: &mut ProtocolConnection, output: &mut Outpu
     let mut lines = StdinLines::default();
     loop {
         let turn = tokio::select! {
-            said = lines.next() => ChatLine::Typed(said?.map(|line| line.text().map(str::to_owned)).transpose()?),
-            heard = connection.line() => ChatLine::Received(heard?.map(|line| String::from_utf8_lossy(&line).into_owned())),
+            said = lines.next() => {
+                let text = said?.map(|line| line.text().map(str::to_owned));
+                ChatLine::Typed(text.transpose()?)
+            }
+            heard = connection.line() => {
+                let text = heard?.map(|line| String::from_utf8_lossy(&line).into_owned());
+                ChatLine::Received(text)
+            }
         };
         match turn {
             ChatLine::Typed(Some(text)) => {

@@ -291,7 +291,8 @@ fn unreachable(error: &io::Error, settings: &Settings, dialect: &str) -> Failure
             format!("nothing listens at {address}; see --server")
         }
         io::ErrorKind::ConnectionRefused => format!(
-            "nothing listens at {address}; open a listener there with `kvrpc-server --compat {dialect}={address}`, or name another with --server"
+            "nothing listens at {address}; open a listener there with `kvrpc-server --compat \
+             {dialect}={address}`, or name another with --server"
         ),
         io::ErrorKind::TimedOut => return timed_out(settings),
         _ => format!("the connection with {address} failed: {error}"),

@@ -1,9 +1,9 @@
-//! `--via DIALECT`: the same commands by the listener of an older protocol, with what each side
-//! says to be seen.
+//! `--via DIALECT`: the same commands over an older protocol; `--verbose` shows what each side
+//! sends.
 //!
 //! [`ALL`] is the table: a dialect is one file with a [`ProtocolClient`], which does no I/O, and
-//! one row. `run` takes commands to it, `link` carries what it says, `trace` shows that, `words`
-//! tells what a listener's sentences mean for the exit code.
+//! one row. `run` runs the commands, `connection` carries the messages, `trace` shows them, and
+//! `error_text` finds the exit codes for the sentences of replies.
 
 mod calc;
 mod chat;
@@ -90,7 +90,7 @@ impl Via {
 
 /// Returns the protocol that the command line names or, in the form of the first clients, that of
 /// the server: one that gives no answer in HTTP/2 and none in TLS or HTTP/1 gets the dialect
-/// `text`. The question runs nothing there: it is a line that this listener takes for a web page's.
+/// `text`. The question runs nothing there: it is a line that this protocol takes for a web page's.
 pub(super) async fn chosen(settings: &Settings) -> Option<&'static Via> {
     if settings.via.is_some() || !settings.positional || settings.server.tls {
         return settings.via;

@@ -1,4 +1,4 @@
-//! Runs commands by a listener.
+//! Runs commands over a legacy protocol.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use kvrpc::model::{Expiry, Reason, RequestId};
 const NAME: &str = "text";
 const ERROR: &str = "Error: ";
 
-/// The commands of both the command line and the listener.
+/// Commands that the command line and the protocol share.
 pub(super) const COMMANDS: &[&str] = &[
     "get",
     "put",
@@ -52,13 +52,15 @@ impl ProtocolClient for TextClient {
             .find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
         {
             return Err(Failure::usage(format!(
-                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot be sent as one word"
+                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot \
+                 be sent as one word"
             )));
         }
         let line = words.join(" ");
         if is_http(line.as_bytes()) {
             return Err(Failure::usage(format!(
-                "the listener would take this line for the first of a web page's request, and close: {line:?}"
+                "the server would take this line for the first of a web page's request, and close \
+                 the connection: {line:?}"
             )));
         }
         let hidden = if let Call::Auth { user, .. } = call {
@@ -118,8 +120,8 @@ impl ProtocolClient for TextClient {
     }
 }
 
-/// Returns true if the reply may have several lines: that of a value that another listener stored,
-/// and of a listing.
+/// Returns true if the reply may have several lines: that of a value stored over another
+/// protocol, and of a listing.
 fn has_lines(call: &Call) -> bool {
     matches!(
         call,
@@ -171,7 +173,8 @@ fn words_of(call: &Call, given: &CommandInput) -> Result<Vec<String>> {
             };
             if password.contains(|c: char| c.is_ascii_whitespace()) {
                 return Err(Failure::usage(format!(
-                    "the dialect `{NAME}` parts words at blanks: a password with one in it cannot be sent"
+                    "the dialect `{NAME}` parts words at blanks: a password with one in it \
+                     cannot be sent"
                 )));
             }
             words(&["auth", user, password])
@@ -250,9 +253,9 @@ mod tests {
     use kvrpc::dialect::grammar::{ParsedCommand, parse, split_blanks};
     use kvrpc::model::Value;
 
-    /// A line that is sent has the same meaning at the listener.
+    /// A line that is sent means the same to the server.
     #[test]
-    fn the_listener_reads_what_was_meant() {
+    fn the_server_reads_what_was_meant() {
         for line in [
             "get city",
             "get -- --odd",

@@ -60,7 +60,8 @@ impl ProtocolClient for WsTextClient {
             .find(|word| word.is_empty() || word.contains(|c: char| c.is_ascii_whitespace()))
         {
             Some(word) => Err(Failure::usage(format!(
-                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot be sent as one word"
+                "the dialect `{NAME}` parts words at blanks and knows no quotes: {word:?} cannot \
+                 be sent as one word"
             ))),
             None => Ok(vec![say(words.join(" "))]),
         }

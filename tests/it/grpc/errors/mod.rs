@@ -1,12 +1,15 @@
 //! Every RPC, once for each error that its comment names.
 
+mod names;
+mod puts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
 
-use super::access::{Row, join, operation_get, operation_put, row};
+use super::access::{Row, join, operation_get, row};
 use super::contract::{described, documented};
 use super::people::{People, Who};
 use super::raw::Failure;
@@ -32,153 +35,6 @@ fn put_other(user: &str, change: impl FnOnce(&mut v1::PutOtherRequest)) -> v1::P
 
 fn batch(operations: Vec<v1::Operation>) -> v1::BatchRequest {
     v1::BatchRequest { operations, request_id: String::new() }
-}
-
-fn put_operation(change: impl FnOnce(&mut v1::PutOperation)) -> v1::Operation {
-    let data = Some(v1::put_operation::Data::Value("value".to_owned()));
-    let mut put = v1::PutOperation { key: "key".to_owned(), data, ..Default::default() };
-    change(&mut put);
-    operation_put(put)
-}
-
-fn duration(seconds: i64, nanos: i32) -> prost_types::Duration {
-    prost_types::Duration { seconds, nanos }
-}
-
-fn timestamp(seconds: i64, nanos: i32) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds, nanos }
-}
-
-const MIB: usize = 1 << 20;
-const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60;
-
-fn bad_keys() -> Vec<String> {
-    vec![
-        String::new(),
-        "k".repeat(1_025),
-        "a\nb".to_owned(),
-        "\u{7f}".to_owned(),
-        "\u{85}".to_owned(),
-    ]
-}
-
-fn bad_names() -> Vec<String> {
-    vec![
-        String::new(),
-        "n".repeat(65),
-        "a\nb".to_owned(),
-        "a\u{202e}b".to_owned(),
-        "\u{e0080}".to_owned(),
-        "\u{200b}".to_owned(),
-    ]
-}
-
-fn key_rows() -> Vec<Row> {
-    use Reason::InvalidKey;
-    use Who::{Guest, Manager};
-
-    let mut rows = Vec::new();
-    for key in bad_keys() {
-        let key = || key.clone();
-        rows.push(row(Method::Get, Guest, v1::GetRequest { key: key() }, Err(InvalidKey)));
-        rows.push(row(Method::Put, Guest, put(|put| put.key = key()), Err(InvalidKey)));
-        rows.push(row(
-            Method::Delete,
-            Guest,
-            v1::DeleteRequest { key: key(), ..Default::default() },
-            Err(InvalidKey),
-        ));
-        let get_other = v1::GetOtherRequest { user: "other".to_owned(), key: key() };
-        rows.push(row(Method::GetOther, Manager, get_other, Err(InvalidKey)));
-        rows.push(row(
-            Method::PutOther,
-            Manager,
-            put_other("other", |put| put.key = key()),
-            Err(InvalidKey),
-        ));
-        rows.push(row(
-            Method::Batch,
-            Guest,
-            batch(vec![operation_get("a"), operation_get(&key())]),
-            Err(InvalidKey),
-        ));
-        if !key().is_empty() {
-            let list = v1::ListKeysRequest { prefix: key(), ..Default::default() };
-            rows.push(row(Method::ListKeys, Guest, list, Err(InvalidKey)));
-            let scan = v1::ScanRequest { prefix: key(), ..Default::default() };
-            rows.push(row(Method::Scan, Guest, scan, Err(InvalidKey)));
-            let watch = v1::WatchRequest { prefix: key(), ..Default::default() };
-            rows.push(row(Method::Watch, Guest, watch, Err(InvalidKey)));
-        }
-    }
-    rows
-}
-
-fn name_rows() -> Vec<Row> {
-    use Reason::{InvalidName, NameInUse};
-    use Who::{Guest, Manager, Nobody};
-
-    let mut rows = Vec::new();
-    for user in bad_names() {
-        let user = || user.clone();
-        rows.push(row(
-            Method::SignIn,
-            Nobody,
-            v1::SignInRequest { user: user() },
-            Err(InvalidName),
-        ));
-        let get_other = v1::GetOtherRequest { user: user(), key: "key".to_owned() };
-        rows.push(row(Method::GetOther, Manager, get_other, Err(InvalidName)));
-        rows.push(row(Method::PutOther, Manager, put_other(&user(), |_| {}), Err(InvalidName)));
-        let downgrade = v1::DowngradeRequest { user: user(), end_sessions: false };
-        rows.push(row(Method::Downgrade, Manager, downgrade, Err(InvalidName)));
-        if !user().is_empty() {
-            rows.push(row(
-                Method::Upgrade,
-                Manager,
-                v1::UpgradeRequest { user: user() },
-                Err(InvalidName),
-            ));
-            let list = v1::ListKeysRequest { user: user(), ..Default::default() };
-            rows.push(row(Method::ListKeys, Guest, list, Err(InvalidName)));
-            let scan = v1::ScanRequest { user: user(), ..Default::default() };
-            rows.push(row(Method::Scan, Guest, scan, Err(InvalidName)));
-            let watch = v1::WatchRequest { user: user(), ..Default::default() };
-            rows.push(row(Method::Watch, Guest, watch, Err(InvalidName)));
-            rows.extend(room_name_rows(&user()));
-        }
-    }
-    for user in ["48106", "127.0.0.1:48106", "[::1]:80", "４２"] {
-        rows.push(row(
-            Method::SignIn,
-            Nobody,
-            v1::SignInRequest { user: user.to_owned() },
-            Err(InvalidName),
-        ));
-    }
-    for user in ["guest", "GUEST", "ＧＵＥＳＴ", "g\u{ad}uest", "adam", "Adam"] {
-        rows.push(row(
-            Method::SignIn,
-            Nobody,
-            v1::SignInRequest { user: user.to_owned() },
-            Err(NameInUse),
-        ));
-    }
-    rows
-}
-
-/// Rows with an invalid room name.
-fn room_name_rows(room: &str) -> Vec<Row> {
-    let name = || room.to_owned();
-    let subscribe = v1::SubscribeRequest { room: name(), after: None };
-    let send = v1::SendRequest { room: name(), text: "hello".to_owned(), ..Default::default() };
-    let members = v1::ListMembersRequest { room: name(), ..Default::default() };
-    vec![
-        row(Method::Chat, Who::Guest, join(room), Err(Reason::InvalidName)),
-        row(Method::Subscribe, Who::Guest, subscribe, Err(Reason::InvalidName)),
-        row(Method::Send, Who::Guest, send, Err(Reason::InvalidName)),
-        row(Method::ListMembers, Who::Guest, members, Err(Reason::InvalidName)),
-    ]
 }
 
 /// Rows for rooms and their messages; a user may make one room.
@@ -288,123 +144,6 @@ fn other_rows() -> Vec<Row> {
     rows
 }
 
-/// Rows for invalid puts, as changes of three kinds of put.
-fn put_rows() -> Vec<Row> {
-    use Reason::{InvalidRequestId, InvalidTtl, InvalidValue, QuotaExceeded, RevisionMismatch};
-    use Who::{Guest, Manager};
-
-    let mut rows = Vec::new();
-    macro_rules! each_put {
-        ($want:expr, $module:ident, |$put:ident| $change:expr) => {{
-            use v1::put_request as $module;
-            rows.push(row(Method::Put, Guest, put(|$put| $change), Err($want)));
-        }
-        {
-            use v1::put_other_request as $module;
-            rows.push(row(
-                Method::PutOther,
-                Manager,
-                put_other("other", |$put| $change),
-                Err($want),
-            ));
-        }
-        {
-            use v1::put_operation as $module;
-            rows.push(row(
-                Method::Batch,
-                Guest,
-                batch(vec![put_operation(|$put| $change)]),
-                Err($want),
-            ));
-        }};
-    }
-    each_put!(InvalidValue, module, |put| put.data = None::<module::Data>);
-    each_put!(InvalidValue, module, |put| put.data =
-        Some(module::Data::Value("v".repeat(MIB + 1))));
-    each_put!(InvalidValue, module, |put| put.data =
-        Some(module::Data::Blob(vec![0; MIB + 1].into())));
-    for (seconds, nanos) in [
-        (0, 0),
-        (-1, 0),
-        (0, -1),
-        (0, 999_999),
-        (TEN_YEARS, 1_000_000),
-        (i64::MAX, 0),
-        (0, 1_000_000_000),
-    ] {
-        each_put!(InvalidTtl, module, |put| put.expiry =
-            Some(module::Expiry::Ttl(duration(seconds, nanos))));
-    }
-    for (seconds, nanos) in [
-        (0, 0),
-        (-1, 0),
-        (1_000_000_000, 0),
-        (i64::MAX, 0),
-        (253_402_300_799, 0),
-        (4_000_000_000, -1),
-    ] {
-        each_put!(InvalidTtl, module, |put| put.expiry =
-            Some(module::Expiry::ExpireTime(timestamp(seconds, nanos))));
-    }
-    each_put!(RevisionMismatch, module, |put| {
-        put.data = Some(module::Data::Value(String::new()));
-        put.if_revision = Some(999);
-    });
-    each_put!(QuotaExceeded, module, |put| put.data = Some(module::Data::Value("v".repeat(MIB))));
-    let id = "i".repeat(65);
-    rows.push(row(
-        Method::Put,
-        Guest,
-        put(|put| put.request_id = id.clone()),
-        Err(InvalidRequestId),
-    ));
-    rows.push(row(
-        Method::PutOther,
-        Manager,
-        put_other("other", |put| put.request_id = id.clone()),
-        Err(InvalidRequestId),
-    ));
-    let long =
-        v1::DeleteRequest { key: "key".to_owned(), request_id: id.clone(), ..Default::default() };
-    rows.push(row(Method::Delete, Guest, long, Err(InvalidRequestId)));
-    let long = v1::BatchRequest { operations: vec![operation_get("a")], request_id: id };
-    rows.push(row(Method::Batch, Guest, long, Err(InvalidRequestId)));
-    let stale =
-        v1::DeleteRequest { key: "no such".to_owned(), if_revision: Some(7), ..Default::default() };
-    rows.push(row(Method::Delete, Guest, stale, Err(RevisionMismatch)));
-    rows
-}
-
-/// Rows for a request id that was used before with another payload.
-fn request_id_rows() -> Vec<Row> {
-    use Reason::RequestIdReused;
-    use Who::{Guest, Manager};
-
-    let id = || "once".to_owned();
-    let delete =
-        v1::DeleteRequest { key: "key".to_owned(), request_id: id(), ..Default::default() };
-    let reused = v1::BatchRequest { operations: vec![operation_get("a")], request_id: id() };
-    vec![
-        row(Method::Put, Guest, put(|put| put.request_id = id()), Ok(())),
-        row(Method::Put, Guest, put(|put| put.request_id = id()), Ok(())),
-        row(
-            Method::Put,
-            Guest,
-            put(|put| (put.request_id, put.key) = (id(), "another".to_owned())),
-            Err(RequestIdReused),
-        ),
-        row(Method::Delete, Guest, delete, Err(RequestIdReused)),
-        row(Method::Batch, Guest, reused, Err(RequestIdReused)),
-        row(Method::PutOther, Manager, put_other("other", |put| put.request_id = id()), Ok(())),
-        row(
-            Method::PutOther,
-            Manager,
-            put_other("guest", |put| put.request_id = id()),
-            Err(RequestIdReused),
-        ),
-    ]
-}
-
 fn rest_rows() -> Vec<Row> {
     use Reason::*;
     use Who::{Guest, Manager, Nobody};
@@ -479,11 +218,11 @@ async fn every_error_that_a_comment_names_is_given() {
     let people = People::start().await;
     people.fill_up(&[Who::Guest, Who::Other]).await;
     let rows = [
-        key_rows(),
-        name_rows(),
+        names::key_rows(),
+        names::name_rows(),
         other_rows(),
-        put_rows(),
-        request_id_rows(),
+        puts::put_rows(),
+        puts::request_id_rows(),
         room_rows(),
         rest_rows(),
     ];

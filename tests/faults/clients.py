@@ -1,4 +1,4 @@
-"""One well-behaved client for each listener: it asks, checks the answer, and is timed."""
+"""One well-behaved client for each protocol: it asks, checks the answer, and is timed."""
 
 import base64
 import os

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Table of the replies that each kind of client gets at each kind of listener.
+"""Table of the replies that each kind of client gets over each protocol.
 
-Usage: wrong_listener.py text=HOST:PORT pickle=HOST:PORT ...
+Usage: wrong_protocol.py text=HOST:PORT pickle=HOST:PORT ...
 The addresses are those of the server's line `ready: ...`, without clock, which is UDP.
 """
 
@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-# Pause of a person between two sends, and time that a listener has to close by itself, in seconds.
+# Pause of a person between two sends, and time for the server to close by itself, in seconds.
 PAUSE, PATIENCE = 0.3, 7
 SHOWN = 60
 
@@ -36,7 +36,7 @@ def client_hello():
     raise AssertionError("a handshake without a server")
 
 
-# Messages of each client, as a person would type them; NAME is different at each listener.
+# Messages of each client, as a person would type them; NAME is different each time.
 CLIENTS = {
     "`text`": [b"put city Kolkata"],
     "`pickle`": [b"NAME", pickle.dumps([{"method": "get", "key": "city"}], 2)],
@@ -91,38 +91,38 @@ def shown(got, closed):
     return words + (", closed" if closed < 1.5 else f", closed after {closed:.0f} s")
 
 
-def columns(listeners):
+def columns(addresses):
     """Replies to each client, by protocol.
 
-    Clients come in turn and listeners side by side, since many of them take seconds.
+    The clients take turns; each tries all protocols at once, since many take seconds to reply.
     """
     cells = {}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for client, said in CLIENTS.items():
-            # Not these two at once: what is a name at one is taken at the other.
-            for together in [set(listeners) - {"pickle"}, set(listeners) & {"pickle"}]:
+            # Not these at once: a name that is used over one is taken over the other.
+            for together in [set(addresses) - {"pickle"}, set(addresses) & {"pickle"}]:
                 asked = {
-                    listener: pool.submit(ask, listeners[listener], said) for listener in together
+                    protocol: pool.submit(ask, addresses[protocol], said) for protocol in together
                 }
                 cells.update(
-                    {(listener, client): shown(*asked[listener].result()) for listener in together}
+                    {(protocol, client): shown(*asked[protocol].result()) for protocol in together}
                 )
     return cells
 
 
 def main():
-    """Prints the table, a row for each answer of a listener."""
-    listeners = dict(pair.split("=", 1) for pair in sys.argv[1:])
+    """Prints the table, a row for each reply over a protocol."""
+    addresses = dict(pair.split("=", 1) for pair in sys.argv[1:])
     for name in ("clock", "admin"):
-        listeners.pop(name, None)
-    cells = columns(listeners)
-    print("| listener | what comes | to the client of |\n|---|---|---|")
-    for listener in listeners:
+        addresses.pop(name, None)
+    cells = columns(addresses)
+    print("| protocol | what comes | to the client of |\n|---|---|---|")
+    for protocol in addresses:
         answers = {}
         for client in CLIENTS:
-            answers.setdefault(cells[listener, client], []).append(client)
+            answers.setdefault(cells[protocol, client], []).append(client)
         for answer, clients in answers.items():
-            print(f"| `{listener}` | {answer} | {', '.join(clients)} |")
+            print(f"| `{protocol}` | {answer} | {', '.join(clients)} |")
 
 
 if __name__ == "__main__":
