@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::app::Hooks;
 use super::config::{Config, ServiceConfig, StoreEngine};
+use super::log;
 use super::task::Task;
 use crate::dialect::{self, Dialect};
 use crate::grpc::{self, Grpc};
@@ -59,6 +60,7 @@ pub(super) fn compose(
         for limiter in &limiters {
             measured.metrics().set_connections(limiter.name(), limiter.stats().open);
         }
+        measured.metrics().set_log_lines_dropped(log::lines_dropped());
         // Formatting into a string cannot fail.
         measured.metrics_text().unwrap_or_default()
     };

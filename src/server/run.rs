@@ -80,16 +80,30 @@ fn check_config(config: &Config) -> ServerExit {
 }
 
 fn serve(config: &Config) -> ServerExit {
-    log::start(&config.log);
+    let lines = match log::start(&config.log) {
+        Ok(lines) => lines,
+        Err(error) => {
+            let sentence = format!("the log's thread cannot be started: {error}");
+            return fail(&sentence, ServerExit::Failed);
+        }
+    };
+    let exit = logged(config).unwrap_or_else(|sentence| {
+        lines.push(&format!("error: {sentence}"));
+        ServerExit::Failed
+    });
+    lines.flush();
+    exit
+}
+
+/// Serves until a signal. From here on, the log's thread alone writes to stderr.
+fn logged(config: &Config) -> Result<ServerExit, String> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return fail(&format!("the runtime cannot be started: {error}"), ServerExit::Failed);
-        }
-    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let exit = runtime.block_on(async {
         // Handlers are installed before anything is served, so that an early signal is not lost.
         let signals =
@@ -99,7 +113,7 @@ fn serve(config: &Config) -> ServerExit {
     });
     // Blocking work that cannot be cancelled does not keep the process alive.
     runtime.shutdown_background();
-    exit.unwrap_or_else(|sentence: String| fail(&sentence, ServerExit::Failed))
+    exit
 }
 
 async fn until_stopped(mut signals: Signals, running: super::app::Running) -> ServerExit {

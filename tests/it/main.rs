@@ -22,6 +22,7 @@ mod interop;
 mod limit_table;
 mod limits;
 mod listeners;
+mod log;
 mod parity;
 mod shutdown;
 mod store;

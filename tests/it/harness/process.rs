@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
@@ -31,14 +31,34 @@ impl ServerProcess {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Self::spawn(arguments, &[]);
         let ready = process.wait_for_line("ready: ");
+        process.read_addresses(&ready);
+        process
+    }
+
+    /// Starts a server with these flags. Its log is read up to the line with its addresses; what
+    /// becomes of the rest is the test's business.
+    pub(crate) fn start_with_log(arguments: &[&str]) -> (Self, BufReader<ChildStderr>) {
+        let mut child = command(arguments, &[]).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut ready = String::new();
+        while !ready.contains("ready: ") {
+            ready.clear();
+            assert_ne!(log.read_line(&mut ready).unwrap(), 0, "the server starts");
+        }
+        let (_, lines) = channel();
+        let mut process = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
+        process.read_addresses(&ready);
+        (process, log)
+    }
+
+    fn read_addresses(&mut self, ready: &str) {
         let (_, list) = ready.split_once("ready: ").unwrap();
         let list = list.split(['"', ',']).next().unwrap();
-        process.addresses = list
+        self.addresses = list
             .split_whitespace()
             .map(|pair| pair.split_once('=').unwrap())
             .map(|(protocol, address)| (protocol.to_owned(), address.parse().unwrap()))
             .collect();
-        process
     }
 
     /// Runs the program to its end.
@@ -50,15 +70,7 @@ impl ServerProcess {
     }
 
     fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
-        // The environment of the test run is not passed on.
-        command.env_clear().envs(variables.iter().copied()).args(arguments);
-        // Concurrent tests must not all bind the usual port of the `text` protocol.
-        if arguments.contains(&"--listen") && !arguments.contains(&"--compat") {
-            command.env("KVRPC_NO_COMPAT", "true");
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = command(arguments, variables).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (line, lines) = channel();
         thread::spawn(move || {
@@ -107,11 +119,31 @@ impl ServerProcess {
                 }
             }
         }
+        // So does it close stdout, which has a deadline; the wait for the process has none.
+        let mut stdout = self.child.stdout.take().unwrap();
+        let (ended, end) = channel();
+        thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).map(|_| ended.send(text))
+        });
+        let Ok(stdout) = end.recv_timeout(PATIENCE) else {
+            panic!("it did not end:\n{}", self.log.join("\n"))
+        };
         let code = self.child.wait().unwrap().code();
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
         Finished { code, stdout, stderr: self.log.join("\n") }
     }
+}
+
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvrpc-server"));
+    // The environment of the test run is not passed on.
+    command.env_clear().envs(variables.iter().copied()).args(arguments);
+    // Concurrent tests must not all bind the usual port of the `text` protocol.
+    if arguments.contains(&"--listen") && !arguments.contains(&"--compat") {
+        command.env("KVRPC_NO_COMPAT", "true");
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 impl Drop for ServerProcess {
