@@ -1,6 +1,9 @@
 //! grpc.health.v1 for each service, and reflection v1 and v1alpha.
 
 use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +18,8 @@ use crate::pb;
 pub struct Health {
     reporter: HealthReporter,
     draining: CancellationToken,
+    /// True once the server has taken calls.
+    served: AtomicBool,
 }
 
 /// The services beside the contract's own, which need no session.
@@ -33,24 +38,26 @@ pub(super) fn routes(
     let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((routes.prepare(), Health { reporter, draining }))
+    Ok((routes.prepare(), Health { reporter, draining, served: AtomicBool::new(false) }))
 }
 
 impl Health {
     /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first
-    /// time it is no longer ready, new calls are refused from then on.
+    /// time it is no longer ready, new calls are refused from then on. It ends when one of them
+    /// has no sender any more.
+    ///
+    /// # Errors
+    /// None; the type is that of a task.
     pub async fn follow(
-        self,
+        self: Arc<Self>,
         mut ready: watch::Receiver<bool>,
         mut engine: Option<watch::Receiver<bool>>,
-    ) {
-        let mut served = false;
+    ) -> io::Result<()> {
         loop {
             let serving = *ready.borrow_and_update();
-            if served && !serving {
+            if self.served.fetch_or(serving, Ordering::Relaxed) && !serving {
                 self.draining.cancel();
             }
-            served |= serving;
             let answers = engine.as_mut().is_none_or(|engine| *engine.borrow_and_update());
             let status =
                 if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -66,7 +73,7 @@ impl Health {
                 changed = engine_changed => changed,
             };
             if changed.is_err() {
-                return;
+                return Ok(());
             }
         }
     }

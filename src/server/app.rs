@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::compat::{self, Sockets};
 use super::compose::{Parts, compose};
@@ -17,8 +16,8 @@ use super::tls::{self, TlsError};
 use super::{admin, tls::CertificateReloader};
 use crate::listen::http::{HttpHandler, HttpService, Tower};
 use crate::listen::{
-    BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint, ListenerSet, bind,
-    connections_within,
+    BackgroundTask, BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint,
+    Failures, ListenerSet, Supervisor, bind, connections_within,
 };
 use crate::store::feed::Hub;
 
@@ -59,6 +58,9 @@ pub struct Hooks {
 pub struct App {
     listeners: Vec<Endpoint>,
     admin: Option<Endpoint>,
+    /// Tasks that end with the accept loops.
+    datagrams: Vec<Task>,
+    /// Tasks that end with the server.
     tasks: Vec<Task>,
     ready: watch::Sender<bool>,
     addresses: Addresses,
@@ -141,11 +143,10 @@ impl App {
         let handler: Arc<dyn ConnectionHandler> =
             Arc::new(HttpHandler::new(answers, tls, config.http.clone()));
         let mut listeners = vec![Endpoint { bound: grpc, handler, limiter }];
+        let mut datagram_tasks = Vec::new();
         if let Some(service) = service {
             listeners.extend(compat::endpoints(config, &service, streams, socket_limiters));
-            tasks.extend(
-                datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())),
-            );
+            datagram_tasks = datagrams.into_iter().map(|b| compat::task(b, &service)).collect();
         }
         let pages = admin::pages(metrics, watched, engine);
         let admin_handler = || Arc::new(HttpHandler::new(Tower(pages), None, config.http.clone()));
@@ -157,6 +158,7 @@ impl App {
         Ok(Self {
             listeners,
             admin,
+            datagrams: datagram_tasks,
             tasks,
             ready,
             addresses,
@@ -171,22 +173,24 @@ impl App {
     /// # Errors
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, ServerStartError> {
-        let Self { listeners, admin, tasks, ready, addresses, threads, grace } = self;
-        let listeners = ListenerSet::start("kvrpc", threads, || Box::pin(Hub::serve()), listeners)
+        let Self { listeners, admin, datagrams, tasks, ready, addresses, threads, grace } = self;
+        let failures = Failures::default();
+        let hub: BackgroundTask = || Box::pin(Hub::serve());
+        let listeners = ListenerSet::start("kvrpc", threads, hub, listeners, &failures)
             .map_err(ServerStartError::Threads)?;
         // The admin pages have a thread of their own, so that they answer also when all other
         // threads are busy.
         let admin = admin.map(|admin| {
-            ListenerSet::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin])
+            let none: BackgroundTask = || Box::pin(std::future::pending());
+            ListenerSet::start("kvrpc-admin", 1, none, vec![admin], &failures)
         });
         let admin = admin.transpose().map_err(ServerStartError::Threads)?;
-        let mut running = JoinSet::new();
-        for task in tasks {
-            running.spawn(task.into_future());
-        }
+        datagrams.into_iter().for_each(|task| task.run_by(listeners.acceptors()));
+        let supervisor = Supervisor::new(&failures);
+        tasks.into_iter().for_each(|task| task.run_by(&supervisor));
         ready.send_replace(true);
         tracing::info!("ready: {addresses}");
-        Ok(Running { listeners, admin, _tasks: running, ready, addresses, grace })
+        Ok(Running { listeners, admin, _tasks: supervisor, failures, ready, addresses, grace })
     }
 }
 
@@ -206,7 +210,8 @@ fn named<'a>(name: &'a str, bound: &'a [Bound]) -> impl Iterator<Item = (String,
 pub struct Running {
     listeners: ListenerSet,
     admin: Option<ListenerSet>,
-    _tasks: JoinSet<()>,
+    _tasks: Supervisor,
+    failures: Failures,
     ready: watch::Sender<bool>,
     addresses: Addresses,
     grace: Duration,
@@ -216,6 +221,12 @@ impl Running {
     /// Returns the addresses of the listeners.
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Waits for a failure after which the server cannot go on, and returns a sentence: a task has
+    /// ended that must not. The server is to be stopped then.
+    pub async fn failed(&self) -> String {
+        self.failures.first().await
     }
 
     /// Reports that the server is not ready, stops accepting, tells streams to end, lets running

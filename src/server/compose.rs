@@ -54,8 +54,8 @@ pub(super) fn compose(
     };
     service.set_listeners(addresses.all.iter().filter_map(protocol).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
-    let (sweeps, rates, measured) =
-        (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
+    let [followed, sweeps, rates, measured] = std::array::from_fn(|_| Arc::clone(&service));
+    let health = Arc::new(health);
     let metrics = move || {
         for limiter in &limiters {
             measured.metrics().set_connections(limiter.name(), limiter.stats().open);
@@ -65,7 +65,9 @@ pub(super) fn compose(
         measured.metrics_text().unwrap_or_default()
     };
     let tasks = vec![
-        Task::once(health.follow(ready, service.engine_health())),
+        Task::kept("health", move || {
+            Arc::clone(&health).follow(ready.clone(), followed.engine_health())
+        }),
         Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
         Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),
     ];

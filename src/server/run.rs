@@ -6,7 +6,7 @@ use std::process::{ExitCode, Termination};
 
 use tokio::runtime::Builder;
 
-use super::app::App;
+use super::app::{App, Running};
 use super::config::{Config, ConfigError, Invocation, RawConfig, invocation};
 use super::signals::Signals;
 use super::{hash_password, log, tls};
@@ -109,23 +109,28 @@ fn logged(config: &Config) -> Result<ServerExit, String> {
         let signals =
             Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let running = App::build(config).and_then(App::spawn).map_err(|error| error.to_string())?;
-        Ok(until_stopped(signals, running).await)
+        until_stopped(signals, running).await
     });
     // Blocking work that cannot be cancelled does not keep the process alive.
     runtime.shutdown_background();
     exit
 }
 
-async fn until_stopped(mut signals: Signals, running: super::app::Running) -> ServerExit {
-    signals.next().await;
+/// Serves until a signal, or until a failure, which is returned.
+async fn until_stopped(mut signals: Signals, running: Running) -> Result<ServerExit, String> {
+    let failure = tokio::select! {
+        _ = signals.next() => None,
+        failure = running.failed() => Some(failure),
+    };
     tokio::select! {
-        drained = running.drain() => match drained {
-            Drained::Clean => ServerExit::Ok,
-            Drained::Forced { .. } => ServerExit::Failed,
+        drained = running.drain() => match (failure, drained) {
+            (Some(failure), _) => Err(failure),
+            (None, Drained::Clean) => Ok(ServerExit::Ok),
+            (None, Drained::Forced { .. }) => Ok(ServerExit::Failed),
         },
         second = signals.next() => {
             tracing::warn!("a second signal: ended at once");
-            ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default())
+            Ok(ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default()))
         }
     }
 }
@@ -146,4 +151,35 @@ fn fail(sentence: &dyn std::fmt::Display, exit: ServerExit) -> ServerExit {
 fn print_error(text: &str) {
     // Without stderr there is no other place to report to.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::compose::compose;
+    use super::super::task::Task;
+    use super::*;
+
+    /// A task that had ended was missed by nobody: the server went on without it.
+    #[tokio::test]
+    async fn a_task_that_ends_time_after_time_ends_the_server_with_a_reason() {
+        let flags = ["kvrpc-server", "--listen", "127.0.0.1:0", "--no-compat"];
+        let Ok(Invocation::Serve(raw)) = invocation(flags) else { panic!("no server") };
+        let config = raw.check().unwrap();
+        let app = App::build_with(&config, |hooks| {
+            let mut parts = compose(&config, hooks)?;
+            parts.tasks.push(Task::kept("doomed", || async { Err(io::Error::other("no luck")) }));
+            Ok(parts)
+        });
+        let running = app.unwrap().spawn().unwrap();
+        let (address, signals) = (running.addresses().of("grpc").unwrap(), Signals::catch());
+        let stopped = until_stopped(signals.unwrap(), running);
+        let stopped = tokio::time::timeout(Duration::from_secs(20), stopped).await.unwrap();
+        assert_eq!(
+            stopped,
+            Err("the task `doomed` failed: no luck; 5 restarts did not help".to_owned())
+        );
+        assert!(std::net::TcpStream::connect(address).is_err(), "it is stopped");
+    }
 }
