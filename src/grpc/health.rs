@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,6 @@ use crate::pb;
 pub struct Health {
     reporter: HealthReporter,
     draining: CancellationToken,
-    /// True once the server has taken calls.
-    served: AtomicBool,
 }
 
 /// The services beside the contract's own, which need no session.
@@ -38,26 +35,24 @@ pub(super) fn routes(
     let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((routes.prepare(), Health { reporter, draining, served: AtomicBool::new(false) }))
+    Ok((routes.prepare(), Health { reporter, draining }))
 }
 
 impl Health {
-    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first
-    /// time it is no longer ready, new calls are refused from then on. It ends when one of them
-    /// has no sender any more.
+    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise. New calls
+    /// are refused once `closed` is cancelled. It ends when one of the others has no sender any
+    /// more.
     ///
     /// # Errors
     /// None; the type is that of a task.
     pub async fn follow(
         self: Arc<Self>,
         mut ready: watch::Receiver<bool>,
+        closed: CancellationToken,
         mut engine: Option<watch::Receiver<bool>>,
     ) -> io::Result<()> {
         loop {
             let serving = *ready.borrow_and_update();
-            if self.served.fetch_or(serving, Ordering::Relaxed) && !serving {
-                self.draining.cancel();
-            }
             let answers = engine.as_mut().is_none_or(|engine| *engine.borrow_and_update());
             let status =
                 if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -71,6 +66,10 @@ impl Health {
             let changed = tokio::select! {
                 changed = ready.changed() => changed,
                 changed = engine_changed => changed,
+                () = closed.cancelled(), if !self.draining.is_cancelled() => {
+                    self.draining.cancel();
+                    Ok(())
+                }
             };
             if changed.is_err() {
                 return Ok(());

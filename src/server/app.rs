@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::compat::{self, Sockets};
 use super::compose::{Parts, compose};
@@ -46,8 +48,10 @@ pub enum ServerStartError {
 /// Values that the parts of the server may observe while they run.
 #[derive(Clone)]
 pub struct Hooks {
-    /// True while the server takes calls: from the end of the start to the beginning of the stop.
+    /// True from the end of the start to the beginning of the stop.
     pub ready: watch::Receiver<bool>,
+    /// Cancelled when the server takes no more calls: some time after the stop has begun.
+    pub closed: CancellationToken,
     /// Connection limiters of all protocols except `admin`.
     pub limiters: Vec<Arc<ConnectionLimiter>>,
     /// Addresses of the listeners.
@@ -62,9 +66,18 @@ pub struct App {
     datagrams: Vec<Task>,
     /// Tasks that end with the server.
     tasks: Vec<Task>,
-    ready: watch::Sender<bool>,
+    lifecycle: Lifecycle,
     addresses: Addresses,
     threads: usize,
+}
+
+/// The signals of a server's stop, and its times.
+struct Lifecycle {
+    ready: watch::Sender<bool>,
+    closed: CancellationToken,
+    /// Readiness of the store's engine, if it has any.
+    engine: Option<watch::Receiver<bool>>,
+    drain_delay: Duration,
     grace: Duration,
 }
 
@@ -134,7 +147,13 @@ impl App {
             streams.iter().map(|(dialect, _)| ConnectionLimiter::new(dialect.name, cap)).collect();
         let limiters = std::iter::once(&limiter).chain(&socket_limiters).map(Arc::clone).collect();
         let (ready, watched) = watch::channel(false);
-        let hooks = Hooks { ready: watched.clone(), limiters, addresses: addresses.clone() };
+        let closed = CancellationToken::new();
+        let hooks = Hooks {
+            ready: watched.clone(),
+            closed: closed.clone(),
+            limiters,
+            addresses: addresses.clone(),
+        };
         let Parts { grpc: answers, service, metrics, mut tasks } =
             parts(hooks).map_err(ServerStartError::Service)?;
         tasks.extend(reloader.map(CertificateReloader::into_task));
@@ -148,7 +167,7 @@ impl App {
             listeners.extend(compat::endpoints(config, &service, streams, socket_limiters));
             datagram_tasks = datagrams.into_iter().map(|b| compat::task(b, &service)).collect();
         }
-        let pages = admin::pages(metrics, watched, engine);
+        let pages = admin::pages(metrics, watched, engine.clone());
         let admin_handler = || Arc::new(HttpHandler::new(Tower(pages), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Endpoint {
             bound: admin,
@@ -160,10 +179,15 @@ impl App {
             admin,
             datagrams: datagram_tasks,
             tasks,
-            ready,
+            lifecycle: Lifecycle {
+                ready,
+                closed,
+                engine,
+                drain_delay: config.drain_delay,
+                grace: config.grace,
+            },
             addresses,
             threads: config.threads,
-            grace: config.grace,
         })
     }
 
@@ -173,7 +197,7 @@ impl App {
     /// # Errors
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, ServerStartError> {
-        let Self { listeners, admin, datagrams, tasks, ready, addresses, threads, grace } = self;
+        let Self { listeners, admin, datagrams, tasks, lifecycle, addresses, threads } = self;
         let failures = Failures::default();
         let hub: BackgroundTask = || Box::pin(Hub::serve());
         let listeners = ListenerSet::start("kvrpc", threads, hub, listeners, &failures)
@@ -188,9 +212,9 @@ impl App {
         datagrams.into_iter().for_each(|task| task.run_by(listeners.acceptors()));
         let supervisor = Supervisor::new(&failures);
         tasks.into_iter().for_each(|task| task.run_by(&supervisor));
-        ready.send_replace(true);
+        lifecycle.ready.send_replace(true);
         tracing::info!("ready: {addresses}");
-        Ok(Running { listeners, admin, _tasks: supervisor, failures, ready, addresses, grace })
+        Ok(Running { listeners, admin, _tasks: supervisor, failures, lifecycle, addresses })
     }
 }
 
@@ -212,9 +236,8 @@ pub struct Running {
     admin: Option<ListenerSet>,
     _tasks: Supervisor,
     failures: Failures,
-    ready: watch::Sender<bool>,
+    lifecycle: Lifecycle,
     addresses: Addresses,
-    grace: Duration,
 }
 
 impl Running {
@@ -229,16 +252,31 @@ impl Running {
         self.failures.first().await
     }
 
-    /// Reports that the server is not ready, stops accepting, tells streams to end, lets running
-    /// calls finish, and cuts the remaining ones after the grace period. The admin pages stop last.
+    /// Waits until calls can be served: the store's engine answers.
+    pub async fn serving(&self) {
+        if let Some(mut engine) = self.lifecycle.engine.clone() {
+            // Without a sender there is no engine any more, and the server stops.
+            let _ = engine.wait_for(|answers| *answers).await;
+        }
+    }
+
+    /// Reports that the server is not ready, and goes on for the drain delay. Then stops accepting,
+    /// tells streams to end, lets running calls finish, and cuts the remaining ones after the grace
+    /// period. The admin pages stop last.
     pub async fn drain(self) -> Drained {
-        self.ready.send_replace(false);
-        tracing::info!(grace = ?self.grace, "stopping: running calls may finish");
-        let drained = self.listeners.drain(self.grace).await;
+        let Lifecycle { ready, closed, drain_delay, grace, .. } = self.lifecycle;
+        ready.send_replace(false);
+        if !drain_delay.is_zero() {
+            tracing::info!(?drain_delay, "stopping: new calls are taken for a while");
+            sleep(drain_delay).await;
+        }
+        tracing::info!(?grace, "stopping: running calls may finish");
+        closed.cancel();
+        let drained = self.listeners.drain(grace).await;
         match drained {
             Drained::Clean => tracing::info!("stopped"),
             Drained::Forced { left } => {
-                tracing::warn!(left, grace = ?self.grace, "stopped: connections were cut")
+                tracing::warn!(left, ?grace, "stopped: connections were cut")
             }
         }
         if let Some(admin) = self.admin {

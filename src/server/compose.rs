@@ -40,7 +40,7 @@ pub(super) fn compose(
     config: &Config,
     hooks: Hooks,
 ) -> Result<Parts<impl HttpService + use<>>, Box<dyn Error + Send + Sync>> {
-    let Hooks { ready, limiters, addresses } = hooks;
+    let Hooks { ready, closed, limiters, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
     let protocol = |(name, address): &(String, SocketAddr)| {
@@ -66,7 +66,7 @@ pub(super) fn compose(
     };
     let tasks = vec![
         Task::kept("health", move || {
-            Arc::clone(&health).follow(ready.clone(), followed.engine_health())
+            Arc::clone(&health).follow(ready.clone(), closed.clone(), followed.engine_health())
         }),
         Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
         Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),

@@ -3,14 +3,20 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::SignalKind;
+use tokio::time::Instant;
 
 use super::app::{App, Running};
 use super::config::{Config, ConfigError, Invocation, RawConfig, invocation};
 use super::signals::Signals;
-use super::{hash_password, log, tls};
+use super::{hash_password, log, notify, tls};
 use crate::listen::Drained;
+
+/// Time within which further signals count as the first.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Outcome of the program, with its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +115,10 @@ fn logged(config: &Config) -> Result<ServerExit, String> {
         let signals =
             Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let running = App::build(config).and_then(App::spawn).map_err(|error| error.to_string())?;
-        until_stopped(signals, running).await
+        tokio::select! {
+            stopped = until_stopped(signals, running) => stopped,
+            never = notify::watchdog() => match never {},
+        }
     });
     // Blocking work that cannot be cancelled does not keep the process alive.
     runtime.shutdown_background();
@@ -118,20 +127,40 @@ fn logged(config: &Config) -> Result<ServerExit, String> {
 
 /// Serves until a signal, or until a failure, which is returned.
 async fn until_stopped(mut signals: Signals, running: Running) -> Result<ServerExit, String> {
+    let started = async {
+        running.serving().await;
+        notify::ready(running.addresses()).await;
+        std::future::pending::<()>().await;
+    };
     let failure = tokio::select! {
         _ = signals.next() => None,
         failure = running.failed() => Some(failure),
+        () = started => None,
     };
+    let begun = Instant::now();
+    notify::stopping().await;
     tokio::select! {
         drained = running.drain() => match (failure, drained) {
             (Some(failure), _) => Err(failure),
             (None, Drained::Clean) => Ok(ServerExit::Ok),
             (None, Drained::Forced { .. }) => Ok(ServerExit::Failed),
         },
-        second = signals.next() => {
+        second = second_signal(&mut signals, begun) => {
             tracing::warn!("a second signal: ended at once");
             Ok(ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default()))
         }
+    }
+}
+
+/// Waits for a signal that is meant as another: a terminal, a shell and a service manager may each
+/// send the same one.
+async fn second_signal(signals: &mut Signals, first: Instant) -> SignalKind {
+    loop {
+        let signal = signals.next().await;
+        if first.elapsed() >= SAME_SIGNAL {
+            return signal;
+        }
+        tracing::info!(within = ?SAME_SIGNAL, "a signal so soon after the first changes nothing");
     }
 }
 
@@ -155,8 +184,6 @@ fn print_error(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::compose::compose;
     use super::super::task::Task;
     use super::*;

@@ -23,6 +23,7 @@ mod limit_table;
 mod limits;
 mod listeners;
 mod log;
+mod notify;
 mod parity;
 mod shutdown;
 mod store;

@@ -1,7 +1,9 @@
 //! The built server in a process of its own.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -69,6 +71,30 @@ impl ServerProcess {
         process.wait()
     }
 
+    /// Starts a server whose state a service manager is told: the socket. Nobody can read its log.
+    pub(crate) fn start_notifying(
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        socket: &UnixDatagram,
+    ) -> Self {
+        let path = socket.local_addr().unwrap();
+        let path = path.as_pathname().unwrap().to_str().unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = command(arguments, variables);
+        let child = command.env("NOTIFY_SOCKET", path).stderr(full).spawn().unwrap();
+        let (_, lines) = channel();
+        let mut process = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
+        let told = receive(socket);
+        assert!(told.starts_with("READY=1\nSTATUS=ready: grpc="), "{told}");
+        process.read_addresses(told.trim_end());
+        process
+    }
+
+    /// Returns true once the process has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command(arguments, variables).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -131,6 +157,19 @@ impl ServerProcess {
         };
         let code = self.child.wait().unwrap().code();
         Finished { code, stdout, stderr: self.log.join("\n") }
+    }
+}
+
+/// Receives what the server tells a service manager next, apart from signs of life.
+pub(crate) fn receive(socket: &UnixDatagram) -> String {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 1024];
+    loop {
+        let length = socket.recv(&mut buffer).unwrap();
+        let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        if text != "WATCHDOG=1\n" {
+            return text;
+        }
     }
 }
 
