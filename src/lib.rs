@@ -43,6 +43,9 @@
 //! there are two things, both described where they are: the requests of the connection being
 //! polled (`fast_path::executor`) and the wakers of followers (`store::feed`).
 
+// A line to stderr waits for its reader, and panics without one: the server's go by `tracing`.
+#![warn(clippy::print_stderr)]
+
 pub mod dialect;
 mod fast_path;
 pub mod grpc;

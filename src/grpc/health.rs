@@ -1,6 +1,8 @@
 //! grpc.health.v1 for each service, and reflection v1 and v1alpha.
 
 use std::error::Error;
+use std::io;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,20 +39,20 @@ pub(super) fn routes(
 }
 
 impl Health {
-    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise; the first
-    /// time it is no longer ready, new calls are refused from then on.
+    /// Says SERVING while `ready` and the stores' engine answers, NOT_SERVING otherwise. New calls
+    /// are refused once `closed` is cancelled. It ends when one of the others has no sender any
+    /// more.
+    ///
+    /// # Errors
+    /// None; the type is that of a task.
     pub async fn follow(
-        self,
+        self: Arc<Self>,
         mut ready: watch::Receiver<bool>,
+        closed: CancellationToken,
         mut engine: Option<watch::Receiver<bool>>,
-    ) {
-        let mut served = false;
+    ) -> io::Result<()> {
         loop {
             let serving = *ready.borrow_and_update();
-            if served && !serving {
-                self.draining.cancel();
-            }
-            served |= serving;
             let answers = engine.as_mut().is_none_or(|engine| *engine.borrow_and_update());
             let status =
                 if serving && answers { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -64,9 +66,13 @@ impl Health {
             let changed = tokio::select! {
                 changed = ready.changed() => changed,
                 changed = engine_changed => changed,
+                () = closed.cancelled(), if !self.draining.is_cancelled() => {
+                    self.draining.cancel();
+                    Ok(())
+                }
             };
             if changed.is_err() {
-                return;
+                return Ok(());
             }
         }
     }

@@ -55,28 +55,32 @@ impl Acceptor {
         Ok(Self { listener, dealer: Dealer { local, handler, limiter, workers, warnings } })
     }
 
-    /// Accepts connections until `stop` is cancelled; the listener is closed on return.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        self.accept_until(&stop).await;
+    /// Accepts connections until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// The listener's socket is not usable any more.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
+        self.accept_until(&stop).await?;
         // Closing the listener resets the connections in its backlog, whose clients may have sent
         // requests already: they are accepted, and told that the server stops.
         let Self { listener, mut dealer } = self;
-        let Ok(listener) = listener.into_std() else { return };
+        let listener = listener.into_std()?;
         for _ in 0..MAX_BACKLOG_AT_STOP {
             match listener.accept() {
                 Ok((stream, peer)) => dealer.hand_over(stream, peer).await,
                 Err(error) if is_connection_error(&error) => {}
                 // Empty, since the socket does not block.
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        Ok(())
     }
 
-    async fn accept_until(&mut self, stop: &CancellationToken) {
+    async fn accept_until(&mut self, stop: &CancellationToken) -> io::Result<()> {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return Ok(()),
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
@@ -89,13 +93,14 @@ impl Acceptor {
                 Err(error) if is_connection_error(&error) => {
                     tracing::debug!(%error, "a connection failed before it was accepted")
                 }
+                Err(error) if is_listener_error(&error) => return Err(error),
                 Err(error) => {
                     self.dealer.warnings.warn(
                         self.dealer.limiter.name(),
                         &format_args!("cannot accept connections: {error}"),
                     );
                     tokio::select! {
-                        () = stop.cancelled() => return,
+                        () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(ACCEPT_BACKOFF) => {}
                     }
                 }
@@ -178,6 +183,12 @@ fn is_connection_error(error: &io::Error) -> bool {
                 | Errno::NETUNREACH
         )
     })
+}
+
+/// Returns true if the listener's socket will never accept again.
+fn is_listener_error(error: &io::Error) -> bool {
+    Errno::from_io_error(error)
+        .is_some_and(|errno| matches!(errno, Errno::BADF | Errno::INVAL | Errno::NOTSOCK))
 }
 
 /// Warnings that are logged at most once per [`WARNING_INTERVAL`], so that a flood of connections

@@ -27,6 +27,11 @@ impl Bound {
     pub const fn local(&self) -> SocketAddr {
         self.local
     }
+
+    /// Returns another handle of the same socket.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, local: self.local })
+    }
 }
 
 /// A bound UDP socket that is not read yet.
@@ -40,6 +45,14 @@ impl BoundDatagrams {
     /// Returns the socket's address, with the port that the system chose.
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Returns another handle of the same socket.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, local: self.local })
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::accept::Acceptor;
+use super::supervisor::{Failures, Restart, Supervisor};
 use super::workers::{BackgroundTask, Finished, Workers};
 use super::{Bound, ConnectionHandler, ConnectionLimiter};
 
@@ -28,10 +28,9 @@ pub struct Endpoint {
 
 /// Listeners that share one set of worker threads. All of them end at once on drop.
 pub struct ListenerSet {
-    stop: CancellationToken,
+    acceptors: Supervisor,
     draining: CancellationToken,
     abort: CancellationToken,
-    acceptors: TaskTracker,
     workers: Vec<Finished>,
     limiters: Vec<Arc<ConnectionLimiter>>,
 }
@@ -50,7 +49,8 @@ pub enum Drained {
 
 impl ListenerSet {
     /// Starts `threads` workers, each with `background` as a further task, and accepts connections
-    /// on the current runtime.
+    /// on the current runtime. `background` must not end; that, or an accept loop that cannot go
+    /// on, is reported to `failures`.
     ///
     /// # Errors
     /// The system has no thread or descriptor left for a worker.
@@ -59,33 +59,40 @@ impl ListenerSet {
         threads: usize,
         background: BackgroundTask,
         endpoints: Vec<Endpoint>,
+        failures: &Failures,
     ) -> io::Result<Self> {
-        let (stop, draining, abort) =
-            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (draining, abort) = (CancellationToken::new(), CancellationToken::new());
         let (workers, finished) =
-            Workers::start(name, threads.max(1), background, &draining, &abort)?;
-        let acceptors = TaskTracker::new();
+            Workers::start(name, threads.max(1), background, &draining, &abort, failures)?;
+        let acceptors = Supervisor::new(failures);
         let mut limiters = Vec::with_capacity(endpoints.len());
         for Endpoint { bound, handler, limiter } in endpoints {
             for bound in bound {
-                let acceptor = Acceptor::new(
-                    bound,
-                    Arc::clone(&handler),
-                    Arc::clone(&limiter),
-                    workers.clone(),
-                )?;
-                acceptors.spawn(acceptor.run(stop.clone()));
+                let name = format!("the accept loop of {} on {}", limiter.name(), bound.local());
+                let (handler, limiter) = (Arc::clone(&handler), Arc::clone(&limiter));
+                let workers = workers.clone();
+                acceptors.keep(name, Restart::Limited, move |stop| {
+                    let (handler, limiter) = (Arc::clone(&handler), Arc::clone(&limiter));
+                    // The socket stays open from one run to the next.
+                    let (bound, workers) = (bound.try_clone(), workers.clone());
+                    Box::pin(async move {
+                        Acceptor::new(bound?, handler, limiter, workers)?.run(stop).await
+                    })
+                });
             }
             limiters.push(limiter);
         }
-        acceptors.close();
-        Ok(Self { stop, draining, abort, acceptors, workers: finished, limiters })
+        Ok(Self { acceptors, draining, abort, workers: finished, limiters })
+    }
+
+    /// Returns the supervisor of the accept loops, for other tasks that end when they do.
+    pub const fn acceptors(&self) -> &Supervisor {
+        &self.acceptors
     }
 
     /// Stops accepting, lets the connections finish for at most `grace`, then cuts the rest.
     pub async fn drain(mut self, grace: Duration) -> Drained {
-        self.stop.cancel();
-        self.acceptors.wait().await;
+        self.acceptors.stop().await;
         self.draining.cancel();
         let workers = std::mem::take(&mut self.workers);
         let mut all = join_all(workers);
@@ -103,7 +110,42 @@ impl ListenerSet {
 
 impl Drop for ListenerSet {
     fn drop(&mut self) {
-        self.stop.cancel();
         self.abort.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use futures_util::future::BoxFuture;
+    use socket2::SockRef;
+
+    use super::super::{AcceptedConnection, bind};
+    use super::*;
+
+    struct Nowhere;
+
+    impl ConnectionHandler for Nowhere {
+        fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// An accept loop that could not go on warned for ever, and the server went on without it.
+    #[tokio::test]
+    async fn a_listener_that_accepts_no_more_is_a_failure_of_the_server() {
+        let bound = bind("--listen", &"127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = bound[0].socket.try_clone().unwrap();
+        let (handler, limiter) = (Arc::new(Nowhere), ConnectionLimiter::new("test", 10));
+        let endpoint = Endpoint { bound, handler, limiter };
+        let failures = Failures::default();
+        let background: BackgroundTask = || Box::pin(std::future::pending());
+        let set = ListenerSet::start("test", 1, background, vec![endpoint], &failures).unwrap();
+        // accept(2) fails with EINVAL from now on.
+        SockRef::from(&socket).shutdown(Shutdown::Both).unwrap();
+        let reason = timeout(Duration::from_secs(20), failures.first()).await.unwrap();
+        assert!(reason.starts_with("the accept loop of test on 127.0.0.1:"), "{reason}");
+        assert_eq!(set.drain(Duration::from_secs(20)).await, Drained::Clean);
     }
 }

@@ -16,6 +16,7 @@ pub mod http;
 mod limiter;
 mod listener_set;
 pub mod socket;
+mod supervisor;
 mod unsent;
 mod workers;
 
@@ -26,4 +27,5 @@ pub use descriptors::connections_within;
 pub use handler::{AcceptedConnection, ConnInfo, ConnectionHandler};
 pub use limiter::{AdmissionError, ConnectionLimiter, Permit, Stats};
 pub use listener_set::{Drained, Endpoint, ListenerSet};
+pub use supervisor::{Failures, Restart, Run, Supervisor};
 pub use workers::BackgroundTask;

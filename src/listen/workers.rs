@@ -5,10 +5,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -17,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::supervisor::{Failures, Restart, keep};
 use super::{AcceptedConnection, ConnectionHandler, Permit};
 
 /// Maximum number of accepted connections that wait for one worker. A worker with a full queue is
@@ -25,7 +28,7 @@ const QUEUE: usize = 256;
 /// Maximum wait of the accept loop for a worker when all queues are full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Task that runs on each worker beside its connections.
+/// Task that runs on each worker beside its connections, and must not end before them.
 pub type BackgroundTask = fn() -> BoxFuture<'static, ()>;
 
 /// An accepted connection on its way to a worker.
@@ -57,6 +60,7 @@ impl Workers {
         background: BackgroundTask,
         draining: &CancellationToken,
         abort: &CancellationToken,
+        failures: &Failures,
     ) -> io::Result<(Self, Vec<Finished>)> {
         let mut queues = Vec::with_capacity(count);
         let mut finished = Vec::with_capacity(count);
@@ -64,9 +68,17 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (queue, jobs) = mpsc::channel(QUEUE);
             let (done, waiter) = oneshot::channel();
-            let (draining, abort) = (draining.clone(), abort.clone());
-            thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
-                work(runtime, jobs, background, draining, abort);
+            let name = format!("{name}-{index}");
+            let worker = Worker {
+                background,
+                draining: draining.clone(),
+                abort: abort.clone(),
+                failures: failures.clone(),
+            };
+            thread::Builder::new().name(name.clone()).spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| worker.work(runtime, jobs))).is_err() {
+                    worker.failures.report(format!("the thread {name} panicked"));
+                }
                 drop(done);
             })?;
             queues.push(queue);
@@ -94,30 +106,41 @@ impl Workers {
     }
 }
 
-fn work(
-    runtime: Runtime,
-    mut jobs: mpsc::Receiver<Job>,
+/// One worker thread.
+struct Worker {
     background: BackgroundTask,
     draining: CancellationToken,
     abort: CancellationToken,
-) {
-    let connections = TaskTracker::new();
-    runtime.block_on(async {
-        tokio::spawn(background());
-        let all = async {
-            while let Some(job) = jobs.recv().await {
-                connections.spawn(serve(job, draining.clone()));
+    failures: Failures,
+}
+
+impl Worker {
+    fn work(&self, runtime: Runtime, mut jobs: mpsc::Receiver<Job>) {
+        let connections = TaskTracker::new();
+        runtime.block_on(async {
+            let background = self.background;
+            tokio::spawn(keep(
+                "the background task of a worker".to_owned(),
+                Restart::Never,
+                self.abort.clone(),
+                self.failures.clone(),
+                move |_| Box::pin(background().map(Ok)),
+            ));
+            let all = async {
+                while let Some(job) = jobs.recv().await {
+                    connections.spawn(serve(job, self.draining.clone()));
+                }
+                connections.close();
+                connections.wait().await;
+            };
+            tokio::select! {
+                () = all => {}
+                () = self.abort.cancelled() => {}
             }
-            connections.close();
-            connections.wait().await;
-        };
-        tokio::select! {
-            () = all => {}
-            () = abort.cancelled() => {}
-        }
-    });
-    // Drops what is left, and does not wait for blocking work that cannot be cancelled.
-    runtime.shutdown_background();
+        });
+        // Drops what is left, and does not wait for blocking work that cannot be cancelled.
+        runtime.shutdown_background();
+    }
 }
 
 async fn serve(job: Job, draining: CancellationToken) {
@@ -146,8 +169,6 @@ async fn serve(job: Job, draining: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::super::ConnectionLimiter;
     use super::*;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::compat::{self, Sockets};
 use super::compose::{Parts, compose};
@@ -17,8 +18,8 @@ use super::tls::{self, TlsError};
 use super::{admin, tls::CertificateReloader};
 use crate::listen::http::{HttpHandler, HttpService, Tower};
 use crate::listen::{
-    BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint, ListenerSet, bind,
-    connections_within,
+    BackgroundTask, BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint,
+    Failures, ListenerSet, Supervisor, bind, connections_within,
 };
 use crate::store::feed::Hub;
 
@@ -47,8 +48,10 @@ pub enum ServerStartError {
 /// Values that the parts of the server may observe while they run.
 #[derive(Clone)]
 pub struct Hooks {
-    /// True while the server takes calls: from the end of the start to the beginning of the stop.
+    /// True from the end of the start to the beginning of the stop.
     pub ready: watch::Receiver<bool>,
+    /// Cancelled when the server takes no more calls: some time after the stop has begun.
+    pub closed: CancellationToken,
     /// Connection limiters of all protocols except `admin`.
     pub limiters: Vec<Arc<ConnectionLimiter>>,
     /// Addresses of the listeners.
@@ -59,10 +62,22 @@ pub struct Hooks {
 pub struct App {
     listeners: Vec<Endpoint>,
     admin: Option<Endpoint>,
+    /// Tasks that end with the accept loops.
+    datagrams: Vec<Task>,
+    /// Tasks that end with the server.
     tasks: Vec<Task>,
-    ready: watch::Sender<bool>,
+    lifecycle: Lifecycle,
     addresses: Addresses,
     threads: usize,
+}
+
+/// The signals of a server's stop, and its times.
+struct Lifecycle {
+    ready: watch::Sender<bool>,
+    closed: CancellationToken,
+    /// Readiness of the store's engine, if it has any.
+    engine: Option<watch::Receiver<bool>>,
+    drain_delay: Duration,
     grace: Duration,
 }
 
@@ -132,7 +147,13 @@ impl App {
             streams.iter().map(|(dialect, _)| ConnectionLimiter::new(dialect.name, cap)).collect();
         let limiters = std::iter::once(&limiter).chain(&socket_limiters).map(Arc::clone).collect();
         let (ready, watched) = watch::channel(false);
-        let hooks = Hooks { ready: watched.clone(), limiters, addresses: addresses.clone() };
+        let closed = CancellationToken::new();
+        let hooks = Hooks {
+            ready: watched.clone(),
+            closed: closed.clone(),
+            limiters,
+            addresses: addresses.clone(),
+        };
         let Parts { grpc: answers, service, metrics, mut tasks } =
             parts(hooks).map_err(ServerStartError::Service)?;
         tasks.extend(reloader.map(CertificateReloader::into_task));
@@ -141,13 +162,12 @@ impl App {
         let handler: Arc<dyn ConnectionHandler> =
             Arc::new(HttpHandler::new(answers, tls, config.http.clone()));
         let mut listeners = vec![Endpoint { bound: grpc, handler, limiter }];
+        let mut datagram_tasks = Vec::new();
         if let Some(service) = service {
             listeners.extend(compat::endpoints(config, &service, streams, socket_limiters));
-            tasks.extend(
-                datagrams.into_iter().map(|bound| compat::task(bound, &service, watched.clone())),
-            );
+            datagram_tasks = datagrams.into_iter().map(|b| compat::task(b, &service)).collect();
         }
-        let pages = admin::pages(metrics, watched, engine);
+        let pages = admin::pages(metrics, watched, engine.clone());
         let admin_handler = || Arc::new(HttpHandler::new(Tower(pages), None, config.http.clone()));
         let admin = (!admin.is_empty()).then(|| Endpoint {
             bound: admin,
@@ -157,11 +177,17 @@ impl App {
         Ok(Self {
             listeners,
             admin,
+            datagrams: datagram_tasks,
             tasks,
-            ready,
+            lifecycle: Lifecycle {
+                ready,
+                closed,
+                engine,
+                drain_delay: config.drain_delay,
+                grace: config.grace,
+            },
             addresses,
             threads: config.threads,
-            grace: config.grace,
         })
     }
 
@@ -171,22 +197,24 @@ impl App {
     /// # Errors
     /// The system has no thread left.
     pub fn spawn(self) -> Result<Running, ServerStartError> {
-        let Self { listeners, admin, tasks, ready, addresses, threads, grace } = self;
-        let listeners = ListenerSet::start("kvrpc", threads, || Box::pin(Hub::serve()), listeners)
+        let Self { listeners, admin, datagrams, tasks, lifecycle, addresses, threads } = self;
+        let failures = Failures::default();
+        let hub: BackgroundTask = || Box::pin(Hub::serve());
+        let listeners = ListenerSet::start("kvrpc", threads, hub, listeners, &failures)
             .map_err(ServerStartError::Threads)?;
         // The admin pages have a thread of their own, so that they answer also when all other
         // threads are busy.
         let admin = admin.map(|admin| {
-            ListenerSet::start("kvrpc-admin", 1, || Box::pin(std::future::ready(())), vec![admin])
+            let none: BackgroundTask = || Box::pin(std::future::pending());
+            ListenerSet::start("kvrpc-admin", 1, none, vec![admin], &failures)
         });
         let admin = admin.transpose().map_err(ServerStartError::Threads)?;
-        let mut running = JoinSet::new();
-        for task in tasks {
-            running.spawn(task.into_future());
-        }
-        ready.send_replace(true);
+        datagrams.into_iter().for_each(|task| task.run_by(listeners.acceptors()));
+        let supervisor = Supervisor::new(&failures);
+        tasks.into_iter().for_each(|task| task.run_by(&supervisor));
+        lifecycle.ready.send_replace(true);
         tracing::info!("ready: {addresses}");
-        Ok(Running { listeners, admin, _tasks: running, ready, addresses, grace })
+        Ok(Running { listeners, admin, _tasks: supervisor, failures, lifecycle, addresses })
     }
 }
 
@@ -206,10 +234,10 @@ fn named<'a>(name: &'a str, bound: &'a [Bound]) -> impl Iterator<Item = (String,
 pub struct Running {
     listeners: ListenerSet,
     admin: Option<ListenerSet>,
-    _tasks: JoinSet<()>,
-    ready: watch::Sender<bool>,
+    _tasks: Supervisor,
+    failures: Failures,
+    lifecycle: Lifecycle,
     addresses: Addresses,
-    grace: Duration,
 }
 
 impl Running {
@@ -218,16 +246,37 @@ impl Running {
         &self.addresses
     }
 
-    /// Reports that the server is not ready, stops accepting, tells streams to end, lets running
-    /// calls finish, and cuts the remaining ones after the grace period. The admin pages stop last.
+    /// Waits for a failure after which the server cannot go on, and returns a sentence: a task has
+    /// ended that must not. The server is to be stopped then.
+    pub async fn failed(&self) -> String {
+        self.failures.first().await
+    }
+
+    /// Waits until calls can be served: the store's engine answers.
+    pub async fn serving(&self) {
+        if let Some(mut engine) = self.lifecycle.engine.clone() {
+            // Without a sender there is no engine any more, and the server stops.
+            let _ = engine.wait_for(|answers| *answers).await;
+        }
+    }
+
+    /// Reports that the server is not ready, and goes on for the drain delay. Then stops accepting,
+    /// tells streams to end, lets running calls finish, and cuts the remaining ones after the grace
+    /// period. The admin pages stop last.
     pub async fn drain(self) -> Drained {
-        self.ready.send_replace(false);
-        tracing::info!(grace = ?self.grace, "stopping: running calls may finish");
-        let drained = self.listeners.drain(self.grace).await;
+        let Lifecycle { ready, closed, drain_delay, grace, .. } = self.lifecycle;
+        ready.send_replace(false);
+        if !drain_delay.is_zero() {
+            tracing::info!(?drain_delay, "stopping: new calls are taken for a while");
+            sleep(drain_delay).await;
+        }
+        tracing::info!(?grace, "stopping: running calls may finish");
+        closed.cancel();
+        let drained = self.listeners.drain(grace).await;
         match drained {
             Drained::Clean => tracing::info!("stopped"),
             Drained::Forced { left } => {
-                tracing::warn!(left, grace = ?self.grace, "stopped: connections were cut")
+                tracing::warn!(left, ?grace, "stopped: connections were cut")
             }
         }
         if let Some(admin) = self.admin {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::compose::socket_limits;
 use super::config::{Compat, Config};
 use super::task::Task;
@@ -86,27 +84,11 @@ pub(super) fn endpoints<'a>(
     })
 }
 
-/// Returns the task that serves a UDP socket from the start of serving to the beginning of the
-/// stop.
-pub(super) fn task(
-    (dialect, bound): Datagrams,
-    service: &Arc<Service>,
-    mut ready: watch::Receiver<bool>,
-) -> Task {
+/// Returns the task that serves a UDP socket, to be stopped with the accept loops.
+pub(super) fn task((dialect, bound): Datagrams, service: &Arc<Service>) -> Task {
     let service = Arc::clone(service);
-    Task::once(async move {
-        let stopping = async {
-            // An error means that the sender is gone, and the server with it.
-            if ready.wait_for(|ready| *ready).await.is_ok() {
-                let _ = ready.wait_for(|ready| !ready).await;
-            }
-        };
-        tokio::select! {
-            () = stopping => {}
-            ended = serve_datagrams(bound, service, dialect) => {
-                let (listener, error) = (dialect.name, ended.err());
-                tracing::error!(listener, ?error, "the listener for datagrams ended");
-            }
-        }
+    Task::kept(dialect.name, move || {
+        let (bound, service) = (bound.try_clone(), Arc::clone(&service));
+        async move { serve_datagrams(bound?, service, dialect).await }
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::app::Hooks;
 use super::config::{Config, ServiceConfig, StoreEngine};
+use super::log;
 use super::task::Task;
 use crate::dialect::{self, Dialect};
 use crate::grpc::{self, Grpc};
@@ -39,7 +40,7 @@ pub(super) fn compose(
     config: &Config,
     hooks: Hooks,
 ) -> Result<Parts<impl HttpService + use<>>, Box<dyn Error + Send + Sync>> {
-    let Hooks { ready, limiters, addresses } = hooks;
+    let Hooks { ready, closed, limiters, addresses } = hooks;
     let service = Arc::new(Service::new(options(&config.service)?)?);
     let tls = config.tls.is_some();
     let listener = |(name, address): &(String, SocketAddr)| {
@@ -53,17 +54,20 @@ pub(super) fn compose(
     };
     service.set_listeners(addresses.all.iter().filter_map(listener).collect());
     let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
-    let (sweeps, rates, measured) =
-        (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
+    let [followed, sweeps, rates, measured] = std::array::from_fn(|_| Arc::clone(&service));
+    let health = Arc::new(health);
     let metrics = move || {
         for limiter in &limiters {
             measured.metrics().set_connections(limiter.name(), limiter.stats().open);
         }
+        measured.metrics().set_log_lines_dropped(log::lines_dropped());
         // Formatting into a string cannot fail.
         measured.metrics_text().unwrap_or_default()
     };
     let tasks = vec![
-        Task::once(health.follow(ready, service.engine_health())),
+        Task::kept("health", move || {
+            Arc::clone(&health).follow(ready.clone(), closed.clone(), followed.engine_health())
+        }),
         Task::every("sweep", SWEEP_INTERVAL, move || sweeps.sweep()),
         Task::every("rates", RATES_INTERVAL, move || rates.sweep_rates()),
     ];

@@ -8,6 +8,7 @@ pub mod compose;
 pub mod config;
 mod hash_password;
 mod log;
+mod notify;
 mod run;
 mod signals;
 pub mod task;

@@ -3,14 +3,20 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::SignalKind;
+use tokio::time::Instant;
 
-use super::app::App;
+use super::app::{App, Running};
 use super::config::{Config, ConfigError, Invocation, RawConfig, invocation};
 use super::signals::Signals;
-use super::{hash_password, log, tls};
+use super::{hash_password, log, notify, tls};
 use crate::listen::Drained;
+
+/// Time within which further signals count as the first.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Outcome of the program, with its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,39 +86,81 @@ fn check_config(config: &Config) -> ServerExit {
 }
 
 fn serve(config: &Config) -> ServerExit {
-    log::start(&config.log);
+    let lines = match log::start(&config.log) {
+        Ok(lines) => lines,
+        Err(error) => {
+            let sentence = format!("the log's thread cannot be started: {error}");
+            return fail(&sentence, ServerExit::Failed);
+        }
+    };
+    let exit = logged(config).unwrap_or_else(|sentence| {
+        lines.push(&format!("error: {sentence}"));
+        ServerExit::Failed
+    });
+    lines.flush();
+    exit
+}
+
+/// Serves until a signal. From here on, the log's thread alone writes to stderr.
+fn logged(config: &Config) -> Result<ServerExit, String> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return fail(&format!("the runtime cannot be started: {error}"), ServerExit::Failed);
-        }
-    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
     let exit = runtime.block_on(async {
         // Handlers are installed before anything is served, so that an early signal is not lost.
         let signals =
             Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
         let running = App::build(config).and_then(App::spawn).map_err(|error| error.to_string())?;
-        Ok(until_stopped(signals, running).await)
+        tokio::select! {
+            stopped = until_stopped(signals, running) => stopped,
+            never = notify::watchdog() => match never {},
+        }
     });
     // Blocking work that cannot be cancelled does not keep the process alive.
     runtime.shutdown_background();
-    exit.unwrap_or_else(|sentence: String| fail(&sentence, ServerExit::Failed))
+    exit
 }
 
-async fn until_stopped(mut signals: Signals, running: super::app::Running) -> ServerExit {
-    signals.next().await;
+/// Serves until a signal, or until a failure, which is returned.
+async fn until_stopped(mut signals: Signals, running: Running) -> Result<ServerExit, String> {
+    let started = async {
+        running.serving().await;
+        notify::ready(running.addresses()).await;
+        std::future::pending::<()>().await;
+    };
+    let failure = tokio::select! {
+        _ = signals.next() => None,
+        failure = running.failed() => Some(failure),
+        () = started => None,
+    };
+    let begun = Instant::now();
+    notify::stopping().await;
     tokio::select! {
-        drained = running.drain() => match drained {
-            Drained::Clean => ServerExit::Ok,
-            Drained::Forced { .. } => ServerExit::Failed,
+        drained = running.drain() => match (failure, drained) {
+            (Some(failure), _) => Err(failure),
+            (None, Drained::Clean) => Ok(ServerExit::Ok),
+            (None, Drained::Forced { .. }) => Ok(ServerExit::Failed),
         },
-        second = signals.next() => {
+        second = second_signal(&mut signals, begun) => {
             tracing::warn!("a second signal: ended at once");
-            ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default())
+            Ok(ServerExit::Signal(u8::try_from(second.as_raw_value()).unwrap_or_default()))
         }
+    }
+}
+
+/// Waits for a signal that is meant as another: a terminal, a shell and a service manager may each
+/// send the same one.
+async fn second_signal(signals: &mut Signals, first: Instant) -> SignalKind {
+    loop {
+        let signal = signals.next().await;
+        if first.elapsed() >= SAME_SIGNAL {
+            return signal;
+        }
+        tracing::info!(within = ?SAME_SIGNAL, "a signal so soon after the first changes nothing");
     }
 }
 
@@ -132,4 +180,33 @@ fn fail(sentence: &dyn std::fmt::Display, exit: ServerExit) -> ServerExit {
 fn print_error(text: &str) {
     // Without stderr there is no other place to report to.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compose::compose;
+    use super::super::task::Task;
+    use super::*;
+
+    /// A task that had ended was missed by nobody: the server went on without it.
+    #[tokio::test]
+    async fn a_task_that_ends_time_after_time_ends_the_server_with_a_reason() {
+        let flags = ["kvrpc-server", "--listen", "127.0.0.1:0", "--no-compat"];
+        let Ok(Invocation::Serve(raw)) = invocation(flags) else { panic!("no server") };
+        let config = raw.check().unwrap();
+        let app = App::build_with(&config, |hooks| {
+            let mut parts = compose(&config, hooks)?;
+            parts.tasks.push(Task::kept("doomed", || async { Err(io::Error::other("no luck")) }));
+            Ok(parts)
+        });
+        let running = app.unwrap().spawn().unwrap();
+        let (address, signals) = (running.addresses().of("grpc").unwrap(), Signals::catch());
+        let stopped = until_stopped(signals.unwrap(), running);
+        let stopped = tokio::time::timeout(Duration::from_secs(20), stopped).await.unwrap();
+        assert_eq!(
+            stopped,
+            Err("the task `doomed` failed: no luck; 5 restarts did not help".to_owned())
+        );
+        assert!(std::net::TcpStream::connect(address).is_err(), "it is stopped");
+    }
 }

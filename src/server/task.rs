@@ -1,45 +1,62 @@
 //! Background tasks such as sweepers and reporters.
 
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// A task on the main runtime, from the start of serving until the server has stopped; it is
-/// dropped then.
-pub struct Task(BoxFuture<'static, ()>);
+use crate::listen::{Restart, Run, Supervisor};
+
+/// A task on the main runtime, which must not end before it is stopped; it is dropped then.
+pub struct Task {
+    name: &'static str,
+    restart: Restart,
+    start: Box<dyn FnMut() -> Run + Send>,
+}
 
 impl Task {
-    /// Creates a task from a future, which need not end.
-    pub fn once(work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Box::pin(work))
+    /// Creates a task that runs what `start` returns. If that ends or panics, it is started again
+    /// some times; then the server stops with an error.
+    pub fn kept<F>(name: &'static str, mut start: impl FnMut() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        Self { name, restart: Restart::Limited, start: Box::new(move || Box::pin(start())) }
     }
 
-    /// Creates a task that calls `work` every `period`, first after one period. A panic in `work`
-    /// is logged, and the next call follows as usual.
+    /// Creates a task that calls `work` every `period`, first after one period. After a panic in
+    /// `work` it goes on, however often that happens.
     pub fn every(
         name: &'static str,
         period: Duration,
-        mut work: impl FnMut() + Send + 'static,
+        work: impl FnMut() + Send + 'static,
     ) -> Self {
-        Self(Box::pin(async move {
-            let mut ticks = interval(period);
-            // Missed calls are not made up for: a single sweep covers everything.
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks.tick().await;
-            loop {
+        let work = Arc::new(Mutex::new(work));
+        let start = move || -> Run {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let mut ticks = interval(period);
+                // Missed calls are not made up for: a single sweep covers everything.
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 ticks.tick().await;
-                if catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-                    tracing::error!(task = name, "a periodic task panicked; it goes on");
+                loop {
+                    ticks.tick().await;
+                    (work.lock())();
                 }
-            }
-        }))
+            })
+        };
+        Self { name, restart: Restart::Always, start: Box::new(start) }
     }
 
-    pub(super) fn into_future(self) -> BoxFuture<'static, ()> {
-        self.0
+    /// Hands the task over to a supervisor, which drops it at its end.
+    pub(super) fn run_by(self, supervisor: &Supervisor) {
+        let Self { name, restart, mut start } = self;
+        supervisor.keep(format!("the task `{name}`"), restart, move |stop| {
+            let run = start();
+            Box::pin(async move { stop.run_until_cancelled_owned(run).await.unwrap_or(Ok(())) })
+        });
     }
 }
 
@@ -49,6 +66,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::listen::Failures;
 
     #[tokio::test]
     async fn a_panic_does_not_end_a_periodic_task() {
@@ -58,12 +76,12 @@ mod tests {
             count += 1;
             turn.try_send(count).unwrap();
         });
-        let running = tokio::spawn(task.into_future());
+        let supervisor = Supervisor::new(&Failures::default());
+        task.run_by(&supervisor);
         // The channel is full after three calls: the fourth panics, and so do all until it is read.
         for wanted in 1..=3 {
             assert_eq!(timeout(Duration::from_secs(5), turns.recv()).await.unwrap(), Some(wanted));
         }
         assert!(timeout(Duration::from_secs(5), turns.recv()).await.unwrap() > Some(3));
-        running.abort();
     }
 }

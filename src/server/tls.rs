@@ -1,10 +1,10 @@
 //! TLS configuration from certificate, key and client CA files, which are reloaded when they
 //! change.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
@@ -153,6 +153,7 @@ fn stamp(files: &TlsFiles) -> Stamp {
 
 /// Replaces the configuration when the files change. Unusable files are logged, and the previous
 /// configuration stays in use.
+#[derive(Clone)]
 pub(super) struct CertificateReloader {
     files: TlsFiles,
     current: SharedTls,
@@ -161,10 +162,10 @@ pub(super) struct CertificateReloader {
 
 impl CertificateReloader {
     pub(super) fn into_task(self) -> Task {
-        Task::once(self.run())
+        Task::kept("certificates", move || self.clone().run())
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> io::Result<()> {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {

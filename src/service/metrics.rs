@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -114,6 +114,7 @@ pub struct Metrics {
     families: Families,
     grpc: ProtocolCalls,
     panics: Counter,
+    log_lines_dropped: Counter,
     connections: Family<ProtocolLabels, Gauge>,
     sessions: Gauge<u64, AtomicU64>,
     users: Gauge<u64, AtomicU64>,
@@ -148,6 +149,9 @@ impl Metrics {
             errors.clone(),
         );
         registry.register("panics", "Calls that ended in a fault of the server", panics.clone());
+        let log_lines_dropped = Counter::default();
+        let help = "Lines of the log that stderr took too slowly or not";
+        registry.register("log_lines_dropped", help, log_lines_dropped.clone());
         registry.register("connections", "Open connections, by protocol", connections.clone());
         registry.register("sessions", "Open sessions", sessions.clone());
         registry.register("users", "Users, accounts included", users.clone());
@@ -182,6 +186,7 @@ impl Metrics {
             families,
             grpc,
             panics,
+            log_lines_dropped,
             connections,
             sessions,
             users,
@@ -212,6 +217,11 @@ impl Metrics {
     /// Counts a panic that was caught.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Sets the number of lines that the log has dropped.
+    pub fn set_log_lines_dropped(&self, count: u64) {
+        self.log_lines_dropped.inner().store(count, Ordering::Relaxed);
     }
 
     /// Sets the number of a protocol's open connections.

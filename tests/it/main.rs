@@ -22,6 +22,8 @@ mod interop;
 mod limit_table;
 mod limits;
 mod listeners;
+mod log;
+mod notify;
 mod parity;
 mod shutdown;
 mod store;

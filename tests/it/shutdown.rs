@@ -7,12 +7,16 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Empty};
 use kvrpc::listen::Drained;
+use kvrpc::model::Method;
+use kvrpc::pb::v1;
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tonic::transport::Channel;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::grpc::raw::Raw;
 use crate::harness::{Server, ServerProcess, connect, eventually, exchange, http2, probe, within};
 
 fn get(path: &str) -> http::Request<Empty<Bytes>> {
@@ -175,12 +179,61 @@ async fn a_signal_stops_the_process_and_a_second_one_ends_it_at_once() {
         process.signal(first);
         if let Some(second) = second {
             process.wait_for_line("stopping: running calls may finish");
-            process.signal(second);
+            // Within a second it would count as the first.
+            eventually("a second signal ends it", || {
+                let ended = process.has_ended();
+                if !ended {
+                    process.signal(second);
+                }
+                std::future::ready(ended)
+            })
+            .await;
         }
         let finished = process.wait();
         assert_eq!(finished.code, Some(code), "{first:?} {second:?}: {finished:?}");
         assert_eq!(finished.stderr.matches("ready: ").count(), 1, "{finished:?}");
     }
+}
+
+/// A terminal and a service manager that both sent a signal cut the calls that one alone lets
+/// finish.
+#[test]
+fn a_signal_right_after_the_first_cuts_nothing() {
+    let mut process = ServerProcess::start(&["--listen", "127.0.0.1:0", "--grace", "2s"]);
+    let mut deaf = std::net::TcpStream::connect(process.address("grpc")).unwrap();
+    std::io::Write::write_all(&mut deaf, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    std::io::Read::read_exact(&mut deaf, &mut [0; 9]).unwrap();
+    process.signal(Signal::INT);
+    process.signal(Signal::TERM);
+    process.wait_for_line("a signal so soon after the first changes nothing");
+    process.wait_for_line("stopped: connections were cut");
+    assert_eq!(process.wait().code, Some(1), "the grace period ended it");
+}
+
+/// Load balancers need some time to notice that a server stops, in which its clients were refused.
+#[tokio::test]
+async fn new_calls_are_taken_during_the_drain_delay() {
+    let mut server = Server::builder().flag("--drain-delay", "1s").start().await;
+    let old = server.channel();
+    let info = async |channel: Channel| {
+        let request = v1::GetServerInfoRequest::default();
+        let called = Raw::new(channel).call(Method::GetServerInfo.path(), &request).await;
+        called.map(|_: v1::GetServerInfoResponse| ())
+    };
+    info(old.clone()).await.unwrap();
+    let mut health = HealthClient::new(server.channel());
+    server.begin_drain();
+    let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    eventually("it says that it is not ready", || async {
+        exchange(server.admin(), request).await.starts_with("HTTP/1.1 503")
+    })
+    .await;
+    let said = health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(said.into_inner().status(), ServingStatus::NotServing);
+    info(old).await.unwrap();
+    info(server.channel()).await.unwrap();
+    assert_eq!(server.drain().await, Drained::Clean);
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl RawConfig {
         let tls = tls_files(s);
         let allow_origins = s.many("allow-origin", &WebOrigin, Vec::new());
         let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), Duration::from_secs(10));
+        let drain_delay = s.one("drain-delay", &Length(Duration::ZERO..=HOUR), Duration::ZERO);
         let threads =
             s.one("threads", &Count(1..=1_024), available_parallelism().map_or(1, NonZero::get));
         let log = Log {
@@ -80,6 +81,7 @@ impl RawConfig {
             allow_origins,
             threads,
             grace,
+            drain_delay,
             log,
             connections: limits.connections as usize,
             http: limits::of_http(&limits),

@@ -137,6 +137,13 @@ const FLAGS: &[Flag] = &[
         "DURATION",
         "What running calls get to finish when the server stops [default: 10s]",
     ),
+    Flag::new(
+        RUNNING,
+        "drain-delay",
+        "DURATION",
+        "Take new connections and calls for so long after a stop was asked for, while health and \
+         /readyz say otherwise: what a load balancer needs to notice [default: 0s]",
+    ),
     Flag::new(RUNNING, "threads", "COUNT", "Threads that serve connections [default: one a core]"),
     Flag::new(
         RUNNING,

@@ -45,6 +45,9 @@ pub struct Config {
     pub threads: usize,
     /// Time for running calls to finish when the server stops.
     pub grace: Duration,
+    /// Time for which new connections and calls are still taken when the server stops, before
+    /// `grace` begins.
+    pub drain_delay: Duration,
     /// Format and filter of the log.
     pub log: Log,
     /// Maximum number of connections of each protocol; the process's descriptors may allow fewer.

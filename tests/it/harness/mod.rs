@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) use certificates::Authority;
 pub(crate) use clients::{connect, exchange, http2, http2_full, read_all, tls_connect};
 pub(crate) use probe::probe;
-pub(crate) use process::ServerProcess;
+pub(crate) use process::{ServerProcess, receive};
 pub(crate) use redis::{RedisCluster, RedisProcess, new_namespace, shared_cluster, shared_redis};
 pub(crate) use server::{Builder, Server};
 
