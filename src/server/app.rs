@@ -21,7 +21,7 @@ use crate::listen::{
     BackgroundTask, BindError, Bound, ConnectionHandler, ConnectionLimiter, Drained, Endpoint,
     Failures, ListenerSet, Supervisor, bind, connections_within,
 };
-use crate::store::feed::Hub;
+use crate::store::feed::ThreadWaker;
 
 /// Maximum number of connections to the admin pages: a scraper and a few probes.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -199,7 +199,7 @@ impl App {
     pub fn spawn(self) -> Result<Running, ServerStartError> {
         let Self { listeners, admin, datagrams, tasks, lifecycle, addresses, threads } = self;
         let failures = Failures::default();
-        let hub: BackgroundTask = || Box::pin(Hub::serve());
+        let hub: BackgroundTask = || Box::pin(ThreadWaker::serve());
         let listeners = ListenerSet::start("kvrpc", threads, hub, listeners, &failures)
             .map_err(ServerStartError::Threads)?;
         // The admin pages have a thread of their own, so that they answer also when all other

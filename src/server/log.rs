@@ -38,8 +38,8 @@ pub(super) fn lines_dropped() -> u64 {
 ///
 /// # Errors
 /// The system has no thread left.
-pub(super) fn start(log: &Log) -> io::Result<Lines> {
-    let lines = Lines::start(io::stderr())?;
+pub(super) fn start(log: &Log) -> io::Result<LogQueue> {
+    let lines = LogQueue::start(io::stderr())?;
     // The filter was checked with the rest of the configuration.
     let filter = EnvFilter::builder().parse_lossy(&log.filter);
     // Without it, a line that cannot be formatted is an `eprintln!`.
@@ -67,7 +67,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 
 /// The lines on their way. Clones share them.
 #[derive(Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct LogQueue(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -85,7 +85,7 @@ struct Queue {
     bytes: usize,
 }
 
-impl Lines {
+impl LogQueue {
     /// Starts the thread that writes.
     fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
@@ -164,9 +164,9 @@ impl Losses {
 }
 
 /// One line, which `tracing` writes in one piece.
-pub(super) struct Line<'a>(&'a Shared);
+pub(super) struct LogLine<'a>(&'a Shared);
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.push(bytes);
         Ok(bytes.len())
@@ -177,10 +177,10 @@ impl Write for Line<'_> {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0)
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(&self.0)
     }
 }

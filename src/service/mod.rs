@@ -35,7 +35,7 @@ pub use token::{TOKEN_CHARACTERS, TokenHash};
 pub use user::{Privilege, User};
 pub use watch::Watching;
 
-pub use crate::store::feed::{Event, Next};
+pub use crate::store::feed::{Event, FeedItem};
 pub use crate::store::{Change, ChangeKind};
 
 use crate::model::method::for_each_command;

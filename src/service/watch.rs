@@ -9,7 +9,7 @@ use super::session::{Session, StreamGuard};
 use super::user::User;
 use crate::model::request::{Pipeline, Watch};
 use crate::model::{Error, Method, Position, Prefix, Reason, Request, Result, UserName};
-use crate::store::feed::{Follower, Next};
+use crate::store::feed::{FeedItem, Follower};
 use crate::store::{Change, Store};
 
 /// Maximum number of changes of other keys that one poll skips.
@@ -103,7 +103,7 @@ impl Watching {
     }
 
     /// Returns the next change, or `Pending` until there is one.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<Change>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FeedItem<Change>> {
         for _ in 0..PASSED_AT_ONCE {
             let Poll::Ready(next) = self.follower.poll_next(context) else { return Poll::Pending };
             if !self.passes_over(&next) {
@@ -115,12 +115,12 @@ impl Watching {
     }
 
     /// Returns the next change, if it is available and no other keys' changes come before it.
-    pub fn try_next(&mut self) -> Option<Next<Change>> {
+    pub fn try_next(&mut self) -> Option<FeedItem<Change>> {
         self.follower.try_next().filter(|next| !self.passes_over(next))
     }
 
-    fn passes_over(&self, next: &Next<Change>) -> bool {
+    fn passes_over(&self, next: &FeedItem<Change>) -> bool {
         let prefix = self.prefix.as_str();
-        matches!(next, Next::Event(event) if !event.body.key.as_str().starts_with(prefix))
+        matches!(next, FeedItem::Event(event) if !event.body.key.as_str().starts_with(prefix))
     }
 }

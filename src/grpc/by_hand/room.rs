@@ -20,7 +20,7 @@ use crate::model::{ChatEvent, ChatMessage, Error, Position, Reason, Result, Room
 use crate::pb::v1::{self, chat_request::Request, chat_response::Event};
 use crate::pb::{self, Framed};
 use crate::service::rooms::Publication;
-use crate::service::{Next, RoomSubscription};
+use crate::service::{FeedItem, RoomSubscription};
 
 /// Maximum number of answers of a stream's own that wait to go out. With so many, no more requests
 /// are read.
@@ -313,8 +313,8 @@ impl RoomSource {
         Some(Framed::new(&v1::ChatResponse { position: Some(position.into()), event: Some(ack) }))
     }
 
-    fn encoded(&self, next: Next<ChatEvent>) -> Option<Framed> {
-        let Next::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
+    fn encoded(&self, next: FeedItem<ChatEvent>) -> Option<Framed> {
+        let FeedItem::Event(event) = next else { return self.about(Event::Gap(v1::Gap {})) };
         let position = self.conversation.as_ref()?.membership.position();
         let at = |sequence| Position { sequence, ..position };
         let encode = |event: &crate::service::Event<ChatEvent>| {

@@ -11,7 +11,7 @@ use crate::grpc::call::Call;
 use crate::model::{Position, Reason, Result, request};
 use crate::pb::v1::{self, watch_response::Event};
 use crate::pb::{self, Framed};
-use crate::service::{Change, Next, Watching};
+use crate::service::{Change, FeedItem, Watching};
 
 /// The stream of Watch.
 pub(in crate::grpc) type WatchStream = Guarded<Events<WatchSource>>;
@@ -44,8 +44,8 @@ impl WatchSource {
         Framed::new(&v1::WatchResponse { position, event: Some(event) })
     }
 
-    fn encoded(&self, next: Next<Change>) -> Framed {
-        let Next::Event(event) = next else { return self.own(Event::Gap(v1::Gap {})) };
+    fn encoded(&self, next: FeedItem<Change>) -> Framed {
+        let FeedItem::Event(event) = next else { return self.own(Event::Gap(v1::Gap {})) };
         let epoch = self.watching.position().epoch;
         let position = |sequence| Position { epoch, sequence };
         let encode = |event: &crate::service::Event<Change>| {

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use crate::dialect::codec::ChatEvent as CodecEvent;
 use crate::model::request::Chat;
 use crate::model::{ChatEvent, ChatMessage, Error, Result, RoomName};
-use crate::service::{Caller, Next, RoomSubscription, Service};
+use crate::service::{Caller, FeedItem, RoomSubscription, Service};
 
 /// Events of the room, except those that the connection's own user causes and those from before it
 /// joined.
@@ -37,15 +37,15 @@ impl JoinedRoom {
     }
 
     /// Returns the next event to show to the client.
-    pub(super) async fn next(&mut self) -> Next<ChatEvent> {
+    pub(super) async fn next(&mut self) -> FeedItem<ChatEvent> {
         let own = self.conversation.session.user.id;
         loop {
             let next = poll_fn(|context| self.conversation.membership.poll_next(context)).await;
             let passes_over = match &next {
-                Next::Event(event) => {
+                FeedItem::Event(event) => {
                     event.sequence <= self.joined_at || event.body.participant().id == own
                 }
-                Next::Gap { .. } => false,
+                FeedItem::Gap { .. } => false,
             };
             if !passes_over {
                 return next;
@@ -55,12 +55,12 @@ impl JoinedRoom {
 }
 
 /// Converts an event to the codec's form.
-pub(super) fn to_chat_event(next: &Next<ChatEvent>) -> CodecEvent<'_> {
+pub(super) fn to_chat_event(next: &FeedItem<ChatEvent>) -> CodecEvent<'_> {
     let event = match next {
-        Next::Gap { .. } => {
+        FeedItem::Gap { .. } => {
             return CodecEvent::Notice("this connection reads too slowly; messages were left out");
         }
-        Next::Event(event) => &event.body,
+        FeedItem::Event(event) => &event.body,
     };
     match event {
         ChatEvent::Joined(someone) => CodecEvent::Joined(&someone.user.name),

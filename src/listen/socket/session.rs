@@ -12,7 +12,7 @@ use crate::dialect::codec::{Action, ActionResult};
 use crate::dialect::{ClientIdentity, Dialect};
 use crate::model::{ChatEvent, Command, Error, Method, Reason, Result, UserName};
 use crate::service::metrics::ProtocolCalls;
-use crate::service::{Caller, ConnectionSession, Next, Service};
+use crate::service::{Caller, ConnectionSession, FeedItem, Service};
 
 /// Identity of one connection. Its service session ends on drop.
 pub(super) struct SocketSession {
@@ -147,7 +147,7 @@ impl SocketSession {
     }
 
     /// Returns the next event of the room; pending for ever if the connection is in no room.
-    pub(super) async fn next_event(&mut self) -> Next<ChatEvent> {
+    pub(super) async fn next_event(&mut self) -> FeedItem<ChatEvent> {
         match &mut self.room {
             Some(room) => room.next().await,
             None => std::future::pending().await,

@@ -140,7 +140,7 @@ impl Generation {
 mod tests {
     use super::*;
     use crate::model::{Participant, Role, User};
-    use crate::store::feed::{Next, Weight};
+    use crate::store::feed::{FeedItem, Weight};
 
     #[test]
     fn a_subscription_begins_where_its_member_resumes_or_with_the_history() {
@@ -168,8 +168,8 @@ mod tests {
         ] {
             let mut subscription = generation.subscribe(after);
             let next = match subscription.follower.try_next() {
-                Some(Next::Event(event)) => event.sequence.to_string(),
-                Some(Next::Gap { from, to }) => format!("{from} to {to}"),
+                Some(FeedItem::Event(event)) => event.sequence.to_string(),
+                Some(FeedItem::Gap { from, to }) => format!("{from} to {to}"),
                 None => String::new(),
             };
             assert_eq!((next.as_str(), subscription.gap), (first, gap), "{after:?}");

@@ -10,7 +10,7 @@ use super::history::is_message;
 use super::in_process::ProcessLease;
 use super::redis::RedisLease;
 use crate::model::{ChatEvent, ChatMessage, Position, Result, User};
-use crate::store::feed::{Follower, Next};
+use crate::store::feed::{FeedItem, Follower};
 
 /// The room as it was when a stream joined it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Membership {
     }
 
     /// Returns the next event or gap, or `Pending` until there is one.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<ChatEvent>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FeedItem<ChatEvent>> {
         loop {
             let Poll::Ready(next) = self.follower.poll_next(context) else {
                 // Checked after the waker is registered: it is woken when a generation begins.
@@ -113,7 +113,7 @@ impl Membership {
     }
 
     /// Follows the room's current generation if the one that was followed is replaced.
-    fn follow_next_generation(&mut self) -> Poll<Next<ChatEvent>> {
+    fn follow_next_generation(&mut self) -> Poll<FeedItem<ChatEvent>> {
         if !self.generation.is_replaced() {
             return Poll::Pending;
         }
@@ -122,21 +122,21 @@ impl Membership {
         self.messages_only_until = generation.feed.last();
         self.follower = generation.subscribe(None).follower;
         self.generation = generation;
-        Poll::Ready(Next::Gap { from, to: self.follower.next_sequence() })
+        Poll::Ready(FeedItem::Gap { from, to: self.follower.next_sequence() })
     }
 
     /// Returns the next event or gap if there is one and no event that is to be skipped precedes
     /// it.
-    pub fn try_next(&mut self) -> Option<Next<ChatEvent>> {
+    pub fn try_next(&mut self) -> Option<FeedItem<ChatEvent>> {
         self.follower.try_next().filter(|next| !self.skips(next))
     }
 
-    fn skips(&self, next: &Next<ChatEvent>) -> bool {
+    fn skips(&self, next: &FeedItem<ChatEvent>) -> bool {
         match next {
-            Next::Event(event) => {
+            FeedItem::Event(event) => {
                 event.sequence <= self.messages_only_until && !is_message(&event.body)
             }
-            Next::Gap { .. } => false,
+            FeedItem::Gap { .. } => false,
         }
     }
 

@@ -1,11 +1,11 @@
 //! Feeds: broadcast logs that many follow, each at its own pace.
 //!
 //! A feed keeps its last events in one ring buffer that all followers share. A follower is only a
-//! position in that ring: a slow one needs no queue and delays nobody, and gets a [`Next::Gap`]
+//! position in that ring: a slow one needs no queue and delays nobody, and gets a [`FeedItem::Gap`]
 //! when the ring has dropped its next event. Publishing never waits.
 
-mod hub;
 mod ring;
+mod thread_waker;
 mod waker_set;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use self::hub::Hub;
 use self::ring::Ring;
+pub use self::thread_waker::ThreadWaker;
 use self::waker_set::WakerSet;
 
 /// Event of a feed.
@@ -66,7 +66,7 @@ pub struct Feed<T> {
 
 /// Next item of a follower.
 #[derive(Debug)]
-pub enum Next<T> {
+pub enum FeedItem<T> {
     /// The next event.
     Event(Arc<Event<T>>),
     /// The events from `from` up to `to`, exclusively, are no longer kept; those from `to` on
@@ -161,7 +161,7 @@ impl<T> Feed<T> {
 
     /// Returns the waker set of this thread's followers.
     fn waker_set(&self) -> Arc<WakerSet> {
-        let thread = Hub::current();
+        let thread = ThreadWaker::current();
         let mut sets = self.waker_sets.lock();
         if let Some(set) = sets.iter().find(|set| set.belongs_to(thread.as_ref())) {
             return Arc::clone(set);
@@ -187,7 +187,7 @@ impl<T> Follower<T> {
     }
 
     /// Polls for the next item.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<T>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FeedItem<T>> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
@@ -217,14 +217,14 @@ impl<T> Follower<T> {
     }
 
     /// Returns the next item, if there is one yet.
-    pub fn try_next(&mut self) -> Option<Next<T>> {
+    pub fn try_next(&mut self) -> Option<FeedItem<T>> {
         if self.next > self.feed.last() {
             return None;
         }
         let next = self.feed.ring.lock().get(self.next)?;
         self.next = match &next {
-            Next::Event(event) => event.sequence + 1,
-            Next::Gap { to, .. } => *to,
+            FeedItem::Event(event) => event.sequence + 1,
+            FeedItem::Gap { to, .. } => *to,
         };
         Some(next)
     }

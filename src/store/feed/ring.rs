@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use super::{Capacity, Event, Next, Weight};
+use super::{Capacity, Event, FeedItem, Weight};
 
 pub(super) struct Ring<T> {
     /// Without holes: the last one has the sequence `last`.
@@ -71,15 +71,15 @@ impl<T> Ring<T> {
 
     /// Returns the event at `sequence`, a gap up to the first that is kept, or `None` if it is yet
     /// to come.
-    pub(super) fn get(&self, sequence: u64) -> Option<Next<T>> {
+    pub(super) fn get(&self, sequence: u64) -> Option<FeedItem<T>> {
         if sequence > self.last {
             return None;
         }
         let first = self.first();
         if sequence < first {
-            return Some(Next::Gap { from: sequence, to: first });
+            return Some(FeedItem::Gap { from: sequence, to: first });
         }
         let (event, _) = self.events.get(usize::try_from(sequence - first).ok()?)?;
-        Some(Next::Event(Arc::clone(event)))
+        Some(FeedItem::Event(Arc::clone(event)))
     }
 }

@@ -12,7 +12,7 @@ const fn bytes(bytes: usize) -> Weight {
     Weight { counts: true, bytes }
 }
 
-async fn next(follower: &mut Follower<u32>) -> Next<u32> {
+async fn next(follower: &mut Follower<u32>) -> FeedItem<u32> {
     tokio::time::timeout(Duration::from_secs(5), poll_fn(|context| follower.poll_next(context)))
         .await
         .unwrap()
@@ -20,8 +20,8 @@ async fn next(follower: &mut Follower<u32>) -> Next<u32> {
 
 fn bodies(follower: &mut Follower<u32>) -> Vec<String> {
     let show = |next| match next {
-        Next::Event(event) => format!("{}={}", event.sequence, event.body),
-        Next::Gap { from, to } => format!("gap {from}..{to}"),
+        FeedItem::Event(event) => format!("{}={}", event.sequence, event.body),
+        FeedItem::Gap { from, to } => format!("gap {from}..{to}"),
     };
     std::iter::from_fn(|| follower.try_next()).map(show).collect()
 }
@@ -65,7 +65,7 @@ fn an_event_is_encoded_once() {
     feed.publish(7, bytes(1));
     let mut encodings = 0;
     for _ in 0..2 {
-        let Some(Next::Event(event)) = feed.follow(0).try_next() else { panic!("no event") };
+        let Some(FeedItem::Event(event)) = feed.follow(0).try_next() else { panic!("no event") };
         event.encoded(|event| {
             encodings += 1;
             Bytes::from(event.body.to_string())
@@ -107,7 +107,7 @@ fn followers_on_many_threads_get_every_event_once() {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async move {
-                    let serving = tokio::spawn(Hub::serve());
+                    let serving = tokio::spawn(ThreadWaker::serve());
                     tokio::task::yield_now().await;
                     let tasks: Vec<_> = (0..10)
                         .map(|_| tokio::spawn(follow_all(feed.follow(0), 2 * EVENTS)))
@@ -135,8 +135,8 @@ fn followers_on_many_threads_get_every_event_once() {
 async fn follow_all(mut follower: Follower<u32>, events: u32) {
     for sequence in 1..=u64::from(events) {
         match next(&mut follower).await {
-            Next::Event(event) => assert_eq!(event.sequence, sequence),
-            Next::Gap { from, to } => panic!("gap {from}..{to}"),
+            FeedItem::Event(event) => assert_eq!(event.sequence, sequence),
+            FeedItem::Gap { from, to } => panic!("gap {from}..{to}"),
         }
     }
 }

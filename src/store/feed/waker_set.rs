@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::hub::Hub;
+use super::thread_waker::ThreadWaker;
 
 /// Minimum number of followers woken at once that throttles a set.
 const THROTTLE_THRESHOLD: usize = 64;
@@ -16,9 +16,9 @@ const THROTTLE_THRESHOLD: usize = 64;
 const THROTTLE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Wakers of one feed's followers on one thread; without `thread`, of those on all threads that
-/// have no [`Hub`].
+/// have no [`ThreadWaker`].
 pub(super) struct WakerSet {
-    thread: Option<Arc<Hub>>,
+    thread: Option<Arc<ThreadWaker>>,
     slots: Mutex<WakerSlots>,
     state: AtomicU8,
 }
@@ -47,11 +47,11 @@ struct WakerSlot {
 }
 
 impl WakerSet {
-    pub(super) fn new(thread: Option<Arc<Hub>>) -> Arc<Self> {
+    pub(super) fn new(thread: Option<Arc<ThreadWaker>>) -> Arc<Self> {
         Arc::new(Self { thread, slots: Mutex::default(), state: AtomicU8::new(IDLE) })
     }
 
-    pub(super) fn belongs_to(&self, thread: Option<&Arc<Hub>>) -> bool {
+    pub(super) fn belongs_to(&self, thread: Option<&Arc<ThreadWaker>>) -> bool {
         match (&self.thread, thread) {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),
             (None, None) => true,

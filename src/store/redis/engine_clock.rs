@@ -1,5 +1,7 @@
-//! The engine's clock, which this server's follows: expiries, sessions and leases are kept there, so
-//! the engine's clock decides when they end, however the clocks of the servers are set.
+//! The engine's clock, which this server's follows.
+//!
+//! Expiries, sessions and leases are kept in the engine, so its clock decides when they end,
+//! however the clocks of the servers are set.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,4 @@
-//! What a call costs the engine: no more than its answer.
+//! Costs of calls in the engine: no more than their answers.
 
 use kvrpc::model::Method;
 use kvrpc::pb::v1;

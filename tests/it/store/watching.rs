@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use kvrpc::model::{Position, Prefix};
-use kvrpc::store::feed::Next;
+use kvrpc::store::feed::FeedItem;
 use kvrpc::store::{Change, ChangeKind, ListParts, ListQuery, Store, Watched};
 
 use super::{
@@ -20,8 +20,8 @@ async fn seen(watched: &mut Watched, count: usize) -> Vec<String> {
             match within("the next change", poll_fn(|context| watched.follower.poll_next(context)))
                 .await
             {
-                Next::Gap { to, .. } => format!("gap {to}"),
-                Next::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
+                FeedItem::Gap { to, .. } => format!("gap {to}"),
+                FeedItem::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
             },
         );
     }

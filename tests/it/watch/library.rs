@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
-use kvrpc::store::feed::Next;
+use kvrpc::store::feed::FeedItem;
 use kvrpc::store::{
     CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListParts, ListQuery, MAX_CHANGE_BYTES,
     MemoryEngine, MemoryStore, Store, StoreLimits, Watched,
@@ -48,8 +48,8 @@ fn list(store: &MemoryStore) -> Position {
 fn seen(watched: &mut Watched) -> Vec<String> {
     std::iter::from_fn(|| watched.follower.try_next())
         .map(|next| match next {
-            Next::Gap { to, .. } => format!("gap {to}"),
-            Next::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
+            FeedItem::Gap { to, .. } => format!("gap {to}"),
+            FeedItem::Event(event) => format!("{} {}", event.sequence, in_words(&event.body)),
         })
         .collect()
 }

@@ -42,8 +42,8 @@ impl SharedRegistry {
         Err(Error::internal("every id that was drawn for a new user is another one's"))
     }
 
-    /// Adds a guest and its session to the engine. Returns `None` if the id that was drawn for it is
-    /// another user's.
+    /// Adds a guest and its session to the engine. Returns `None` if the id that was drawn for it
+    /// is another user's.
     async fn add_guest(
         self: &Arc<Self>,
         name: &UserName,

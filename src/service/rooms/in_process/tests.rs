@@ -10,7 +10,7 @@ use crate::model::{Reason, UnixMillis, UserName};
 use crate::service::rooms::membership::Membership;
 use crate::service::rooms::usage::RoomUsage;
 use crate::service::user::Privilege;
-use crate::store::feed::Next;
+use crate::store::feed::FeedItem;
 use crate::store::{Backend, MemoryEngine};
 
 const START: u64 = 1_000_000;
@@ -89,8 +89,8 @@ fn heard(member: &mut Membership) -> Vec<String> {
     let mut heard = Vec::new();
     while let std::task::Poll::Ready(next) = member.poll_next(&mut context) {
         heard.push(match next {
-            Next::Gap { .. } => "gap".to_owned(),
-            Next::Event(event) => {
+            FeedItem::Gap { .. } => "gap".to_owned(),
+            FeedItem::Event(event) => {
                 let who = &event.body.participant().user.name;
                 match &event.body {
                     ChatEvent::Joined(_) => format!("+{who}"),

@@ -2,7 +2,7 @@
 //!
 //! Waking a task of another thread's runtime takes a lock and perhaps a system call. So the
 //! followers of a feed on one thread are one [`WakerSet`]: a publisher posts the set once to that
-//! thread's [`Hub`], which wakes its followers on their own thread, where that is cheap.
+//! thread's [`ThreadWaker`], which wakes its followers on their own thread, where that is cheap.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use tokio::sync::Notify;
 use super::waker_set::WakerSet;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Hub>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<ThreadWaker>>> = const { RefCell::new(None) };
 }
 
 /// Wakes the followers of one thread.
 #[derive(Default)]
-pub struct Hub {
+pub struct ThreadWaker {
     /// Sets with followers to wake; each is in it at most once.
     posted: Mutex<Vec<Arc<WakerSet>>>,
     notify: Notify,
 }
 
-impl Hub {
+impl ThreadWaker {
     /// Serves the current thread, for ever. Must be spawned on a runtime of one thread.
     pub async fn serve() {
         let thread = Arc::new(Self::default());
