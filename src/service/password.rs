@@ -2,19 +2,25 @@
 //! exists.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::model::source::network;
 use crate::model::{Error, MAX_PASSWORD_BYTES, Reason, Result};
 
 /// Maximum number of concurrent checks; each takes a core and 19 MiB for some ten milliseconds.
 const AT_ONCE: usize = 2;
+/// Part of the places that one source may have, as a divisor.
+const SHARES: usize = 4;
+/// Time after which a refused caller is to try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Checks passwords on the blocking pool: two at once, a bounded number waiting.
 pub(super) struct Passwords {
@@ -22,8 +28,10 @@ pub(super) struct Passwords {
     /// Hash that the passwords of unknown users are checked against.
     decoy: Arc<str>,
     permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    max_waiting: usize,
+    /// Number of checks that run or wait, by source.
+    taken: Mutex<HashMap<IpAddr, usize>>,
+    most: usize,
+    most_of_a_source: usize,
 }
 
 impl Passwords {
@@ -41,19 +49,55 @@ impl Passwords {
                 .into(),
         };
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        Ok(Self { hashes, decoy, permits, waiting: AtomicUsize::new(0), max_waiting })
+        let most = max_waiting + AT_ONCE;
+        let most_of_a_source = (most / SHARES).max(1);
+        Ok(Self { hashes, decoy, permits, taken: Mutex::default(), most, most_of_a_source })
     }
 
+    /// Takes a place among the checks that run or wait.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` if all places are taken, or this source has its share of them.
+    pub(super) fn admit(&self, source: IpAddr) -> Result<Place<'_>> {
+        let source = network(source);
+        let mut taken = self.taken.lock();
+        let all: usize = taken.values().sum();
+        let own = taken.entry(source).or_default();
+        let refused = if *own >= self.most_of_a_source {
+            Some("too many passwords from this address are being checked; try again in 1 s")
+        } else if all >= self.most {
+            Some("too many passwords are being checked; try again in 1 s")
+        } else {
+            None
+        };
+        if let Some(sentence) = refused {
+            if *own == 0 {
+                taken.remove(&source);
+            }
+            return Err(Error::new(Reason::RateLimited, sentence).retry_after(RETRY_AFTER));
+        }
+        *own += 1;
+        Ok(Place { passwords: self, source })
+    }
+}
+
+/// Place of a check; given back on drop.
+pub(super) struct Place<'a> {
+    passwords: &'a Passwords,
+    source: IpAddr,
+}
+
+impl Place<'_> {
     /// Returns true if this is the password of the account of this folded name.
     ///
     /// # Errors
-    /// `RATE_LIMITED` if too many checks wait already.
-    pub(super) async fn check(&self, folded_name: &str, password: String) -> Result<bool> {
-        let known = self.hashes.get(folded_name).cloned();
+    /// `INTERNAL` if the server stops.
+    pub(super) async fn check(self, folded_name: &str, password: String) -> Result<bool> {
+        let Passwords { hashes, decoy, permits, .. } = self.passwords;
+        let known = hashes.get(folded_name).cloned();
         let exists = known.is_some() && password.len() <= MAX_PASSWORD_BYTES;
-        let hash = known.unwrap_or_else(|| Arc::clone(&self.decoy));
-        let _waiting = Waiting::enter(&self.waiting, self.max_waiting)?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(Error::internal)?;
+        let hash = known.unwrap_or_else(|| Arc::clone(decoy));
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(Error::internal)?;
         let verified = tokio::task::spawn_blocking(move || {
             // Held by the check and not by the caller, so that a caller that goes away does not
             // admit a third check.
@@ -64,27 +108,15 @@ impl Passwords {
     }
 }
 
-/// Place in the queue; given back on drop.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(waiting: &'a AtomicUsize, max: usize) -> Result<Self> {
-        if waiting.fetch_add(1, Ordering::AcqRel) >= max + AT_ONCE {
-            waiting.fetch_sub(1, Ordering::AcqRel);
-            let wait = Duration::from_secs(1);
-            return Err(Error::new(
-                Reason::RateLimited,
-                "too many passwords are being checked; try again in 1 s",
-            )
-            .retry_after(wait));
-        }
-        Ok(Self(waiting))
-    }
-}
-
-impl Drop for Waiting<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut taken = self.passwords.taken.lock();
+        if let Some(own) = taken.get_mut(&self.source) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.source);
+            }
+        }
     }
 }
 

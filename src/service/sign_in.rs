@@ -91,8 +91,10 @@ impl Handle<Auth> for Service {
         // A malformed name is refused like a wrong one, after the same time.
         let name = UserName::new(user).ok();
         let folded = name.as_ref().map_or("", UserName::folded);
+        // Before the count: a check that is refused is no wrong password.
+        let place = self.passwords.admit(caller.source)?;
         self.rates.password(folded, caller.source)?;
-        let right = self.passwords.check(folded, password).await?;
+        let right = place.check(folded, password).await?;
         let account =
             name.as_ref().and_then(|name| self.registry.find_account(name)).filter(|_| right);
         let Some(account) = account else {

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use kvrpc::model::Method;
 use kvrpc::model::Reason;
 use kvrpc::pb::v1;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
+use tonic::transport::Endpoint;
 
 use super::people::{People, Who, accounts, auth, hash, sign_in};
 use super::raw::Raw;
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, eventually, within};
 
 pub(super) async fn put(client: &Raw, key: &str, value: &str) -> v1::PutResponse {
     let data = Some(v1::put_request::Data::Value(value.to_owned()));
@@ -200,4 +202,50 @@ async fn the_scheme_of_the_token_is_bearer_in_any_case() {
         assert_eq!(got.is_ok(), want, "{header}: {got:?}");
         assert!(want || got == Err(Reason::SessionRequired), "{header}: {got:?}");
     }
+}
+
+/// Returns a client that calls from this address of the loopback network.
+fn from(server: &Server, address: &str) -> Raw {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc())).unwrap();
+    Raw::new(endpoint.local_address(Some(address.parse().unwrap())).connect_lazy())
+}
+
+/// A flood of passwords took all places, and each refused check counted as a wrong password.
+#[tokio::test]
+async fn the_right_password_passes_while_others_flood() {
+    let server = Server::builder().toml(&accounts()).start().await;
+    let flood = from(&server, "127.0.0.2");
+    let stop = CancellationToken::new();
+    let flooding: Vec<_> = (0..72)
+        .map(|of| {
+            let (flood, stop) = (flood.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut refused = 0;
+                for turn in 0.. {
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    let tried = auth(&flood, &format!("user {of} {turn}"), "none").await;
+                    refused += u32::from(tried.err().unwrap().reason == Some(Reason::RateLimited));
+                }
+                refused
+            })
+        })
+        .collect();
+    let adam = from(&server, "127.0.0.1");
+    for _ in 0..20 {
+        auth(&adam, "adam", "bill").await.unwrap();
+    }
+    // From the address of the flood itself, a place may be missing; no wrong password is counted.
+    for _ in 0..30 {
+        if let Err(failure) = auth(&flood, "adam", "bill").await {
+            assert!(failure.message.contains("are being checked"), "{failure:?}");
+        }
+    }
+    stop.cancel();
+    let mut refused = 0;
+    for task in flooding {
+        refused += within("the flood ends", task).await.unwrap();
+    }
+    assert!(refused > 0, "no flood");
 }
