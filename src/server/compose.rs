@@ -52,7 +52,7 @@ pub(super) fn compose(
         })
     };
     service.set_listeners(addresses.all.iter().filter_map(protocol).collect());
-    let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
+    let (grpc, health) = Grpc::new(Arc::clone(&service), &config.http.browsers)?;
     let (sweeps, rates, measured) =
         (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
     let metrics = move || {
@@ -77,7 +77,7 @@ pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits 
         handshake: config.http.handshake,
         ping_after: config.http.keepalive_interval,
         pong_within: config.http.keepalive_timeout,
-        allow_origins: config.allow_origins.clone(),
+        browsers: Arc::clone(&config.http.browsers),
     }
 }
 
