@@ -5,6 +5,7 @@ mod body;
 mod by_hand;
 mod call;
 mod conn;
+mod content_type;
 mod deadline;
 mod guard;
 mod health;
@@ -18,18 +19,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
 
 use crate::listen::ConnInfo;
-use crate::listen::http::HttpService;
+use crate::listen::http::{Browsers, HttpService, NotAllowed};
 use crate::service::Service;
 pub use body::ReplyBody;
 #[cfg(not(feature = "generated-glue"))]
 pub(crate) use body::trailers;
 use conn::Conn;
+use content_type::Kind;
 pub use health::Health;
 use native::Native;
 #[cfg(not(feature = "generated-glue"))]
@@ -59,12 +64,12 @@ impl Grpc {
     /// If the contract's descriptors cannot be read.
     pub fn new(
         service: Arc<Service>,
-        allowed_origins: &[HeaderValue],
+        browsers: &Browsers,
     ) -> Result<(Self, Health), Box<dyn std::error::Error + Send + Sync>> {
         let draining = CancellationToken::new();
         let (routes, health) = health::routes(draining.clone())?;
         let native = Native::new(draining, routes);
-        let web = Web::new(native.clone(), allowed_origins);
+        let web = Web::new(native.clone(), browsers);
         Ok((Self { service, protocols: Arc::new(Protocols { native, web }) }, health))
     }
 }
@@ -93,13 +98,48 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     type Future = ResponseFuture;
 
     fn call(&self, request: Request<Incoming>) -> ResponseFuture {
-        // Native calls, which are most, skip CORS and gRPC-Web.
-        if native::is_native(request.headers()) {
-            self.protocols.native.call(&self.conn, request)
-        } else {
-            self.protocols.web.call(&self.conn, request.map(Body::new))
+        let kind = content_type::of(request.headers());
+        if let Err(why) = self.conn.info.requests.check(request.uri(), request.headers()) {
+            return not_allowed(&why, kind, request.version());
+        }
+        match kind {
+            // Native calls, which are most, skip CORS and gRPC-Web.
+            Kind::Native if request.version() == Version::HTTP_2 => {
+                self.protocols.native.call(&self.conn, request)
+            }
+            Kind::Native => plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED, NEEDS_HTTP2),
+            Kind::OtherFormat => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, NEEDS_PROTOBUF),
+            Kind::Web | Kind::Other => {
+                self.protocols.web.call(&self.conn, kind, request.map(Body::new))
+            }
         }
     }
+}
+
+const NEEDS_HTTP2: &str =
+    "application/grpc is spoken over HTTP/2 alone; over HTTP/1.1 there is gRPC-Web\n";
+const NEEDS_PROTOBUF: &str =
+    "messages are protobuf here: the content type is application/grpc or application/grpc+proto\n";
+
+/// Returns the response to a request that a page must not make: a status that gRPC clients show,
+/// or a page's.
+#[cold]
+fn not_allowed(why: &NotAllowed, kind: Kind, version: Version) -> ResponseFuture {
+    if kind == Kind::Native && version == Version::HTTP_2 {
+        let status = Status::permission_denied(why.to_string());
+        return ResponseFuture::ready(status.into_http().map(ReplyBody::tonic));
+    }
+    plain(StatusCode::FORBIDDEN, format!("{why}\n"))
+}
+
+#[cold]
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> ResponseFuture {
+    let mut response = Response::new(Body::new(http_body_util::Full::from(text.into())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    ResponseFuture::ready(response.map(ReplyBody::tonic))
 }
 
 /// The response to a request.

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,15 +38,6 @@ impl<B> RequestBody for B where
         + Unpin
         + 'static
 {
-}
-
-/// Returns true for native gRPC: `application/grpc`, or that with `+` and a format.
-pub(super) fn is_native(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return false };
-    match kind.as_bytes().strip_prefix(b"application/grpc") {
-        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
-        None => false,
-    }
 }
 
 /// Dispatches all calls, native or translated.

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::http::RequestRule;
 use super::{Closing, Permit};
 
 /// Serves the connections of a protocol's listeners, one call per connection.
@@ -46,6 +47,8 @@ pub struct ConnInfo {
     pub tls: bool,
     /// Certificates whose keys the client has proved to hold, its own first.
     pub peer_certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
+    /// The rule for requests that a browser may have sent.
+    pub requests: RequestRule,
     /// Cancelled when the connection is about to end; long streams then end with a status that says
     /// so.
     pub closing: Closing,

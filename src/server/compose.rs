@@ -53,7 +53,7 @@ pub(super) fn compose(
         })
     };
     service.set_listeners(addresses.all.iter().filter_map(listener).collect());
-    let (grpc, health) = Grpc::new(Arc::clone(&service), &config.allow_origins)?;
+    let (grpc, health) = Grpc::new(Arc::clone(&service), &config.http.browsers)?;
     let [followed, sweeps, rates, measured] = std::array::from_fn(|_| Arc::clone(&service));
     let health = Arc::new(health);
     let metrics = move || {
@@ -81,7 +81,7 @@ pub(super) fn socket_limits(config: &Config, dialect: &Dialect) -> SocketLimits 
         handshake: config.http.handshake,
         ping_after: config.http.keepalive_interval,
         pong_within: config.http.keepalive_timeout,
-        allow_origins: config.allow_origins.clone(),
+        browsers: Arc::clone(&config.http.browsers),
     }
 }
 

@@ -126,7 +126,7 @@ class Peers:
 
 
 def handshake():
-    head = "GET / HTTP/1.1\r\nHost: kvrpc\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     return (
         head + "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()

@@ -152,7 +152,7 @@ def shake(stream, origin=None):
     """Opens a WebSocket; gives the status of the answer."""
     key = base64.b64encode(os.urandom(16)).decode()
     head = (
-        "GET / HTTP/1.1\r\nHost: kvrpc\r\nUpgrade: websocket\r\nConnection:"
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection:"
         f" Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
     )
     head += "Sec-WebSocket-Version: 13\r\n" + (f"Origin: {origin}\r\n" if origin else "") + "\r\n"
@@ -297,7 +297,7 @@ def call(path, stream, message=b"", more=()):
         (b":method", b"POST"),
         (b":scheme", b"http"),
         (b":path", path),
-        (b":authority", b"kvrpc"),
+        (b":authority", b"localhost"),
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
         *more,

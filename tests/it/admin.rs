@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use crate::harness::{Server, connect, exchange, probe, read_all, within};
 
 fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").into_bytes()
 }
 
 #[tokio::test]

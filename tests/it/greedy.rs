@@ -22,7 +22,11 @@ async fn server(listeners: &[&str]) -> Server {
 }
 
 async fn metrics(server: &Server) -> String {
-    exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
+    exchange(
+        server.admin(),
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    )
+    .await
 }
 
 async fn connections(server: &Server, protocol: &str) -> usize {

@@ -93,7 +93,7 @@ async fn a_full_listener_sends_the_longest_silent_away_and_nobody_who_spoke() {
     drop(spoke);
     eventually("a place that was given back is free", || async {
         let mut stream = connect(server.grpc()).await;
-        let request = b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let request = b"GET /who HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.is_ok()
             && read_all(&mut stream).await.starts_with(b"HTTP/1.1 200")
     })
@@ -172,7 +172,7 @@ async fn connections_are_dealt_evenly_to_the_workers() {
         streams.push(connect(server.grpc()).await);
     }
     for stream in &mut streams {
-        stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /who HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     }
     probe.arrived(9).await;
     assert_eq!(probe.by_thread(), [3, 3, 3]);

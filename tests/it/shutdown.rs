@@ -115,13 +115,13 @@ async fn stuck_calls_and_deaf_peers_are_cut_after_the_grace_period_and_counted()
     let (mut sender, _driver) = http2(connect(address).await).await;
     let stuck = tokio::spawn(sender.send_request(get("/stuck")));
     let mut http1 = connect(address).await;
-    http1.write_all(b"GET /stuck HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    http1.write_all(b"GET /stuck HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     // A peer that reads nothing and answers nothing, not even the PING that precedes the last
     // GOAWAY.
     let mut deaf = connect(address).await;
     deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     probe.arrived(2).await;
-    let metrics = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let metrics = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     eventually("all three are open", || async {
         exchange(server.admin(), metrics).await.contains("open: 3")
     })
@@ -144,7 +144,7 @@ async fn readiness_is_gone_while_the_rest_of_the_calls_finish() {
     server.begin_drain();
     let admin = server.admin();
     let page = |path: &str| {
-        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes()
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").into_bytes()
     };
     eventually("it says that it is not ready", || async {
         exchange(admin, &page("/readyz")).await.starts_with("HTTP/1.1 503")

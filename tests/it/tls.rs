@@ -159,7 +159,7 @@ async fn plaintext_on_a_tls_port_is_told_so_in_its_own_protocol() {
         .flag("--tls-key", key)
         .toml("[limits]\nhandshake = '200ms'");
     let server = server.start().await;
-    let answer = exchange(server.grpc(), b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answer = exchange(server.grpc(), b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(
         answer.starts_with("HTTP/1.1 400 ")
             && answer.ends_with("this port speaks TLS; use https://\n"),

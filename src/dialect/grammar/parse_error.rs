@@ -7,6 +7,8 @@ use crate::model;
 
 /// Maximum length of a word that is quoted in a message, in characters.
 const MAX_EXCERPT: usize = 40;
+/// Maximum length of a word that is compared with the commands, in bytes.
+const MAX_COMPARED: usize = 32;
 
 /// Reason that a line of words was rejected. None of its commands has run.
 #[derive(Debug)]
@@ -34,13 +36,22 @@ pub enum ParseError {
 
 impl ParseError {
     pub(super) fn unknown(word: &str, mode: Mode, before: Option<&'static Spec>) -> Self {
-        let nearest = names(mode)
-            .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), name), name))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name);
-        Self::UnknownCommand { word: excerpt(word), nearest, before }
+        Self::UnknownCommand { word: excerpt(word), nearest: nearest(word, mode), before }
     }
+}
+
+/// Returns the command that a person may have meant. The `text` protocol shows none, and a word
+/// longer than any command is none: comparing costs the product of the lengths.
+fn nearest(word: &str, mode: Mode) -> Option<&'static str> {
+    if mode != Mode::CommandLine || word.len() > MAX_COMPARED {
+        return None;
+    }
+    let word = word.to_lowercase();
+    names(mode)
+        .map(|name| (strsim::jaro_winkler(&word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 /// Returns the start of a word, for a message.

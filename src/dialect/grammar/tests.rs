@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    COMMANDS, Call, InputSource, Mode, PutCall, Shell, find, parse, quote, split_blanks,
-    split_quoted,
+    COMMANDS, Call, InputSource, Mode, ParseError, PutCall, Shell, find, parse, quote,
+    split_blanks, split_quoted,
 };
 use crate::model::{Expiry, Key, Prefix, RequestId, UnixMillis, UserName};
 
@@ -229,10 +229,10 @@ fn chains_at_the_listener() {
         ("auth adam", Err("`auth` lacks its PASSWORD; the form is `auth USER PASSWORD`")),
         ("token", Err("`token` is no command; `help` lists them")),
         ("import f", Err("`import` is no command; `help` lists them")),
-        ("Get city", Err("`Get` is no command; did you mean `get`?")),
+        ("Get city", Err("`Get` is no command; `help` lists them")),
         (
             "put city New Delhi",
-            Err("`Delhi` is no command; did you mean `delete`? \
+            Err("`Delhi` is no command; `help` lists them \
                  (`put KEY VALUE [--ttl DURATION] [--expire-time TIME] [--if-revision N] \
                  [--request-id ID]` takes no more words; quote a word with spaces)"),
         ),
@@ -332,6 +332,19 @@ fn any_call() -> impl Strategy<Value = Call> {
         user().prop_map(|user| Call::Upgrade { user }),
         ".{0,12}".prop_map(|text| Call::Encode { text }),
     ]
+}
+
+#[test]
+fn only_the_command_line_suggests_and_only_for_words_as_long_as_a_command() {
+    let suggested = |word: &str, mode| match parse(&[word], mode) {
+        Err(ParseError::UnknownCommand { nearest, .. }) => nearest,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(suggested("WHOAM", Mode::CommandLine), Some("whoami"));
+    assert_eq!(suggested("WHOAM", Mode::TextProtocol), None);
+    let long = format!("whoami{}", "i".repeat(27));
+    assert_eq!(suggested(&long[..32], Mode::CommandLine), Some("whoami"));
+    assert_eq!(suggested(&long, Mode::CommandLine), None);
 }
 
 proptest! {

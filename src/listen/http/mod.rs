@@ -1,6 +1,7 @@
 //! HTTP on a connection: TLS if configured, detection by the first bytes, then HTTP/2 or HTTP/1,
 //! each with its deadlines.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use self::rewind::Rewind;
 use super::unsent::{MemoryBudget, bound_in_system};
 use super::{AcceptedConnection, Closing, ConnInfo, ConnectionHandler};
 
+mod browsers;
 mod drive;
 mod first_bytes;
 mod linger;
@@ -29,6 +31,7 @@ mod refuse;
 mod rewind;
 mod service;
 
+pub use browsers::{Browsers, NotAllowed, RequestRule};
 pub use service::{HttpService, Tower};
 
 /// Maximum size of all responses of a protocol that are produced and not yet sent, in bytes. Beyond
@@ -42,7 +45,7 @@ const MAX_NOT_SENT: u32 = 64 << 10;
 /// closed connection would leave it in doubt.
 const FIRST_BYTES_AT_STOP: Duration = Duration::from_millis(500);
 
-/// Limits of HTTP connections.
+/// Limits of HTTP connections, and of what browsers may do there.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
     /// Time from the end of the handshakes to the 24 bytes of the HTTP/2 preface, or to the first
@@ -62,6 +65,8 @@ pub struct HttpLimits {
     /// Age (± 10 %, so that clients do not all reconnect at once) at which a connection's client is
     /// asked to open another (GOAWAY).
     pub age: Duration,
+    /// Pages that may call, and names that the server has on loopback.
+    pub browsers: Arc<Browsers>,
     /// Time from the GOAWAY until the connection's streams are told to end; it is cut one second
     /// later.
     pub closing_notice: Duration,
@@ -124,8 +129,7 @@ async fn open_plain(
     bounds: Arc<Bounds>,
 ) -> Option<Opened<TcpStream>> {
     let AcceptedConnection { mut stream, peer, local, permit, draining } = connection;
-    let info =
-        ConnInfo { peer, local, tls: false, peer_certificates: None, closing: Closing::default() };
+    let info = info(&bounds, peer, local, false);
     let deadline = Instant::now() + bounds.limits.first_bytes;
     let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
     if first.is_tls() {
@@ -153,8 +157,7 @@ async fn open_tls(
     bounds: Arc<Bounds>,
 ) -> Option<Opened<Box<TlsStream<TcpStream>>>> {
     let AcceptedConnection { mut stream, peer, local, permit, draining } = connection;
-    let mut info =
-        ConnInfo { peer, local, tls: true, peer_certificates: None, closing: Closing::default() };
+    let mut info = info(&bounds, peer, local, true);
     let deadline = Instant::now() + bounds.limits.handshake;
     if !speaks_tls(&stream, deadline, &info, &bounds.limits, &draining).await? {
         tracing::debug!(%peer, "closed: no TLS on a TLS port");
@@ -186,6 +189,11 @@ async fn open_tls(
     let deadline = Instant::now() + bounds.limits.first_bytes;
     let first = first_bytes_of(&mut stream, deadline, &info, &draining).await?;
     Some(Opened { stream, first, context: ConnectionContext { info, permit, bounds, draining } })
+}
+
+fn info(bounds: &Bounds, peer: SocketAddr, local: SocketAddr, tls: bool) -> ConnInfo {
+    let requests = RequestRule::new(Arc::clone(&bounds.limits.browsers), local, tls);
+    ConnInfo { peer, local, tls, peer_certificates: None, requests, closing: Closing::default() }
 }
 
 /// Completes when the server stops and the client has had its time.

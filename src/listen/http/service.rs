@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::future::ready;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -34,7 +35,8 @@ pub trait HttpService: Clone + Send + Sync + 'static {
     fn connection(&self, info: ConnInfo) -> Self::Connection;
 }
 
-/// Adapter for a tower service that cannot fail, such as axum's router. Each request has its
+/// Adapter for a tower service that cannot fail, such as axum's router. Requests that a browser's
+/// page may not make are refused. Each request has its
 /// [`ConnInfo`] in its extensions.
 #[derive(Clone, Debug)]
 pub struct Tower<S>(pub S);
@@ -51,6 +53,7 @@ where
         + Sync
         + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>
+        + From<String>
         + Send
         + Unpin
         + 'static,
@@ -70,15 +73,26 @@ pub struct WithInfo<S> {
     info: ConnInfo,
 }
 
-impl<S> Service<Request<Incoming>> for WithInfo<S>
+impl<S, B> Service<Request<Incoming>> for WithInfo<S>
 where
-    S: tower::Service<Request<Incoming>, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Error: Send + 'static,
+    B: From<String> + Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Err(why) = self.info.requests.check(request.uri(), request.headers()) {
+            let mut refusal = Response::new(B::from(format!("{why}\n")));
+            *refusal.status_mut() = StatusCode::FORBIDDEN;
+            return Box::pin(ready(Ok(refusal)));
+        }
         request.extensions_mut().insert(self.info.clone());
         Box::pin(self.service.call(request))
     }

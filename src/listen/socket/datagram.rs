@@ -1,12 +1,13 @@
 //! Protocols on UDP.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +23,8 @@ const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// Maximum number of sources that are tracked. While they are all active, new sources get no
 /// answer: their addresses may be forged.
 const MAX_SOURCES: usize = 10_000;
-/// Minimum interval between removals of inactive sources.
+/// Minimum interval between removals of inactive sources, and the time after which one counts as
+/// inactive.
 const PURGE_INTERVAL: Duration = Duration::from_secs(1);
 /// Wait after a receive error that is not tied to one datagram.
 const RECEIVE_BACKOFF: Duration = Duration::from_millis(50);
@@ -88,32 +90,38 @@ async fn answer(
     codec.finish()
 }
 
-/// Rate limiter of the sources.
+/// Rate limiters of the sources, each with the time of its latest datagram.
 struct SourceLimits {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
+    tracked: HashMap<IpAddr, (DefaultDirectRateLimiter, Instant)>,
     last_purge: Instant,
 }
 
 impl SourceLimits {
     fn new() -> Self {
-        Self {
-            limiter: RateLimiter::keyed(Quota::per_second(PER_SECOND)),
-            last_purge: Instant::now(),
-        }
+        Self { tracked: HashMap::new(), last_purge: Instant::now() }
     }
 
+    /// Returns true if the source may have an answer. A source that is tracked keeps its share
+    /// while new ones are refused.
     fn admit(&mut self, source: IpAddr) -> bool {
-        if self.limiter.len() >= MAX_SOURCES {
-            if self.last_purge.elapsed() >= PURGE_INTERVAL {
-                self.limiter.retain_recent();
-                self.limiter.shrink_to_fit();
-                self.last_purge = Instant::now();
-            }
-            if self.limiter.len() >= MAX_SOURCES {
-                return false;
-            }
+        let (source, now) = (network(source), Instant::now());
+        if let Some((limiter, latest)) = self.tracked.get_mut(&source) {
+            *latest = now;
+            return limiter.check().is_ok();
         }
-        self.limiter.check_key(&network(source)).is_ok()
+        if self.tracked.len() >= MAX_SOURCES && now - self.last_purge >= PURGE_INTERVAL {
+            // After this time a limiter has its whole burst again, and is equal to a new one.
+            self.tracked.retain(|_, (_, latest)| now - *latest < PURGE_INTERVAL);
+            self.tracked.shrink_to_fit();
+            self.last_purge = now;
+        }
+        if self.tracked.len() >= MAX_SOURCES {
+            return false;
+        }
+        let limiter = RateLimiter::direct(Quota::per_second(PER_SECOND));
+        let admitted = limiter.check().is_ok();
+        self.tracked.insert(source, (limiter, now));
+        admitted
     }
 }
 
@@ -136,6 +144,17 @@ mod tests {
         for made_up in 0..=u32::try_from(2 * MAX_SOURCES).unwrap() {
             sources.admit(IpAddr::from(made_up.to_be_bytes()));
         }
-        assert!(sources.limiter.len() <= MAX_SOURCES);
+        assert!(sources.tracked.len() <= MAX_SOURCES);
+    }
+
+    #[test]
+    fn known_sources_are_answered_while_no_more_are_tracked() {
+        let mut sources = SourceLimits::new();
+        let source = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
+        assert!((0..MAX_SOURCES).all(|known| sources.admit(source(known))));
+        // Without a pause that a purge could use.
+        sources.last_purge = Instant::now();
+        assert!(!sources.admit(source(MAX_SOURCES)), "a new one");
+        assert!((0..MAX_SOURCES).all(|known| sources.admit(source(known))));
     }
 }

@@ -4,7 +4,7 @@ use std::future::{poll_fn, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::listen::http::RequestRule;
+
 /// Maximum size of the request in bytes, which is also hyper's minimum.
 const MAX_REQUEST_BYTES: usize = 8 << 10;
 
@@ -28,7 +30,6 @@ const WEBSOCKET: &str =
     "this port speaks WebSocket; connect to ws:// with a client of this dialect";
 const VERSION: &str = "only version 13 of the WebSocket protocol is spoken here (RFC 6455)";
 const KEY: &str = "Sec-WebSocket-Key must be 16 bytes in base64";
-const FOREIGN: &str = "pages of this origin may not connect; see --allow-origin";
 
 type HandshakeResponse = Response<Full<Bytes>>;
 
@@ -41,16 +42,16 @@ pub(super) enum Handshake {
 }
 
 /// Answers one request. A WebSocket is opened for clients that send no Origin header, which
-/// browsers always send, and for pages of the origins in `origins`. A page of any other site could
-/// drive a server on its visitor's machine.
+/// browsers always send, and for pages that `rule` allows. A page of any other site could drive a
+/// server on its visitor's machine.
 pub(super) async fn accept(
     stream: TcpStream,
-    origins: &[HeaderValue],
+    rule: &RequestRule,
     config: WebSocketConfig,
 ) -> Handshake {
     let open = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
-        let answer = answer(&request, origins);
+        let answer = answer(&request, rule);
         open.store(answer.status() == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
         ready(Ok::<_, std::convert::Infallible>(answer))
     });
@@ -69,13 +70,13 @@ pub(super) async fn accept(
     Handshake::Accepted(Box::new(socket))
 }
 
-fn answer(request: &Request<Incoming>, origins: &[HeaderValue]) -> HandshakeResponse {
+fn answer(request: &Request<Incoming>, rule: &RequestRule) -> HandshakeResponse {
     let headers = request.headers();
     if !headers.contains_key(HOST) {
         return refusal(StatusCode::BAD_REQUEST, NO_HOST, &[]);
     }
-    if !headers.get_all(ORIGIN).iter().all(|origin| origins.contains(origin)) {
-        return refusal(StatusCode::FORBIDDEN, FOREIGN, &[]);
+    if let Err(why) = rule.check(request.uri(), headers) {
+        return refusal(StatusCode::FORBIDDEN, &why.to_string(), &[]);
     }
     let error = match create_response_with_body(request, Full::default) {
         Ok(answer) => return answer,

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -28,6 +27,7 @@ use tokio::time::timeout;
 
 use self::fair::WorkBudget;
 use self::session::SocketSession;
+use super::http::Browsers;
 use super::unsent::bound_in_system;
 use super::{AcceptedConnection, ConnectionHandler};
 use crate::dialect::codec::{Action, ActionResult};
@@ -62,9 +62,8 @@ pub struct SocketLimits {
     pub ping_after: Duration,
     /// Time that the peer has to answer a ping.
     pub pong_within: Duration,
-    /// Origins whose pages may open a WebSocket. Clients other than browsers send no origin and are
-    /// always served.
-    pub allow_origins: Vec<HeaderValue>,
+    /// Pages that may open a WebSocket. Clients other than browsers send no origin.
+    pub browsers: Arc<Browsers>,
 }
 
 /// Handler of one protocol on TCP, bare or as a WebSocket.

@@ -20,6 +20,7 @@ use crate::dialect::codec::{
     self, AfterReply, Decoded, MAX_MESSAGE_BYTES, MAX_REPLY_BYTES, MessageCodec, Payload,
 };
 use crate::listen::AcceptedConnection;
+use crate::listen::http::RequestRule;
 use crate::model::Reply;
 
 /// Maximum size of a received message in bytes. Larger than the codecs' limit, so that the codec
@@ -41,9 +42,10 @@ pub(super) async fn serve(
     limits: Arc<SocketLimits>,
     budget: WorkBudget,
 ) {
-    let AcceptedConnection { stream, peer, permit, draining, .. } = connection;
+    let AcceptedConnection { stream, peer, local, permit, draining } = connection;
+    let rule = RequestRule::new(Arc::clone(&limits.browsers), local, false);
     let protocol = session.protocol();
-    let handshake = timeout(limits.handshake, accept(stream, &limits.allow_origins, config()));
+    let handshake = timeout(limits.handshake, accept(stream, &rule, config()));
     let socket = tokio::select! {
         outcome = handshake => match outcome {
             Ok(Handshake::Accepted(socket)) => *socket,

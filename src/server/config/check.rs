@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::parse::{Count, FileName, Kind, Length, OneOf, Parsed, Switch, WebOrigin, quoted};
+use super::parse::{
+    Count, FileName, Header, Host, Kind, Length, OneOf, Parsed, Switch, WebOrigin, quoted,
+};
 use super::sources::{ConfigError, RawConfig, Sources};
 use super::{Config, Log, LogFormat, ServiceConfig, TlsFiles, accounts, compat, limits, store};
 use crate::listen::Address;
+use crate::listen::http::Browsers;
 use crate::model::UpgradePolicy;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -31,7 +34,11 @@ impl RawConfig {
         let store = store::read(s);
         let upgrade_policy = s.one("upgrade-policy", &POLICIES, UpgradePolicy::Managers);
         let tls = tls_files(s);
-        let allow_origins = s.many("allow-origin", &WebOrigin, Vec::new());
+        let browsers = Browsers {
+            origins: s.many("allow-origin", &WebOrigin, Vec::new()),
+            headers: s.many("allow-header", &Header, Vec::new()),
+            hosts: s.many("allow-host", &Host, Vec::new()),
+        };
         let grace = s.one("grace", &Length(Duration::ZERO..=HOUR), Duration::from_secs(10));
         let drain_delay = s.one("drain-delay", &Length(Duration::ZERO..=HOUR), Duration::ZERO);
         let threads =
@@ -78,13 +85,12 @@ impl RawConfig {
             admin_listen,
             compat,
             tls,
-            allow_origins,
             threads,
             grace,
             drain_delay,
             log,
             connections: limits.connections as usize,
-            http: limits::of_http(&limits),
+            http: limits::of_http(&limits, browsers),
             service: ServiceConfig { store, upgrade_policy, accounts, limits },
             warnings,
             effective,

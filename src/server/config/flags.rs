@@ -126,6 +126,21 @@ const FLAGS: &[Flag] = &[
     )
     .many(),
     Flag::new(
+        TLS,
+        "allow-header",
+        "NAME",
+        "Let these pages send this header too, beside those of gRPC-Web and of tracing. \
+         Repeatable",
+    )
+    .many(),
+    Flag::new(
+        TLS,
+        "allow-host",
+        "NAME",
+        "Serve this host name on loopback addresses without TLS, beside localhost. Repeatable",
+    )
+    .many(),
+    Flag::new(
         RUNNING,
         "config",
         "FILE",

@@ -1,9 +1,11 @@
 //! The limits: `[limits]`, in the file alone. Keys, ranges and defaults are those of the table in
 //! `model::limits`.
 
+use std::sync::Arc;
+
 use super::parse::{Count, Kind, Length, Size, four_fifths_of_memory};
 use super::sources::Sources;
-use crate::listen::http::HttpLimits;
+use crate::listen::http::{Browsers, HttpLimits};
 use crate::model::{Amount, Limit, Limits, Unit};
 
 /// Returns the defaults of this machine: all stores together may have 80 % of its memory.
@@ -35,7 +37,7 @@ fn read_one(s: &mut Sources, limit: &Limit, default: Amount) -> Amount {
 }
 
 /// Returns those that an HTTP connection is held to.
-pub(super) fn of_http(limits: &Limits) -> HttpLimits {
+pub(super) fn of_http(limits: &Limits, browsers: Browsers) -> HttpLimits {
     HttpLimits {
         first_bytes: limits.first_bytes,
         handshake: limits.handshake,
@@ -43,6 +45,7 @@ pub(super) fn of_http(limits: &Limits) -> HttpLimits {
         keepalive_timeout: limits.keepalive_timeout,
         streams: limits.streams,
         header_bytes: limits.header_bytes,
+        browsers: Arc::new(browsers),
         age: limits.connection_age,
         closing_notice: limits.closing_notice,
     }

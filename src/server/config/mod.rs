@@ -16,8 +16,6 @@ mod store;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderValue;
-
 use crate::listen::Address;
 use crate::listen::http::HttpLimits;
 use crate::model::{Limits, Role, UpgradePolicy};
@@ -39,8 +37,6 @@ pub struct Config {
     pub compat: Compat,
     /// The files for TLS; `None` for plaintext.
     pub tls: Option<TlsFiles>,
-    /// Origins of the pages that may call from a browser.
-    pub allow_origins: Vec<HeaderValue>,
     /// Number of threads that serve connections, at least 1.
     pub threads: usize,
     /// Time for running calls to finish when the server stops.
@@ -52,7 +48,7 @@ pub struct Config {
     pub log: Log,
     /// Maximum number of connections of each protocol; the process's descriptors may allow fewer.
     pub connections: usize,
-    /// Limits of an HTTP connection.
+    /// Limits of an HTTP connection, and the browsers' pages that may call.
     pub http: HttpLimits,
     /// The service's part.
     pub service: ServiceConfig,

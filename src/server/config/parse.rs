@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use http::{HeaderValue, Uri};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Uri};
 use jiff::SignedDuration;
 use sysinfo::System;
 
@@ -217,6 +218,44 @@ impl Kind<HeaderValue> for WebOrigin {
 
     fn show(&self, value: &HeaderValue) -> String {
         quoted(value.to_str().unwrap_or_default())
+    }
+}
+
+/// The name of a header, which compares without regard to case.
+pub(super) struct Header;
+
+impl Kind<HeaderName> for Header {
+    fn rule(&self) -> String {
+        "the name of a header, as in x-request-id".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<HeaderName, String> {
+        text.parse().map_err(|_| format!("must be {}", self.rule()))
+    }
+
+    fn show(&self, value: &HeaderName) -> String {
+        quoted(value.as_str())
+    }
+}
+
+/// A host's name, without a port.
+pub(super) struct Host;
+
+impl Kind<String> for Host {
+    fn rule(&self) -> String {
+        "a host name without scheme and port, as in kvrpc.example".to_owned()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, String> {
+        let authority: Result<Authority, _> = text.parse();
+        match authority {
+            Ok(authority) if authority.host() == text => Ok(text.to_ascii_lowercase()),
+            Ok(_) | Err(_) => Err(format!("must be {}", self.rule())),
+        }
+    }
+
+    fn show(&self, value: &String) -> String {
+        quoted(value)
     }
 }
 

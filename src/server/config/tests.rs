@@ -80,6 +80,8 @@ fn a_mistake_names_place_value_and_rule() {
         ),
         (&["--allow-origin", "https://a.example/"], "", "without a path"),
         (&["--allow-origin", "*"], "", "must be scheme://host"),
+        (&["--allow-header", "two words"], "", "must be the name of a header"),
+        (&["--allow-host", "kvrpc.example:1"], "", "must be a host name without scheme and port"),
         (&["--tls-cert", "c.pem"], "", "--tls-cert: needs --tls-key beside it"),
         (&[], "tls-key = 'k.pem'", "FILE:1: tls-key: needs --tls-cert beside it"),
         (&["--tls-client-ca", "c.pem"], "", "--tls-client-ca: needs --tls-cert and --tls-key"),

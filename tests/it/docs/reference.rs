@@ -215,7 +215,7 @@ fn the_page_of_benchmarks_has_figures_that_were_measured() {
 #[tokio::test]
 async fn the_page_of_monitoring_has_every_metric() {
     let server = Server::start().await;
-    let request = b"GET /metrics HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let metrics = exchange(server.admin(), request).await;
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names: Vec<_> = names

@@ -271,9 +271,11 @@ async fn readiness_follows_the_engine() {
     let mut fronts = Fronts::start(1, "").await;
     let admin = fronts.servers[0].admin();
     let ready = || async {
-        let answer =
-            exchange(admin, b"GET /readyz HTTP/1.1\r\nhost: kvrpc\r\nconnection: close\r\n\r\n")
-                .await;
+        let answer = exchange(
+            admin,
+            b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        )
+        .await;
         answer.starts_with("HTTP/1.1 200")
     };
     eventually("it is ready", ready).await;

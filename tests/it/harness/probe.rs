@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::ThreadId;
 
+use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -16,7 +17,6 @@ use kvrpc::listen::http::Tower;
 use kvrpc::server::app::Hooks;
 use kvrpc::server::compose::Parts;
 use tokio::sync::watch;
-use tonic::body::Body;
 
 /// Answers `/who` with the properties of the connection, `/until-closing` when the connection is
 /// about to end, and other paths never.

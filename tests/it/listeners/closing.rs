@@ -109,9 +109,11 @@ async fn the_server_stops_with_clients_connected() {
     let mut idle = OldClient::connect(&server, "text").await;
     assert_eq!(idle.ask("get a").await, "<blank>");
     let unshaken = OldClient::connect(&server, "ws-text").await;
-    let metrics =
-        exchange(server.admin(), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await;
+    let metrics = exchange(
+        server.admin(),
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    )
+    .await;
     assert!(metrics.contains("kvrpc_connections{protocol=\"text\"} 1"), "{metrics}");
     let since = Instant::now();
     server.begin_drain();
