@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 
 use super::codec::{Action, ActionResult, AfterReply, ChatEvent, Decoded, Input, StreamCodec};
-use super::error_text;
 use super::line::{Line, Lines, is_http};
+use super::{error_text, sanitize};
 use crate::model::{Reason, UserName};
 
 const INVALID_NAME: &str = "Invalid name";
@@ -86,18 +86,16 @@ impl StreamCodec for ChatCodec {
 
     fn event(&self, event: ChatEvent<'_>, out: &mut BytesMut) {
         let line = match event {
-            ChatEvent::Joined(user) => format!("{user} has joined the chat."),
-            ChatEvent::Left(user) => format!("{user} has left the chat."),
-            ChatEvent::Message { user, text } => format!("{user}: {}", one_line(text)),
+            ChatEvent::Joined(user) => format!("{} has joined the chat.", sanitize::text(user)),
+            ChatEvent::Left(user) => format!("{} has left the chat.", sanitize::text(user)),
+            // Messages from other protocols may have several lines, and a second line could pass
+            // for another user's message.
+            ChatEvent::Message { user, text } => {
+                format!("{}: {}", sanitize::text(user), sanitize::text(text))
+            }
             ChatEvent::Notice(sentence) => format!("error: {sentence}"),
         };
         out.extend_from_slice(line.as_bytes());
         self.lines.end(out);
     }
-}
-
-/// Returns a message as one line. Messages from other protocols may have several lines, and a
-/// second line could pass for another user's message.
-fn one_line(text: &str) -> String {
-    text.replace(['\r', '\n'], " ")
 }

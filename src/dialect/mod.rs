@@ -11,6 +11,7 @@ pub mod grammar;
 pub mod line;
 pub mod pickle;
 pub mod render;
+pub mod sanitize;
 
 mod calc;
 mod chat;

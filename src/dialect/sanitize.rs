@@ -1,4 +1,5 @@
-//! Text of a server, made harmless for a terminal.
+//! Text that another user wrote, made harmless for a terminal: at the `chat` and `text` protocols
+//! and in the command line.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,7 +8,7 @@ use icu_properties::props::{BidiControl, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// Returns true for characters that control a terminal, or move the text behind them.
-pub(super) fn is_harmful(c: char) -> bool {
+pub fn is_harmful(c: char) -> bool {
     if c.is_ascii_graphic() || c == ' ' {
         return false;
     }
@@ -20,17 +21,17 @@ pub(super) fn is_harmful(c: char) -> bool {
     ) || CodePointSetData::new::<BidiControl>().contains(c)
 }
 
-/// The text with every harmful character as `\u{..}`.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+/// Returns the text with every harmful character as `\u{..}`.
+pub fn text(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful, |out, c| {
         let _ = write!(out, "\\u{{{:x}}}", c as u32);
     })
 }
 
-/// A JSON text with every harmful character inside its strings as `\uXXXX`: the same document.
-/// serde_json has already escaped those below a space; what is left of them is the line breaks
-/// between the parts.
-pub(super) fn json(text: &str) -> Cow<'_, str> {
+/// Returns a JSON text with every harmful character inside its strings as `\uXXXX`: the same
+/// document. serde_json has already escaped those below a space; what is left of them is the line
+/// breaks between the parts.
+pub fn json(text: &str) -> Cow<'_, str> {
     escape(
         text,
         |c| c >= ' ' && is_harmful(c),

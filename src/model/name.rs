@@ -6,11 +6,13 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
+use unicode_security::confusable_detection::skeleton;
 
 use super::limits::MAX_NAME_CHARACTERS;
 use super::{Error, Reason, Result};
 
-/// A user's name: 1 to 64 characters, none of them a control, bidi control or unassigned one.
+/// A user's name: 1 to 64 characters that are seen, none of them a control, bidi control or
+/// unassigned one, with single blanks between others and none behind a colon.
 ///
 /// Two names are one, and so in use together, if they are equal after NFKC and case folding
 /// (Unicode's NFKC_Casefold, which also drops what nobody sees).
@@ -39,6 +41,14 @@ impl UserName {
     /// Returns the form by which names are compared.
     pub fn folded(&self) -> &str {
         &self.folded
+    }
+
+    /// Returns the form that is the same for names that look alike (UTS 39, section 4), also if
+    /// they differ in case or in a stroke through a letter.
+    pub fn skeleton(&self) -> String {
+        let overlaid = |c: &char| !('\u{334}'..='\u{338}').contains(c);
+        let plain: String = self.folded.chars().filter(overlaid).collect();
+        skeleton(&plain).filter(overlaid).collect()
     }
 
     /// Returns true for names that only socket clients have: a whole number, or `ip:port`.
@@ -76,11 +86,49 @@ pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
             format!("{what} name has the {kind} U+{:04X}; none is allowed", character as u32),
         ));
     }
+    if let Some(rule) = broken_rule(text) {
+        return Err(invalid(what, format!("{what} name has {rule}")));
+    }
     let folded = fold(text);
     if folded.is_empty() {
         return Err(invalid(what, format!("{what} name has only characters that nobody sees")));
     }
     Ok(folded)
+}
+
+/// Returns the rule against imitation that a name breaks: no name may read as the `NAME: text` of a
+/// room, or look like another name but for a blank or an invisible character.
+fn broken_rule(text: &str) -> Option<&'static str> {
+    let blank = char::is_whitespace;
+    if text.starts_with(blank) || text.ends_with(blank) {
+        return Some("a blank at an end; none is allowed there");
+    }
+    let mut before = None;
+    for c in text.chars() {
+        if blank(c) && before.is_some_and(blank) {
+            return Some("two blanks in a row; one is allowed");
+        }
+        // Joiners and variation selectors are part of scripts and emoji.
+        if is_invisible(c) && (!shapes(c) || before.is_none_or(|before| before.is_ascii())) {
+            return Some("a character that nobody sees; none is allowed");
+        }
+        before = Some(c);
+    }
+    // Characters that look like a colon count as one.
+    let seen: String = skeleton(text).collect();
+    seen.contains(": ").then_some("a blank behind a colon; none is allowed there")
+}
+
+fn is_invisible(c: char) -> bool {
+    // Braille's blank pattern, the null note of music, and the marks of annotations.
+    matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}')
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
+/// Returns true for an invisible character that shapes the one before it: the joiners, and the
+/// selectors of text and emoji.
+fn shapes(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')
 }
 
 fn forbidden(c: char) -> Option<&'static str> {

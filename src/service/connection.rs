@@ -44,15 +44,15 @@ impl Service {
     /// source.
     ///
     /// # Errors
-    /// `INVALID_NAME` for a name that only a socket can have; `NAME_IN_USE`; `RATE_LIMITED`;
-    /// `SERVER_FULL`.
+    /// `INVALID_NAME` for a name that only a socket can have, or that looks like an account's;
+    /// `NAME_IN_USE`; `RATE_LIMITED`; `SERVER_FULL`.
     pub async fn connect(
         self: &Arc<Self>,
         caller: &Caller,
         name: UserName,
     ) -> Result<ConnectionSession> {
         self.rates.sign_in(caller.source)?;
-        super::sign_in::refuse_socket_name(&name)?;
+        self.refuse_unfree_name(&name)?;
         self.open_connection(name).await
     }
 

@@ -75,6 +75,8 @@ pub struct Options {
 pub struct Service {
     registry: registry::Registry,
     passwords: password::Passwords,
+    /// Names of the accounts, by the form in which names that look alike are the same.
+    account_skeletons: HashMap<String, UserName>,
     rates: rates::Rates,
     page_tokens: page_token::PageTokens,
     engine: Engine,
@@ -101,12 +103,17 @@ impl Service {
                 (account.name.folded().to_owned(), account.password_hash.as_str().into())
             })
             .collect();
+        let account_skeletons = accounts
+            .iter()
+            .map(|account| (account.name.skeleton(), account.name.clone()))
+            .collect();
         let registry = registry::Registry::new(&engine, &accounts, &limits, &clock)?;
         Ok(Self {
             page_tokens: page_token::PageTokens::with_key(registry.page_token_key()?),
             rooms: rooms::Rooms::new(limits.clone(), clock.clone(), &engine),
             passwords: password::Passwords::new(hashes, MAX_WAITING_PASSWORDS)?,
             rates: rates::Rates::new(&limits),
+            account_skeletons,
             registry,
             engine,
             permissions: Permissions::default(),

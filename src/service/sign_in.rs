@@ -46,6 +46,26 @@ impl Service {
         Ok(())
     }
 
+    /// Refuses names that no guest may choose: those of socket clients, and those that look like an
+    /// account's. An account's own name is refused by the registry.
+    ///
+    /// # Errors
+    /// `INVALID_NAME`.
+    pub(super) fn refuse_unfree_name(&self, name: &UserName) -> Result<()> {
+        refuse_socket_name(name)?;
+        match self.account_skeletons.get(&name.skeleton()) {
+            Some(account) if account != name => {
+                let sentence = format!(
+                    "the name {:?} looks like that of the account {:?}; choose another",
+                    name.as_str(),
+                    account.as_str()
+                );
+                Err(Error::new(Reason::InvalidName, sentence).in_field("user"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Returns true if other servers may know the sessions too, so that a call may have to wait
     /// for the engine: see [`is_fresh`](Self::is_fresh).
     pub fn shares_sessions(&self) -> bool {
@@ -76,7 +96,7 @@ impl Service {
 impl Handle<SignIn> for Service {
     async fn handle(&self, subject: Subject<'_>, SignIn { user }: SignIn) -> Result<SessionInfo> {
         self.rates.sign_in(subject.caller().source)?;
-        refuse_socket_name(&user)?;
+        self.refuse_unfree_name(&user)?;
         let (token, hash) = token::generate();
         let now = self.clock.now();
         let expiry = ExpiryPolicy::Idle(self.limits.guest_idle);
@@ -128,7 +148,7 @@ impl Handle<SignOut> for Service {
 }
 
 /// Refuses names that the server gives to socket clients, which no client may choose.
-pub(super) fn refuse_socket_name(name: &UserName) -> Result<()> {
+fn refuse_socket_name(name: &UserName) -> Result<()> {
     if !name.names_socket() {
         return Ok(());
     }

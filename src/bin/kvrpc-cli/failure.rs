@@ -3,8 +3,8 @@
 use std::io;
 
 use super::Exit;
-use super::sanitize;
 use kvrpc::dialect::grammar::ParseError;
+use kvrpc::dialect::sanitize;
 use kvrpc::model::Reason;
 
 /// A command that failed. It ends the chain.

@@ -154,7 +154,7 @@ fn first_line(reader: impl BufRead, name: &str) -> Result<String> {
 }
 
 fn ask(user: &str) -> Result<String> {
-    let prompt = format!("password for {}: ", super::sanitize::text(user));
+    let prompt = format!("password for {}: ", kvrpc::dialect::sanitize::text(user));
     rpassword::prompt_password(prompt).map_err(|error| {
         if error.kind() == io::ErrorKind::Interrupted {
             return Failure::interrupted();

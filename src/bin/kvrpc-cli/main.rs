@@ -26,7 +26,6 @@ mod man;
 mod output;
 mod repl;
 mod run;
-mod sanitize;
 mod script;
 mod server;
 mod session;

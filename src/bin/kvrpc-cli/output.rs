@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
 use super::args::Format;
-use super::sanitize;
 use kvrpc::dialect::render;
+use kvrpc::dialect::sanitize;
 use kvrpc::model::Value;
 
 pub(super) use kvrpc::dialect::render::{BLANK, in_line};

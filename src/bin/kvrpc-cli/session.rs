@@ -250,7 +250,7 @@ impl ClientSession {
     )]
     fn note(&self, text: &str) {
         if std::io::stderr().is_terminal() {
-            eprintln!("note: {}", super::sanitize::text(text));
+            eprintln!("note: {}", kvrpc::dialect::sanitize::text(text));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::info;
 use crate::dialect::render::{BLANK, in_line};
+use crate::dialect::sanitize;
 use crate::model::{Key, Reply, UnixMillis, User, Value};
 
 /// Returns the text of a reply that is not a listing.
@@ -24,7 +25,7 @@ pub(super) fn reply(reply: Reply) -> Vec<u8> {
 }
 
 fn named(user: &User) -> String {
-    format!("{} ({})", user.name, user.role.as_str())
+    format!("{} ({})", sanitize::text(&user.name), user.role.as_str())
 }
 
 /// Returns an entry as a line of a listing; without a value it is the key alone.

@@ -2,8 +2,8 @@
 
 use super::{PREFIX, format};
 use crate::dialect::codec::MAX_REPLY_BYTES;
-use crate::dialect::error_text;
 pub(super) use crate::dialect::render::aligned;
+use crate::dialect::{error_text, sanitize};
 use crate::model::{Access, Command, EntryPage, KeyPage, ListedEntry, Listing, Reply, User};
 
 /// Rows collected so far.
@@ -97,17 +97,17 @@ fn after(command: &Command, token: String) -> Option<Command> {
 }
 
 fn user(user: &User) -> Vec<String> {
-    vec![user.name.clone(), user.role.as_str().to_owned()]
+    vec![sanitize::text(&user.name).into_owned(), user.role.as_str().to_owned()]
 }
 
 fn access(access: &Access) -> Vec<String> {
     vec![
-        access.user.name.clone(),
+        sanitize::text(&access.user.name).into_owned(),
         access.user.role.as_str().to_owned(),
-        access.account.clone(),
+        sanitize::text(&access.account).into_owned(),
         access.protocol.to_string(),
         access.method.to_owned(),
-        access.key.clone(),
+        sanitize::text(&access.key).into_owned(),
         access.count.to_string(),
         format::seconds(access.first_time),
         format::seconds(access.last_time),

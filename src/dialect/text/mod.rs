@@ -27,6 +27,8 @@ const ILLEGAL: &str = "Illegal command";
 #[derive(Default)]
 pub(super) struct TextCodec {
     lines: Lines,
+    // True once the first line has come, which tells whether the client speaks text at all.
+    begun: bool,
     // Parts of the reply that are still to come, and the wording for the running command.
     parts: VecDeque<ReplyPart>,
     running: Option<ReplyWording>,
@@ -42,7 +44,7 @@ pub(super) struct TextCodec {
 
 impl TextCodec {
     fn line(&mut self, line: &[u8]) -> Decoded {
-        if is_http(line) {
+        if is_http(line) || (!std::mem::replace(&mut self.begun, true) && is_no_text(line)) {
             return Decoded::Close;
         }
         let Ok(line) = std::str::from_utf8(line) else {
@@ -157,6 +159,13 @@ impl StreamCodec for TextCodec {
         }
         self.next
     }
+}
+
+/// Returns true for a first line of another protocol: one with a NUL, the start of a TLS record, or
+/// no UTF-8. Lines within such a stream must not run as commands.
+fn is_no_text(line: &[u8]) -> bool {
+    const TLS_HANDSHAKE: u8 = 0x16;
+    line.first() == Some(&TLS_HANDSHAKE) || line.contains(&0) || std::str::from_utf8(line).is_err()
 }
 
 /// Returns the reply to a line that does not parse. The original server reported unknown commands

@@ -41,8 +41,15 @@ fn bare_text_is_framed_by_newline_quiet_or_end() {
         (
             "several, the last bare",
             "hello",
-            vec![Bytes(b"a\nb\nc"), Quiet],
+            vec![Bytes(b"a\nb\nc"), End],
             vec![HI_LINE, HI_LINE, HI],
+            true,
+        ),
+        (
+            "no pause ends one after a newline",
+            "hello",
+            vec![Bytes(b"a\nb"), Quiet, Bytes(b"c"), Quiet, Bytes(b"d\n")],
+            vec![HI_LINE, HI_LINE],
             false,
         ),
         (
@@ -175,7 +182,7 @@ fn chat_tells_what_happens_as_its_client_writes() {
         (ChatEvent::Message { user: "eve", text: "hi" }, "eve: hi"),
         (
             ChatEvent::Message { user: "eve", text: "hi\r\nbob has left the chat." },
-            "eve: hi  bob has left the chat.",
+            r"eve: hi\u{d}\u{a}bob has left the chat.",
         ),
         (ChatEvent::Left("eve"), "eve has left the chat."),
         (ChatEvent::Notice("messages were missed"), "error: messages were missed"),

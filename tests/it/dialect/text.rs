@@ -147,11 +147,6 @@ fn values_are_written_raw_and_empty_replies_are_none() {
         ("bytes, by a line", vec![Bytes(b"get blob get x\n")], b"a\xff\n<blank>\n"),
         ("nothing to list", vec![Bytes(b"keys zzz\n")], b"\n"),
         ("nothing to list, bare", vec![Bytes(b"keys zzz"), End], b"\n"),
-        (
-            "no text",
-            vec![Bytes(b"put a \xff\n")],
-            b"Error: the message is not UTF-8; only text is allowed\n",
-        ),
     ] {
         assert_eq!(heard(&feeds).writes, [want], "{name}");
     }
@@ -176,6 +171,24 @@ fn http_closes_and_nothing_runs() {
         assert_eq!(heard(&bytes), whole, "{name}, byte by byte");
     }
     assert_eq!(lines("put a HTTP/x.y\n"), ["Successfully set a as HTTP/x.y"]);
+}
+
+#[test]
+fn a_first_line_that_is_no_text_closes_and_nothing_runs() {
+    for (name, bytes) in [
+        ("a TLS ClientHello", &b"\x16\x03\x01\x02\x00\x01\x00\nput a b\n"[..]),
+        ("one that ends in its first bytes", b"\x16\nput a b\n"),
+        ("a NUL", b"put a\0b\nput a b\n"),
+        ("no UTF-8", b"put a \xff\nput a b\n"),
+        ("bare", b"\x16\x03\x01"),
+    ] {
+        let whole = heard(&[Bytes(bytes), Quiet, Bytes(b"put a b\n")]);
+        assert_eq!(whole, Heard { closed: true, ..Heard::default() }, "{name}");
+    }
+    let later = heard(&[Bytes(b"get a\nget \xff\nget a\n")]);
+    let refused = b"Error: the message is not UTF-8; only text is allowed\n";
+    assert_eq!((later.writes.len(), later.closed), (3, false), "after a line of text");
+    assert_eq!(later.writes[1], refused);
 }
 
 #[test]

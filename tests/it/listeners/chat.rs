@@ -31,8 +31,8 @@ async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
     assert_eq!(amartya.receive().await, b"anuran: hello\n");
     assert_eq!(rwitick.hear().await, "anuran: hello");
     rwitick.say("two\nlines", "2").await;
-    assert_eq!(anuran.receive().await, b"rwitick: two lines");
-    assert_eq!(amartya.receive().await, b"rwitick: two lines\n");
+    assert_eq!(anuran.receive().await, br"rwitick: two\u{a}lines");
+    assert_eq!(amartya.receive().await, b"rwitick: two\\u{a}lines\n");
     assert_eq!(rwitick.hear_all(2).await, ["rwitick: two\nlines", "ack 2"]);
 
     amartya.send("quit\n").await;
@@ -41,6 +41,29 @@ async fn old_clients_and_grpc_hear_each_other_in_the_lobby() {
     // A lost connection is reported like a closed one.
     drop(anuran);
     assert_eq!(rwitick.hear_all(2).await, ["-amartya", "-anuran"]);
+}
+
+/// A message must not be able to show as a line of another user, by terminal controls or line
+/// separators.
+#[tokio::test]
+async fn what_another_user_wrote_controls_no_terminal() {
+    let server = server(&["chat"], "").await;
+    let mut mallory =
+        Talk::join(&sign_in(&Raw::new(server.channel()), "mallory").await, "", None).await;
+    mallory.hear_all(2).await;
+    let mut client = OldClient::connect(&server, "chat").await;
+    client.send("anuran\n").await;
+    assert_eq!(mallory.hear().await, "+anuran");
+    for (text, shown) in [
+        ("hi\u{1b}[2K\u{1b}[1Grwitick: x", r"hi\u{1b}[2K\u{1b}[1Grwitick: x"),
+        ("a\u{2028}b\u{85}c\u{b}d", r"a\u{2028}b\u{85}c\u{b}d"),
+        ("\u{202e}txt", r"\u{202e}txt"),
+        ("কলকাতা 👩\u{200d}💻", "কলকাতা 👩\u{200d}💻"),
+    ] {
+        mallory.say(text, text).await;
+        let heard = String::from_utf8(client.receive().await).unwrap();
+        assert_eq!(heard, format!("mallory: {shown}\n"));
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::convert;
 use crate::output::Row;
-use crate::sanitize;
+use kvrpc::dialect::sanitize;
 use kvrpc::model::RoomName;
 use kvrpc::pb::v1::chat_response::Event;
 use kvrpc::pb::v1::{ChatResponse, User};

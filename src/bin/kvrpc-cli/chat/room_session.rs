@@ -13,7 +13,7 @@ use super::screen::Screen;
 use crate::commands::rooms::{list_members, list_rooms};
 use crate::failure::{Failure, Result};
 use crate::run::Runner;
-use crate::sanitize;
+use kvrpc::dialect::sanitize;
 use kvrpc::model::RoomName;
 use kvrpc::pb::v1::chat_request::Request as Kind;
 use kvrpc::pb::v1::chat_response::Event;

@@ -16,11 +16,11 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::commands::keys::list_keys;
 use crate::failure::{Failure, Result};
-use crate::sanitize;
 use crate::session::{ClientSession, Need};
 use kvrpc::dialect::grammar::{
     Expect, Mode, Shell, Word, expect, names, parse, quote, split_quoted,
 };
+use kvrpc::dialect::sanitize;
 
 const PROMPT: &str = "kvrpc> ";
 const MAX_HISTORY: usize = 1_000;

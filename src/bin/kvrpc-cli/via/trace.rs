@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sanitize::is_harmful;
+use kvrpc::dialect::sanitize::is_harmful;
 
 /// The most of one message that is shown, in bytes.
 const MOST: usize = 4 << 10;

@@ -111,7 +111,7 @@ pub(super) fn name_rows() -> Vec<Row> {
             Err(InvalidName),
         ));
     }
-    for user in ["guest", "GUEST", "ＧＵＥＳＴ", "g\u{ad}uest", "adam", "Adam"] {
+    for user in ["guest", "GUEST", "ＧＵＥＳＴ", "adam", "Adam"] {
         rows.push(row(
             Method::SignIn,
             Nobody,
