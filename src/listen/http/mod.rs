@@ -62,9 +62,11 @@ pub struct HttpLimits {
     /// Age (± 10 %, so that clients do not all reconnect at once) at which a connection's client is
     /// asked to open another (GOAWAY).
     pub age: Duration,
-    /// Time from the GOAWAY until the connection's streams are told to end; it is cut one second
-    /// later.
+    /// Time from the GOAWAY until the connection's streams without an end are told to end.
     pub closing_notice: Duration,
+    /// Time from then until the connection is cut, at least a second: what calls with an end have
+    /// to finish.
+    pub grace: Duration,
 }
 
 /// TLS configuration of new connections; holders of a clone can replace it.

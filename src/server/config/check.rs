@@ -84,7 +84,7 @@ impl RawConfig {
             drain_delay,
             log,
             connections: limits.connections as usize,
-            http: limits::of_http(&limits),
+            http: limits::of_http(&limits, grace),
             service: ServiceConfig { store, upgrade_policy, accounts, limits },
             warnings,
             effective,

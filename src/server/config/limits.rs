@@ -1,6 +1,8 @@
 //! The limits: `[limits]`, in the file alone. Keys, ranges and defaults are those of the table in
 //! `model::limits`.
 
+use std::time::Duration;
+
 use super::parse::{Count, Kind, Length, Size, four_fifths_of_memory};
 use super::sources::Sources;
 use crate::listen::http::HttpLimits;
@@ -35,7 +37,7 @@ fn read_one(s: &mut Sources, limit: &Limit, default: Amount) -> Amount {
 }
 
 /// Returns those that an HTTP connection is held to.
-pub(super) fn of_http(limits: &Limits) -> HttpLimits {
+pub(super) fn of_http(limits: &Limits, grace: Duration) -> HttpLimits {
     HttpLimits {
         first_bytes: limits.first_bytes,
         handshake: limits.handshake,
@@ -45,5 +47,6 @@ pub(super) fn of_http(limits: &Limits) -> HttpLimits {
         header_bytes: limits.header_bytes,
         age: limits.connection_age,
         closing_notice: limits.closing_notice,
+        grace,
     }
 }

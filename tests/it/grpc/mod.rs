@@ -4,6 +4,7 @@ mod access;
 mod calls;
 mod contract;
 mod errors;
+mod finishing;
 pub(crate) mod people;
 mod pieces;
 mod pipeline;

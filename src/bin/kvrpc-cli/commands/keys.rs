@@ -214,7 +214,12 @@ pub(crate) async fn scan(
     keys_only: bool,
 ) -> Result<tonic::Streaming<kvrpc::pb::v1::ScanResponse>> {
     let user = user.map_or("", UserName::as_str).to_owned();
-    let message = ScanRequest { user, prefix: prefix.as_str().to_owned(), keys_only };
+    let message = ScanRequest {
+        user,
+        prefix: prefix.as_str().to_owned(),
+        keys_only,
+        page_token: String::new(),
+    };
     let rpc = async |channel, request| {
         KeyValue::new(channel).max_decoding_message_size(MAX_REPLY_BYTES).scan(request).await
     };
