@@ -1,12 +1,12 @@
 //! Calls with an end while their connection or their server has none.
 
 use kvrpc::listen::Drained;
-use kvrpc::model::Reason;
+use kvrpc::model::{Method, Reason};
 use kvrpc::pb::v1;
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient;
 use tonic::{Code, Streaming};
 
-use super::people::sign_in;
+use super::people::{auth, sign_in};
 use super::raw::Raw;
 use crate::harness::{Builder, RedisProcess, Server, new_namespace, within};
 
@@ -160,4 +160,24 @@ async fn a_batch_under_way_is_answered_before_its_pipeline_ends() {
     let status = within("the end", answers.message()).await.unwrap_err();
     assert_eq!(super::raw::Failure::from(status).reason, Some(Reason::Draining));
     assert_eq!(server.drain().await, Drained::Clean);
+}
+
+/// A scan that resumes one of somebody else would otherwise read without a trace.
+#[tokio::test]
+async fn a_resumed_scan_of_another_store_is_on_record() {
+    let (server, user) = filled(Server::builder().toml(&super::people::accounts())).await;
+    let manager = auth(&Raw::new(server.channel()), "adam", "bill").await.unwrap();
+    let mut client = KeyValueServiceClient::new(manager.channel.clone());
+    let mut page_token = String::new();
+    for count in 1..=2 {
+        let request = v1::ScanRequest { user: "user".to_owned(), page_token, ..Default::default() };
+        let mut scan = client.scan(manager.request(request)).await.unwrap().into_inner();
+        (_, page_token) = first(&mut scan).await;
+        let listed: v1::ListAccessesResponse = user
+            .call(Method::ListAccesses.path(), &v1::ListAccessesRequest::default())
+            .await
+            .unwrap();
+        let [access] = &listed.accesses[..] else { panic!("{listed:?}") };
+        assert_eq!((access.method.as_str(), access.count), ("Scan", count));
+    }
 }
