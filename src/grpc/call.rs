@@ -9,7 +9,7 @@ use tonic::{Response, Status};
 
 use super::conn::Conn;
 use super::{PROTOCOL, deadline};
-use crate::listen::Closing;
+use crate::listen::{Cause, Closing};
 use crate::model::{Error, Method, Reason, Request, Result};
 use crate::pb;
 use crate::service::{Caller, Handle, Service};
@@ -107,14 +107,23 @@ impl Call {
         self.failure.get().is_some()
     }
 
-    /// Checks that a stream may go on.
+    /// Returns the error of a stream that is ended by the server.
+    pub(super) fn closed(&self) -> Error {
+        match self.closing().cause() {
+            // Another connection can be opened at once.
+            Some(Cause::Age) => Error::new(
+                Reason::Draining,
+                "this connection has reached its age; go on over another",
+            ),
+            Some(Cause::Stop) | None => draining(),
+        }
+    }
+
+    /// Checks that a stream has time left.
     ///
     /// # Errors
-    /// `DRAINING`, `DEADLINE`.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.closing().is_cancelled() {
-            return Err(draining());
-        }
+    /// `DEADLINE`.
+    pub(super) fn check_deadline(&self) -> Result<()> {
         match self.end {
             Some(end) if end <= Instant::now() => Err(deadline::exceeded()),
             Some(_) | None => Ok(()),

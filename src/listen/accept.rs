@@ -23,6 +23,10 @@ const MAX_BACKLOG_AT_STOP: usize = 4096;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
+/// Time after which sent data that is not acknowledged ends a connection: keepalive probes are not
+/// sent while there is such data, and the system would try for a quarter of an hour. As long as
+/// keepalive takes, which it also bounds.
+const USER_TIMEOUT: Duration = Duration::from_secs(50);
 /// Interval in which the same warning is logged once, with the number of suppressed ones.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -162,7 +166,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Returns true if only the one connection failed, so that the next can be accepted at once
@@ -213,6 +219,22 @@ impl WarningThrottle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A peer that vanished while data was on its way to it stayed for a quarter of an hour.
+    #[test]
+    fn a_vanished_peer_is_noticed_within_a_minute_also_with_data_under_way() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        prepare(&accepted).unwrap();
+        let socket = SockRef::from(&accepted);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        let silence = socket.tcp_keepalive_time().unwrap();
+        let probing = socket.tcp_keepalive_interval().unwrap() * KEEPALIVE_PROBES;
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        assert_eq!(silence + probing, USER_TIMEOUT);
+        assert!(USER_TIMEOUT < Duration::from_secs(60));
+    }
 
     #[test]
     fn only_errors_of_the_machine_wait() {

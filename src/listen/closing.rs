@@ -1,36 +1,50 @@
 //! Signal that a connection is about to end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use tokio_util::sync::{
     CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned,
 };
 
+/// Reason that a connection is about to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server stops.
+    Stop,
+    /// The connection is old.
+    Age,
+}
+
 /// Sent once, when a connection is about to end, to everything that still runs on it. Clones share
 /// the signal.
 ///
-/// A flag is kept beside the token because streams check it with each event, and the token would
+/// The cause is kept beside the token because streams check it with each event, and the token would
 /// take a lock each time.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<ClosingState>);
 
 #[derive(Debug, Default)]
 struct ClosingState {
-    begun: AtomicBool,
+    cause: OnceLock<Cause>,
     token: CancellationToken,
 }
 
 impl Closing {
-    /// Sends the signal.
-    pub fn cancel(&self) {
-        self.0.begun.store(true, Ordering::Release);
+    /// Sends the signal. The first cause is kept.
+    pub fn cancel(&self, cause: Cause) {
+        let _ = self.0.cause.set(cause);
         self.0.token.cancel();
     }
 
     /// Returns true once the signal was sent.
     pub fn is_cancelled(&self) -> bool {
-        self.0.begun.load(Ordering::Acquire)
+        self.cause().is_some()
+    }
+
+    /// Returns the cause once the signal was sent.
+    pub fn cause(&self) -> Option<Cause> {
+        self.0.cause.get().copied()
     }
 
     /// Waits for the signal.

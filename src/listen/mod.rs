@@ -22,7 +22,7 @@ mod workers;
 
 pub use address::Address;
 pub use bind::{BindError, Bound, BoundDatagrams, bind, bind_datagrams};
-pub use closing::Closing;
+pub use closing::{Cause, Closing};
 pub use descriptors::connections_within;
 pub use handler::{AcceptedConnection, ConnInfo, ConnectionHandler};
 pub use limiter::{AdmissionError, ConnectionLimiter, Permit, Stats};

@@ -132,6 +132,9 @@ pub struct Scan {
     pub user: Option<UserName>,
     pub prefix: Prefix,
     pub keys_only: bool,
+    /// The token of an earlier scan that this one resumes, or empty.
+    pub page_token: String,
+    /// The token of the next step of this scan, once it has begun.
     pub cursor: Option<String>,
 }
 

@@ -63,9 +63,10 @@ replies! {
         next_page_token,
         position: Some(position.into()),
     };
-    ScanResponse <= EntryPage |EntryPage { entries, position, .. }| Self {
+    ScanResponse <= EntryPage |EntryPage { entries, cursor, position }| Self {
         entries: entries.into_iter().map(entry).collect(),
         position: Some(position.into()),
+        next_page_token: cursor.unwrap_or_default(),
     };
     SignInResponse <= SessionInfo |session| Self {
         token: session.token,

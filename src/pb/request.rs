@@ -80,7 +80,7 @@ requests! {
     ScanRequest => Scan |request| {
         let user = user_or_caller(request.user)?;
         let (prefix, keys_only) = (Prefix::new(request.prefix)?, request.keys_only);
-        Scan { user, prefix, keys_only, cursor: None }
+        Scan { user, prefix, keys_only, page_token: request.page_token, cursor: None }
     };
     WatchRequest => Watch |request| {
         let user = user_or_caller(request.user)?;

@@ -83,8 +83,9 @@ impl Handle<ListKeys> for Service {
 
 impl Handle<Scan> for Service {
     async fn handle(&self, subject: Subject<'_>, request: Scan) -> Result<EntryPage> {
-        let Scan { prefix, keys_only, cursor, .. } = request;
+        let Scan { prefix, keys_only, page_token, cursor, .. } = request;
         let owner = self.owner(&subject).await?;
+        // A scan that resumes another is an access of its own: the token may be somebody else's.
         if cursor.is_none() {
             self.record_access(&subject, &owner, prefix.as_str()).await?;
         }
@@ -93,7 +94,7 @@ impl Handle<Scan> for Service {
         let wanted = Wanted {
             scope,
             prefix: &prefix,
-            token: cursor.as_deref().unwrap_or_default(),
+            token: cursor.as_deref().unwrap_or(&page_token),
             max_rows: SCAN_ROWS,
             max_bytes: SCAN_BYTES,
             parts: if keys_only { ListParts::Headers } else { ListParts::Entries },

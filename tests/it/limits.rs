@@ -104,7 +104,9 @@ async fn a_full_listener_sends_the_longest_silent_away_and_nobody_who_spoke() {
 async fn an_old_connection_is_told_to_go_then_its_streams_are_then_it_is_cut() {
     let (probe, parts) = probe();
     let limits = "[limits]\nconnection-age = '50ms'\nclosing-notice = '50ms'";
-    let server = Server::builder().toml(limits).start_with(parts).await;
+    // Streams that go on are cut after the grace period, or a second if that is shorter.
+    let builder = Server::builder().flag("--grace", "0s").toml(limits);
+    let server = builder.start_with(parts).await;
     let (mut sender, driver) = http2(connect(server.grpc()).await).await;
     let told = sender.send_request(get("/until-closing"));
     let stuck = sender.send_request(get("/stuck"));

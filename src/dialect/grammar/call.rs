@@ -151,7 +151,8 @@ impl Call {
             },
             Self::Keys { prefix, user } => request::ListKeys { user, prefix, page: page() }.into(),
             Self::Scan { prefix, user, keys_only } => {
-                request::Scan { user, prefix, keys_only, cursor: None }.into()
+                let page_token = String::new();
+                request::Scan { user, prefix, keys_only, page_token, cursor: None }.into()
             }
             Self::Auth { user, password: Some(password) } => {
                 request::Auth { user, password }.into()

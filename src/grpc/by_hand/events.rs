@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use crate::grpc::call::{Call, draining};
+use crate::grpc::call::Call;
 use crate::grpc::{deadline, guard};
 use crate::model::{Error, Reason, Result};
 use crate::pb::Framed;
@@ -31,6 +31,11 @@ pub(in crate::grpc) trait Source: Send + Unpin + 'static {
 
     /// Returns the message that tells why the stream ends, if it has begun and tells that.
     fn closing(&self, reason: Reason) -> Option<Framed>;
+
+    /// Returns true while a stream that is to end has something to finish first.
+    fn is_busy(&self) -> bool {
+        false
+    }
 
     /// Returns true if [`check`](Self::check) may fail at a later time.
     fn needs_checks(&self) -> bool;
@@ -67,6 +72,8 @@ pub(in crate::grpc) struct Events<S> {
     messages: u16,
     /// The task that the signals wake.
     task: Option<Waker>,
+    /// True if the stream ends as soon as its source is not busy.
+    ends: bool,
     phase: Phase,
 }
 
@@ -98,6 +105,7 @@ impl<S: Source> Events<S> {
             next_check,
             messages: 0,
             task: None,
+            ends: false,
             phase: Phase::Open,
         };
         this.set_timer();
@@ -116,6 +124,9 @@ impl<S: Source> Events<S> {
         // Checked at each turn: a session that has ended is told nothing more.
         if let Err(error) = self.call.caller.session() {
             return Poll::Ready(StreamItem::Failed(error));
+        }
+        if self.ends && !self.source.is_busy() {
+            return Poll::Ready(StreamItem::Failed(self.call.closed()));
         }
         if self.messages < MESSAGES_AT_ONCE {
             if let Poll::Ready(outcome) = self.source.poll_next(context, &self.call) {
@@ -142,14 +153,17 @@ impl<S: Source> Events<S> {
     /// session is checked at each turn.
     fn is_undisturbed(&self, context: &Context<'_>) -> bool {
         self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()))
-            && !self.call.closing().is_cancelled()
+            && (self.ends || !self.call.closing().is_cancelled())
             && !self.timer.is_elapsed()
     }
 
     fn poll_signals(&mut self, context: &mut Context<'_>) -> Poll<StreamItem> {
         self.task = Some(context.waker().clone());
-        if self.closing.as_mut().poll(context).is_ready() {
-            return Poll::Ready(StreamItem::Failed(draining()));
+        if !self.ends && self.closing.as_mut().poll(context).is_ready() {
+            if !self.source.is_busy() {
+                return Poll::Ready(StreamItem::Failed(self.call.closed()));
+            }
+            self.ends = true;
         }
         if let Some(ended) = &mut self.ended
             && ended.as_mut().poll(context).is_ready()

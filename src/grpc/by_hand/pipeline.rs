@@ -111,6 +111,10 @@ impl Source for PipelineSource {
         None
     }
 
+    fn is_busy(&self) -> bool {
+        self.running.is_some()
+    }
+
     fn needs_checks(&self) -> bool {
         false
     }

@@ -48,10 +48,11 @@ impl ScanState {
     }
 
     async fn advance(&mut self, scan: Scan) -> Result<v1::ScanResponse> {
-        self.call.check()?;
+        // Not ended by a stop: a scan has an end of its own.
+        self.call.check_deadline()?;
         // Each step is authorised anew: a role that was taken back ends the stream.
-        let mut page = self.call.execute(scan.clone()).await?;
-        self.next = page.cursor.take().map(|cursor| Scan { cursor: Some(cursor), ..scan });
+        let page = self.call.execute(scan.clone()).await?;
+        self.next = page.cursor.clone().map(|cursor| Scan { cursor: Some(cursor), ..scan });
         Ok(page.into())
     }
 }

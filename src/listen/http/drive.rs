@@ -19,7 +19,7 @@ use super::metered::{ConnectionBudget, MeteredService};
 use super::{Bounds, HttpService};
 use crate::fast_path::executor::{InlineConnection, InlineExecutor};
 use crate::fast_path::if_woken::PollIfWoken;
-use crate::listen::{ConnInfo, Permit};
+use crate::listen::{Cause, ConnInfo, Permit};
 
 /// Maximum number of streams that the peer reset and that are still being taken down, and of resets
 /// by the server. Beyond it the connection ends as a rapid-reset attack (CVE-2023-44487).
@@ -29,8 +29,8 @@ const MAX_LOCAL_RESETS: usize = 128;
 const MAX_SEND_BUFFER: usize = 64 << 10;
 /// Size of an HTTP/1 connection's buffer, in bytes; hyper needs at least 8 KiB.
 const HTTP1_BUFFER: usize = 64 << 10;
-/// Time for which streams go on after they were told that an old connection ends.
-const CUT_AFTER: Duration = Duration::from_secs(1);
+/// Minimum time for the streams of an old connection to end after they were told to.
+const MIN_GRACE: Duration = Duration::from_secs(1);
 
 /// A new connection's address, limits and signals.
 pub(super) struct ConnectionContext {
@@ -178,17 +178,16 @@ async fn run<C: Graceful>(
         connection.as_mut().graceful();
         event = next_event(connection.as_mut(), &budget, &draining, limits.closing_notice).await;
     }
-    // An old connection is cut after a second. When the whole server stops, its caller cuts the
-    // connections at the end of the grace period.
-    let most = match event {
-        ConnectionEvent::Passed => Some(CUT_AFTER),
+    // When the whole server stops, its caller cuts the connections at the end of the grace period.
+    let (cause, most) = match event {
+        ConnectionEvent::Passed => (Cause::Age, Some(limits.grace.max(MIN_GRACE))),
         ConnectionEvent::Draining => {
             connection.as_mut().graceful();
-            None
+            (Cause::Stop, None)
         }
         ConnectionEvent::Ended(_) | ConnectionEvent::TooSlow => return log_end(&info, event),
     };
-    info.closing.cancel();
+    info.closing.cancel(cause);
     let cut = async {
         match most {
             Some(most) => sleep(most).await,

@@ -67,9 +67,11 @@ pub struct HttpLimits {
     pub age: Duration,
     /// Pages that may call, and names that the server has on loopback.
     pub browsers: Arc<Browsers>,
-    /// Time from the GOAWAY until the connection's streams are told to end; it is cut one second
-    /// later.
+    /// Time from the GOAWAY until the connection's streams without an end are told to end.
     pub closing_notice: Duration,
+    /// Time from then until the connection is cut, at least a second: what calls with an end have
+    /// to finish.
+    pub grace: Duration,
 }
 
 /// TLS configuration of new connections; holders of a clone can replace it.

@@ -101,7 +101,7 @@ settings {
     /// Age (± 10 %) at which a connection is told to close.
     connection_age: Duration<Duration> = 30 * MINUTE, 10 * MILLISECOND..=YEAR,
         key "connection-age";
-    /// Time from then until its streams are ended; one second later it is cut.
+    /// Time from then until its streams without an end are ended; after `grace` it is cut.
     closing_notice: Duration<Duration> = 10 * SECOND, 10 * MILLISECOND..=HOUR,
         key "closing-notice";
     /// Maximum number of keys in a user's store.

@@ -90,7 +90,7 @@ impl RawConfig {
             drain_delay,
             log,
             connections: limits.connections as usize,
-            http: limits::of_http(&limits, browsers),
+            http: limits::of_http(&limits, browsers, grace),
             service: ServiceConfig { store, upgrade_policy, accounts, limits },
             warnings,
             effective,

@@ -2,6 +2,7 @@
 //! `model::limits`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::parse::{Count, Kind, Length, Size, four_fifths_of_memory};
 use super::sources::Sources;
@@ -37,7 +38,7 @@ fn read_one(s: &mut Sources, limit: &Limit, default: Amount) -> Amount {
 }
 
 /// Returns those that an HTTP connection is held to.
-pub(super) fn of_http(limits: &Limits, browsers: Browsers) -> HttpLimits {
+pub(super) fn of_http(limits: &Limits, browsers: Browsers, grace: Duration) -> HttpLimits {
     HttpLimits {
         first_bytes: limits.first_bytes,
         handshake: limits.handshake,
@@ -48,5 +49,6 @@ pub(super) fn of_http(limits: &Limits, browsers: Browsers) -> HttpLimits {
         browsers: Arc::new(browsers),
         age: limits.connection_age,
         closing_notice: limits.closing_notice,
+        grace,
     }
 }

@@ -1,7 +1,7 @@
 //! Export and import.
 
 use super::Cli;
-use crate::harness::Server;
+use crate::harness::{Server, eventually, exchange};
 
 #[tokio::test]
 async fn what_is_exported_comes_back_as_it_was() {
@@ -55,4 +55,32 @@ async fn a_wrong_line_imports_nothing() {
         "1 entries, and 1 left out that have expired\n"
     );
     assert_eq!(cli.run("keys").ok(), "new\n");
+}
+
+/// An export over an old connection, to a slow reader, ended with a part of the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_goes_on_after_its_connection_was_cut() {
+    let limits = "[limits]\nconnection-age = \"2s\"\nclosing-notice = \"10ms\"\n";
+    let server = Server::builder().flag("--grace", "0s").toml(limits).start().await;
+    let cli = Cli::new(&server, "eve");
+    let value = "v".repeat(32 << 10);
+    let line = |number| format!("{{\"key\":\"k{number:03}\",\"value\":\"{value}\"}}\n");
+    cli.write("entries", (0..300).map(line).collect::<String>());
+    cli.run_words(&["import", "entries"]);
+    let mut child = cli.command(["export"]).spawn().unwrap();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut output, &mut first).unwrap();
+    // The program waits for its reader, and does not notice the end of its connection.
+    let metrics = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    eventually("the connection is cut", || async {
+        exchange(server.admin(), metrics).await.contains("kvrpc_connections{protocol=\"grpc\"} 0")
+    })
+    .await;
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut output, &mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut keys: Vec<_> = (first + &rest).lines().map(|line| line[8..12].to_owned()).collect();
+    keys.sort();
+    assert_eq!(keys, (0..300).map(|n| format!("k{n:03}")).collect::<Vec<_>>());
 }

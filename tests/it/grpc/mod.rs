@@ -4,6 +4,7 @@ mod access;
 mod calls;
 mod contract;
 mod errors;
+mod finishing;
 mod names;
 pub(crate) mod people;
 mod pieces;

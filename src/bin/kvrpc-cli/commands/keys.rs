@@ -3,6 +3,7 @@
 use prost_types::Timestamp;
 use serde_json::json;
 
+use crate::Exit;
 use crate::convert;
 use crate::failure::{Failure, Result};
 use crate::input::CommandInput;
@@ -14,8 +15,9 @@ use kvrpc::model::{Key, MAX_PAGE_SIZE, Prefix, Reason, RequestId, UserName, Valu
 use kvrpc::pb::v1::key_value_service_client::KeyValueServiceClient as KeyValue;
 use kvrpc::pb::v1::{
     DeleteRequest, GetOtherRequest, GetRequest, ListKeysRequest, PutOtherRequest, PutRequest,
-    ScanRequest,
+    ScanRequest, ScanResponse,
 };
+use tonic::Streaming;
 
 /// The largest message that is taken: an entry of 1 MiB with its key, or a page of keys.
 const MAX_REPLY_BYTES: usize = 8 << 20;
@@ -169,8 +171,8 @@ impl Runner {
         user: Option<UserName>,
         keys_only: bool,
     ) -> Result<()> {
-        let mut stream = scan(&self.session, &prefix, user.as_ref(), keys_only).await?;
-        while let Some(some) = self.session.next(&mut stream).await? {
+        let mut entries = Entries::open(&self.session, &prefix, user.as_ref(), keys_only).await?;
+        while let Some(some) = entries.next().await? {
             for item in some.entries {
                 let value = convert::scanned(item.data);
                 let text = match &value {
@@ -207,19 +209,63 @@ pub(crate) async fn list_keys(
     session.call(need, message, rpc).await
 }
 
-/// All entries, as the server sends them.
-pub(crate) async fn scan(
-    session: &ClientSession,
-    prefix: &Prefix,
-    user: Option<&UserName>,
-    keys_only: bool,
-) -> Result<tonic::Streaming<kvrpc::pb::v1::ScanResponse>> {
-    let user = user.map_or("", UserName::as_str).to_owned();
-    let message = ScanRequest { user, prefix: prefix.as_str().to_owned(), keys_only };
+/// All entries, as the server sends them; over another connection once the first is lost.
+pub(crate) struct Entries<'a> {
+    session: &'a ClientSession,
+    /// The scan of what has not come yet.
+    request: ScanRequest,
+    stream: Streaming<ScanResponse>,
+    /// True if a message has come over this connection.
+    begun: bool,
+}
+
+impl<'a> Entries<'a> {
+    pub(crate) async fn open(
+        session: &'a ClientSession,
+        prefix: &Prefix,
+        user: Option<&UserName>,
+        keys_only: bool,
+    ) -> Result<Self> {
+        let request = ScanRequest {
+            user: user.map_or("", UserName::as_str).to_owned(),
+            prefix: prefix.as_str().to_owned(),
+            keys_only,
+            page_token: String::new(),
+        };
+        let stream = scan(session, request.clone()).await?;
+        Ok(Self { session, request, stream, begun: false })
+    }
+
+    /// The next entries; `None`: there are no more. A lost scan is resumed as long as that brings
+    /// more of it.
+    pub(crate) async fn next(&mut self) -> Result<Option<ScanResponse>> {
+        loop {
+            match self.session.next(&mut self.stream).await {
+                Ok(Some(response)) => {
+                    self.request.page_token.clone_from(&response.next_page_token);
+                    self.begun = true;
+                    return Ok(Some(response));
+                }
+                Ok(None) => return Ok(None),
+                Err(failure) => {
+                    let lost = failure.exit == Exit::Unavailable;
+                    // A server without tokens cannot resume.
+                    if !lost || !self.begun || self.request.page_token.is_empty() {
+                        return Err(failure);
+                    }
+                    self.stream = scan(self.session, self.request.clone()).await?;
+                    self.begun = false;
+                }
+            }
+        }
+    }
+}
+
+async fn scan(session: &ClientSession, request: ScanRequest) -> Result<Streaming<ScanResponse>> {
     let rpc = async |channel, request| {
         KeyValue::new(channel).max_decoding_message_size(MAX_REPLY_BYTES).scan(request).await
     };
-    session.open(message, rpc).await
+    session.open(request, rpc).await
 }
 
 /// The id of the caller's choice, or one that no other call has: it makes a repetition after a lost

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Seek as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::Message as _;
 
-use super::commands::keys::{request_id, scan};
+use super::commands::keys::{Entries, request_id};
 use super::convert;
 use super::failure::{Failure, Result};
 use super::input::blocking;
@@ -29,10 +29,10 @@ const MAX_LINE_BYTES: usize = 8 << 20;
 impl Runner {
     /// Prints the entries as lines of JSON, whatever the form of output.
     pub(crate) async fn export(&mut self, prefix: Prefix, user: Option<UserName>) -> Result<()> {
-        let mut stream = scan(&self.session, &prefix, user.as_ref(), false).await?;
+        let mut entries = Entries::open(&self.session, &prefix, user.as_ref(), false).await?;
         // On one terminal, the bar and the lines would be in each other's way.
         let bar = if io::stdout().is_terminal() { ProgressBar::hidden() } else { spinner() };
-        while let Some(some) = self.session.next(&mut stream).await? {
+        while let Some(some) = entries.next().await? {
             bar.inc(some.entries.len() as u64);
             for item in some.entries {
                 let value = convert::scanned(item.data);

@@ -160,6 +160,12 @@ fn rest_rows() -> Vec<Row> {
             Err(InvalidPageToken),
         ),
         row(
+            Method::Scan,
+            Guest,
+            v1::ScanRequest { page_token: forged(), ..Default::default() },
+            Err(InvalidPageToken),
+        ),
+        row(
             Method::ListUsers,
             Manager,
             v1::ListUsersRequest { page_token: forged(), ..Default::default() },
