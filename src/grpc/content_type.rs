@@ -9,7 +9,7 @@ const WEB_TEXT: &str = "application/grpc-web-text+proto";
 
 /// The protocol that a content type stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ContentKind {
     /// Native gRPC.
     Native,
     /// Native gRPC, with messages of a format that is not protobuf.
@@ -22,29 +22,29 @@ pub(super) enum Kind {
 
 /// Returns the kind of a request; a body without a type is no gRPC.
 #[inline]
-pub(super) fn of(headers: &HeaderMap) -> Kind {
+pub(super) fn of(headers: &HeaderMap) -> ContentKind {
     match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
-        Some(GRPC) => Kind::Native,
+        Some(GRPC) => ContentKind::Native,
         Some(value) => read(value),
-        None => Kind::Other,
+        None => ContentKind::Other,
     }
 }
 
-fn read(value: &[u8]) -> Kind {
+fn read(value: &[u8]) -> ContentKind {
     let kind = essence(value);
     match kind.split_at_checked(GRPC.len()) {
         Some((start, rest)) if start.eq_ignore_ascii_case(GRPC) => {
             if rest.is_empty() || rest.eq_ignore_ascii_case(b"+proto") {
-                Kind::Native
+                ContentKind::Native
             } else if rest.first() == Some(&b'+') {
-                Kind::OtherFormat
+                ContentKind::OtherFormat
             } else if web(kind).is_some() {
-                Kind::Web
+                ContentKind::Web
             } else {
-                Kind::Other
+                ContentKind::Other
             }
         }
-        _ => Kind::Other,
+        _ => ContentKind::Other,
     }
 }
 
@@ -84,25 +84,25 @@ mod tests {
     #[test]
     fn a_type_is_read_in_any_case_and_with_parameters() {
         for (value, kind) in [
-            ("application/grpc", Kind::Native),
-            ("Application/gRPC", Kind::Native),
-            ("application/grpc+proto", Kind::Native),
-            ("application/grpc; charset=utf-8", Kind::Native),
-            ("application/grpc;charset=utf-8", Kind::Native),
-            ("application/grpc+json", Kind::OtherFormat),
-            ("application/grpc-web", Kind::Web),
-            ("Application/gRPC-Web+Proto", Kind::Web),
-            ("application/grpc-web+proto; charset=utf-8", Kind::Web),
-            ("application/grpc-web-text ;x=y", Kind::Web),
-            ("application/grpc-website", Kind::Other),
-            ("application/grpcx", Kind::Other),
-            ("text/plain", Kind::Other),
-            ("", Kind::Other),
+            ("application/grpc", ContentKind::Native),
+            ("Application/gRPC", ContentKind::Native),
+            ("application/grpc+proto", ContentKind::Native),
+            ("application/grpc; charset=utf-8", ContentKind::Native),
+            ("application/grpc;charset=utf-8", ContentKind::Native),
+            ("application/grpc+json", ContentKind::OtherFormat),
+            ("application/grpc-web", ContentKind::Web),
+            ("Application/gRPC-Web+Proto", ContentKind::Web),
+            ("application/grpc-web+proto; charset=utf-8", ContentKind::Web),
+            ("application/grpc-web-text ;x=y", ContentKind::Web),
+            ("application/grpc-website", ContentKind::Other),
+            ("application/grpcx", ContentKind::Other),
+            ("text/plain", ContentKind::Other),
+            ("", ContentKind::Other),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
             assert_eq!(of(&headers), kind, "{value}");
         }
-        assert_eq!(of(&HeaderMap::new()), Kind::Other);
+        assert_eq!(of(&HeaderMap::new()), ContentKind::Other);
     }
 }

@@ -34,7 +34,7 @@ pub use body::ReplyBody;
 #[cfg(not(feature = "generated-glue"))]
 pub(crate) use body::trailers;
 use conn::Conn;
-use content_type::Kind;
+use content_type::ContentKind;
 pub use health::Health;
 use native::Native;
 #[cfg(not(feature = "generated-glue"))]
@@ -104,12 +104,12 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         }
         match kind {
             // Native calls, which are most, skip CORS and gRPC-Web.
-            Kind::Native if request.version() == Version::HTTP_2 => {
+            ContentKind::Native if request.version() == Version::HTTP_2 => {
                 self.protocols.native.call(&self.conn, request)
             }
-            Kind::Native => plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED, NEEDS_HTTP2),
-            Kind::OtherFormat => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, NEEDS_PROTOBUF),
-            Kind::Web | Kind::Other => {
+            ContentKind::Native => plain(StatusCode::HTTP_VERSION_NOT_SUPPORTED, NEEDS_HTTP2),
+            ContentKind::OtherFormat => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, NEEDS_PROTOBUF),
+            ContentKind::Web | ContentKind::Other => {
                 self.protocols.web.call(&self.conn, kind, request.map(Body::new))
             }
         }
@@ -124,8 +124,8 @@ const NEEDS_PROTOBUF: &str =
 /// Returns the response to a request that a page must not make: a status that gRPC clients show,
 /// or a page's.
 #[cold]
-fn not_allowed(why: &NotAllowed, kind: Kind, version: Version) -> ResponseFuture {
-    if kind == Kind::Native && version == Version::HTTP_2 {
+fn not_allowed(why: &NotAllowed, kind: ContentKind, version: Version) -> ResponseFuture {
+    if kind == ContentKind::Native && version == Version::HTTP_2 {
         let status = Status::permission_denied(why.to_string());
         return ResponseFuture::ready(status.into_http().map(ReplyBody::tonic));
     }

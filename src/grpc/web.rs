@@ -15,7 +15,7 @@ use tower_http::cors::{Cors, CorsLayer};
 
 use super::body::ReplyBody;
 use super::conn::Conn;
-use super::content_type::{self, Kind};
+use super::content_type::{self, ContentKind};
 use super::native::Native;
 use super::{ResponseFuture, plain};
 use crate::listen::http::Browsers;
@@ -70,12 +70,12 @@ impl Web {
     pub(super) fn call(
         &self,
         conn: &Arc<Conn>,
-        kind: Kind,
+        kind: ContentKind,
         mut request: Request<Body>,
     ) -> ResponseFuture {
         let preflight =
             request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN);
-        if !preflight && kind != Kind::Web {
+        if !preflight && kind != ContentKind::Web {
             return plain(
                 StatusCode::NOT_FOUND,
                 "kvrpc speaks gRPC and gRPC-Web here; try grpcurl or kvrpc-cli\n",

@@ -17,7 +17,7 @@ const FLAGS: &[&str] = &[
 
 /// Returns the number of lines that the server has dropped.
 async fn lines_dropped(server: &ServerProcess) -> u64 {
-    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let page = exchange(server.address("admin"), request).await;
     let line = page.lines().find_map(|line| line.strip_prefix("kvrpc_log_lines_dropped_total "));
     line.unwrap_or_else(|| panic!("no such metric:\n{page}")).parse().unwrap()

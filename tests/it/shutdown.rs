@@ -224,7 +224,7 @@ async fn new_calls_are_taken_during_the_drain_delay() {
     info(old.clone()).await.unwrap();
     let mut health = HealthClient::new(server.channel());
     server.begin_drain();
-    let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     eventually("it says that it is not ready", || async {
         exchange(server.admin(), request).await.starts_with("HTTP/1.1 503")
     })

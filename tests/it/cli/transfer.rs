@@ -72,7 +72,7 @@ async fn an_export_goes_on_after_its_connection_was_cut() {
     let mut first = String::new();
     std::io::BufRead::read_line(&mut output, &mut first).unwrap();
     // The program waits for its reader, and does not notice the end of its connection.
-    let metrics = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let metrics = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     eventually("the connection is cut", || async {
         exchange(server.admin(), metrics).await.contains("kvrpc_connections{protocol=\"grpc\"} 0")
     })

@@ -18,8 +18,10 @@ async fn a_web_pages_request_runs_nothing() {
     other.ask("put city Kolkata").await;
     let mut page = OldClient::connect(&server, "text").await;
     page.ask("auth adam bill\n").await;
-    let body =
-        format!("POST / HTTP/1.1\r\nhost: x\r\n\r\nmanage {} put city Gone\r\n", other.port());
+    let body = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\n\r\nmanage {} put city Gone\r\n",
+        other.port()
+    );
     page.send(&body).await;
     assert_eq!(read_all(&mut page.0).await, b"");
     assert_eq!(other.ask("get city").await, "Kolkata");
@@ -37,7 +39,9 @@ async fn a_web_pages_request_is_no_member_of_the_room() {
         members(&adam, "lobby").await.is_ok_and(|all| !all.is_empty())
     })
     .await;
-    for opening in ["POST / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for opening in
+        ["POST / HTTP/1.1\r\nhost: localhost\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
         let mut page = OldClient::connect(&server, "chat").await;
         page.send(format!("{opening}I speak for you\r\n")).await;
         assert_eq!(read_all(&mut page.0).await, b"", "{opening}");
