@@ -26,8 +26,10 @@ pub const MAX_REPLY_BYTES: usize = 4 << 20;
 /// Size at which a partial reply on a stream is sent before the rest of it is produced, in bytes;
 /// larger than what clients of these protocols read at a time.
 pub const PIECE_BYTES: usize = 64 << 10;
-/// Pause after which bytes without a terminator count as a request.
-pub const QUIET: Duration = Duration::from_millis(20);
+/// Pause after which bytes without a terminator count as a request, if the client has not sent a
+/// newline yet. Longer than the pauses within a line that a client writes in pieces, and short
+/// enough that a client that never sends a newline hardly waits for its answer.
+pub const QUIET: Duration = Duration::from_millis(120);
 
 /// Event on a stream since the last call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Framing of bare text: a request ends at a newline, at the end of input, or after a pause.
+//! Framing of bare text: a request ends at a newline, at the end of input, or after a pause if the
+//! client has never sent a newline.
 
 use bytes::BytesMut;
 
@@ -21,6 +22,8 @@ pub(super) struct Lines {
     scanned: usize,
     // True if the latest request ended in a newline.
     newline: bool,
+    // True once a request has ended in a newline: from then on, no pause ends one.
+    by_newline: bool,
 }
 
 impl Lines {
@@ -43,9 +46,14 @@ impl Lines {
             self.scanned = 0;
             return Line::TooLong;
         }
-        if event == Input::Bytes || input.is_empty() {
+        let ended = match event {
+            Input::Bytes => false,
+            Input::Quiet => !self.by_newline,
+            Input::End => true,
+        };
+        if !ended || input.is_empty() {
             self.scanned = input.len();
-            return Line::Pending { quiet: !input.is_empty() };
+            return Line::Pending { quiet: !input.is_empty() && !self.by_newline };
         }
         self.whole(input.split(), false)
     }
@@ -53,6 +61,7 @@ impl Lines {
     fn whole(&mut self, line: BytesMut, newline: bool) -> Line {
         self.scanned = 0;
         self.newline = newline;
+        self.by_newline |= newline;
         Line::Whole(line)
     }
 

@@ -35,7 +35,7 @@ pub(super) struct NameSplitter {
 
 impl NameSplitter {
     /// Takes the name off the input once it is complete: before a pickle, at a newline, at the end
-    /// of input or after a pause of 20 ms.
+    /// of input or after a pause.
     pub(super) fn next(
         &mut self,
         input: &mut BytesMut,

@@ -84,6 +84,9 @@ impl StreamConnection {
             if self.input.is_empty() {
                 self.input = BytesMut::new();
             }
+            if quiet {
+                acknowledge(&self.connection.stream);
+            }
             let end = idle.map(|idle| self.last_request + idle);
             let over = self.session.end_of_session();
             event = tokio::select! {
@@ -186,6 +189,17 @@ async fn read(
         }
     }
 }
+
+/// Acknowledges at once what was read. A client with Nagle's algorithm holds back the rest of a
+/// line until then, and the system would wait for a reply to send the acknowledgement with.
+#[cfg(target_os = "linux")]
+fn acknowledge(stream: &TcpStream) {
+    // Without it, the acknowledgement comes later.
+    let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledge(_: &TcpStream) {}
 
 async fn sleep_until_some(end: Option<Instant>) {
     match end {

@@ -41,8 +41,15 @@ fn bare_text_is_framed_by_newline_quiet_or_end() {
         (
             "several, the last bare",
             "hello",
-            vec![Bytes(b"a\nb\nc"), Quiet],
+            vec![Bytes(b"a\nb\nc"), End],
             vec![HI_LINE, HI_LINE, HI],
+            true,
+        ),
+        (
+            "no pause ends one after a newline",
+            "hello",
+            vec![Bytes(b"a\nb"), Quiet, Bytes(b"c"), Quiet, Bytes(b"d\n")],
+            vec![HI_LINE, HI_LINE],
             false,
         ),
         (

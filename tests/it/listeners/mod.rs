@@ -3,6 +3,7 @@
 mod chat;
 pub(crate) mod client;
 mod closing;
+mod framing;
 mod people;
 mod rfc6455;
 mod rfc6455_handshake;
