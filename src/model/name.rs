@@ -9,7 +9,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_security::confusable_detection::skeleton;
 
 use super::limits::MAX_NAME_CHARACTERS;
-use super::{Error, Reason, Result};
+use super::{Error, Reason, Result, Role};
 
 /// A user's name: 1 to 64 characters that are seen, none of them a control, bidi control or
 /// unassigned one, with single blanks between others and none behind a colon.
@@ -97,7 +97,7 @@ pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
 }
 
 /// Returns the rule against imitation that a name breaks: no name may read as the `NAME: text` of a
-/// room, or look like another name but for a blank or an invisible character.
+/// room or as `NAME (ROLE)`, or look like another name but for a blank or an invisible character.
 fn broken_rule(text: &str) -> Option<&'static str> {
     let blank = char::is_whitespace;
     if text.starts_with(blank) || text.ends_with(blank) {
@@ -114,8 +114,12 @@ fn broken_rule(text: &str) -> Option<&'static str> {
         }
         before = Some(c);
     }
-    // Characters that look like a colon count as one.
-    let seen: String = skeleton(text).collect();
+    // Characters that look like a colon or a parenthesis count as one.
+    let seen: String = skeleton(&fold(text)).collect();
+    let role = |role: Role| skeleton(&format!("({})", role.as_str())).collect::<String>();
+    if [Role::Guest, Role::Manager].into_iter().any(|shown| seen.ends_with(&role(shown))) {
+        return Some("a role in parentheses at its end; only the server shows roles so");
+    }
     seen.contains(": ").then_some("a blank behind a colon; none is allowed there")
 }
 

@@ -36,7 +36,7 @@ def main():
         (b"12 + 13\n", b"25.0\n"),
     ]:
         client.ask(expression, result)
-    client.send(b"q")
+    client.send(b"q\n")
     client.expect_closed("q")
     other.ask(b"2 * 8", b"16.0")
     done("calc")

@@ -90,6 +90,12 @@ async fn what_opens_no_web_socket_is_told_why() {
             "403 Forbidden",
             "--allow-origin",
         ),
+        (
+            "another host",
+            request(get, &with("Host", Some("evil.example"))),
+            "403 Forbidden",
+            "--allow-host",
+        ),
         ("no HTTP", "get city\n".to_owned(), "400 Bad Request", ""),
         ("more than a request", request(&format!("GET /{long} HTTP/1.1"), &HEADERS), "4", ""),
         (
