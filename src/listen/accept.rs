@@ -16,8 +16,8 @@ use super::{AdmissionError, Bound, ConnectionHandler, ConnectionLimiter};
 /// Wait after the system has run out of descriptors or memory for another connection; without it
 /// the loop would spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// Maximum number of connections that are still accepted from a listener's backlog when it closes.
-const MAX_BACKLOG_AT_STOP: usize = 4096;
+/// Maximum time for which a listener that closes still accepts connections from its backlog.
+const EMPTY_BACKLOG_WITHIN: Duration = Duration::from_secs(1);
 /// TCP keepalive: a peer that vanished is noticed after 20 s of silence and three probes, 10 s
 /// apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
@@ -69,7 +69,8 @@ impl Acceptor {
         // requests already: they are accepted, and told that the server stops.
         let Self { listener, mut dealer } = self;
         let listener = listener.into_std()?;
-        for _ in 0..MAX_BACKLOG_AT_STOP {
+        let until = Instant::now() + EMPTY_BACKLOG_WITHIN;
+        while Instant::now() < until {
             match listener.accept() {
                 Ok((stream, peer)) => dealer.hand_over(stream, peer).await,
                 Err(error) if is_connection_error(&error) => {}

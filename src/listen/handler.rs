@@ -53,3 +53,17 @@ pub struct ConnInfo {
     /// so.
     pub closing: Closing,
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Handler that closes each connection.
+    pub(in super::super) struct Closes;
+
+    impl ConnectionHandler for Closes {
+        fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+}

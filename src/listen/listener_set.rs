@@ -118,26 +118,18 @@ impl Drop for ListenerSet {
 mod tests {
     use std::net::Shutdown;
 
-    use futures_util::future::BoxFuture;
     use socket2::SockRef;
 
-    use super::super::{AcceptedConnection, bind};
+    use super::super::bind;
+    use super::super::handler::tests::Closes;
     use super::*;
-
-    struct Nowhere;
-
-    impl ConnectionHandler for Nowhere {
-        fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
 
     /// An accept loop that could not go on warned for ever, and the server went on without it.
     #[tokio::test]
     async fn a_listener_that_accepts_no_more_is_a_failure_of_the_server() {
         let bound = bind("--listen", &"127.0.0.1:0".parse().unwrap()).unwrap();
         let socket = bound[0].socket.try_clone().unwrap();
-        let (handler, limiter) = (Arc::new(Nowhere), ConnectionLimiter::new("test", 10));
+        let (handler, limiter) = (Arc::new(Closes), ConnectionLimiter::new("test", 10));
         let endpoint = Endpoint { bound, handler, limiter };
         let failures = Failures::default();
         let background: BackgroundTask = || Box::pin(std::future::pending());

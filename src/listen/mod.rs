@@ -9,6 +9,7 @@
 mod accept;
 mod address;
 mod bind;
+mod client_stream;
 mod closing;
 mod descriptors;
 mod handler;

@@ -170,15 +170,8 @@ async fn serve(job: Job, draining: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::super::ConnectionLimiter;
+    use super::super::handler::tests::Closes;
     use super::*;
-
-    struct Nowhere;
-
-    impl ConnectionHandler for Nowhere {
-        fn serve(&self, _: AcceptedConnection) -> BoxFuture<'static, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
 
     fn job(listener: &std::net::TcpListener, limiter: &Arc<ConnectionLimiter>) -> Job {
         let local = listener.local_addr().unwrap();
@@ -189,7 +182,7 @@ mod tests {
             peer,
             local,
             permit: limiter.admit(peer).ok().unwrap(),
-            handler: Arc::new(Nowhere),
+            handler: Arc::new(Closes),
         }
     }
 

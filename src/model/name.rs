@@ -1,6 +1,7 @@
 //! User names, and when two of them are one.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
@@ -86,10 +87,10 @@ pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
             format!("{what} name has the {kind} U+{:04X}; none is allowed", character as u32),
         ));
     }
-    if let Some(rule) = broken_rule(text) {
+    let folded = fold(text);
+    if let Some(rule) = broken_rule(text, &folded) {
         return Err(invalid(what, format!("{what} name has {rule}")));
     }
-    let folded = fold(text);
     if folded.is_empty() {
         return Err(invalid(what, format!("{what} name has only characters that nobody sees")));
     }
@@ -98,7 +99,14 @@ pub(super) fn checked(text: &str, what: &'static str) -> Result<String> {
 
 /// Returns the rule against imitation that a name breaks: no name may read as the `NAME: text` of a
 /// room or as `NAME (ROLE)`, or look like another name but for a blank or an invisible character.
-fn broken_rule(text: &str) -> Option<&'static str> {
+fn broken_rule(text: &str, folded: &str) -> Option<&'static str> {
+    static ROLES: LazyLock<[String; 2]> = LazyLock::new(|| {
+        [Role::Guest, Role::Manager].map(|role| skeleton(&format!("({})", role.as_str())).collect())
+    });
+    // Most names; what follows costs more, and needs a blank or a sign.
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
     let blank = char::is_whitespace;
     if text.starts_with(blank) || text.ends_with(blank) {
         return Some("a blank at an end; none is allowed there");
@@ -115,9 +123,8 @@ fn broken_rule(text: &str) -> Option<&'static str> {
         before = Some(c);
     }
     // Characters that look like a colon or a parenthesis count as one.
-    let seen: String = skeleton(&fold(text)).collect();
-    let role = |role: Role| skeleton(&format!("({})", role.as_str())).collect::<String>();
-    if [Role::Guest, Role::Manager].into_iter().any(|shown| seen.ends_with(&role(shown))) {
+    let seen: String = skeleton(folded).collect();
+    if ROLES.iter().any(|role| seen.ends_with(role)) {
         return Some("a role in parentheses at its end; only the server shows roles so");
     }
     seen.contains(": ").then_some("a blank behind a colon; none is allowed there")

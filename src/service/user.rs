@@ -202,3 +202,50 @@ impl User {
         self.accesses.lock()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::session::ExpiryPolicy;
+    use super::super::token;
+    use super::*;
+    use crate::store::{Clock, MemoryEngine, StoreLimits};
+
+    /// A look-up that had read the records before a demotion brought the old role back.
+    #[test]
+    fn a_role_that_was_taken_back_is_not_learnt_from_an_older_look() {
+        let limits = StoreLimits {
+            max_keys_per_user: 1,
+            max_bytes_per_user: 1 << 10,
+            max_bytes_total: 1 << 10,
+        };
+        let engine = MemoryEngine::new(Clock::manual(UnixMillis::default()), limits);
+        let user = |name| {
+            let store = Backend::Memory(engine.open());
+            Arc::new(User::new(1, UserName::new(name).unwrap(), true, Privilege::Guest, store))
+        };
+        let (user, account) = (user("bob"), user("adam"));
+        account.promote(Privilege::Manager);
+        let (_, hash) = token::generate();
+        let idle = ExpiryPolicy::Idle(Duration::from_secs(1));
+        let session = Arc::new(Session::new(Arc::clone(&user), hash, idle, UnixMillis::default()));
+        user.adopt(&session);
+
+        let before = user.standing();
+        user.learn(before, Privilege::Manager);
+        assert_eq!(user.privilege(), Privilege::Manager, "nothing came between");
+        let before = user.standing();
+        user.demote();
+        user.learn(before, Privilege::Manager);
+        session.learn_grant(before, Some(Arc::clone(&account)));
+        assert_eq!((user.privilege(), session.privilege()), (Privilege::Guest, Privilege::Guest));
+
+        let before = user.standing();
+        session.learn_grant(before, Some(account));
+        user.promote(Privilege::SelfPromoted);
+        user.learn(before, Privilege::Guest);
+        assert_eq!(user.privilege(), Privilege::SelfPromoted, "a promotion is not undone either");
+        assert_eq!(session.privilege(), Privilege::Manager);
+    }
+}

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::{UnixMillis, whole_millis};
 
-/// Clock for expiries, sessions and the access log. It never runs backwards: what has expired stays
-/// expired.
+/// Clock for expiries, sessions and the access log. It never runs backwards, so that what has
+/// expired stays expired, unless it follows the clock of an engine that is set back: such an engine
+/// sees to its expired keys itself.
 #[derive(Clone, Debug)]
 pub struct Clock(ClockSource);
 

@@ -17,18 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::drive::ConnectionContext;
 use self::first_bytes::{FirstBytes, read_first_bytes};
-use self::linger::Lingering;
-use self::rewind::Rewind;
+use super::client_stream::ClientStream;
 use super::unsent::{MemoryBudget, bound_in_system};
 use super::{AcceptedConnection, Closing, ConnInfo, ConnectionHandler};
 
 mod browsers;
 mod drive;
 mod first_bytes;
-mod linger;
 mod metered;
 mod refuse;
-mod rewind;
 mod service;
 
 pub use browsers::{Browsers, NotAllowed, RequestRule};
@@ -269,7 +266,7 @@ where
     let Opened { stream, first, context } = opened;
     context.permit.mark_active();
     let http2 = first.is_http2();
-    let stream = Lingering::new(Rewind::new(stream, first.into_bytes()));
+    let stream = ClientStream::new(stream, first.into_bytes());
     if http2 {
         Box::pin(drive::http2(stream, service, context))
     } else {

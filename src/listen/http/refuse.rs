@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::first_bytes::FirstBytes;
-use super::linger::Lingering;
+use crate::listen::client_stream::ClientStream;
 
 const SENTENCE: &str = "this port speaks TLS; use https://";
 /// A fatal alert, `protocol_version`, in the record format that every TLS version reads (RFC 8446,
@@ -55,7 +56,7 @@ fn goaway() -> Vec<u8> {
 }
 
 async fn close_with(stream: TcpStream, answer: &[u8]) {
-    let mut stream = Lingering::new(stream);
+    let mut stream = ClientStream::new(stream, Bytes::new());
     let goodbye = async {
         stream.write_all(answer).await?;
         stream.shutdown().await

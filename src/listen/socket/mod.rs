@@ -18,15 +18,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use self::fair::WorkBudget;
 use self::session::SocketSession;
+use super::client_stream::ClientStream;
 use super::http::Browsers;
 use super::unsent::bound_in_system;
 use super::{AcceptedConnection, ConnectionHandler};
@@ -155,15 +156,8 @@ async fn run(session: &mut SocketSession, action: Action, budget: &mut WorkBudge
     }
 }
 
-/// Shuts down writing and waits until the client has closed too, for at most [`LINGER`].
-async fn close(mut stream: TcpStream) {
-    let goodbye = async {
-        stream.shutdown().await?;
-        // On the heap, since every connection's future would contain the buffer.
-        let mut dropped = vec![0; 4 << 10];
-        while stream.read(&mut dropped).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    // Errors are ignored: the connection ends anyway.
-    let _ = timeout(LINGER, goodbye).await;
+/// Shuts down writing and waits for a bounded time until the client has closed too.
+async fn close(stream: TcpStream) {
+    // An error is ignored: the connection ends anyway.
+    let _ = ClientStream::new(stream, Bytes::new()).shutdown().await;
 }

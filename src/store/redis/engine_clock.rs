@@ -20,6 +20,18 @@ const MAX_ROUND_TRIP: Duration = Duration::from_millis(500);
 /// Difference between the engine's and this machine's clock above which the operator is told.
 const WARN_ABOVE_MILLIS: u64 = 1_000;
 
+/// Difference that rounding to milliseconds makes.
+const CLOCK_RESOLUTION_MILLIS: u64 = 1;
+
+/// A node's time.
+struct Reading {
+    /// Milliseconds by which it is ahead of this server's clock.
+    ahead: i64,
+    time: UnixMillis,
+    at: Instant,
+    round_trip: Duration,
+}
+
 /// This server's view of the engine's clock.
 #[derive(Default)]
 pub(super) struct EngineClock {
@@ -57,7 +69,7 @@ impl EngineClock {
     /// Asks the masters for their time once, and sets the clock by the latest of them: so no node
     /// of a cluster ends anything early, if their clocks differ.
     pub(super) async fn measure(&self, topology: &Arc<Topology>, clock: &Clock) {
-        let mut latest: Option<(i64, UnixMillis, Instant)> = None;
+        let mut latest: Option<Reading> = None;
         for master in topology.masters() {
             if master.circuit.is_open() {
                 continue;
@@ -70,12 +82,15 @@ impl EngineClock {
             };
             let at = asked + round_trip / 2;
             let ahead = signed_difference(time, clock.at(at));
-            if latest.is_none_or(|(most, ..)| ahead > most) {
-                latest = Some((ahead, time, at));
+            if latest.as_ref().is_none_or(|latest| ahead > latest.ahead) {
+                latest = Some(Reading { ahead, time, at, round_trip });
             }
         }
-        if let Some((_, time, at)) = latest {
-            clock.follow(time, at);
+        if let Some(Reading { ahead, time, at, round_trip }) = latest {
+            // Half a round trip is not known better, and the clock would go to and fro by it.
+            if ahead.unsigned_abs() > whole_millis(round_trip / 2) + CLOCK_RESOLUTION_MILLIS {
+                clock.follow(time, at);
+            }
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let wall = UnixMillis::new(whole_millis(since_epoch.saturating_sub(at.elapsed())));
             self.offset.store(signed_difference(time, wall), Ordering::Relaxed);

@@ -3,19 +3,12 @@
 use kvrpc::model::Method;
 use kvrpc::pb::v1;
 
-use super::Fronts;
+use super::{Fronts, calls};
 use crate::grpc::people::sign_in;
 use crate::grpc::raw::Raw;
 
 const VALUE_BYTES: usize = 1 << 20;
 const KEYS: usize = 12;
-
-/// Returns how often the engine ran a command.
-fn calls(fronts: &Fronts, command: &str) -> u64 {
-    let stats = fronts.redis.cli(&["INFO", "commandstats"]);
-    let row = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-    row.and_then(|row| row.split_once("calls=")?.1.split_once(',')?.0.parse().ok()).unwrap_or(0)
-}
 
 async fn fill(client: &Raw) {
     for number in 0..KEYS {

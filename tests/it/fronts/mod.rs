@@ -58,6 +58,13 @@ impl Fronts {
     }
 }
 
+/// Returns how often the engine ran a command.
+fn calls(fronts: &Fronts, command: &str) -> u64 {
+    let stats = fronts.redis.cli(&["INFO", "commandstats"]);
+    let row = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    row.and_then(|row| row.split_once("calls=")?.1.split_once(',')?.0.parse().ok()).unwrap_or(0)
+}
+
 async fn put(client: &Raw, key: &str, value: &str) -> Result<v1::PutResponse, Failure> {
     let data = Some(v1::put_request::Data::Value(value.to_owned()));
     client

@@ -284,3 +284,8 @@ fn list<S: Tested>(
         }
     }
 }
+
+/// Returns a listing of one row, for the position that comes with it.
+pub(crate) fn one_row(prefix: &Prefix) -> ListQuery<'_> {
+    ListQuery { prefix, after: None, max_rows: 1, max_bytes: 1, parts: ListParts::Headers }
+}

@@ -4,8 +4,9 @@ use std::future::poll_fn;
 
 use kvrpc::model::{Position, Prefix};
 use kvrpc::store::feed::FeedItem;
-use kvrpc::store::{Change, ChangeKind, ListParts, ListQuery, Store, Watched};
+use kvrpc::store::{Change, ChangeKind, Store, Watched};
 
+use super::one_row;
 use super::{
     Engine, NO_LIMITS, Step, Tested, batch, delete, for_each_engine, ms, put, removal, write,
     write_until,
@@ -41,14 +42,7 @@ fn in_words(change: &Change) -> String {
 
 fn listed<S: Tested>(store: &S) -> Position {
     let prefix = Prefix::default();
-    let query = ListQuery {
-        prefix: &prefix,
-        after: None,
-        max_rows: 1,
-        max_bytes: 1,
-        parts: ListParts::Headers,
-    };
-    S::now(store.list(query)).unwrap().position
+    S::now(store.list(one_row(&prefix))).unwrap().position
 }
 
 fn changes_are_told_in_order_from_a_listing_on<E: Engine>() {

@@ -6,9 +6,11 @@ use futures_util::FutureExt as _;
 use kvrpc::model::{Delete, Key, Position, Prefix, PutRef, UnixMillis};
 use kvrpc::store::feed::FeedItem;
 use kvrpc::store::{
-    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, ListParts, ListQuery, MAX_CHANGE_BYTES,
-    MemoryEngine, MemoryStore, Store, StoreLimits, Watched,
+    CHANGES_KEPT_FOR, Change, ChangeKind, Clock, MAX_CHANGE_BYTES, MemoryEngine, MemoryStore,
+    Store, StoreLimits, Watched,
 };
+
+use crate::store::one_row;
 
 const LIMITS: StoreLimits = StoreLimits {
     max_keys_per_user: 1 << 30,
@@ -35,14 +37,7 @@ fn watch(store: &MemoryStore, after: Option<Position>) -> Watched {
 
 fn list(store: &MemoryStore) -> Position {
     let prefix = Prefix::default();
-    let query = ListQuery {
-        prefix: &prefix,
-        after: None,
-        max_rows: 1,
-        max_bytes: 1,
-        parts: ListParts::Headers,
-    };
-    store.list(query).now_or_never().unwrap().unwrap().position
+    store.list(one_row(&prefix)).now_or_never().unwrap().unwrap().position
 }
 
 fn seen(watched: &mut Watched) -> Vec<String> {

@@ -113,9 +113,10 @@ impl SharedRegistry {
         self.accounts.get(name.folded()).map(|account| Arc::clone(&account.user))
     }
 
-    /// Returns the account of this id, if it is in the configuration.
-    fn account_of(&self, id: u64) -> Option<&Arc<User>> {
-        self.accounts.values().map(|account| &account.user).find(|user| user.id == id)
+    /// Returns the account of this id and name, if it is in the configuration.
+    fn account_of(&self, id: u64, name: &UserName) -> Option<&Arc<User>> {
+        let account = &self.accounts.get(name.folded())?.user;
+        (account.id == id).then_some(account)
     }
 
     /// Returns the record of a grant of an account's role to a user, whose role was taken back

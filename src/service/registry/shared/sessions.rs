@@ -127,10 +127,10 @@ impl SharedRegistry {
             return Ok(());
         };
         let Some(owner) = self.engine.find_user(known.user).await? else { return Ok(()) };
-        if !self.is_valid(&known, &owner) {
+        let user = self.user(known.user, &owner.name, owner.account)?;
+        if !self.is_valid(&user, &known, &owner) {
             return Ok(());
         }
-        let user = self.user(known.user, &owner.name, owner.account)?;
         let expiry = if owner.account {
             ExpiryPolicy::Until(known.until)
         } else {
@@ -154,7 +154,7 @@ impl SharedRegistry {
             session.end();
             return Ok(());
         };
-        if !self.is_valid(&known, &owner) {
+        if !self.is_valid(user, &known, &owner) {
             session.end();
             return Ok(());
         }
@@ -168,12 +168,18 @@ impl SharedRegistry {
         user.learn(before, Privilege::from_bits(owner.standing));
         session.learn_grant(before, granted.cloned());
         session.learn(known.until, self.last_use(session, known.until), asked_at);
+        // A call or an open stream had the session refreshed, and that is a use: the idle time is
+        // counted from now on, and not from the use before.
+        let now = self.clock.now();
+        if session.is_live(now) {
+            session.touch(now);
+        }
         self.extend(session).await
     }
 
     /// Returns true if a session has not ended with its generation, nor with its account.
-    fn is_valid(&self, session: &SessionRecord, owner: &UserRecord) -> bool {
-        let exists = !owner.account || self.account_of(session.user).is_some();
+    fn is_valid(&self, user: &User, session: &SessionRecord, owner: &UserRecord) -> bool {
+        let exists = !user.account || self.account_of(user.id, &user.name).is_some();
         exists && session.generation == owner.generation
     }
 

@@ -146,11 +146,12 @@ impl SharedRegistry {
         if let Some(known) = self.users.lock().get(&id).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        if let Some(account) = self.account_of(id) {
+        let name = UserName::new(name)?;
+        if let Some(account) = self.account_of(id, &name) {
             return Ok(Arc::clone(account));
         }
         let store = Backend::Redis(self.engine.open_existing(id));
-        let user = User::new(id, UserName::new(name)?, account, Privilege::Guest, store);
+        let user = User::new(id, name, account, Privilege::Guest, store);
         Ok(self.remember(Arc::new(user)))
     }
 

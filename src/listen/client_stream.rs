@@ -1,4 +1,4 @@
-//! The end of a connection without a TCP reset.
+//! A client's connection: bytes that were read too early come again, and its end is no reset.
 
 use std::future::Future as _;
 use std::io;
@@ -6,47 +6,50 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Maximum time and number of bytes for which a closed connection is still read from.
+/// Maximum time for which a closed connection is still read from.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 64 << 10;
 
-/// Stream whose shutdown discards what the peer still sends until the peer closes too.
+/// Stream that yields `first` and then the bytes of `stream`, and whose shutdown discards what the
+/// peer still sends until the peer closes too.
 ///
 /// The system resets a connection that is closed with unread bytes, and the reset discards what the
 /// peer has not read yet: a response, or the GOAWAY that says which requests were not processed
 /// (RFC 9112, section 9.6).
-pub(super) struct Lingering<IO> {
+pub(super) struct ClientStream<IO> {
+    first: Bytes,
     stream: IO,
     /// Set once the sending side is closed.
-    rest: Option<Box<Rest>>,
+    until: Option<Pin<Box<Sleep>>>,
 }
 
-/// Bound on the bytes that are still read.
-struct Rest {
-    until: Pin<Box<Sleep>>,
-    bytes: usize,
-}
-
-impl<IO> Lingering<IO> {
-    pub(super) const fn new(stream: IO) -> Self {
-        Self { stream, rest: None }
+impl<IO> ClientStream<IO> {
+    /// Creates a stream from which `first` was read already.
+    pub(super) const fn new(stream: IO, first: Bytes) -> Self {
+        Self { first, stream, until: None }
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Lingering<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for ClientStream<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, out)
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, out);
+        }
+        let length = self.first.len().min(out.remaining());
+        out.put_slice(self.first.get(..length).unwrap_or_default());
+        self.first.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -61,20 +64,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<IO> {
 
     /// Closes the sending side, then waits until the peer has closed its own.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, rest } = &mut *self;
-        if rest.is_none() {
+        let Self { stream, until, .. } = &mut *self;
+        if until.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }
-        let rest = rest.get_or_insert_with(|| {
-            Box::new(Rest { until: Box::pin(sleep(LINGER)), bytes: LINGER_BYTES })
-        });
-        while rest.bytes > 0 && rest.until.as_mut().poll(cx).is_pending() {
-            let mut discarded = [0; 1 << 10];
-            let mut discarded = ReadBuf::new(&mut discarded);
+        let until = until.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut bytes = [0; 1 << 10];
+        while until.as_mut().poll(cx).is_pending() {
+            let mut discarded = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut discarded)) {
-                Ok(()) if !discarded.filled().is_empty() => {
-                    rest.bytes = rest.bytes.saturating_sub(discarded.filled().len());
-                }
+                Ok(()) if !discarded.filled().is_empty() => {}
                 // The peer has closed, or is gone: nothing is lost by a reset any more.
                 Ok(()) | Err(_) => break,
             }
@@ -104,10 +103,10 @@ mod tests {
     use super::*;
 
     /// A pair of connected sockets: the server's, whose shutdown is tried, and the client's.
-    async fn pair() -> (Lingering<TcpStream>, TcpStream) {
+    async fn pair() -> (ClientStream<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Lingering::new(listener.accept().await.unwrap().0), client)
+        (ClientStream::new(listener.accept().await.unwrap().0, Bytes::new()), client)
     }
 
     /// The last bytes of a server used to be lost to a client that was sending at that moment.
@@ -140,5 +139,20 @@ mod tests {
         timeout(Duration::from_secs(10), server.shutdown()).await.unwrap().unwrap();
         drop(server);
         timeout(Duration::from_secs(10), sending).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_come_first_however_small_the_reads() {
+        for size in 1..8 {
+            let mut stream = ClientStream::new(&b"world"[..], Bytes::from_static(b"hello "));
+            let (mut all, mut part) = (Vec::new(), vec![0; size]);
+            loop {
+                match stream.read(&mut part).await.unwrap() {
+                    0 => break,
+                    read => all.extend_from_slice(&part[..read]),
+                }
+            }
+            assert_eq!(all, b"hello world", "reads of {size}");
+        }
     }
 }
